@@ -1,0 +1,66 @@
+"""What the engine asks of a connector. Cursors are made and read only by the connector that made them."""
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from datetime import datetime
+from typing import Protocol
+
+from integrations_api.connectors.records import (
+    Check,
+    FetchRequest,
+    FetchStart,
+    Gone,
+    JsonObject,
+    MappedDocument,
+    Page,
+    SourceCount,
+    SourceRecord,
+)
+
+
+class Connector(Protocol):
+    """One open connection to one source. Use it as an async context manager; every method may raise ConnectorError."""
+
+    service: str
+    """The service's own name, for messages: `ServiceNow`."""
+
+    noun: str
+    """What its records are called, plural: `incidents`."""
+
+    async def __aenter__(self) -> "Connector": ...
+
+    async def __aexit__(self, *exc: object) -> None: ...
+
+    async def start(self, request: FetchRequest) -> FetchStart:
+        """Measures the next watermark and proves the query literals, before the first page."""
+        ...
+
+    def pages(self, start: FetchStart, lanes: Mapping[str, JsonObject | None]) -> AsyncIterator[Page]:
+        """Yields every page from `lanes` on (those with a cursor of None are done already).
+
+        The same records in the same lanes whoever asks: a page that was yielded but not committed is read again.
+        """
+        ...
+
+    def map(self, record: SourceRecord) -> MappedDocument:
+        """Pure: the record as it is kept. Raises `RecordRejected`."""
+        ...
+
+    def restore(self, raw: JsonObject) -> SourceRecord:
+        """The record again, from its stored raw form. Raises `RecordRejected` when its identity cannot be read."""
+        ...
+
+    async def count(self, created_until: datetime) -> SourceCount:
+        """How many records of the configured filter the source has, created at or before the given source time."""
+        ...
+
+    async def deleted_since(self, since: datetime) -> Sequence[str] | None:
+        """External ids the source's delete log names since then; None where it cannot be read."""
+        ...
+
+    async def confirm_gone(self, external_ids: Sequence[str]) -> Sequence[Gone]:
+        """Of the given ids, those that are no longer there, each with the reason."""
+        ...
+
+    async def check(self) -> Sequence[Check]:
+        """The preflight: read only, seconds long, bounded; never raises for a failing check."""
+        ...

@@ -1,0 +1,131 @@
+"""What every connector gives to the engine: neutral values, no database and no web."""
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Literal
+
+JsonObject = Mapping[str, Any]
+
+Mode = Literal["incremental", "full"]
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """A dated, authored remark on an incident."""
+
+    at: str
+    """UTC, `2026-03-01T10:30:00Z`; the source's own words where it gives no absolute time."""
+    author: str
+    kind: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class MappedDocument:
+    """An incident as it is kept: what its content hash is made of."""
+
+    number: str
+    title: str
+    text: str
+    notes: Sequence[Note]
+    attributes: JsonObject
+    """Codes and labels by field name, e.g. `{"state": "Resolved", "state_code": "6"}`; JSON values only."""
+    url: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class SourceRecord:
+    """One item as the source sent it, with the few facts the engine itself needs."""
+
+    external_id: str
+    updated_at: datetime | None
+    created_at: datetime | None
+    raw: JsonObject
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Records fetched together, and where the fetch goes on once they are committed.
+
+    A fetch may run in several lanes (disjoint ranges); `cursor` None says that the lane is read to its end.
+    """
+
+    records: Sequence[SourceRecord]
+    lane: str
+    cursor: JsonObject | None
+
+
+@dataclass(frozen=True, slots=True)
+class FetchRequest:
+    """What a run wants to read; `since` None means everything."""
+
+    mode: Mode
+    since: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class FetchStart:
+    """What a connector measured before the first page; stored on the run, so that a resume does not measure again.
+
+    `since` is the lower bound that is really used (None: everything is read, and `notes` say why if more was
+    asked for). `next_watermark` is what the following run may start from; None when the source is empty.
+    """
+
+    since: datetime | None
+    next_watermark: datetime | None
+    source_now: datetime
+    lanes: Mapping[str, JsonObject | None]
+    notes: Sequence[str] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class SourceCount:
+    """How many records the source says there are, and how sure it is."""
+
+    total: int | None
+    why_unknown: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Gone:
+    """A record the source no longer shows, confirmed one by one."""
+
+    external_id: str
+    reason: Literal["deleted", "archived", "no_longer_visible", "out_of_filter"]
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One named check of a preflight."""
+
+    name: str
+    status: Literal["ok", "warning", "failed"]
+    seen: str
+    remedy: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """The source makes us wait; `seconds` is how long, `reason` is for people."""
+
+    seconds: float
+    reason: str
+
+
+OnWait = Callable[[Wait], Awaitable[None]]
+
+
+async def ignore_wait(wait: Wait) -> None:
+    """For callers that show no progress."""
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectorContext:
+    """What a connector may use of the world; handed over when it is made."""
+
+    page_size: int
+    concurrency: int
+    overlap_seconds: float
+    retry_budget_seconds: float
+    on_wait: OnWait = field(default=ignore_wait)

@@ -1,0 +1,1 @@
+"""The database: base classes, engine, sessions, notifications, migrations, the bundled PostgreSQL."""

@@ -1,0 +1,57 @@
+"""Engine, sessions, and transactions."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import asyncpg
+import orjson
+from sqlalchemy.engine import make_url
+from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
+
+Sessions = async_sessionmaker[AsyncSession]
+
+
+def _dumps(value: Any) -> str:
+    return orjson.dumps(value).decode()
+
+
+def create_engine(url: str, *, pool_size: int) -> AsyncEngine:
+    """An engine whose connections are checked before use, so that a database restart costs no request."""
+    return create_async_engine(
+        url,
+        pool_size=pool_size,
+        max_overflow=0,
+        pool_timeout=10,
+        pool_pre_ping=True,
+        json_serializer=_dumps,
+        json_deserializer=orjson.loads,
+        connect_args={
+            "timeout": 10,
+            "server_settings": {"application_name": "integrations-api", "jit": "off"},
+        },
+    )
+
+
+def create_sessions(engine: AsyncEngine) -> Sessions:
+    """Sessions whose objects stay readable after commit."""
+    return async_sessionmaker(engine, expire_on_commit=False)
+
+
+@asynccontextmanager
+async def raw_connection(session: AsyncSession) -> AsyncIterator[asyncpg.Connection[Any]]:
+    """The asyncpg connection under a session, for COPY and for enqueueing in the same transaction.
+
+    SQLAlchemy opens the transaction with its first statement: execute one through the session before using
+    this, or what is written here commits by itself.
+    """
+    connection = await session.connection()
+    raw = await connection.get_raw_connection()
+    driver = raw.driver_connection
+    assert driver is not None
+    yield driver
+
+
+def asyncpg_dsn(url: str) -> str:
+    """The same database as asyncpg spells it."""
+    return make_url(url).set(drivername="postgresql").render_as_string(hide_password=False)

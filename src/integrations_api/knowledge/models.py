@@ -1,0 +1,172 @@
+"""Tables of the knowledge room: datasets, versions, documents, revisions, contents, and what is staged."""
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Identity, Index, LargeBinary, Text, func
+from sqlalchemy.dialects.postgresql import TSVECTOR
+from sqlalchemy.orm import Mapped, mapped_column
+
+from integrations_api.db.base import Base
+
+FOREVER = 2_147_483_647
+"""`valid_to` of a revision that nothing has replaced: the greatest integer."""
+
+NumberText = Text(collation="C")
+"""Numbers and external ids sort by their bytes, the same on every server."""
+
+
+class Dataset(Base):
+    """All knowledge of one integration; it has the integration's id and outlives it."""
+
+    __tablename__ = "datasets"
+
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    integration_id: Mapped[UUID | None] = mapped_column(ForeignKey("integrations.id", ondelete="SET NULL"), unique=True)
+    service_name: Mapped[str]
+    head: Mapped[int | None] = mapped_column(comment="number of the version that readers see")
+    last_version: Mapped[int] = mapped_column(server_default="0", comment="numbers are never used again")
+    documents: Mapped[int] = mapped_column(server_default="0", comment="live at the head")
+    tombstones: Mapped[int] = mapped_column(server_default="0")
+    verdict: Mapped[dict[str, Any] | None]
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+
+class Version(Base):
+    """A numbered state of a dataset."""
+
+    __tablename__ = "versions"
+    __table_args__ = (
+        CheckConstraint("state IN ('building', 'published', 'held', 'abandoned')", name="state"),
+        CheckConstraint("kind IN ('sync', 'rollback', 'remap')", name="kind"),
+    )
+
+    dataset_id: Mapped[UUID] = mapped_column(ForeignKey("datasets.id", ondelete="CASCADE"), primary_key=True)
+    number: Mapped[int] = mapped_column(primary_key=True)
+    state: Mapped[str]
+    kind: Mapped[str]
+    run_id: Mapped[UUID | None]
+    parent: Mapped[int | None] = mapped_column(comment="the head it was built upon")
+    source_version: Mapped[int | None] = mapped_column(comment="of a rollback: the version it equals")
+    added: Mapped[int] = mapped_column(server_default="0")
+    updated: Mapped[int] = mapped_column(server_default="0")
+    deleted: Mapped[int] = mapped_column(server_default="0")
+    documents: Mapped[int] = mapped_column(server_default="0", comment="live in it, once published")
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    published_at: Mapped[datetime | None]
+    note: Mapped[str | None]
+
+
+class Document(Base):
+    """An incident with its stable identity: its id is made from the dataset's and the source's own."""
+
+    __tablename__ = "documents"
+    __table_args__ = (Index("uq_documents_external_id", "dataset_id", "external_id", unique=True),)
+
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    dataset_id: Mapped[UUID] = mapped_column(ForeignKey("datasets.id", ondelete="CASCADE"))
+    external_id: Mapped[str] = mapped_column(NumberText)
+    source_created_at: Mapped[datetime | None]
+
+
+class Content(Base):
+    """Text and attributes, stored once for each hash; what a revision points to."""
+
+    __tablename__ = "contents"
+    __table_args__ = (
+        Index("uq_contents_hash", "dataset_id", "hash", unique=True),
+        Index("ix_contents_tsv", "tsv", postgresql_using="gin"),
+    )
+
+    id: Mapped[int] = mapped_column(BigInteger, Identity(), primary_key=True)
+    dataset_id: Mapped[UUID] = mapped_column(ForeignKey("datasets.id", ondelete="CASCADE"))
+    hash: Mapped[bytes] = mapped_column(LargeBinary, comment="of the mapped document, see knowledge/documents.py")
+    title: Mapped[str]
+    text: Mapped[str]
+    notes: Mapped[list[Any]]
+    attributes: Mapped[dict[str, Any]]
+    url: Mapped[str | None]
+    tsv: Mapped[Any] = mapped_column(TSVECTOR, nullable=False)
+
+
+class Revision(Base):
+    """A document's being in versions `valid_from <= v < valid_to` with a certain content."""
+
+    __tablename__ = "revisions"
+    __table_args__ = (
+        CheckConstraint("change IN ('added', 'updated', 'touched', 'deleted')", name="change"),
+        CheckConstraint("valid_from < valid_to", name="interval"),
+        Index("ix_revisions_number", "dataset_id", "number", "document_id"),
+        Index("ix_revisions_begun", "dataset_id", "valid_from"),
+        Index("ix_revisions_ended", "dataset_id", "valid_to", postgresql_where=f"valid_to < {FOREVER}"),
+        Index("uq_revisions_live", "document_id", unique=True, postgresql_where=f"valid_to = {FOREVER}"),
+    )
+
+    document_id: Mapped[UUID] = mapped_column(ForeignKey("documents.id", ondelete="CASCADE"), primary_key=True)
+    valid_from: Mapped[int] = mapped_column(primary_key=True)
+    valid_to: Mapped[int] = mapped_column(server_default=str(FOREVER))
+    dataset_id: Mapped[UUID]
+    content_id: Mapped[int] = mapped_column(BigInteger, ForeignKey("contents.id"))
+    number: Mapped[str] = mapped_column(NumberText)
+    change: Mapped[str] = mapped_column(
+        comment="added, updated, deleted (a tombstone), or touched: only the source's time stamp moved"
+    )
+    reason: Mapped[str | None] = mapped_column(comment="of a tombstone: deleted, archived, …")
+    source_updated_at: Mapped[datetime | None]
+
+
+class RawRecord(Base):
+    """A record as the source sent it and as it was mapped, staged by a run; `rejection` says why it was not."""
+
+    __tablename__ = "raw_records"
+    __table_args__ = (Index("ix_raw_records_document", "dataset_id", "external_id"),)
+
+    run_id: Mapped[UUID] = mapped_column(primary_key=True)
+    external_id: Mapped[str] = mapped_column(NumberText, primary_key=True)
+    seq: Mapped[int] = mapped_column(BigInteger, primary_key=True, comment="order of arrival; the last one counts")
+    dataset_id: Mapped[UUID]
+    number: Mapped[str | None] = mapped_column(NumberText)
+    source_updated_at: Mapped[datetime | None]
+    source_created_at: Mapped[datetime | None]
+    hash: Mapped[bytes | None] = mapped_column(LargeBinary)
+    title: Mapped[str | None]
+    text: Mapped[str | None]
+    notes: Mapped[list[Any] | None]
+    attributes: Mapped[dict[str, Any] | None]
+    url: Mapped[str | None]
+    rejection: Mapped[str | None]
+    raw: Mapped[str] = mapped_column(comment="JSON as text: jsonb could not hold every character")
+
+
+class StagedChange(Base):
+    """One change a run is about to make, in the order of its batches."""
+
+    __tablename__ = "staged_changes"
+
+    run_id: Mapped[UUID] = mapped_column(primary_key=True)
+    ordinal: Mapped[int] = mapped_column(primary_key=True)
+    document_id: Mapped[UUID]
+    external_id: Mapped[str] = mapped_column(NumberText)
+    number: Mapped[str] = mapped_column(NumberText)
+    change: Mapped[str]
+    reason: Mapped[str | None]
+    seq: Mapped[int | None] = mapped_column(BigInteger, comment="of the raw record it comes from")
+
+
+class RejectedRecord(Base):
+    """A record that could not be mapped, kept with its reason until a later run maps it or it changes."""
+
+    __tablename__ = "rejected_records"
+    __table_args__ = (Index("ix_rejected_records_open", "dataset_id", postgresql_where="NOT resolved"),)
+
+    run_id: Mapped[UUID] = mapped_column(primary_key=True)
+    external_id: Mapped[str] = mapped_column(NumberText, primary_key=True)
+    dataset_id: Mapped[UUID]
+    number: Mapped[str | None]
+    reason: Mapped[str]
+    source_updated_at: Mapped[datetime | None]
+    source_created_at: Mapped[datetime | None]
+    raw: Mapped[str]
+    resolved: Mapped[bool] = mapped_column(server_default="false")
+    at: Mapped[datetime] = mapped_column(server_default=func.now())

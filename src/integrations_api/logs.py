@@ -1,0 +1,80 @@
+"""Structured logging: every line is an event with facts, as text for people or JSON for machines.
+
+Ids (`request_id`, `run_id`, …) are bound once per request or run through structlog's context variables.
+"""
+
+import logging
+import sys
+from typing import Any, Literal, cast
+
+import structlog
+from structlog.typing import EventDict, FilteringBoundLogger, Processor, WrappedLogger
+
+LogFormat = Literal["text", "json"]
+
+
+def get_logger(name: str) -> FilteringBoundLogger:
+    """The logger of one module."""
+    return cast(FilteringBoundLogger, structlog.get_logger(name))
+
+
+def configure_logging(*, log_format: LogFormat, level: str) -> None:
+    """Sends our events and those of libraries (uvicorn, sqlalchemy, pgqueuer) to stderr in one shape."""
+    shared: list[Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_logger_name,
+        structlog.stdlib.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        structlog.stdlib.ExtraAdder(),
+        _escape_control_characters,
+    ]
+    structlog.configure(
+        processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        wrapper_class=structlog.stdlib.BoundLogger,
+        cache_logger_on_first_use=True,
+    )
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=shared,
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *_renderer(log_format)],
+        )
+    )
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(level)
+    _quieten_libraries()
+
+
+def _renderer(log_format: LogFormat) -> list[Processor]:
+    if log_format == "json":
+        return [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
+    return [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())]
+
+
+def _quieten_libraries() -> None:
+    # httpx logs every URL at INFO; uvicorn's access log would repeat what our own request line says.
+    for name in ("httpx", "httpcore", "uvicorn.access", "sse_starlette", "asyncio"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    for name in ("uvicorn", "uvicorn.error"):
+        logger = logging.getLogger(name)
+        logger.handlers.clear()
+        logger.propagate = True
+
+
+def _escape_control_characters(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
+    """A value with line breaks or terminal codes must not be able to forge a second log line."""
+    for key, value in event.items():
+        if isinstance(value, str) and key != "exception" and not value.isprintable():
+            event[key] = _printable(value)
+    return event
+
+
+def _printable(value: str) -> str:
+    return "".join(c if c.isprintable() else c.encode("unicode_escape", "replace").decode() for c in value)
+
+
+def bind(**facts: Any) -> None:
+    """Adds facts to every line logged from here on in this task."""
+    structlog.contextvars.bind_contextvars(**facts)

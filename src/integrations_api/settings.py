@@ -1,0 +1,170 @@
+"""Every setting of the service, from the environment or a `.env` file, with a sentence each.
+
+`.env.example` is tested against this file. A malformed value, or an unknown name in one of our families
+(`SYNC_…`, `EGRESS_…`), stops the start and is named.
+"""
+
+import os
+import re
+from datetime import timedelta
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from integrations_api.errors import ConfigurationError
+
+_DURATION = re.compile(r"(\d+)\s*(s|m|h|d)?")
+_UNITS = {None: 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
+_FAMILIES = (
+    "SYNC_", "EGRESS_", "KNOWLEDGE_", "LOG_", "STREAM_", "WORKER_", "ACCESS_", "RAW_", "ENCRYPTION_", "LOGIN_",
+)  # fmt: skip
+
+
+def _duration(value: Any) -> Any:
+    """Reads `90`, `90s`, `5m`, `2h` or `1d`; a bare number means seconds."""
+    if isinstance(value, str):
+        match = _DURATION.fullmatch(value.strip().lower())
+        if match is None:
+            raise ValueError("expected a duration such as 90s, 5m, 2h or 1d")
+        return timedelta(seconds=int(match[1]) * _UNITS[match[2]])
+    return value
+
+
+def _words(value: Any) -> Any:
+    if isinstance(value, str):
+        return tuple(word for word in re.split(r"[,\s]+", value) if word)
+    return value
+
+
+def _positive(value: timedelta) -> timedelta:
+    if value <= timedelta(0):
+        raise ValueError("must be longer than zero")
+    return value
+
+
+Duration = Annotated[timedelta, BeforeValidator(_duration)]
+PositiveDuration = Annotated[timedelta, BeforeValidator(_duration), AfterValidator(_positive)]
+Words = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_words)]
+
+
+class Settings(BaseSettings):
+    """One typed value for each setting; built by `load_settings`, handed down, never read at import."""
+
+    model_config = SettingsConfigDict(
+        env_file=".env", env_file_encoding="utf-8", extra="forbid", frozen=True, env_ignore_empty=False
+    )
+
+    database_url: SecretStr | None = Field(
+        None,
+        description="PostgreSQL to use, postgresql://user:password@host/database. "
+        "Unset: the bundled PostgreSQL under DATA_DIR, for one machine.",
+    )
+    data_dir: Path = Field(Path("data"), description="Folder of the bundled PostgreSQL and its generated keys.")
+    database_pool_size: int = Field(10, ge=2, le=200, description="Database connections one process may hold.")
+    secret_key: SecretStr | None = Field(
+        None,
+        description="Signs bearer tokens; at least 32 characters. Made at first start with the bundled database, "
+        "required with DATABASE_URL. `integrations-api secrets generate` prints one.",
+    )
+    encryption_keys: SecretStr | None = Field(
+        None,
+        description="Encrypts stored secrets: id:base64 of 32 bytes, comma-separated; the first encrypts, all "
+        "decrypt. Made at first start with the bundled database, required with DATABASE_URL.",
+    )
+    public_url: str = Field("http://127.0.0.1:8000", description="Where clients reach this service.")
+    host: str = Field("127.0.0.1", description="Address `serve` listens on.")
+    port: int = Field(8000, ge=0, le=65535, description="Port `serve` listens on.")
+    access_token_minutes: int = Field(60, ge=1, le=60 * 24 * 30, description="Life of a bearer token, in minutes.")
+    max_body_bytes: int = Field(1_000_000, ge=1000, description="Largest request body that is read, in bytes.")
+
+    sync_batch_size: int = Field(5, ge=1, le=1000, description="Incidents named by one progress event.")
+    sync_page_size: int = Field(1000, ge=1, le=10_000, description="Records asked for in one request.")
+    sync_fetch_concurrency: int = Field(4, ge=1, le=16, description="Ranges of one source read at the same time.")
+    sync_overlap: Duration = Field(
+        timedelta(minutes=5), description="How far an incremental sync reads back behind its watermark."
+    )
+    sync_chunk_size: int = Field(500, ge=1, le=10_000, description="Incidents written in one transaction.")
+    sync_retry_budget: PositiveDuration = Field(
+        timedelta(minutes=10),
+        description="How long one request to a source may be retried before the run fails.",
+    )
+    sync_stall_timeout: PositiveDuration = Field(
+        timedelta(minutes=15),
+        description="A run without progress for this long is taken away and tried again.",
+    )
+    sync_max_attempts: int = Field(5, ge=1, le=100, description="How often a run is begun before it fails.")
+    raw_dump_path: str = Field(
+        "src/data/incidentspulledfromsnow.json",
+        description="File that gets the raw records of the latest fetch, as one JSON array; empty switches it off.",
+    )
+    worker_concurrency: int = Field(4, ge=1, le=64, description="Runs one worker carries out at the same time.")
+    stream_ping: PositiveDuration = Field(
+        timedelta(seconds=15), description="How often an idle event stream sends a comment, to stay open."
+    )
+
+    egress_allowed_hosts: Words = Field(
+        (),
+        description="Hosts, host:port or CIDR ranges that may be reached though private or by plain http; "
+        "comma-separated.",
+    )
+    egress_ca_file: Path | None = Field(None, description="PEM file of private certificate authorities to trust.")
+    egress_timeout: PositiveDuration = Field(
+        timedelta(seconds=70), description="Longest wait for a source to answer one request."
+    )
+    egress_max_response_bytes: int = Field(
+        200_000_000, ge=1_000_000, description="Largest answer read from a source, decompressed, in bytes."
+    )
+
+    log_format: Literal["text", "json"] = Field("text", description="Shape of log lines: text or json.")
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="Least severe line logged.")
+
+    @field_validator("database_url", "secret_key", "encryption_keys", "egress_ca_file", mode="before")
+    @classmethod
+    def _empty_means_unset(cls, value: Any) -> Any:
+        return None if value == "" else value
+
+    @field_validator("database_url")
+    @classmethod
+    def _names_the_driver(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is None:
+            return None
+        scheme, separator, rest = value.get_secret_value().partition("://")
+        if not separator or scheme not in {"postgresql", "postgres", "postgresql+asyncpg"}:
+            raise ValueError("expected postgresql://user:password@host:port/database")
+        return SecretStr(f"postgresql+asyncpg://{rest}")
+
+    @property
+    def uses_bundled_database(self) -> bool:
+        """Whether no DATABASE_URL is given, so that the bundled PostgreSQL is started."""
+        return self.database_url is None
+
+
+def load_settings(**overrides: Any) -> Settings:
+    """Reads the environment and `.env`; `overrides` win over both.
+
+    Raises `ConfigurationError` that names each wrong setting and never shows its value.
+    """
+    _refuse_unknown_names()
+    try:
+        return Settings(**overrides)
+    except ValidationError as error:
+        lines = [
+            f"{'.'.join(str(part) for part in problem['loc']).upper()}: {_in_words(problem['type'], problem['msg'])}"
+            for problem in error.errors(include_input=False, include_url=False, include_context=False)
+        ]
+        raise ConfigurationError("Wrong settings: " + "; ".join(lines)) from None
+
+
+def _in_words(kind: str, message: str) -> str:
+    if kind == "extra_forbidden":
+        return "there is no such setting (see .env.example)"
+    return message.removeprefix("Value error, ")
+
+
+def _refuse_unknown_names() -> None:
+    known = {name.upper() for name in Settings.model_fields}
+    unknown = sorted(n for n in os.environ if n.startswith(_FAMILIES) and n not in known)
+    if unknown:
+        raise ConfigurationError(f"Wrong settings: {unknown[0]}: there is no such setting (see .env.example)")

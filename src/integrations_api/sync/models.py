@@ -1,0 +1,86 @@
+"""Tables of the sync room: runs and the run log."""
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import CheckConstraint, ForeignKey, Index, func
+from sqlalchemy.orm import Mapped, mapped_column
+
+from integrations_api.db.base import Base
+
+
+class SyncRun(Base):
+    """One execution of a sync. This row is the truth; the queue only wakes workers.
+
+    `attempt` is the fencing token: a claim raises it, and every transaction of a run checks it.
+    """
+
+    __tablename__ = "sync_runs"
+    __table_args__ = (
+        CheckConstraint("mode IN ('incremental', 'full')", name="mode"),
+        CheckConstraint("state IN ('queued', 'running', 'succeeded', 'failed', 'cancelled', 'held')", name="state"),
+        CheckConstraint(
+            "phase IN ('starting', 'fetching', 'comparing', 'ingesting', 'publishing', 'done')", name="phase"
+        ),
+        Index(
+            "uq_sync_runs_active",
+            "integration_id",
+            unique=True,
+            postgresql_where="state IN ('queued', 'running')",
+        ),
+        Index("ix_sync_runs_integration", "integration_id", "created_at", "id"),
+        Index("ix_sync_runs_dataset", "dataset_id", "created_at", "id"),
+        Index("ix_sync_runs_unfinished", "created_at", postgresql_where="state IN ('queued', 'running')"),
+    )
+
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    integration_id: Mapped[UUID | None] = mapped_column(ForeignKey("integrations.id", ondelete="SET NULL"))
+    dataset_id: Mapped[UUID]
+    mode: Mapped[str]
+    trigger: Mapped[str] = mapped_column(comment="manual, schedule, …")
+    requested_by: Mapped[UUID | None]
+    state: Mapped[str] = mapped_column(server_default="queued")
+    phase: Mapped[str] = mapped_column(server_default="starting")
+    attempt: Mapped[int] = mapped_column(server_default="0")
+    worker_id: Mapped[UUID | None]
+    cancel_requested_by: Mapped[str | None]
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    started_at: Mapped[datetime | None]
+    finished_at: Mapped[datetime | None]
+    heartbeat_at: Mapped[datetime | None]
+    progress_at: Mapped[datetime | None] = mapped_column(comment="of the last committed step")
+
+    fingerprint: Mapped[str | None]
+    reads_from: Mapped[datetime | None] = mapped_column(comment="an incremental run's lower bound, source time")
+    next_watermark: Mapped[datetime | None]
+    source_started_at: Mapped[datetime | None] = mapped_column(comment="source time when the run began")
+    fetch_state: Mapped[dict[str, Any]] = mapped_column(server_default="{}", comment="cursors by lane")
+    warnings: Mapped[list[Any]] = mapped_column(server_default="[]")
+
+    pages: Mapped[int] = mapped_column(server_default="0")
+    fetched: Mapped[int] = mapped_column(server_default="0")
+    planned: Mapped[int] = mapped_column(server_default="0", comment="new and changed records to ingest")
+    ingested: Mapped[int] = mapped_column(server_default="0", comment="position in staged_changes")
+    added: Mapped[int] = mapped_column(server_default="0")
+    updated: Mapped[int] = mapped_column(server_default="0")
+    unchanged: Mapped[int] = mapped_column(server_default="0")
+    deleted: Mapped[int] = mapped_column(server_default="0")
+    rejected: Mapped[int] = mapped_column(server_default="0")
+    version: Mapped[int | None]
+    verdict: Mapped[dict[str, Any] | None]
+    error: Mapped[str | None]
+    remedy: Mapped[str | None]
+    last_event: Mapped[int] = mapped_column(server_default="0", comment="seq of the newest event")
+
+
+class SyncEvent(Base):
+    """One line of the run log, as it is sent: `payload` is the compact JSON of the event's data."""
+
+    __tablename__ = "sync_events"
+
+    run_id: Mapped[UUID] = mapped_column(ForeignKey("sync_runs.id", ondelete="CASCADE"), primary_key=True)
+    seq: Mapped[int] = mapped_column(primary_key=True)
+    event: Mapped[str]
+    payload: Mapped[str]
+    at: Mapped[datetime] = mapped_column(server_default=func.now())

@@ -94,7 +94,7 @@ class Postmaster:
 
     def is_alive(self) -> bool:
         """Whether the server runs (or starts, or stops): a reused process id is not enough."""
-        return self.answers() or _process_name(self.pid).startswith("postgres")
+        return self.answers() or process_name(self.pid).startswith("postgres")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -187,7 +187,7 @@ class Cluster:
 
     def start(self, *, durable: bool) -> None:
         """Starts the server and returns when it accepts connections, after crash recovery if need be."""
-        self._forget_reused_pid()
+        self._forget_dead_postmaster()
         self._write_conf(durable=durable)
         log = self._prepare_log()
         position = log.stat().st_size
@@ -212,8 +212,10 @@ class Cluster:
             except EmbeddedDatabaseError:
                 with suppress(EmbeddedDatabaseError):
                     self._pg_ctl_stop("immediate")
-        with suppress(OSError):  # absent, or shared by somebody's stray file: neither is worth a failure
-            shutil.rmtree(self._remote_socket_dir())
+            _wait_for_exit(postmaster.pid)
+        remote = self._remote_socket_dir()
+        if remote.exists() and self._is_private(remote):
+            shutil.rmtree(remote, ignore_errors=True)
 
     def _pg_ctl_stop(self, mode: str) -> None:
         self._run(
@@ -221,14 +223,25 @@ class Cluster:
             "-D", str(self.folder), timeout=STOP_TIMEOUT + 10,
         )  # fmt: skip
 
-    def _forget_reused_pid(self) -> None:
-        """Removes a `postmaster.pid` whose id now belongs to another program, as after a restart of a container.
+    def _forget_dead_postmaster(self) -> None:
+        """Waits for the children of a killed server, and removes its lock files where PostgreSQL would misread them.
 
-        PostgreSQL itself forgets ids that nobody has, and looks for surviving children first; that is left to it.
+        It takes an id for a living server when that belongs to another program of the same user (a restarted
+        container) or to a zombie (a container whose first process reaps nobody), and then refuses to start.
         """
         postmaster = self.postmaster()
-        if postmaster is not None and _process_name(postmaster.pid) and not postmaster.is_alive():
-            (self.folder / "postmaster.pid").unlink(missing_ok=True)
+        if postmaster is None or postmaster.is_alive():
+            return
+        deadline = time.monotonic() + STOP_TIMEOUT
+        while _has_processes(self.folder):
+            if time.monotonic() > deadline:
+                raise EmbeddedDatabaseError(
+                    f"Processes of a PostgreSQL that was killed still work in {self.folder}: end them and try again."
+                )
+            time.sleep(0.02)
+        if _exists(postmaster.pid):
+            for misread in (self.folder / "postmaster.pid", self._socket_dir() / f".s.PGSQL.{_PORT}.lock"):
+                misread.unlink(missing_ok=True)
 
     def _write_conf(self, *, durable: bool) -> None:
         parameters = _PARAMETERS | {"unix_socket_directories": str(self._socket_dir())}
@@ -248,11 +261,15 @@ class Cluster:
         with suppress(FileExistsError):
             remote.mkdir(mode=0o700)
             self._give(remote)
-        found = remote.lstat()
-        owner = self.account.uid if self.account else os.geteuid()
-        if not stat.S_ISDIR(found.st_mode) or found.st_uid != owner or stat.S_IMODE(found.st_mode) != 0o700:
+        if not self._is_private(remote):
             raise EmbeddedDatabaseError(f"{remote} belongs to somebody else: remove it, or choose a shorter DATA_DIR.")
         return remote
+
+    def _is_private(self, folder: Path) -> bool:
+        """Whether only the server's account (and root) may enter: whoever reaches the socket is superuser."""
+        found = folder.lstat()
+        owner = self.account.uid if self.account else os.geteuid()
+        return stat.S_ISDIR(found.st_mode) and found.st_uid == owner and stat.S_IMODE(found.st_mode) == 0o700
 
     def _remote_socket_dir(self) -> Path:
         name = sha256(os.fsencode(self.folder)).hexdigest()[:16]
@@ -370,7 +387,7 @@ def _environment() -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if not name.startswith("PG")} | {"LC_ALL": "C"}
 
 
-def _process_name(pid: int) -> str:
+def process_name(pid: int) -> str:
     """The program a process id belongs to; empty for nobody (a zombie counts as nobody)."""
     if Path("/proc/self/stat").exists():
         try:
@@ -384,6 +401,32 @@ def _process_name(pid: int) -> str:
         capture_output=True, text=True, check=False, timeout=10,
     )  # fmt: skip
     return Path(found.stdout.strip()).name
+
+
+def _exists(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def _has_processes(folder: Path) -> bool:
+    """Whether a PostgreSQL process works in the folder; without /proc that question is left to PostgreSQL."""
+    for entry in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            if entry.joinpath("cwd").readlink() == folder and process_name(int(entry.name)).startswith("postgres"):
+                return True
+    return False
+
+
+def _wait_for_exit(pid: int, *, timeout: float = 10.0) -> None:
+    """`pg_ctl stop` returns when the pid file is gone; the process itself lives a moment longer."""
+    deadline = time.monotonic() + timeout
+    while process_name(pid).startswith("postgres") and time.monotonic() < deadline:
+        time.sleep(0.005)
 
 
 def _last_words(log: Path, position: int) -> str:

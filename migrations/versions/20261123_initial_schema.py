@@ -2,7 +2,7 @@
 
 Revision ID: 20261123_initial
 Revises:
-Create Date: 2026-11-23 20:51:07.923080+00:00
+Create Date: 2026-11-23 21:01:53.791227+00:00
 """
 
 import sqlalchemy as sa
@@ -209,6 +209,13 @@ def upgrade() -> None:
         sa.Column("state", sa.Text(), server_default="queued", nullable=False),
         sa.Column("phase", sa.Text(), server_default="starting", nullable=False),
         sa.Column("attempt", sa.Integer(), server_default="0", nullable=False),
+        sa.Column(
+            "step",
+            sa.BigInteger(),
+            server_default="0",
+            nullable=False,
+            comment="committed transactions of the engine; tells a retry that it was done",
+        ),
         sa.Column("worker_id", sa.Uuid(), nullable=True),
         sa.Column("cancel_requested_by", sa.Text(), nullable=True),
         sa.Column("created_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
@@ -372,6 +379,14 @@ def upgrade() -> None:
     )
     op.create_index("ix_revisions_begun", "revisions", ["dataset_id", "valid_from"], unique=False)
     op.create_index(
+        "ix_revisions_changed",
+        "revisions",
+        ["dataset_id", "valid_from"],
+        unique=False,
+        postgresql_where="change <> 'touched'",
+    )
+    op.create_index("ix_revisions_content", "revisions", ["content_id"], unique=False)
+    op.create_index(
         "ix_revisions_ended",
         "revisions",
         ["dataset_id", "valid_to"],
@@ -390,6 +405,8 @@ def downgrade() -> None:
     op.drop_index("uq_revisions_live", table_name="revisions", postgresql_where="valid_to = 2147483647")
     op.drop_index("ix_revisions_number", table_name="revisions")
     op.drop_index("ix_revisions_ended", table_name="revisions", postgresql_where="valid_to < 2147483647")
+    op.drop_index("ix_revisions_content", table_name="revisions")
+    op.drop_index("ix_revisions_changed", table_name="revisions", postgresql_where="change <> 'touched'")
     op.drop_index("ix_revisions_begun", table_name="revisions")
     op.drop_table("revisions")
     op.drop_table("versions")

@@ -99,6 +99,10 @@ class Revision(Base):
         CheckConstraint("valid_from < valid_to", name="interval"),
         Index("ix_revisions_number", "dataset_id", "number", "document_id"),
         Index("ix_revisions_begun", "dataset_id", "valid_from"),
+        # What a diff and a rollback start from: most updates at a source move nothing but the time stamp.
+        Index("ix_revisions_changed", "dataset_id", "valid_from", postgresql_where="change <> 'touched'"),
+        # Without it every content that is deleted would scan this table for its foreign key.
+        Index("ix_revisions_content", "content_id"),
         Index("ix_revisions_ended", "dataset_id", "valid_to", postgresql_where=f"valid_to < {FOREVER}"),
         Index("uq_revisions_live", "document_id", unique=True, postgresql_where=f"valid_to = {FOREVER}"),
     )

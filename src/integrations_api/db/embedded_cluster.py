@@ -52,7 +52,13 @@ _PARAMETERS = {
     "log_error_verbosity": "terse",
     "log_min_error_statement": "panic",
 }
-_THROWAWAY = {"fsync": "off", "full_page_writes": "off", "synchronous_commit": "off", "shared_buffers": "128MB"}
+_THROWAWAY = {
+    "fsync": "off",
+    "full_page_writes": "off",
+    "synchronous_commit": "off",
+    "shared_buffers": "128MB",
+    "max_wal_size": "512MB",
+}
 
 
 class EmbeddedDatabaseError(ApplicationError):

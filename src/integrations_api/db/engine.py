@@ -7,6 +7,8 @@ from typing import Any
 import asyncpg
 import orjson
 from sqlalchemy.engine import make_url
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
 
 Sessions = async_sessionmaker[AsyncSession]
@@ -55,3 +57,19 @@ async def raw_connection(session: AsyncSession) -> AsyncIterator[asyncpg.Connect
 def asyncpg_dsn(url: str) -> str:
     """The same database as asyncpg spells it."""
     return make_url(url).set(drivername="postgresql").render_as_string(hide_password=False)
+
+
+def is_lost_connection(error: BaseException) -> bool:
+    """Whether the database went away under a statement (restart, failover, network), so that trying again may work."""
+    if isinstance(error, DBAPIError):
+        cause = getattr(error.orig, "__cause__", None) or error.orig
+        return error.connection_invalidated or (cause is not None and is_lost_connection(cause))
+    return isinstance(
+        error,
+        asyncpg.PostgresConnectionError
+        | asyncpg.InterfaceError
+        | asyncpg.OperatorInterventionError
+        | asyncpg.TooManyConnectionsError
+        | PoolTimeoutError
+        | OSError,
+    )

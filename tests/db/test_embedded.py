@@ -16,7 +16,8 @@ import asyncpg
 import pytest
 
 from integrations_api.db.embedded import EmbeddedDatabaseError, EmbeddedPostgres, start_embedded, stop_abandoned
-from integrations_api.db.embedded_cluster import Cluster, process_name
+from integrations_api.db.embedded_cluster import Cluster
+from integrations_api.db.embedded_system import process_name
 from tests.support.databases import plain_url
 
 # Says its URL, then keeps its handle until its input ends; Ctrl-C makes it ask the database once more.

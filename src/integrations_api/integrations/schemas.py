@@ -1,0 +1,154 @@
+"""What the integrations room reads and writes on the wire, in the contract's names and order."""
+
+from datetime import datetime
+from typing import Annotated, Any, Literal
+from uuid import UUID
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from integrations_api.api.envelope import Success, Timestamp
+from integrations_api.clock import to_wire
+from integrations_api.integrations.last_synced import KEY as LAST_SYNCED
+from integrations_api.integrations.models import Integration
+
+AuthType = Literal["basic_auth", "api_token", "oauth2"]
+
+_EXAMPLE_CONFIG = {"url": "https://dev12345.service-now.com", "username": "admin", "password": "your_password"}
+CREATE_EXAMPLE: dict[str, Any] = {
+    "service_name": "ServiceNow",
+    "auth_type": "basic_auth",
+    "config": _EXAMPLE_CONFIG,
+    "is_active": True,
+}
+UPDATE_EXAMPLE: dict[str, Any] = {
+    "service_name": "ServiceNow Production",
+    "auth_type": "basic_auth",
+    "config": {"url": "https://prod.service-now.com", "username": "admin", "password": "new_password"},
+    "is_active": True,
+}
+INTEGRATION_EXAMPLE: dict[str, Any] = {
+    "id": "550e8400-e29b-41d4-a716-446655440000",
+    "service_name": "ServiceNow",
+    "auth_type": "basic_auth",
+    "config": {
+        "url": "https://dev12345.service-now.com",
+        "username": "admin",
+        "password": "********",
+        "lastSynced": "2026-03-01T10:30:00Z",
+    },
+    "is_active": True,
+    "last_synced_at": "2026-03-01T10:30:00Z",
+    "last_sync_status": "success",
+    "last_sync_error": None,
+    "updated_at": "2026-03-01T10:30:00Z",
+    "user_id": "123e4567-e89b-12d3-a456-426614174000",
+    "next_sync_at": None,
+    "running_run_id": None,
+}
+
+
+class IntegrationOut(BaseModel):
+    """One configured connection. The first ten fields are the contract's; secrets in `config` show as ********."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [INTEGRATION_EXAMPLE]})
+
+    id: UUID
+    service_name: str
+    auth_type: AuthType
+    config: dict[str, Any]
+    is_active: bool
+    last_synced_at: Timestamp | None
+    last_sync_status: Literal["success", "error"] | None
+    last_sync_error: str | None
+    updated_at: Timestamp
+    user_id: UUID | None
+    next_sync_at: Timestamp | None
+    running_run_id: UUID | None
+
+
+_READ_ONLY = frozenset(IntegrationOut.model_fields) - {"service_name", "auth_type", "config", "is_active"}
+
+
+class IntegrationIn(BaseModel):
+    """A whole integration as a client sends it, to create one or to replace all of one.
+
+    What only the service writes (`id`, `last_synced_at`, …) is passed over, so that an integration that was read
+    can be edited and written back; any other field is refused.
+    """
+
+    model_config = ConfigDict(strict=True, extra="forbid")
+
+    service_name: Annotated[str, Field(min_length=1, max_length=200, description="The first word picks the connector")]
+    auth_type: AuthType
+    config: Annotated[dict[str, Any], Field(description="Which keys a service needs: GET /integrations/services")]
+    is_active: bool
+
+    @model_validator(mode="before")
+    @classmethod
+    def _pass_over_read_only_fields(cls, sent: Any) -> Any:
+        if not isinstance(sent, dict):
+            return sent
+        return {key: value for key, value in sent.items() if key not in _READ_ONLY}
+
+    @field_validator("service_name")
+    @classmethod
+    def _is_a_name(cls, name: str) -> str:
+        if not name.strip():
+            raise ValueError("must not be blank")
+        if not name.isprintable():
+            raise ValueError("must not contain control characters")
+        return name
+
+
+class IntegrationAnswer(Success):
+    """One integration."""
+
+    integration: IntegrationOut
+
+
+class IntegrationsAnswer(Success):
+    """All integrations, newest first; `next_cursor` only where a page was asked for."""
+
+    integrations: list[IntegrationOut]
+
+
+class AuthTypeOut(BaseModel):
+    """One way to sign in at a service, and the config it takes."""
+
+    auth_type: AuthType
+    config_schema: Annotated[dict[str, Any], Field(alias="schema", description="JSON Schema; writeOnly marks secrets")]
+
+
+class ServiceOut(BaseModel):
+    """A service that can be synchronised."""
+
+    service_name: str
+    auth_types: list[AuthTypeOut]
+
+
+class ServicesAnswer(Success):
+    """Every service there is a connector for."""
+
+    services: list[ServiceOut]
+
+
+def present(row: Integration, *, running_run_id: UUID | None) -> dict[str, Any]:
+    """An integration as it leaves, in answers and in the sync's `complete` event: JSON values only, in order."""
+    return {
+        "id": str(row.id),
+        "service_name": row.service_name,
+        "auth_type": row.auth_type,
+        "config": _shown_config(row.config, row.shown_last_synced),
+        "is_active": row.is_active,
+        "last_synced_at": to_wire(row.last_synced_at),
+        "last_sync_status": row.last_sync_status,
+        "last_sync_error": row.last_sync_error,
+        "updated_at": to_wire(row.updated_at),
+        "user_id": None if row.user_id is None else str(row.user_id),
+        "next_sync_at": to_wire(row.next_sync_at),
+        "running_run_id": None if running_run_id is None else str(running_run_id),
+    }
+
+
+def _shown_config(config: dict[str, Any], last_synced: datetime | None) -> dict[str, Any]:
+    return config if last_synced is None else {**config, LAST_SYNCED: to_wire(last_synced)}

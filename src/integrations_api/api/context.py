@@ -1,0 +1,136 @@
+"""What is known about the request being served: its id and where it came from; one log line for each.
+
+Pure ASGI, because streams must pass through unbuffered.
+"""
+
+import re
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+from uuid import uuid4
+
+import structlog
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from integrations_api.api.envelope import internal_error
+from integrations_api.logs import get_logger
+
+log = get_logger(__name__)
+
+_SANE_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,63}")
+_SECURITY_HEADERS = {
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "no-referrer",
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Cache-Control": "no-store",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class RequestContext:
+    """One request: its id (the client's own, where that is sane) and the client's address."""
+
+    request_id: str
+    address: str | None
+
+
+_current: ContextVar[RequestContext | None] = ContextVar("request_context", default=None)
+
+
+def current_request() -> RequestContext | None:
+    """The request this task works for; None in workers and on the command line."""
+    return _current.get()
+
+
+@contextmanager
+def serving(context: RequestContext) -> Iterator[None]:
+    """Makes `context` the current request, for code and for log lines."""
+    token = _current.set(context)
+    try:
+        with structlog.contextvars.bound_contextvars(request_id=context.request_id):
+            yield
+    finally:
+        _current.reset(token)
+
+
+class RequestContextMiddleware:
+    """Gives each request its id, answers it as `X-Request-ID`, logs one line, and turns defects into a plain 500."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        context = RequestContext(request_id=_request_id(scope), address=_address(scope))
+        with serving(context):
+            await _Exchange(self._app, context).run(scope, receive, send)
+
+
+class _Exchange:
+    """One request and its answer."""
+
+    def __init__(self, app: ASGIApp, context: RequestContext) -> None:
+        self._app = app
+        self._context = context
+        self._status: int | None = None
+
+    async def run(self, scope: Scope, receive: Receive, send: Send) -> None:
+        began = time.monotonic()
+
+        async def send_with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                self._status = message["status"]
+                self._add_headers(message)
+            await send(message)
+
+        try:
+            await self._answer(scope, receive, send_with_headers)
+        finally:
+            self._log(scope, time.monotonic() - began)
+
+    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await self._app(scope, receive, send)
+        except Exception:
+            log.exception("request.failed", method=scope["method"], route=_route(scope))
+            if self._status is not None:
+                raise  # Half an answer is out: only cutting the connection tells the client.
+            await internal_error(self._context.request_id)(scope, receive, send)
+
+    def _add_headers(self, message: Message) -> None:
+        headers = MutableHeaders(scope=message)
+        headers["X-Request-ID"] = self._context.request_id
+        for name, value in _SECURITY_HEADERS.items():
+            headers.setdefault(name, value)
+
+    def _log(self, scope: Scope, seconds: float) -> None:
+        log.info(
+            "request",
+            method=scope["method"],
+            route=_route(scope),
+            status=self._status,
+            milliseconds=round(seconds * 1000, 1),
+            address=self._context.address,
+        )
+
+
+def _request_id(scope: Scope) -> str:
+    given = Headers(scope=scope).get("x-request-id", "")
+    return given if _SANE_ID.fullmatch(given) else uuid4().hex
+
+
+def _address(scope: Scope) -> str | None:
+    client = scope.get("client")
+    return client[0] if client else None
+
+
+def _route(scope: Scope) -> str:
+    """The route's template, never the path itself: a path or query may carry what must not be logged."""
+    return getattr(scope.get("route"), "path_format", None) or "(none)"

@@ -1,0 +1,45 @@
+"""The description of the API for programs (`/openapi.json`) and people (`/docs`)."""
+
+from typing import Any
+
+from fastapi import Request
+from fastapi.openapi.docs import get_swagger_ui_html, get_swagger_ui_oauth2_redirect_html
+from fastapi.responses import HTMLResponse
+
+from integrations_api.api.routes import PUBLIC, Router
+
+router = Router(dependencies=[PUBLIC], include_in_schema=False)
+
+_REDIRECT = "/docs/oauth2-redirect"
+# Swagger UI comes from FastAPI's default address and starts itself from an inline script.
+_POLICY = (
+    "default-src 'self'; script-src 'self' 'unsafe-inline' https:; style-src 'self' 'unsafe-inline' https:; "
+    "img-src 'self' data: https:; worker-src 'self' blob:; frame-ancestors 'none'"
+)
+
+
+@router.get("/openapi.json")
+async def openapi(request: Request) -> dict[str, Any]:
+    """The OpenAPI description."""
+    schema: dict[str, Any] = request.app.openapi()
+    root = request.scope.get("root_path", "").rstrip("/")
+    return {**schema, "servers": [{"url": root}]} if root else schema
+
+
+@router.get("/docs")
+async def docs(request: Request) -> HTMLResponse:
+    """Swagger UI; its "Authorize" signs in at `/auth/token`."""
+    root = request.scope.get("root_path", "").rstrip("/")
+    page = get_swagger_ui_html(
+        openapi_url=f"{root}/openapi.json", title=request.app.title, oauth2_redirect_url=f"{root}{_REDIRECT}"
+    )
+    page.headers["Content-Security-Policy"] = _POLICY
+    return page
+
+
+@router.get(_REDIRECT)
+async def oauth2_redirect() -> HTMLResponse:
+    """Where Swagger UI comes back to after an OAuth2 redirect."""
+    page = get_swagger_ui_oauth2_redirect_html()
+    page.headers["Content-Security-Policy"] = _POLICY
+    return page

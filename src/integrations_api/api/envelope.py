@@ -1,0 +1,186 @@
+"""The envelope of every JSON answer, and how each error becomes one."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Annotated, Any, Literal
+
+import asyncpg
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from pydantic import BaseModel, PlainSerializer, WithJsonSchema
+from sqlalchemy import exc as database
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
+
+from integrations_api.api.problems import body_problem, problems_of
+from integrations_api.api.routes import allowed_methods
+from integrations_api.clock import to_wire
+from integrations_api.errors import (
+    ApplicationError,
+    Conflict,
+    FieldProblem,
+    InvalidInput,
+    NotFound,
+    PermissionDenied,
+    TooManyRequests,
+    Unauthenticated,
+    Unavailable,
+)
+from integrations_api.logs import get_logger
+
+log = get_logger(__name__)
+
+Timestamp = Annotated[
+    datetime,
+    PlainSerializer(to_wire, return_type=str),
+    WithJsonSchema({"type": "string", "format": "date-time", "examples": ["2026-03-01T10:30:00Z"]}),
+]
+"""A time as it leaves the service: UTC, whole seconds, with a Z. Use `Timestamp | None` where there may be none."""
+
+
+class Success(BaseModel):
+    """Base of every answer that went well; `success` is its first field."""
+
+    success: Literal[True] = True
+
+
+class SuccessMessage(Success):
+    """A success that is told in a sentence."""
+
+    message: str
+
+
+class FieldError(BaseModel):
+    """One wrong field, by its dotted path; never with its value."""
+
+    field: str
+    message: str
+
+
+class ErrorEnvelope(BaseModel):
+    """Every error: what happened in words; `errors` lists wrong fields, `request_id` names an unexpected failure."""
+
+    success: Literal[False] = False
+    message: str
+    errors: list[FieldError] | None = None
+    request_id: str | None = None
+
+
+_STATUS: Mapping[type[ApplicationError], int] = {
+    Unauthenticated: 401,
+    PermissionDenied: 403,
+    NotFound: 404,
+    Conflict: 409,
+    InvalidInput: 422,
+    TooManyRequests: 429,
+    Unavailable: 503,
+}
+_RETRY_UNAVAILABLE = 5
+"""Seconds after which asking again makes sense when something we need is away."""
+
+_AWAY: tuple[type[Exception], ...] = (
+    database.OperationalError,
+    database.InterfaceError,
+    database.TimeoutError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.CannotConnectNowError,
+    asyncpg.TooManyConnectionsError,
+    ConnectionError,
+)
+"""What a request meets when PostgreSQL is restarting, full or unreachable."""
+
+
+def error_response(
+    status: int,
+    message: str,
+    *,
+    problems: Sequence[FieldProblem] = (),
+    request_id: str | None = None,
+    headers: Mapping[str, str] | None = None,
+) -> JSONResponse:
+    """An error in the envelope."""
+    errors = [FieldError(field=problem.field, message=problem.message) for problem in problems]
+    body = ErrorEnvelope(message=message, errors=errors or None, request_id=request_id)
+    return JSONResponse(body.model_dump(exclude_none=True), status_code=status, headers=dict(headers or {}))
+
+
+def internal_error(request_id: str) -> JSONResponse:
+    """What a client learns of a defect: the id under which the log tells the rest."""
+    return error_response(500, "Something went wrong on our side", request_id=request_id)
+
+
+def install_error_handlers(app: FastAPI) -> None:
+    """Every error leaves in the envelope with a true status; defects are left to the request middleware."""
+    app.add_exception_handler(ApplicationError, _application_error)
+    app.add_exception_handler(RequestValidationError, _invalid_request)
+    app.add_exception_handler(HTTPException, _http_error)
+    app.add_exception_handler(ClientDisconnect, _client_left)
+    for away in _AWAY:
+        app.add_exception_handler(away, _database_away)
+
+
+def response_for(error: ApplicationError) -> JSONResponse | None:
+    """The answer for an error a caller can be told about; None for one that is ours alone (a 500)."""
+    status = next((_STATUS[kind] for kind in type(error).__mro__ if kind in _STATUS), None)
+    if status is None:
+        return None
+    problems = error.problems if isinstance(error, InvalidInput) else ()
+    return error_response(status, error.message, problems=problems, headers=_headers_for(error))
+
+
+def _headers_for(error: ApplicationError) -> dict[str, str]:
+    if isinstance(error, Unauthenticated):
+        return {"WWW-Authenticate": "Bearer"}
+    if isinstance(error, TooManyRequests):
+        return {"Retry-After": str(error.retry_after)}
+    if isinstance(error, Unavailable):
+        return {"Retry-After": str(_RETRY_UNAVAILABLE)}
+    return {}
+
+
+async def _application_error(_: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, ApplicationError)
+    response = response_for(error)
+    if response is None:
+        raise error
+    return response
+
+
+async def _invalid_request(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, RequestValidationError)
+    problem = body_problem(request)
+    if problem is not None:
+        return error_response(problem.status, problem.message, problems=problem.fields)
+    invalid = InvalidInput.of(problems_of(error.errors()))
+    return error_response(422, invalid.message, problems=invalid.problems)
+
+
+async def _http_error(request: Request, error: Exception) -> JSONResponse:
+    """FastAPI's and Starlette's own errors, in our words; the headers (Allow) are kept."""
+    assert isinstance(error, HTTPException)
+    headers: dict[str, Any] = dict(error.headers or {})
+    if error.status_code == 405:
+        headers["Allow"] = ", ".join(allowed_methods(request))
+    if error.status_code == 400:  # A form that cannot be parsed: malformed input is a 422 here.
+        return error_response(422, "body: cannot be read as the form it claims to be", headers=headers)
+    return error_response(error.status_code, _WORDS.get(error.status_code, str(error.detail)), headers=headers)
+
+
+_WORDS = {
+    404: "There is no such route",
+    405: "This route does not know that method",
+    413: "The request body is too large",
+}
+
+
+async def _database_away(_: Request, error: Exception) -> JSONResponse:
+    log.warning("request.database_away", error=type(error).__name__)
+    return error_response(
+        503, "The database does not answer; try again soon", headers={"Retry-After": str(_RETRY_UNAVAILABLE)}
+    )
+
+
+async def _client_left(_: Request, __: Exception) -> JSONResponse:
+    """Nobody reads this; without it a client that hangs up mid-body would be logged as a defect of ours."""
+    return error_response(422, "body: was cut off")

@@ -1,0 +1,118 @@
+"""`/healthz` and `/readyz`: for load balancers, supervisors and people."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from datetime import datetime, timedelta
+from typing import Annotated
+
+from fastapi import Depends, Response
+from pydantic import BaseModel
+from sqlalchemy import func, select
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from integrations_api.api.components import component
+from integrations_api.api.envelope import Success
+from integrations_api.api.openapi import errors
+from integrations_api.api.routes import PUBLIC, Router
+from integrations_api.db.migrations import current_revision, head_revision
+from integrations_api.logs import get_logger
+from integrations_api.queue.models import Worker
+
+log = get_logger(__name__)
+
+WORKER_SILENCE = timedelta(seconds=30)
+"""A worker that has not been seen for this long is taken for gone."""
+_PATIENCE = 5.0
+
+router = Router(tags=["health"], dependencies=[PUBLIC])
+
+
+class Alive(Success):
+    """The process answers."""
+
+    message: str = "alive"
+
+
+class ReadyCheck(BaseModel):
+    """One condition of readiness."""
+
+    name: str
+    ok: bool
+    message: str
+
+
+class Readiness(BaseModel):
+    """Whether requests can be served and syncs will run; every condition by its name."""
+
+    success: bool
+    message: str
+    checks: list[ReadyCheck]
+
+
+@router.get("/healthz", summary="Is the process alive?", responses=errors())
+async def healthz() -> Alive:
+    """Answers as long as the process does; asks nobody else."""
+    return Alive()
+
+
+@router.get(
+    "/readyz",
+    summary="Is everything in place?",
+    responses={503: {"model": Readiness, "description": "At least one check fails."}},
+)
+async def readyz(response: Response, engine: Annotated[AsyncEngine, Depends(component(AsyncEngine))]) -> Readiness:
+    """The database is reachable, its schema is this release's, and a worker was seen in the last 30 seconds."""
+    checks = await readiness(engine)
+    failing = [check.name for check in checks if not check.ok]
+    if failing:
+        response.status_code = 503
+    return Readiness(
+        success=not failing, message=f"Not ready: {', '.join(failing)}" if failing else "ready", checks=checks
+    )
+
+
+async def readiness(engine: AsyncEngine) -> list[ReadyCheck]:
+    """The three checks; the later ones fail without being asked when the database is away."""
+    try:
+        async with asyncio.timeout(_PATIENCE), engine.connect() as connection:
+            return [
+                ReadyCheck(name="database", ok=True, message="reachable"),
+                await _check("schema", _schema, connection),
+                await _check("worker", _worker, connection),
+            ]
+    except Exception as error:
+        # The driver's message may hold host, user and more: a public route says no more than this.
+        log.warning("readiness.database_away", error=type(error).__name__)
+        return [
+            ReadyCheck(name="database", ok=False, message="not reachable"),
+            ReadyCheck(name="schema", ok=False, message="unknown, for the database is not reachable"),
+            ReadyCheck(name="worker", ok=False, message="unknown, for the database is not reachable"),
+        ]
+
+
+_Finding = tuple[bool, str]
+
+
+async def _check(name: str, look: Callable[[AsyncConnection], Awaitable[_Finding]], c: AsyncConnection) -> ReadyCheck:
+    ok, message = await look(c)
+    return ReadyCheck(name=name, ok=ok, message=message)
+
+
+async def _schema(connection: AsyncConnection) -> _Finding:
+    if await current_revision(connection) == await asyncio.to_thread(head_revision):
+        return True, "at head"
+    return False, "another revision than this release needs: run `integrations-api migrate`"
+
+
+async def _worker(connection: AsyncConnection) -> _Finding:
+    if await connection.scalar(select(func.to_regclass(Worker.__tablename__))) is None:
+        return False, "unknown, for the schema is not there"
+    now, seen = (await connection.execute(select(func.now(), func.max(Worker.seen_at)))).one()
+    return _silence(now, seen)
+
+
+def _silence(now: datetime, seen: datetime | None) -> _Finding:
+    if seen is None:
+        return False, "none was ever seen: start `integrations-api worker`"
+    seconds = max(0, int((now - seen).total_seconds()))
+    return now - seen <= WORKER_SILENCE, f"last seen {seconds} s ago"

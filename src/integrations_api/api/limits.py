@@ -1,0 +1,78 @@
+"""The bound on request bodies, for declared and for chunked ones alike."""
+
+import asyncio
+
+from starlette.datastructures import Headers
+from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from integrations_api.api.envelope import error_response
+
+_DRAIN_BYTES = 32_000_000
+_DRAIN_SECONDS = 5.0
+
+
+class BodyLimitMiddleware:
+    """Answers 413 for a body of more than `max_bytes`, whether its length was declared or not."""
+
+    def __init__(self, app: ASGIApp, *, max_bytes: int) -> None:
+        self._app = app
+        self._max_bytes = max_bytes
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        declared = _declared_length(scope)
+        if declared > self._max_bytes:
+            if declared <= _DRAIN_BYTES:
+                await _drain(receive)
+            response = error_response(413, f"The request body is larger than {self._max_bytes} bytes")
+            await response(scope, receive, send)
+            return
+        await self._app(scope, *_counted(receive, send, self._max_bytes))
+
+
+def _counted(receive: Receive, send: Send, max_bytes: int) -> tuple[Receive, Send]:
+    seen = 0
+    answering = False
+
+    async def counting_receive() -> Message:
+        nonlocal seen
+        message = await receive()
+        if message["type"] != "http.request":
+            return message
+        seen += len(message.get("body", b""))
+        if seen <= max_bytes:
+            return message
+        if answering:  # A stream is going out already and never asked for a body: the client is hung up on.
+            return {"type": "http.disconnect"}
+        if message.get("more_body", False):
+            await _drain(receive)
+        raise HTTPException(413)
+
+    async def noting_send(message: Message) -> None:
+        nonlocal answering
+        answering = True
+        await send(message)
+
+    return counting_receive, noting_send
+
+
+async def _drain(receive: Receive) -> None:
+    """Takes in the rest, within bounds: a client that is still sending when we close would see a reset, not a 413."""
+    seen = 0
+    try:
+        async with asyncio.timeout(_DRAIN_SECONDS):
+            while seen < _DRAIN_BYTES:
+                message = await receive()
+                seen += len(message.get("body", b""))
+                if not message.get("more_body", False):
+                    return
+    except TimeoutError:
+        return
+
+
+def _declared_length(scope: Scope) -> int:
+    value = Headers(scope=scope).get("content-length", "0")
+    return int(value) if value.isascii() and value.isdigit() else 0

@@ -1,0 +1,98 @@
+"""What routers say about their errors, and what the description says about permissions."""
+
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.openapi.utils import get_openapi
+
+from integrations_api.api.envelope import ErrorEnvelope
+from integrations_api.api.routes import AccessRule, access_rules, all_routes
+
+_EXAMPLES: dict[int, tuple[str, dict[str, Any]]] = {
+    401: ("No credentials, or none that are valid.", {"message": "Sign in first: send Authorization: Bearer <token>"}),
+    403: ("The permission is missing.", {"message": "Missing permission: integration.edit"}),
+    404: ("There is no such thing.", {"message": "Integration not found"}),
+    409: ("The present state forbids it.", {"message": "A sync of this integration is running"}),
+    412: (
+        "It was changed by somebody else in the meantime.",
+        {"message": "The integration was changed: read it again"},
+    ),
+    413: ("The body is too large.", {"message": "The request body is larger than 1000000 bytes"}),
+    415: (
+        "The body is in another type than the route reads.",
+        {"message": "Send uncompressed JSON with Content-Type: application/json"},
+    ),
+    422: (
+        "The input is malformed; `message` names the first wrong field, `errors` lists all.",
+        {"message": "limit: must be at most 1000", "errors": [{"field": "limit", "message": "must be at most 1000"}]},
+    ),
+    429: ("Too much at once; `Retry-After` says when to come back.", {"message": "Too many attempts: wait 30 seconds"}),
+    500: (
+        "A defect; the log tells more under the `request_id`.",
+        {"message": "Something went wrong on our side", "request_id": "5f0c3c6e9d5a4f1c8d0f4d3b0a6d2c11"},
+    ),
+    503: (
+        "Something this service needs is away; try again.",
+        {"message": "The database does not answer; try again soon"},
+    ),
+}
+
+
+def errors(*statuses: int, **messages: str) -> dict[int | str, dict[str, Any]]:
+    """The `responses=` of a route: each error status, with the envelope and an example; 500 and 503 are always there.
+
+    `errors(401, 404, m404="Integration not found")` puts that message into the example of the 404.
+    """
+    described: dict[int | str, dict[str, Any]] = {}
+    for status in sorted({*statuses, 500, 503}):
+        described[status] = _described(status, messages.get(f"m{status}"))
+    return described
+
+
+def _described(status: int, message: str | None) -> dict[str, Any]:
+    description, example = _EXAMPLES[status]
+    if message is not None:
+        example = {**example, "message": message}
+    response: dict[str, Any] = {
+        "model": ErrorEnvelope,
+        "description": description,
+        "content": {"application/json": {"example": {"success": False, **example}}},
+    }
+    if status in {429, 503}:
+        response["headers"] = {"Retry-After": {"description": "Seconds to wait.", "schema": {"type": "integer"}}}
+    return response
+
+
+def install_openapi(app: FastAPI) -> None:
+    """`/openapi.json` also tells each operation's permission, in words and as `x-permission`."""
+
+    def openapi() -> dict[str, Any]:
+        if app.openapi_schema is None:
+            app.openapi_schema = _with_permissions(app)
+        return app.openapi_schema
+
+    app.openapi = openapi  # type: ignore[method-assign]
+
+
+def _with_permissions(app: FastAPI) -> dict[str, Any]:
+    schema = get_openapi(
+        title=app.title, version=app.version, description=app.description, routes=app.routes, tags=app.openapi_tags
+    )
+    for context in all_routes(app.routes):
+        dependant = getattr(context, "dependant", None)
+        if dependant is None:
+            continue
+        for method in context.methods or ():
+            operation = schema["paths"].get(context.path_format, {}).get(method.lower())
+            rule = next(access_rules(dependant), None)
+            if operation is not None and rule is not None:
+                _tell(operation, rule)
+    return schema
+
+
+def _tell(operation: dict[str, Any], rule: AccessRule) -> None:
+    words = f"Required permission: `{rule.permission}`" if rule.permission else "Any signed-in user."
+    if rule.public:
+        words = "Public: needs no credentials."
+    operation["description"] = f"{operation.get('description', '')}\n\n{words}".strip()
+    operation["x-permission"] = "public" if rule.public else rule.permission

@@ -1,0 +1,64 @@
+"""Keyset pages: an opaque cursor that holds the last row's sort values."""
+
+import base64
+import binascii
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Annotated, Any
+from uuid import UUID
+
+import orjson
+from fastapi import Query
+
+from integrations_api.errors import FieldProblem, InvalidInput
+
+DEFAULT_LIMIT = 50
+MAX_LIMIT = 1000
+_LONGEST_CURSOR = 4000
+_BIGGEST = 2**63
+
+Limit = Annotated[int, Query(ge=1, le=MAX_LIMIT, description="Most items in one answer.")]
+"""`limit: Limit = DEFAULT_LIMIT`"""
+
+Cursor = Annotated[
+    str | None,
+    Query(max_length=_LONGEST_CURSOR, description="`next_cursor` of the page before; absent for the first page."),
+]
+"""`cursor: Cursor = None`"""
+
+
+def encode_cursor(*values: str | int | datetime | UUID) -> str:
+    """The cursor after a row with these sort values."""
+    plain = [value.isoformat() if isinstance(value, datetime) else value for value in values]
+    return base64.urlsafe_b64encode(orjson.dumps(plain)).rstrip(b"=").decode()
+
+
+def decode_cursor(cursor: str, *kinds: type[str] | type[int] | type[datetime] | type[UUID]) -> tuple[Any, ...]:
+    """The sort values of a cursor, each of the kind asked for. Raises `InvalidInput` for anything else."""
+    try:
+        values = orjson.loads(base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True))
+        return _typed(values, kinds)
+    except (ValueError, TypeError, binascii.Error, UnicodeError):
+        message = "is not one that this service gave out"
+        raise InvalidInput.of([FieldProblem("cursor", message)]) from None
+
+
+def _typed(values: Any, kinds: Sequence[type[Any]]) -> tuple[Any, ...]:
+    if not isinstance(values, list) or len(values) != len(kinds):
+        raise ValueError("wrong number of values")
+    return tuple(_value(value, kind) for value, kind in zip(values, kinds, strict=True))
+
+
+def _value(value: Any, kind: type[Any]) -> Any:
+    if kind is int:
+        if type(value) is not int or not -_BIGGEST <= value < _BIGGEST:
+            raise ValueError("not a number of the database")
+        return value
+    if not isinstance(value, str) or "\0" in value:
+        raise ValueError("not a text of the database")
+    if kind is datetime:
+        moment = datetime.fromisoformat(value)
+        if moment.tzinfo is None:
+            raise ValueError("not a moment")
+        return moment
+    return UUID(value) if kind is UUID else value

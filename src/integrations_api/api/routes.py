@@ -1,0 +1,154 @@
+"""Routes that read their input strictly and say who may use them.
+
+Every router of this service is a `Router`. Its routes refuse what PostgreSQL and JSON cannot hold (NUL
+characters, lone surrogates, NaN), and a body in the wrong type, but only after authentication has spoken.
+"""
+
+import re
+from collections.abc import Callable, Coroutine, Iterator
+from typing import Any
+from urllib.parse import unquote_plus
+
+import orjson
+from fastapi import APIRouter, Depends, Request, Response
+from fastapi.dependencies.models import Dependant
+from fastapi.exceptions import RequestValidationError
+from fastapi.params import Form
+from fastapi.routing import APIRoute, RouteContext, iter_route_contexts
+
+from integrations_api.api.problems import BodyProblem, body_problem, note_body_problem
+
+_JSON_TYPE = re.compile(r"\s*application/(json|[\w.-]+\+json)\s*(;.*)?", re.IGNORECASE)
+_FORM_TYPE = re.compile(r"\s*(application/x-www-form-urlencoded|multipart/form-data)\s*(;.*)?", re.IGNORECASE)
+_DEEPEST = 100
+"""Levels of nesting a body may have; more is an attack, and deeper work downstream recurses."""
+
+
+class AccessRule:
+    """Who may use a route: a dependency of it is an instance of this. `permission` is None for any signed-in user."""
+
+    public = False
+    permission: str | None = None
+
+
+class _Public(AccessRule):
+    public = True
+
+    async def __call__(self) -> None:
+        """Lets everybody through."""
+
+
+PUBLIC = Depends(_Public())
+"""Marks a route that needs no credentials: `@router.get("/healthz", dependencies=[PUBLIC])`."""
+
+
+def access_rules(dependant: Dependant) -> Iterator[AccessRule]:
+    """Every access rule in a route's tree of dependencies; a route should have exactly one."""
+    call: object = dependant.call
+    if isinstance(call, AccessRule):
+        yield call
+    for child in dependant.dependencies:
+        yield from access_rules(child)
+
+
+class StrictRoute(APIRoute):
+    """A route whose input has been looked at before anything of ours sees it."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        handler = super().get_route_handler()
+        wants_form = self.body_field is not None and isinstance(self.body_field.field_info, Form)
+
+        async def strict(request: Request) -> Response:
+            _refuse_nul_in_url(request)
+            checked = _StrictRequest(request.scope, request.receive)
+            if self.body_field is not None:
+                await checked.check_type(_FORM_TYPE if wants_form else _JSON_TYPE)
+            if wants_form:
+                await checked.check_form()
+            return await handler(checked)
+
+        return strict
+
+
+class Router(APIRouter):
+    """`APIRouter` with strict routes."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**{"route_class": StrictRoute, "redirect_slashes": False, **options})
+
+
+class _StrictRequest(Request):
+    """Reads JSON and forms strictly. A body that cannot be read is noted and handed on as bytes, which no model
+    accepts: so FastAPI asks the access rule first, and the error handler finds the note."""
+
+    async def check_type(self, wanted: re.Pattern[str]) -> None:
+        """Notes a 415 for a body that is not in the wanted type, or is compressed."""
+        encoded = self.headers.get("content-encoding", "identity").strip().lower() not in {"", "identity"}
+        if wanted.fullmatch(self.headers.get("content-type", "")) and not encoded:
+            return
+        # Looking at the body itself, not at its headers, so that an absent body is "required", not "unsupported".
+        if await self.body():
+            message = "Send uncompressed JSON with Content-Type: application/json"
+            if wanted is _FORM_TYPE:
+                message = "Send a form with Content-Type: application/x-www-form-urlencoded"
+            note_body_problem(self, BodyProblem(status=415, message=message))
+
+    async def json(self) -> Any:
+        raw = await self.body()
+        if body_problem(self) is not None:
+            return raw
+        try:
+            value = orjson.loads(raw)
+        except orjson.JSONDecodeError as error:
+            note_body_problem(self, BodyProblem.malformed(f"is not valid JSON (near character {error.pos})"))
+            return raw
+        problem = _unstorable(value)
+        if problem is None:
+            return value
+        note_body_problem(self, BodyProblem.malformed(problem))
+        return raw
+
+    async def check_form(self) -> None:
+        """Reads the form (FastAPI then finds it read) and refuses what PostgreSQL could not store."""
+        form = await self.form()
+        if any("\0" in part for item in form.multi_items() for part in item if isinstance(part, str)):
+            note_body_problem(self, BodyProblem.malformed("must not contain NUL characters"))
+            raise RequestValidationError([])
+
+
+def _unstorable(value: Any, depth: int = 0) -> str | None:
+    """Why PostgreSQL could not store this JSON value; None when it can."""
+    if depth > _DEEPEST:
+        return f"must not be nested deeper than {_DEEPEST} levels"
+    if isinstance(value, str):
+        return "must not contain NUL characters" if "\0" in value else None
+    children: list[Any] = []
+    if isinstance(value, dict):
+        children = [*value.keys(), *value.values()]
+    elif isinstance(value, list):
+        children = value
+    return next((found for child in children if (found := _unstorable(child, depth + 1))), None)
+
+
+def _refuse_nul_in_url(request: Request) -> None:
+    query = unquote_plus(request.scope.get("query_string", b"").decode("latin-1"))
+    if "\0" in request.scope["path"] or "\0" in query:
+        message = "must not contain NUL characters"
+        note_body_problem(request, BodyProblem(status=422, message=f"The URL {message}"))
+        raise RequestValidationError([])
+
+
+def all_routes(routes: Any) -> list[RouteContext]:
+    """Every route of an application, those of included routers too, as they are served."""
+    return list(iter_route_contexts(routes))
+
+
+def allowed_methods(request: Request) -> list[str]:
+    """The methods some route knows for this path, for the `Allow` header (Starlette names one route's only)."""
+    path = request.scope["path"]
+    known: set[str] = set()
+    for context in all_routes(request.app.routes):
+        pattern = getattr(context, "path_regex", None)
+        if pattern is not None and pattern.match(path):
+            known |= context.methods or set()
+    return sorted(known)

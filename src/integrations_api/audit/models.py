@@ -23,6 +23,7 @@ class AuditEntry(Base):
     at: Mapped[datetime] = mapped_column(server_default=func.now())
     actor_id: Mapped[UUID | None]
     actor: Mapped[str] = mapped_column(comment="e-mail of the user, or the process that acted")
+    credential: Mapped[str | None] = mapped_column(comment="what the user showed: token:<id>, never the token")
     action: Mapped[str] = mapped_column(comment="integration.create, sync.start, …")
     object_type: Mapped[str]
     object_id: Mapped[str | None]

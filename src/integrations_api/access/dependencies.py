@@ -1,0 +1,55 @@
+"""How a route names its permission: by asking for a principal that has it."""
+
+from functools import cache
+from typing import Annotated
+
+from fastapi import Depends
+from fastapi.security import OAuth2PasswordBearer
+
+from integrations_api.access.permissions import Permission
+from integrations_api.access.principal import Principal
+from integrations_api.access.service import AccessService
+from integrations_api.api.components import component
+from integrations_api.api.routes import PUBLIC, AccessRule
+from integrations_api.errors import Unauthenticated
+
+__all__ = ["PUBLIC", "Requirement", "SignedIn", "require"]
+
+# Relative, so that "Authorize" works behind a proxy that serves us under a path.
+_scheme = OAuth2PasswordBearer(
+    tokenUrl="auth/token",
+    scheme_name="bearer",
+    description="A token from `POST /auth/token` or from `integrations-api token`.",
+    auto_error=False,
+)
+
+
+class Requirement(AccessRule):
+    """A dependency that gives the principal, or answers 401 or 403."""
+
+    def __init__(self, permission: Permission | None) -> None:
+        self.permission = permission
+        self._permission = permission
+
+    async def __call__(
+        self,
+        token: Annotated[str | None, Depends(_scheme)],
+        access: Annotated[AccessService, Depends(component(AccessService))],
+    ) -> Principal:
+        """Raises `Unauthenticated` or `PermissionDenied`."""
+        if not token:
+            raise Unauthenticated("Sign in first: send Authorization: Bearer <token>")
+        principal = await access.authenticate(token)
+        if self._permission is not None:
+            principal.demand(self._permission)
+        return principal
+
+
+@cache
+def require(permission: Permission) -> Requirement:
+    """Names a route's permission, once: `viewer: Annotated[Principal, Depends(require(Permission.KNOWLEDGE_VIEW))]`."""
+    return Requirement(permission)
+
+
+SignedIn = Annotated[Principal, Depends(Requirement(None))]
+"""For the few routes that any signed-in user may call: `me: SignedIn`."""

@@ -1,0 +1,88 @@
+"""Passwords: argon2id through passlib, off the event loop, a few at a time."""
+
+import asyncio
+import base64
+import secrets
+import unicodedata
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import TypeVar
+
+import anyio
+from anyio.to_thread import run_sync
+from passlib.context import CryptContext
+
+from integrations_api.errors import FieldProblem, InvalidInput, Unavailable
+
+T = TypeVar("T")
+
+MIN_LENGTH = 12
+"""Characters."""
+MAX_BYTES = 1024
+"""UTF-8 bytes: a longer one would only keep the processor busy."""
+_AT_ONCE = 2
+_PATIENCE = 20.0
+
+
+@dataclass(frozen=True, slots=True)
+class HashCost:
+    """What one hash costs. The default is RFC 9106's second recommendation: 64 MiB, three passes, four lanes."""
+
+    memory_kib: int = 65536
+    passes: int = 3
+    lanes: int = 4
+
+
+class Passwords:
+    """Hashes and verifies. Every verification does the same work, also when there is no such user."""
+
+    def __init__(self, cost: HashCost = HashCost()) -> None:
+        self._context = CryptContext(
+            schemes=["argon2"],
+            argon2__type="ID",
+            argon2__memory_cost=cost.memory_kib,
+            argon2__time_cost=cost.passes,
+            argon2__parallelism=cost.lanes,
+        )
+        self._decoy = _decoy(cost)
+        self._limiter = anyio.CapacityLimiter(_AT_ONCE)
+
+    async def hash(self, password: str) -> str:
+        """The hash to store. Raises `InvalidInput` for a password that is too short or too long."""
+        check_new_password(password)
+        return await self._in_thread(partial(self._context.hash, _normal(password)))
+
+    async def verify(self, password: str, stored: str | None) -> bool:
+        """Whether the password fits the stored hash; with None (no such user) the same work, and False."""
+        plain = _normal(password)
+        if len(plain.encode()) > MAX_BYTES:
+            plain, stored = "", None  # Never valid, and not worth hashing; but as slow as any other.
+        fits = await self._in_thread(partial(self._context.verify, plain, stored or self._decoy))
+        return fits and stored is not None
+
+    async def _in_thread(self, work: Callable[[], T]) -> T:
+        try:
+            async with asyncio.timeout(_PATIENCE):
+                return await run_sync(work, limiter=self._limiter)
+        except TimeoutError:
+            raise Unavailable("Too many people are signing in at the moment; try again soon") from None
+
+
+def check_new_password(password: str) -> None:
+    """Raises `InvalidInput` for a password that is too short or too long."""
+    if len(_normal(password)) < MIN_LENGTH:
+        raise InvalidInput.of([FieldProblem("password", f"must have at least {MIN_LENGTH} characters")])
+    if len(_normal(password).encode()) > MAX_BYTES:
+        raise InvalidInput.of([FieldProblem("password", f"must have at most {MAX_BYTES} bytes")])
+
+
+def _normal(password: str) -> str:
+    # The same key presses arrive composed from one system and decomposed from another (NIST SP 800-63B, 3.1.1.2).
+    return unicodedata.normalize("NFKC", password)
+
+
+def _decoy(cost: HashCost) -> str:
+    """A well-formed hash of nothing anybody knows, with the cost of a real one."""
+    salt, digest = (base64.b64encode(secrets.token_bytes(n)).rstrip(b"=").decode() for n in (16, 32))
+    return f"$argon2id$v=19$m={cost.memory_kib},t={cost.passes},p={cost.lanes}${salt}${digest}"

@@ -1,0 +1,27 @@
+"""Who is calling."""
+
+from dataclasses import dataclass
+from uuid import UUID
+
+from integrations_api.access.permissions import Permission
+from integrations_api.errors import PermissionDenied
+
+
+@dataclass(frozen=True, slots=True)
+class Principal:
+    """An authenticated caller, as the database knew him when the request began."""
+
+    user_id: UUID
+    email: str
+    permissions: frozenset[Permission]
+    credential: str
+    """What he showed, fit for logs and audit: `token:<id>`, never the token."""
+
+    def allows(self, permission: Permission) -> bool:
+        """Whether the caller has the permission."""
+        return permission in self.permissions
+
+    def demand(self, permission: Permission) -> None:
+        """Raises `PermissionDenied` unless the caller has the permission."""
+        if permission not in self.permissions:
+            raise PermissionDenied(permission)

@@ -1,0 +1,189 @@
+"""Users, sign-in, and who a token stands for."""
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from uuid import UUID, uuid4
+
+from sqlalchemy import select
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from integrations_api.access.models import User
+from integrations_api.access.passwords import Passwords
+from integrations_api.access.permissions import Permission, known_permissions, parse_permissions
+from integrations_api.access.principal import Principal
+from integrations_api.access.tokens import IssuedToken, Tokens
+from integrations_api.audit import service as audit
+from integrations_api.clock import Clock, utc_now
+from integrations_api.db.engine import Sessions
+from integrations_api.errors import Conflict, FieldProblem, InvalidInput, NotFound, Unauthenticated
+from integrations_api.logs import get_logger
+
+log = get_logger(__name__)
+
+COMMAND_LINE = "command line"
+"""The actor of what an operator does on the machine itself."""
+_EMAIL = re.compile(r"[^@\s\x00-\x1f\x7f]{1,64}@[^@\s\x00-\x1f\x7f]{1,189}")
+
+
+@dataclass(frozen=True, slots=True)
+class UserDetails:
+    """A user as others may see him."""
+
+    id: UUID
+    email: str
+    permissions: frozenset[Permission]
+    disabled_at: datetime | None
+    created_at: datetime
+
+
+class AccessService:
+    """Each method is a transaction of its own; none is open while a password is hashed."""
+
+    def __init__(
+        self,
+        *,
+        sessions: Sessions,
+        tokens: Tokens,
+        passwords: Passwords,
+        token_lifetime: timedelta,
+        clock: Clock = utc_now,
+    ) -> None:
+        self._sessions = sessions
+        self._tokens = tokens
+        self._passwords = passwords
+        self._token_lifetime = token_lifetime
+        self._clock = clock
+
+    async def sign_in(self, email: str, password: str) -> IssuedToken:
+        """A token for the right password. Raises `Unauthenticated`, alike for every reason, in text and in work."""
+        async with self._sessions() as session:
+            user = await _find(session, normal_email(email))
+        fits = await self._passwords.verify(password, user.password_hash if user else None)
+        if user is None or not fits or user.disabled_at is not None:
+            log.info("access.sign_in_refused")
+            raise Unauthenticated("Wrong e-mail or password")
+        async with self._sessions.begin() as session:
+            await audit.record(
+                session,
+                action="auth.sign_in",
+                object_type="user",
+                object_id=user.id,
+                actor=user.email,
+                actor_id=user.id,
+            )
+        return self._tokens.issue(user_id=user.id, generation=user.token_generation, lifetime=self._token_lifetime)
+
+    async def authenticate(self, token: str) -> Principal:
+        """Who the token stands for, from the user's row as it is now. Raises `Unauthenticated`."""
+        claims = self._tokens.read(token)
+        async with self._sessions() as session:
+            user = await session.get(User, claims.user_id)
+        if user is None or user.disabled_at is not None or user.token_generation != claims.generation:
+            raise Unauthenticated("The bearer token is not valid or has expired: sign in again")
+        return Principal(
+            user_id=user.id,
+            email=user.email,
+            permissions=known_permissions(user.permissions),
+            credential=f"token:{claims.token_id}",
+        )
+
+    async def create_user(
+        self, *, email: str, password: str, permissions: Iterable[str], actor: str = COMMAND_LINE
+    ) -> UserDetails:
+        """A new user. Raises `InvalidInput` for a malformed e-mail, password or permission, `Conflict` for a taken one."""
+        email = _checked_email(email)
+        granted = parse_permissions(permissions)
+        user = User(
+            id=uuid4(),
+            email=email,
+            password_hash=await self._passwords.hash(password),
+            permissions=sorted(granted),
+            token_generation=0,
+            created_at=self._clock(),
+        )
+        try:
+            async with self._sessions.begin() as session:
+                session.add(user)
+                await session.flush()
+                await _record(session, user, "user.create", actor)
+        except IntegrityError:
+            raise Conflict(f"There is a user {email} already") from None
+        return _details(user)
+
+    async def list_users(self) -> Sequence[UserDetails]:
+        """Everybody, by e-mail."""
+        async with self._sessions() as session:
+            return [_details(user) for user in await session.scalars(select(User).order_by(User.email))]
+
+    async def disable_user(self, email: str, *, actor: str = COMMAND_LINE) -> UserDetails:
+        """Ends a user's access from the next request on; twice is fine. Raises `NotFound`."""
+        async with self._sessions.begin() as session:
+            user = await _get(session, email)
+            if user.disabled_at is None:
+                user.disabled_at = self._clock()
+                user.token_generation += 1
+                await _record(session, user, "user.disable", actor)
+        return _details(user)
+
+    async def set_permissions(
+        self, email: str, permissions: Iterable[str], *, actor: str = COMMAND_LINE
+    ) -> UserDetails:
+        """Replaces a user's permissions from the next request on. Raises `NotFound`, `InvalidInput`."""
+        granted = parse_permissions(permissions)
+        async with self._sessions.begin() as session:
+            user = await _get(session, email)
+            user.permissions = sorted(granted)
+            await _record(session, user, "user.set_permissions", actor)
+        return _details(user)
+
+    async def issue_token(self, email: str, lifetime: timedelta, *, actor: str = COMMAND_LINE) -> IssuedToken:
+        """A token without a password, for an operator on the machine. Raises `NotFound`, `Conflict` when disabled."""
+        async with self._sessions.begin() as session:
+            user = await _get(session, email)
+            if user.disabled_at is not None:
+                raise Conflict(f"The user {user.email} is disabled")
+            await _record(session, user, "auth.issue_token", actor)
+        return self._tokens.issue(user_id=user.id, generation=user.token_generation, lifetime=lifetime)
+
+
+def normal_email(email: str) -> str:
+    """As e-mails are stored and compared."""
+    return email.strip().lower()
+
+
+def _checked_email(email: str) -> str:
+    normal = normal_email(email)
+    if _EMAIL.fullmatch(normal) is None:
+        raise InvalidInput.of([FieldProblem("email", "must be an e-mail address such as ada@example.com")])
+    return normal
+
+
+async def _find(session: AsyncSession, email: str) -> User | None:
+    found: User | None = await session.scalar(select(User).where(User.email == email))
+    return found
+
+
+async def _get(session: AsyncSession, email: str) -> User:
+    """The user's row, locked. Raises `NotFound`."""
+    user = await session.scalar(select(User).where(User.email == normal_email(email)).with_for_update())
+    if user is None:
+        raise NotFound(f"There is no user {normal_email(email)}")
+    return user
+
+
+async def _record(session: AsyncSession, user: User, action: str, actor: str) -> None:
+    details = {"email": user.email, "permissions": user.permissions}
+    await audit.record(session, action=action, object_type="user", object_id=user.id, actor=actor, details=details)
+
+
+def _details(user: User) -> UserDetails:
+    return UserDetails(
+        id=user.id,
+        email=user.email,
+        permissions=known_permissions(user.permissions),
+        disabled_at=user.disabled_at,
+        created_at=user.created_at,
+    )

@@ -1,0 +1,121 @@
+"""Bearer tokens: JWT, HS256 only, short-lived, and strict about every claim."""
+
+import hashlib
+import hmac
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID, uuid4
+
+from jose import jwk, jwt
+from jose.exceptions import JOSEError
+
+from integrations_api.clock import Clock, utc_now
+from integrations_api.errors import Unauthenticated
+
+ISSUER = AUDIENCE = "integrations-api"
+_ALGORITHM = "HS256"
+_HEADER = {"alg": _ALGORITHM, "typ": "JWT"}
+_LONGEST = 2048
+"""Characters; ours have about 400."""
+_LEEWAY = timedelta(seconds=30)
+"""How far another replica's clock may be ahead of ours."""
+
+
+@dataclass(frozen=True, slots=True)
+class TokenClaims:
+    """What a valid token says."""
+
+    user_id: UUID
+    generation: int
+    token_id: UUID
+    expires_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class IssuedToken:
+    """A token and the time it has."""
+
+    text: str
+    lifetime: timedelta
+
+
+class Tokens:
+    """Issues and reads tokens under one secret."""
+
+    def __init__(self, *, secret: str, clock: Clock = utc_now) -> None:
+        # Derived, so that what signs tokens signs nothing else, and so that jose, which guesses at the meaning of
+        # textual keys (JSON, PEM), gets plain bytes.
+        derived = hmac.digest(secret.encode(), b"integrations-api bearer tokens", hashlib.sha256)
+        self._key = jwk.construct(derived, algorithm=_ALGORITHM)
+        self._clock = clock
+
+    def issue(self, *, user_id: UUID, generation: int, lifetime: timedelta) -> IssuedToken:
+        """A token for a user; it dies with its lifetime, or when the user's generation moves on."""
+        now = int(self._clock().timestamp())
+        claims = {
+            "iss": ISSUER,
+            "aud": AUDIENCE,
+            "sub": str(user_id),
+            "jti": str(uuid4()),
+            "iat": now,
+            "exp": now + int(lifetime.total_seconds()),
+            "gen": generation,
+        }
+        return IssuedToken(text=jwt.encode(claims, self._key, algorithm=_ALGORITHM), lifetime=lifetime)
+
+    def read(self, token: str) -> TokenClaims:
+        """What the token says. Raises `Unauthenticated`, in the same words whatever is wrong with it."""
+        try:
+            return self._read(token)
+        except (JOSEError, ValueError, KeyError, TypeError, OverflowError, RecursionError):
+            raise Unauthenticated("The bearer token is not valid or has expired: sign in again") from None
+
+    def _read(self, token: str) -> TokenClaims:
+        if len(token) > _LONGEST or token.count(".") != 2 or not token.isascii():
+            raise ValueError("not one of our tokens")
+        # Exactly our own header: no other algorithm, no key hints, no compression, no critical extensions.
+        if jwt.get_unverified_header(token) != _HEADER:
+            raise ValueError("not our header")
+        claims = jwt.decode(
+            token, self._key, algorithms=[_ALGORITHM], audience=AUDIENCE, issuer=ISSUER, options=_JOSE_OPTIONS
+        )
+        return self._checked(claims)
+
+    def _checked(self, claims: Mapping[str, Any]) -> TokenClaims:
+        now = self._clock()
+        expires_at, issued_at = _moment(claims["exp"]), _moment(claims["iat"])
+        if expires_at <= now or issued_at > now + _LEEWAY:
+            raise ValueError("not now")
+        if "nbf" in claims and _moment(claims["nbf"]) > now + _LEEWAY:
+            raise ValueError("not yet")
+        return TokenClaims(
+            user_id=UUID(claims["sub"]),
+            generation=_whole(claims["gen"]),
+            token_id=UUID(claims["jti"]),
+            expires_at=expires_at,
+        )
+
+
+# Times are checked here and not by jose, whose clock cannot be set.
+_JOSE_OPTIONS = {
+    "verify_exp": False,
+    "verify_nbf": False,
+    "require_aud": True,
+    "require_iat": True,
+    "require_exp": True,
+    "require_iss": True,
+    "require_sub": True,
+    "require_jti": True,
+}
+
+
+def _whole(value: Any) -> int:
+    if type(value) is not int:
+        raise TypeError("not a whole number")
+    return value
+
+
+def _moment(value: Any) -> datetime:
+    return datetime.fromtimestamp(_whole(value), UTC)

@@ -1,0 +1,51 @@
+"""The application: routers, error handlers, middleware; nothing else."""
+
+from fastapi import FastAPI
+
+from integrations_api import __version__
+from integrations_api.access import router as access
+from integrations_api.api import docs, health
+from integrations_api.api.components import Components, install_components
+from integrations_api.api.context import RequestContextMiddleware
+from integrations_api.api.envelope import install_error_handlers
+from integrations_api.api.limits import BodyLimitMiddleware
+from integrations_api.api.openapi import install_openapi
+from integrations_api.settings import Settings
+
+ROUTERS = (access.router, health.router, docs.router)
+
+DESCRIPTION = """
+Connects external service-management systems, pulls their incidents, and keeps them in a versioned knowledge base.
+
+Sign in with "Authorize" (e-mail as username) or send `Authorization: Bearer <token>`. Every JSON answer is an envelope:
+`{"success": true, …}` or `{"success": false, "message": "…"}` with a true HTTP status. Lists give `next_cursor`, null
+at the end. Times are UTC.
+"""
+TAGS = [
+    {"name": "access", "description": "Signing in, users and permissions."},
+    {"name": "health", "description": "For load balancers and supervisors."},
+]
+
+
+def create_app(components: Components, settings: Settings) -> FastAPI:
+    """The ASGI application over parts that are running already; it owns none of them."""
+    app = FastAPI(
+        title="Integrations API",
+        version=__version__,
+        description=DESCRIPTION,
+        openapi_tags=TAGS,
+        docs_url=None,
+        redoc_url=None,
+        openapi_url=None,
+        redirect_slashes=False,
+        # FastAPI's own exporters would be a way out past the egress guard.
+        telemetry={"auto_configure": False, "tracing": False, "metrics": False, "logs": False},
+    )
+    install_components(app, components)
+    install_error_handlers(app)
+    install_openapi(app)
+    app.add_middleware(BodyLimitMiddleware, max_bytes=settings.max_body_bytes)
+    app.add_middleware(RequestContextMiddleware)  # Added last: the outermost, so that it sees every answer.
+    for router in ROUTERS:
+        app.include_router(router)
+    return app

@@ -26,6 +26,7 @@ def create_engine(url: str, *, pool_size: int) -> AsyncEngine:
         max_overflow=0,
         pool_timeout=10,
         pool_pre_ping=True,
+        hide_parameters=True,  # An error text must not carry a row's values into the log.
         json_serializer=_dumps,
         json_deserializer=orjson.loads,
         connect_args={
@@ -41,7 +42,7 @@ def create_sessions(engine: AsyncEngine) -> Sessions:
 
 
 @asynccontextmanager
-async def raw_connection(session: AsyncSession) -> AsyncIterator[asyncpg.Connection[Any]]:
+async def raw_connection(session: AsyncSession) -> AsyncIterator[asyncpg.Connection]:
     """The asyncpg connection under a session, for COPY and for enqueueing in the same transaction.
 
     SQLAlchemy opens the transaction with its first statement: execute one through the session before using

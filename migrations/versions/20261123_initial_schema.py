@@ -2,7 +2,7 @@
 
 Revision ID: 20261123_initial
 Revises:
-Create Date: 2026-11-23 21:01:53.791227+00:00
+Create Date: 2026-11-23 21:05:55.820076+00:00
 """
 
 import sqlalchemy as sa
@@ -30,6 +30,7 @@ def upgrade() -> None:
         sa.Column("at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
         sa.Column("actor_id", sa.Uuid(), nullable=True),
         sa.Column("actor", sa.Text(), nullable=False, comment="e-mail of the user, or the process that acted"),
+        sa.Column("credential", sa.Text(), nullable=True, comment="what the user showed: token:<id>, never the token"),
         sa.Column("action", sa.Text(), nullable=False, comment="integration.create, sync.start, …"),
         sa.Column("object_type", sa.Text(), nullable=False),
         sa.Column("object_id", sa.Text(), nullable=True),
@@ -162,6 +163,13 @@ def upgrade() -> None:
         sa.Column("host", sa.Text(), nullable=False),
         sa.Column("pid", sa.Integer(), nullable=False),
         sa.Column("started_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
+        sa.Column(
+            "busy_with",
+            postgresql.ARRAY(sa.Uuid()),
+            server_default="{}",
+            nullable=False,
+            comment="runs it is working on",
+        ),
         sa.Column("seen_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_workers")),
     )
@@ -216,13 +224,23 @@ def upgrade() -> None:
             nullable=False,
             comment="committed transactions of the engine; tells a retry that it was done",
         ),
+        sa.Column(
+            "handovers",
+            sa.Integer(),
+            server_default="0",
+            nullable=False,
+            comment="attempts that ended by giving the run back",
+        ),
         sa.Column("worker_id", sa.Uuid(), nullable=True),
-        sa.Column("cancel_requested_by", sa.Text(), nullable=True),
         sa.Column("created_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
         sa.Column("started_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("finished_at", sa.DateTime(timezone=True), nullable=True),
-        sa.Column("heartbeat_at", sa.DateTime(timezone=True), nullable=True),
-        sa.Column("progress_at", sa.DateTime(timezone=True), nullable=True, comment="of the last committed step"),
+        sa.Column(
+            "progress_at",
+            sa.DateTime(timezone=True),
+            nullable=True,
+            comment="of the last committed step; in the future while the source makes us wait",
+        ),
         sa.Column("fingerprint", sa.Text(), nullable=True),
         sa.Column(
             "reads_from",

@@ -1,0 +1,232 @@
+"""The guarded transport under httpx: resolves once, checks, connects to exactly what was checked, bounds what returns.
+
+The pool underneath is httpcore's; TLS keeps the host name for SNI and verification while the socket goes to the
+checked address, and the Host header is untouched.
+"""
+
+import asyncio
+import ipaddress
+import socket
+import ssl
+import zlib
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from typing import Any
+
+import httpcore
+import httpx
+
+from integrations_api.egress.addresses import Address
+from integrations_api.egress.guard import EgressPolicy, EgressRefused, Target, check_addresses, check_target, target_of
+
+Resolver = Callable[[str, int], Awaitable[Sequence[str]]]
+"""Turns a host name and port into addresses, as text; raises `socket.gaierror`."""
+
+_MOST_ADDRESSES = 4
+_MAX_CONNECTIONS = 32
+_KEEPALIVE_SECONDS = 20.0
+_CHUNK = 1 << 18
+
+
+class ResponseTooLarge(httpx.DecodingError):
+    """The answer passed `EgressPolicy.max_response_bytes`, as it came or decompressed."""
+
+
+async def system_resolver(host: str, port: int) -> Sequence[str]:
+    """The operating system's resolver, in its thread."""
+    found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM, proto=socket.IPPROTO_TCP)
+    return list(dict.fromkeys(str(entry[4][0]) for entry in found))
+
+
+class GuardedBackend(httpcore.AsyncNetworkBackend):
+    """Connects to names of one scheme: look up once, check every address, then use these and no others."""
+
+    def __init__(self, *, scheme: str, policy: EgressPolicy, resolver: Resolver) -> None:
+        self._scheme = scheme
+        self._policy = policy
+        self._resolver = resolver
+        self._network = httpcore.AnyIOBackend()
+
+    async def connect_tcp(
+        self,
+        host: str,
+        port: int,
+        timeout: float | None = None,  # noqa: ASYNC109 (httpcore's signature)
+        local_address: str | None = None,
+        socket_options: Iterable[Any] | None = None,
+    ) -> httpcore.AsyncNetworkStream:
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + (self._policy.connect_timeout.total_seconds() if timeout is None else timeout)
+        target = target_of(scheme=self._scheme, host=host, port=port)
+        addresses = await self._look_up(target, deadline)
+        check_addresses(target, addresses, self._policy)
+        return await self._connect(addresses[:_MOST_ADDRESSES], port, deadline)
+
+    async def _look_up(self, target: Target, deadline: float) -> list[Address]:
+        if target.address is not None:
+            return [target.address]
+        try:
+            async with asyncio.timeout_at(deadline):
+                found = await self._resolver(target.host, target.port)
+        except TimeoutError as error:
+            raise httpcore.ConnectTimeout("name resolution timed out") from error
+        except (OSError, UnicodeError) as error:  # UnicodeError: a label over 63 characters
+            raise httpcore.ConnectError("name resolution failed") from error
+        if not found:
+            raise httpcore.ConnectError("the name has no address")
+        return [ipaddress.ip_address(text) for text in found]
+
+    async def _connect(self, addresses: Sequence[Address], port: int, deadline: float) -> httpcore.AsyncNetworkStream:
+        """Tries the addresses in turn, each with an even share of the time that is left."""
+        loop = asyncio.get_running_loop()
+        for tried, address in enumerate(addresses):
+            share = max(0.001, deadline - loop.time()) / (len(addresses) - tried)
+            try:
+                return await self._network.connect_tcp(str(address), port, timeout=share)
+            except (httpcore.ConnectError, httpcore.ConnectTimeout):
+                if tried + 1 == len(addresses):
+                    raise
+        raise httpcore.ConnectError("the name has no address")
+
+    async def connect_unix_socket(self, *_: Any, **__: Any) -> httpcore.AsyncNetworkStream:
+        raise EgressRefused("Unix sockets are not reachable from here")
+
+    async def sleep(self, seconds: float) -> None:
+        await asyncio.sleep(seconds)
+
+
+class GuardedTransport(httpx.AsyncBaseTransport):
+    """What every outbound request passes; bound to one origin, so that credentials cannot be sent to another."""
+
+    def __init__(
+        self, *, origin: Target, policy: EgressPolicy, tls: ssl.SSLContext, resolver: Resolver = system_resolver
+    ) -> None:
+        self._origin = origin
+        self._policy = policy
+        self._pool = httpcore.AsyncConnectionPool(
+            ssl_context=tls,
+            max_connections=_MAX_CONNECTIONS,
+            keepalive_expiry=_KEEPALIVE_SECONDS,
+            network_backend=GuardedBackend(scheme=origin.scheme, policy=policy, resolver=resolver),
+        )
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        check_request(request, self._origin, self._policy)
+        deadline = asyncio.get_running_loop().time() + self._policy.timeout.total_seconds()
+        async with _Translated():
+            async with asyncio.timeout_at(deadline):
+                answer = await self._pool.handle_async_request(_as_httpcore(request))
+        # No Set-Cookie gets past here: ServiceNow serialises the requests of one session and pins it to a node.
+        headers = [(key, value) for key, value in answer.headers if key.lower() != b"set-cookie"]
+        encoding = httpx.Headers(headers).get("content-encoding", "identity").strip().lower()
+        headers = [(key, value) for key, value in headers if key.lower() != b"content-encoding"]
+        stream = _BoundedStream(answer, encoding, deadline, self._policy.max_response_bytes)
+        return httpx.Response(answer.status, headers=headers, stream=stream, extensions=answer.extensions)
+
+    async def aclose(self) -> None:
+        await self._pool.aclose()
+
+
+def check_request(request: httpx.Request, origin: Target, policy: EgressPolicy) -> None:
+    """The rules for one request's URL. Raises `EgressRefused`."""
+    url = request.url
+    if url.userinfo:
+        raise EgressRefused("A URL must not hold credentials")
+    target = target_of(scheme=url.scheme, host=url.raw_host.decode("ascii"), port=url.port)
+    if target != origin:
+        raise EgressRefused("The request leaves the address it was configured for")
+    check_target(target, policy)
+
+
+def _as_httpcore(request: httpx.Request) -> httpcore.Request:
+    url = request.url
+    return httpcore.Request(
+        method=request.method,
+        url=httpcore.URL(scheme=url.raw_scheme, host=url.raw_host, port=url.port, target=url.raw_path),
+        headers=request.headers.raw,
+        content=request.stream,
+        # `sni_hostname` and `trace` could undo the guard's promises; only time limits pass.
+        extensions={"timeout": request.extensions.get("timeout", {})},
+    )
+
+
+class _Translated:
+    """Turns httpcore's errors into httpx's of the same name, and a passed deadline into a read time-out."""
+
+    async def __aenter__(self) -> None:
+        return None
+
+    async def __aexit__(self, _: type[BaseException] | None, error: BaseException | None, __: object) -> None:
+        if isinstance(error, TimeoutError):
+            raise httpx.ReadTimeout("the answer took too long") from error
+        module = type(error).__module__.partition(".")[0]
+        if error is not None and module == "httpcore":
+            raise _twin(type(error))(str(error)) from error
+
+
+def _twin(kind: type[BaseException]) -> type[httpx.TransportError]:
+    for ancestor in kind.__mro__:
+        twin = getattr(httpx, ancestor.__name__, None)
+        if isinstance(twin, type) and issubclass(twin, httpx.TransportError):
+            return twin
+    return httpx.TransportError
+
+
+class _BoundedStream(httpx.AsyncByteStream):
+    """The body, decompressed piece by piece and cut off with an error where it passes a bound."""
+
+    def __init__(self, answer: httpcore.Response, encoding: str, deadline: float, most_bytes: int) -> None:
+        self._answer = answer
+        self._encoding = encoding
+        self._deadline = deadline
+        self._most_bytes = most_bytes
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        inflate = _decoder(self._encoding)
+        raw = total = 0
+        async for chunk in self._chunks():
+            raw += len(chunk)
+            self._bound(raw)
+            for piece in inflate(chunk):
+                total += len(piece)
+                self._bound(total)
+                yield piece
+
+    async def _chunks(self) -> AsyncIterator[bytes]:
+        iterator = self._answer.aiter_stream()
+        while True:
+            async with _Translated():
+                try:
+                    async with asyncio.timeout_at(self._deadline):
+                        chunk = await anext(iterator)
+                except StopAsyncIteration:
+                    return
+            yield chunk
+
+    def _bound(self, count: int) -> None:
+        if count > self._most_bytes:
+            raise ResponseTooLarge("the answer is larger than EGRESS_MAX_RESPONSE_BYTES")
+
+    async def aclose(self) -> None:
+        await self._answer.aclose()
+
+
+Inflate = Callable[[bytes], Iterable[bytes]]
+
+
+def _decoder(encoding: str) -> Inflate:
+    """A function that decompresses in pieces of bounded size; a bomb is noticed before it is unpacked."""
+    if encoding in {"", "identity"}:
+        return lambda chunk: (chunk,)
+    if encoding not in {"gzip", "x-gzip", "deflate"}:
+        raise httpx.DecodingError("the answer is compressed in a way that was not asked for")
+    machine = zlib.decompressobj(zlib.MAX_WBITS | 32)  # 32: tells gzip from zlib by the header
+
+    def inflate(chunk: bytes) -> Iterable[bytes]:
+        try:
+            while chunk:
+                yield machine.decompress(chunk, _CHUNK)
+                chunk = machine.unconsumed_tail
+        except zlib.error as error:
+            raise httpx.DecodingError("the answer is not properly compressed") from error
+
+    return inflate

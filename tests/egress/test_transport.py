@@ -1,0 +1,222 @@
+"""The way out over real sockets: what is connected to, what is sent, and how much may come back."""
+
+import asyncio
+import gzip
+import socket
+import ssl
+import zlib
+from collections.abc import Sequence
+from datetime import timedelta
+from pathlib import Path
+
+import httpx
+import pytest
+
+from integrations_api.egress.client import open_client
+from integrations_api.egress.guard import EgressPolicy, EgressRefused
+from integrations_api.egress.transport import ResponseTooLarge
+from tests.egress.raw_server import Answer, answer, make_certificate, raw_server
+
+pytestmark = pytest.mark.anyio
+
+LOOPBACK = ("127.0.0.0/8", "::1")
+
+
+class Names:
+    """A resolver with a book of its own; each look-up takes the next answer of the list, the last one stays."""
+
+    def __init__(self, *answers: Sequence[str]) -> None:
+        self.answers = list(answers)
+        self.asked: list[tuple[str, int]] = []
+
+    async def __call__(self, host: str, port: int) -> Sequence[str]:
+        self.asked.append((host, port))
+        return self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
+
+
+async def test_a_public_looking_name_that_leads_to_loopback_is_refused_before_anything_is_sent() -> None:
+    async with raw_server() as server:
+        policy = EgressPolicy(allowed_hosts=("other.example.com",))
+        async with open_client(policy, "https://public.example.com:8443", resolver=Names(["127.0.0.1"])) as client:
+            with pytest.raises(EgressRefused, match="loopback"):
+                await client.get("/")
+        assert server.connections == 0
+
+
+async def test_a_name_that_is_rebound_between_two_connects_is_refused_the_second_time() -> None:
+    names = Names(["127.0.0.1"], ["169.254.169.254"])
+    async with raw_server(respond=answer(b"{}", "Connection: close")) as server:
+        policy = EgressPolicy(allowed_hosts=("rebound.example.com",))
+        async with open_client(policy, f"http://rebound.example.com:{server.port}", resolver=names) as client:
+            assert (await client.get("/one")).status_code == 200
+            with pytest.raises(EgressRefused, match="metadata"):
+                await client.get("/two")
+        assert len(server.heads) == 1
+
+
+async def test_a_kept_connection_is_not_looked_up_again() -> None:
+    names = Names(["127.0.0.1"], ["169.254.169.254"])
+    async with raw_server() as server:
+        policy = EgressPolicy(allowed_hosts=("kept.example.com",))
+        async with open_client(policy, f"http://kept.example.com:{server.port}", resolver=names) as client:
+            await client.get("/one")
+            await client.get("/two")
+        assert (server.connections, len(names.asked)) == (1, 1)
+
+
+async def test_tls_goes_to_the_checked_address_with_the_names_own_sni_and_host(tmp_path: Path) -> None:
+    certificate, key = make_certificate(tmp_path, "service.example.com")
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    tls.load_cert_chain(certificate, key)
+    policy = EgressPolicy(allowed_hosts=("service.example.com",), ca_file=certificate)
+    async with raw_server(tls) as server:
+        url = f"https://service.example.com:{server.port}"
+        async with open_client(policy, url, resolver=Names(["127.0.0.1"])) as client:
+            assert (await client.get("/x")).status_code == 200
+        assert server.sni == ["service.example.com"]
+        assert f"host: service.example.com:{server.port}" in server.heads[0].lower()
+
+
+@pytest.mark.parametrize("trusted", [True, False])
+async def test_a_certificate_for_another_name_or_from_a_stranger_is_refused(tmp_path: Path, trusted: bool) -> None:
+    certificate, key = make_certificate(tmp_path, "another.example.com" if trusted else "service.example.com")
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    tls.load_cert_chain(certificate, key)
+    policy = EgressPolicy(allowed_hosts=("service.example.com",), ca_file=certificate if trusted else None)
+    async with raw_server(tls) as server:
+        url = f"https://service.example.com:{server.port}"
+        async with open_client(policy, url, resolver=Names(["127.0.0.1"])) as client:
+            with pytest.raises(httpx.ConnectError):
+                await client.get("/x")
+        assert server.heads == []
+
+
+async def test_plain_http_to_a_name_is_allowed_only_by_the_range_it_leads_to() -> None:
+    policy = EgressPolicy(allowed_hosts=LOOPBACK)
+    async with raw_server() as server:
+        url = f"http://sim.example.com:{server.port}"
+        async with open_client(policy, url, resolver=Names(["127.0.0.1"])) as client:
+            assert (await client.get("/")).status_code == 200
+        async with open_client(policy, url, resolver=Names(["127.0.0.1", "8.8.8.8"])) as client:
+            with pytest.raises(EgressRefused, match="Plain http"):
+                await client.get("/")
+
+
+async def test_the_next_address_is_tried_when_the_first_does_not_answer() -> None:
+    policy = EgressPolicy(allowed_hosts=LOOPBACK)
+    async with raw_server() as server:
+        names = Names(["127.0.0.2", "127.0.0.1"])  # nobody listens at 127.0.0.2
+        async with open_client(policy, f"http://two.example.com:{server.port}", resolver=names) as client:
+            assert (await client.get("/")).status_code == 200
+
+
+async def test_a_redirect_is_an_answer_and_not_a_way_on() -> None:
+    policy = EgressPolicy(allowed_hosts=LOOPBACK)
+    moved = answer(b"", "Location: http://169.254.169.254/latest/meta-data", status="302 Found")
+    async with raw_server(respond=moved) as server:
+        async with open_client(policy, f"http://127.0.0.1:{server.port}") as client:
+            response = await client.get("/", follow_redirects=True)
+        assert (response.status_code, len(server.heads)) == (302, 1)
+
+
+async def test_credentials_do_not_reach_another_origin() -> None:
+    policy = EgressPolicy(allowed_hosts=LOOPBACK)
+    async with raw_server() as home, raw_server() as elsewhere:
+        async with open_client(policy, f"http://127.0.0.1:{home.port}", auth=httpx.BasicAuth("u", "p")) as client:
+            with pytest.raises(EgressRefused):
+                await client.get(f"http://127.0.0.1:{elsewhere.port}/")
+        assert elsewhere.connections == 0
+
+
+async def test_cookies_are_not_kept() -> None:
+    policy = EgressPolicy(allowed_hosts=LOOPBACK)
+    async with raw_server(respond=answer(b"{}", "Set-Cookie: JSESSIONID=abc; Path=/")) as server:
+        async with open_client(policy, f"http://127.0.0.1:{server.port}") as client:
+            await client.get("/one")
+            await client.get("/two")
+        assert not any("cookie" in head.lower() for head in server.heads)
+
+
+async def test_proxies_and_netrc_of_the_environment_are_ignored(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    netrc = tmp_path / "netrc"
+    netrc.write_text("machine 127.0.0.1 login stolen password stolen\n")
+    monkeypatch.setenv("NETRC", str(netrc))
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:1")
+    monkeypatch.setenv("ALL_PROXY", "http://127.0.0.1:1")
+    async with raw_server() as server:
+        policy = EgressPolicy(allowed_hosts=LOOPBACK)
+        async with open_client(policy, f"http://127.0.0.1:{server.port}") as client:
+            assert (await client.get("/")).status_code == 200
+        assert "authorization" not in server.heads[0].lower()
+
+
+async def fetch(respond: bytes | Answer, policy: EgressPolicy) -> httpx.Response:
+    """One GET to a server that responds so."""
+    async with raw_server(respond=respond) as server, open_client(policy, f"http://127.0.0.1:{server.port}") as client:
+        return await client.get("/")
+
+
+async def test_an_answer_larger_than_allowed_is_cut_off() -> None:
+    policy = EgressPolicy(allowed_hosts=LOOPBACK, max_response_bytes=1000)
+    assert len((await fetch(answer(b"x" * 1000), policy)).content) == 1000
+    with pytest.raises(ResponseTooLarge):
+        await fetch(answer(b"x" * 1001), policy)
+
+
+@pytest.mark.parametrize(
+    ("name", "body"),
+    [("gzip", gzip.compress(b"\0" * 50_000_000)), ("deflate", zlib.compress(b"\0" * 50_000_000))],
+)
+async def test_a_decompression_bomb_is_cut_off(name: str, body: bytes) -> None:
+    policy = EgressPolicy(allowed_hosts=LOOPBACK, max_response_bytes=1_000_000)
+    with pytest.raises(ResponseTooLarge):
+        await fetch(answer(body, f"Content-Encoding: {name}"), policy)
+
+
+LONG = b"hello" * 200_000
+
+
+@pytest.mark.parametrize(("name", "body"), [("gzip", gzip.compress(LONG)), ("identity", LONG)])
+async def test_compressed_and_plain_answers_read_the_same(name: str, body: bytes) -> None:
+    response = await fetch(answer(body, f"Content-Encoding: {name}"), EgressPolicy(allowed_hosts=LOOPBACK))
+    assert response.content == LONG
+
+
+@pytest.mark.parametrize(("name", "body"), [("br", b"xx"), ("gzip", b"this is no gzip")])
+async def test_an_unknown_or_broken_compression_is_an_error_and_not_data(name: str, body: bytes) -> None:
+    with pytest.raises(httpx.DecodingError):
+        await fetch(answer(body, f"Content-Encoding: {name}"), EgressPolicy(allowed_hosts=LOOPBACK))
+
+
+async def test_a_body_that_trickles_is_given_up_when_the_whole_time_is_over() -> None:
+    async def trickle(writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n")
+        while True:
+            writer.write(b"x")
+            await writer.drain()
+            await asyncio.sleep(0.01)
+
+    with pytest.raises(httpx.ReadTimeout):
+        await fetch(trickle, EgressPolicy(allowed_hosts=LOOPBACK, timeout=timedelta(milliseconds=150)))
+
+
+async def test_a_name_that_does_not_resolve_is_a_connect_error() -> None:
+    async def unknown(host: str, port: int) -> Sequence[str]:
+        raise socket.gaierror(socket.EAI_NONAME, "unknown")
+
+    async with open_client(EgressPolicy(), "https://nowhere.example.com", resolver=unknown) as client:
+        with pytest.raises(httpx.ConnectError, match="name"):
+            await client.get("/")
+
+
+async def test_a_resolver_that_hangs_is_a_connect_timeout() -> None:
+    async def hang(host: str, port: int) -> Sequence[str]:
+        await asyncio.Event().wait()
+        return []
+
+    policy = EgressPolicy(connect_timeout=timedelta(milliseconds=50))
+    async with open_client(policy, "https://slow.example.com", resolver=hang) as client:
+        with pytest.raises(httpx.ConnectTimeout):
+            await client.get("/")

@@ -1,0 +1,94 @@
+"""Sealing and opening one secret.
+
+Each secret is encrypted by AES-256-GCM under a random data key of its own, which is wrapped, by AES-256-GCM too,
+under a key of the ring: so a rotation re-wraps 32 bytes and never sees a secret. The context (the row and field a
+secret belongs to) is associated data of both, so that a copy in another row does not open.
+
+Format, version 1: version (1 byte), length of the key id (1), key id, wrap nonce (12), wrapped data key (48),
+nonce (12), ciphertext with tag (16 bytes longer than the secret).
+"""
+
+import itertools
+import os
+from dataclasses import dataclass
+from typing import Self
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+from integrations_api.vault.errors import SecretDamaged, SecretNotAuthentic
+from integrations_api.vault.keys import KEY_BYTES, KeyRing
+
+_VERSION = 1
+_NONCE = 12
+_TAG = 16
+_WRAPPED = KEY_BYTES + _TAG
+
+
+@dataclass(frozen=True, slots=True)
+class _Sealed:
+    key_id: str
+    wrap_nonce: bytes
+    wrapped: bytes
+    nonce: bytes
+    ciphertext: bytes
+
+    def to_bytes(self) -> bytes:
+        key_id = self.key_id.encode()
+        head = bytes([_VERSION, len(key_id)]) + key_id
+        return head + self.wrap_nonce + self.wrapped + self.nonce + self.ciphertext
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> Self:
+        """Raises `SecretDamaged`."""
+        if len(data) < 2 or data[0] != _VERSION:
+            raise SecretDamaged
+        starts = [2, data[1], _NONCE, _WRAPPED, _NONCE]
+        ends = [sum(starts[: n + 1]) for n in range(len(starts))]
+        if len(data) < ends[-1] + _TAG:
+            raise SecretDamaged
+        key_id, wrap_nonce, wrapped, nonce = (data[a:b] for a, b in itertools.pairwise(ends))
+        try:
+            return cls(key_id.decode("ascii"), wrap_nonce, wrapped, nonce, data[ends[-1] :])
+        except UnicodeDecodeError:
+            raise SecretDamaged from None
+
+
+class Vault:
+    """Seals under the ring's first key, opens under any."""
+
+    def __init__(self, keyring: KeyRing) -> None:
+        self._keyring = keyring
+
+    def seal(self, plaintext: str, *, context: str) -> bytes:
+        """The ciphertext to store. `context` names its one place, such as `integration_secrets/<id>/<path>`."""
+        data_key = AESGCM.generate_key(bit_length=KEY_BYTES * 8)
+        nonce, wrap_nonce = os.urandom(_NONCE), os.urandom(_NONCE)
+        key = self._keyring.primary
+        return _Sealed(
+            key_id=key.id,
+            wrap_nonce=wrap_nonce,
+            wrapped=AESGCM(key.material).encrypt(wrap_nonce, data_key, _bound("key", context)),
+            nonce=nonce,
+            ciphertext=AESGCM(data_key).encrypt(nonce, plaintext.encode(), _bound("secret", context)),
+        ).to_bytes()
+
+    def open(self, ciphertext: bytes, *, context: str) -> str:
+        """The secret again. Raises `UnknownKey`, `SecretDamaged`, `SecretNotAuthentic`."""
+        sealed = _Sealed.from_bytes(ciphertext)
+        key = self._keyring[sealed.key_id]
+        try:
+            data_key = AESGCM(key.material).decrypt(sealed.wrap_nonce, sealed.wrapped, _bound("key", context))
+            plaintext = AESGCM(data_key).decrypt(sealed.nonce, sealed.ciphertext, _bound("secret", context))
+        except InvalidTag:
+            raise SecretNotAuthentic(sealed.key_id) from None
+        return plaintext.decode()
+
+
+def key_id_of(ciphertext: bytes) -> str:
+    """The id of the key a ciphertext was sealed under. Raises `SecretDamaged`."""
+    return _Sealed.from_bytes(ciphertext).key_id
+
+
+def _bound(part: str, context: str) -> bytes:
+    return f"integrations-api/vault/{_VERSION}/{part}/{context}".encode()

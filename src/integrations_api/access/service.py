@@ -93,7 +93,7 @@ class AccessService:
     async def create_user(
         self, *, email: str, password: str, permissions: Iterable[str], actor: str = COMMAND_LINE
     ) -> UserDetails:
-        """A new user. Raises `InvalidInput` for a malformed e-mail, password or permission, `Conflict` for a taken one."""
+        """A new user. Raises `InvalidInput` for a malformed e-mail, password or permission, `Conflict` if he exists."""
         email = _checked_email(email)
         granted = parse_permissions(permissions)
         user = User(

@@ -1,0 +1,178 @@
+"""Who may sign in, how, and what they may read."""
+
+import base64
+import binascii
+import hashlib
+import hmac
+from dataclasses import dataclass, field
+
+from .clock import Clock
+
+TOKEN_SECONDS = 1_800
+DEFAULT_PASSWORD = "simulator-password"  # noqa: S105  (a simulator's, printed in its help)
+DEFAULT_API_KEY = "simulator-api-key"
+DEFAULT_CLIENT_ID = "simulator-client"
+DEFAULT_CLIENT_SECRET = "simulator-client-secret"  # noqa: S105
+READ_ROLES: dict[str, frozenset[str]] = {
+    "incident": frozenset({"admin", "itil", "sn_incident_read"}),
+    "ar_incident": frozenset({"admin", "itil", "archive_reader"}),
+    "problem": frozenset({"admin", "itil", "sn_incident_read"}),
+    "sys_journal_field": frozenset({"admin", "journal_reader"}),
+    "sys_audit_delete": frozenset({"admin", "delete_log_reader"}),
+    "sys_audit": frozenset({"admin", "delete_log_reader"}),
+    "sys_db_object": frozenset({"admin"}),
+    "sys_properties": frozenset({"admin"}),
+}
+"""Any of these roles reads the table; a table that is not named here is open to every user who is signed in.
+
+`journal_reader`, `archive_reader` and `delete_log_reader` stand for the read ACLs that an administrator writes for the
+integration's own role: no role that ServiceNow ships gives a non-admin these tables.
+"""
+
+EMPTY_WHEN_DENIED = frozenset({"sys_journal_field"})
+"""Tables that answer 200 with no rows, instead of 403, to those who may not read them."""
+
+
+@dataclass
+class User:
+    """Somebody who signs in. `time_zone` and `date_format` (a Java pattern) decide what display values look like."""
+
+    user_name: str = "integration"
+    password: str = DEFAULT_PASSWORD
+    roles: set[str] = field(default_factory=lambda: {"sn_incident_read", "snc_read_only"})
+    time_zone: str = "America/Los_Angeles"
+    date_format: str = "yyyy-MM-dd HH:mm:ss"
+    api_key: str = DEFAULT_API_KEY
+
+    def may_read(self, table: str) -> bool:
+        needed = READ_ROLES.get(table)
+        return needed is None or bool(needed & self.roles)
+
+
+@dataclass
+class Client:
+    """An OAuth application. `user_name` is whom client_credentials run as; empty refuses that grant."""
+
+    client_id: str = DEFAULT_CLIENT_ID
+    client_secret: str = DEFAULT_CLIENT_SECRET
+    user_name: str = "integration"
+    is_linked_to_access_policy: bool = True
+    """Without the link a token of client_credentials is issued, and every request with it gets 401."""
+
+
+@dataclass
+class Token:
+    value: str
+    user_name: str
+    expires_at: int
+    refresh: str
+    works: bool = True
+
+
+class OAuthError(Exception):
+    """An answer of the token endpoint that is no token."""
+
+    def __init__(self, status: int, error: str, description: str) -> None:
+        super().__init__(description)
+        self.status = status
+        self.error = error
+        self.description = description
+
+
+class Door:
+    """Users, clients and tokens of an instance."""
+
+    def __init__(self, clock: Clock, users: list[User], clients: list[Client]) -> None:
+        self.clock = clock
+        self.users = {user.user_name: user for user in users}
+        self.clients = {client.client_id: client for client in clients}
+        self.tokens: dict[str, Token] = {}
+        self.token_seconds = TOKEN_SECONDS
+        self._issued = 0
+
+    def identify(self, authorization: str, api_key: str) -> tuple[User | None, str]:
+        """The user who signs in with these headers, or None, and the kind: basic, bearer, api_key or none."""
+        if api_key:
+            return next((user for user in self.users.values() if _same(user.api_key, api_key)), None), "api_key"
+        scheme, _, value = authorization.partition(" ")
+        match scheme.lower():
+            case "basic":
+                return self._by_password(*_decoded(value)), "basic"
+            case "bearer":
+                return self._by_token(value.strip()), "bearer"
+            case _:
+                return None, "none"
+
+    def _by_password(self, user_name: str, password: str) -> User | None:
+        user = self.users.get(user_name)
+        return user if user and _same(user.password, password) else None
+
+    def _by_token(self, value: str) -> User | None:
+        token = self.tokens.get(value)
+        if token is None or not token.works or token.expires_at <= self.clock.true_now():
+            return None
+        return self.users.get(token.user_name)
+
+    def expire_tokens(self) -> None:
+        """All access tokens stop working now; refresh tokens live on."""
+        for token in self.tokens.values():
+            token.expires_at = self.clock.true_now()
+
+    def grant(self, form: dict[str, str]) -> dict[str, str | int]:
+        """The answer of `/oauth_token.do`. Raises OAuthError."""
+        client = self.clients.get(form.get("client_id", ""))
+        if client is None or not _same(client.client_secret, form.get("client_secret", "")):
+            raise OAuthError(401, "invalid_client", "access_denied")
+        match form.get("grant_type"):
+            case "password":
+                user = self._by_password(form.get("username", ""), form.get("password", ""))
+                works = True
+            case "client_credentials":
+                user, works = self.users.get(client.user_name), client.is_linked_to_access_policy
+            case "refresh_token":
+                user, works = self._by_refresh(form.get("refresh_token", "")), True
+            case _:
+                raise OAuthError(400, "unsupported_grant_type", "The grant type is not supported")
+        if user is None:
+            raise OAuthError(401, "invalid_grant", "access_denied")
+        return self._answer(self._token_for(user, client, works=works), form["grant_type"])
+
+    def _by_refresh(self, refresh: str) -> User | None:
+        token = next((token for token in self.tokens.values() if token.refresh == refresh), None)
+        return self.users.get(token.user_name) if token else None
+
+    def _token_for(self, user: User, client: Client, *, works: bool) -> Token:
+        """The token that is still alive, else a new one: asking twice within the lifetime answers the same token."""
+        now = self.clock.true_now()
+        mine = [token for token in self.tokens.values() if token.user_name == user.user_name]
+        alive = next((token for token in mine if token.expires_at > now and token.works == works), None)
+        if alive:
+            return alive
+        self._issued += 1
+        value = hashlib.sha256(f"{client.client_id}:{user.user_name}:{self._issued}".encode()).hexdigest()
+        refresh = mine[-1].refresh if mine else value[::-1]
+        token = Token(value, user.user_name, now + self.token_seconds, refresh, works)
+        self.tokens[value] = token
+        return token
+
+    def _answer(self, token: Token, grant_type: str) -> dict[str, str | int]:
+        left = token.expires_at - self.clock.true_now() - 1
+        answer: dict[str, str | int] = {
+            "access_token": token.value,
+            "scope": "useraccount",
+            "token_type": "Bearer",
+            "expires_in": left,
+        }
+        return answer if grant_type == "client_credentials" else answer | {"refresh_token": token.refresh}
+
+
+def _same(left: str, right: str) -> bool:
+    return bool(left) and hmac.compare_digest(left.encode(), right.encode())
+
+
+def _decoded(value: str) -> tuple[str, str]:
+    try:
+        user_name, _, password = base64.b64decode(value, validate=True).decode().partition(":")
+    except (binascii.Error, UnicodeDecodeError):
+        return "", ""
+    return user_name, password

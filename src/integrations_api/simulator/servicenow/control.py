@@ -1,0 +1,152 @@
+"""The control plane under `/__simulator__/`: JSON over HTTP for tests and demos in other processes."""
+
+import inspect
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import orjson
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from .clock import ManualClock, stamp
+from .evolve import evolve
+from .faults import FAULTS, FaultSet, parameters_of
+from .instance import ServiceNowInstance
+from .request_log import RequestLog
+
+PREFIX = "/__simulator__"
+OPERATIONS = frozenset(
+    {
+        "create",
+        "update",
+        "update_many",
+        "add_journal",
+        "comment",
+        "work_note",
+        "rename",
+        "delete",
+        "undelete",
+        "log_delete_of_living",
+        "archive",
+        "hide",
+        "show",
+        "blank_rows",
+        "hide_fields",
+        "grant",
+        "revoke",
+        "listing",
+        "sys_ids",
+        "journal",
+    }
+)
+"""Methods of the instance that may be called by name."""
+
+Endpoint = Callable[[Request], Awaitable[Response]]
+
+
+class Control:
+    """Routes that change and show what the API itself does not."""
+
+    def __init__(self, instance: ServiceNowInstance, faults: FaultSet, log: RequestLog) -> None:
+        self.instance = instance
+        self.faults = faults
+        self.log = log
+
+    def routes(self) -> list[Route]:
+        return [
+            Route(f"{PREFIX}/state", self.state, methods=["GET"]),
+            Route(f"{PREFIX}/do/{{operation}}", self.do, methods=["POST"]),
+            Route(f"{PREFIX}/evolve", self.evolve, methods=["POST"]),
+            Route(f"{PREFIX}/clock", self.move_clock, methods=["POST"]),
+            Route(f"{PREFIX}/faults", self.show_faults, methods=["GET"]),
+            Route(f"{PREFIX}/faults", self.add_fault, methods=["POST"]),
+            Route(f"{PREFIX}/faults", self.clear_faults, methods=["DELETE"]),
+            Route(f"{PREFIX}/requests", self.show_requests, methods=["GET"]),
+            Route(f"{PREFIX}/requests", self.clear_requests, methods=["DELETE"]),
+        ]
+
+    async def state(self, request: Request) -> Response:
+        """How many rows, what time it is, which faults are in force."""
+        with self.instance.lock:
+            tables = {name: len(table) for name, table in self.instance.tables.items() if len(table)}
+        return _json(
+            {
+                "tables": tables,
+                "now": stamp(self.instance.clock.now()),
+                "faults": [fault.name for fault in self.faults.active],
+            }
+        )
+
+    async def do(self, request: Request) -> Response:
+        """Calls a method of the instance:
+
+        the path names it, the body holds its arguments by name. Answers `{"result": …}`.
+        """
+        operation = request.path_params["operation"]
+        if operation not in OPERATIONS:
+            return _json({"error": f"There is no operation {operation!r}", "operations": sorted(OPERATIONS)}, 404)
+        method = getattr(self.instance, operation)
+        arguments = await _arguments(request)
+        try:
+            inspect.signature(method).bind(**arguments)
+            return _json({"result": method(**arguments)})
+        except (TypeError, ValueError, KeyError) as error:
+            return _json({"error": f"{operation}: {error}"}, 422)
+
+    async def evolve(self, request: Request) -> Response:
+        """Lets time pass in the help desk: body `{"steps": 100, "seed": 1}`."""
+        arguments = await _arguments(request)
+        done = evolve(self.instance, int(arguments.get("steps", 10)), seed=int(arguments.get("seed", 1)))
+        return _json({"result": done})
+
+    async def move_clock(self, request: Request) -> Response:
+        """Body `{"advance": seconds}` (manual clocks only) or `{"offset": seconds}`."""
+        arguments = await _arguments(request)
+        clock = self.instance.clock
+        if "offset" in arguments:
+            clock.offset = int(arguments["offset"])
+        if "advance" in arguments:
+            if not isinstance(clock, ManualClock):
+                return _json({"error": "This instance follows the machine's clock; use offset"}, 422)
+            clock.advance(int(arguments["advance"]))
+        return _json({"now": stamp(clock.now())})
+
+    async def show_faults(self, request: Request) -> Response:
+        active = [{"name": fault.name, "seen": fault.seen, "hits": fault.hits} for fault in self.faults.active]
+        known = {
+            name: {"about": inspect.getdoc(fault), "parameters": parameters_of(name)}
+            for name, fault in sorted(FAULTS.items())
+        }
+        return _json({"active": active, "known": known})
+
+    async def add_fault(self, request: Request) -> Response:
+        """Body `{"name": …, other parameters}`."""
+        arguments = await _arguments(request)
+        try:
+            fault = self.faults.add(str(arguments.pop("name", "")), **arguments)
+        except ValueError as error:
+            return _json({"error": str(error)}, 422)
+        return _json({"result": fault.name}, 201)
+
+    async def clear_faults(self, request: Request) -> Response:
+        """All, or those named by `?name=`."""
+        self.faults.clear(request.query_params.get("name", ""))
+        return _json({"result": "cleared"})
+
+    async def show_requests(self, request: Request) -> Response:
+        return _json(self.log.as_json())
+
+    async def clear_requests(self, request: Request) -> Response:
+        self.log.clear()
+        return _json({"result": "cleared"})
+
+
+async def _arguments(request: Request) -> dict[str, Any]:
+    body = await request.body()
+    arguments = orjson.loads(body) if body else {}
+    return arguments if isinstance(arguments, dict) else {}
+
+
+def _json(content: Any, status: int = 200) -> Response:
+    return Response(orjson.dumps(content), status, media_type="application/json")

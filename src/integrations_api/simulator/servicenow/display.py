@@ -1,0 +1,145 @@
+"""Rows as they go over the wire: raw values, display values, both, with links or without."""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol
+from zoneinfo import ZoneInfo
+
+import orjson
+
+from .clock import stamp
+from .columns import CHOICES, Column, Kind
+from .incidents import JournalEntry
+from .table import Row
+from .zones import shown
+
+Mode = Literal["false", "true", "all"]
+Wire = Any
+JOURNAL_LABELS = {"comments": "Additional comments", "work_notes": "Work notes"}
+
+
+class Names(Protocol):
+    """What rendering asks of the instance."""
+
+    def find_column(self, table: str, path: str) -> Column | None:
+        """The column at the end of a dot-walked path."""
+
+    def read(self, table: str, row: Row, path: str) -> str:
+        """The raw value at the end of a dot-walked path."""
+
+    def display_of(self, table: str, sys_id: str) -> str:
+        """What a reference to this row is displayed as."""
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """Everything that decides how a row of one table is written. Equal looks write equal bytes."""
+
+    table: str
+    fields: tuple[str, ...]
+    mode: Mode
+    with_links: bool
+    base_url: str
+    time_zone: str
+    date_format: str
+    blanked: frozenset[str] = frozenset()
+    """Columns that a field ACL hides: they are there and empty."""
+
+
+class Renderer:
+    """Writes rows in one look."""
+
+    def __init__(self, look: Look, names: Names) -> None:
+        self.look = look
+        self.names = names
+        self.zone = ZoneInfo(look.time_zone)
+        found = ((name, names.find_column(look.table, name)) for name in look.fields)
+        self.columns = [(name, column) for name, column in found if column is not None]
+        self._wrap: Callable[[Column, str, str], Wire] = {"false": self._raw, "true": self._shown, "all": self._both}[
+            look.mode
+        ]
+        self._needs_journal = look.mode != "false" and any(column.kind is Kind.JOURNAL for _, column in self.columns)
+
+    def write(self, row: Row) -> bytes:
+        """The row as JSON.
+
+        Text that is no Unicode (lone surrogates) goes out as `\\ud800` escapes, as Java writes it.
+        """
+        document = self.document(row)
+        try:
+            return orjson.dumps(document)
+        except TypeError:
+            return json.dumps(document, separators=(",", ":")).encode()
+
+    def document(self, row: Row) -> dict[str, Wire]:
+        values = row.values
+        journal = row.journal if self._needs_journal else []
+        wrap, display = self._wrap, self._display
+        document = {}
+        for name, column in self.columns:
+            raw = values.get(name, "") if "." not in name else self.names.read(self.look.table, row, name)
+            if name in self.look.blanked:
+                raw = ""
+            document[name] = wrap(column, raw, display(column, raw, journal))
+        return document
+
+    def _display(self, column: Column, raw: str, journal: list[JournalEntry]) -> str:
+        if self.look.mode == "false":
+            return raw
+        if column.kind is Kind.JOURNAL:
+            return "" if column.name in self.look.blanked else self._told(journal, column.name)
+        if not raw:
+            return raw
+        match column.kind:
+            case Kind.STRING | Kind.BOOLEAN:
+                return raw
+            case Kind.CHOICE:
+                return CHOICES.get(column.name, {}).get(raw, raw)
+            case Kind.REFERENCE:
+                return self.names.display_of(column.reference, raw)
+            case Kind.DATE_TIME:
+                return shown(raw, self.zone, self.look.date_format)
+            case Kind.DURATION:
+                return _duration(raw)
+            case _:
+                return f"{int(raw):,}" if raw.removeprefix("-").isdigit() else raw
+
+    def _told(self, journal: list[JournalEntry], name: str) -> str:
+        """All entries as one text, newest first."""
+        wanted = ("comments", "work_notes") if name == "comments_and_work_notes" else (name,)
+        entries = [entry for entry in journal if entry.element in wanted]
+        entries.sort(key=lambda entry: entry.at)
+        return "".join(map(self._told_entry, reversed(entries)))
+
+    def _told_entry(self, entry: JournalEntry) -> str:
+        at = shown(stamp(entry.at), self.zone, self.look.date_format)
+        return f"{at} - {entry.author} ({JOURNAL_LABELS[entry.element]})\n{entry.text}\n\n"
+
+    def _link(self, column: Column, raw: str) -> str:
+        table = "sys_user_group" if column.reference == "domain" else column.reference
+        return f"{self.look.base_url}/api/now/table/{table}/{raw}"
+
+    def _is_linked(self, column: Column, raw: str) -> bool:
+        return bool(raw) and column.kind is Kind.REFERENCE and self.look.with_links
+
+    def _raw(self, column: Column, raw: str, display: str) -> Wire:
+        return {"link": self._link(column, raw), "value": raw} if self._is_linked(column, raw) else raw
+
+    def _shown(self, column: Column, raw: str, display: str) -> Wire:
+        return {"display_value": display, "link": self._link(column, raw)} if self._is_linked(column, raw) else display
+
+    def _both(self, column: Column, raw: str, display: str) -> Wire:
+        pair = {"display_value": display, "value": raw}
+        if self._is_linked(column, raw):
+            pair["link"] = self._link(column, raw)
+        return pair
+
+
+def _duration(raw: str) -> str:
+    """A duration is stored as a time since 1970 and displayed in words, days first."""
+    if not raw.startswith("19") or len(raw) != 19:
+        return raw
+    days, hours, minutes = int(raw[8:10]) - 1 + 31 * (int(raw[5:7]) - 1), int(raw[11:13]), int(raw[14:16])
+    parts = ((days, "Day"), (hours, "Hour"), (minutes, "Minute"))
+    return " ".join(f"{n} {word}{'' if n == 1 else 's'}" for n, word in parts if n) or "0 Seconds"

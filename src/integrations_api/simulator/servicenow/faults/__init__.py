@@ -1,0 +1,6 @@
+"""Faults by name: everything a source can do to those who read it."""
+
+from .base import Fault
+from .registry import FAULTS, FaultSet, make_fault, parameters_of, parse_fault
+
+__all__ = ["FAULTS", "Fault", "FaultSet", "make_fault", "parameters_of", "parse_fault"]

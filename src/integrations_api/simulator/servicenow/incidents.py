@@ -1,0 +1,333 @@
+"""Incidents that read like a help desk's, generated from a count and a seed.
+
+Everything about incident number n is a function of (seed, n), so nothing is kept: texts are made when somebody reads them.
+Times end at `until`, a fixed instant by default, so that a second start shows the same incidents with the same times.
+"""
+
+from typing import NamedTuple
+
+from . import people
+from .catalogue import THEMES, Problem, Theme
+from .clock import parse_stamp, stamp
+from .dice import Dice, sys_id_for
+from .life import DAY, SPAN_DAYS, Event, live, office_time, state_after
+from .people import Values
+
+GENERATED_UNTIL = "2026-02-28 18:00:00"
+APPS = (
+    "ERP Finance",
+    "ERP Logistics",
+    "CRM",
+    "Payroll",
+    "Web Shop",
+    "Reporting",
+    "Time Recording",
+    "the intranet",
+    "the ticket shop",
+)
+ERRORS = (
+    "Timeout expired",
+    "Access is denied (0x80070005)",
+    "Connection reset by peer",
+    "Internal error 5021",
+    "Object is locked",
+    "No authorisation for transaction",
+    "Unknown host",
+    "Certificate not trusted",
+    "Out of memory",
+    "Service unavailable",
+    "Invalid session",
+    "Disk quota exceeded",
+    "Mailbox unavailable",
+    "IRQL_NOT_LESS_OR_EQUAL",
+    "Duplicate key",
+)
+DEVICES = ("Latitude 5540", "ThinkPad T14", "EliteBook 840", "Surface Laptop 5", "MacBook Pro 14", "Precision 3660")
+WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday")
+MONTHS = (
+    "January",
+    "February",
+    "March",
+    "April",
+    "May",
+    "June",
+    "July",
+    "August",
+    "September",
+    "October",
+    "November",
+    "December",
+)
+FLOORS = ("the ground floor", "floor 1", "floor 2", "floor 3", "floor 4", "floor 7")
+PRIORITY_OF = {
+    ("1", "1"): "1",
+    ("1", "2"): "2",
+    ("2", "1"): "2",
+    ("1", "3"): "3",
+    ("2", "2"): "3",
+    ("3", "1"): "3",
+    ("2", "3"): "4",
+    ("3", "2"): "4",
+    ("3", "3"): "5",
+}
+IMPACTS = ("3",) * 11 + ("2",) * 6 + ("1",) * 3
+URGENCIES = ("3",) * 9 + ("2",) * 8 + ("1",) * 3
+ENDINGS = (
+    "",
+    "",
+    "",
+    "\n\nPlease call me back, I am at my desk until {time}.",
+    "\n\nThis blocks the work of {team}.",
+    "\n\nBusiness impact: {count} people cannot finish their work.",
+    "\n\nThank you and best regards",
+    "\n\nSite: {site}\nFloor: {floor}",
+    "\n\nIt also happened on {weekday}, then it went away by itself.",
+)
+ASIDES = (
+    "Called the user, no answer. Left a message and will try again at {time}.",
+    "Remote session on {device}: could reproduce it once in {count} tries.",
+    "Handed over to the late shift. Next step: look at the logs of {host}.",
+    "Same symptoms as last week at {site}, linked for comparison.",
+    "Asked {person} for the change calendar of {weekday}.",
+)
+HOLD_NOTES = (
+    "Waiting for the user to answer.",
+    "Waiting for the vendor, case opened.",
+    "Waiting for the change window on {weekday}.",
+)
+REPLIES = (
+    "It happened again at {time}, the message was '{error}'.",
+    "Thanks, that helped a little but it is not gone.",
+    "I am in the office until {time}, please ring me.",
+    "Yes, colleagues in {team} have it as well.",
+)
+REOPENINGS = ("The problem is back since this morning.", "Unfortunately it is not solved: '{error}' again.")
+CLOSE_CODES = ("Solution provided",) * 8 + ("Workaround provided", "Resolved by caller", "Known error", "User error")
+
+
+class JournalEntry(NamedTuple):
+    """A comment or work note: seconds since the epoch, `comments` or `work_notes`, who, and what was written."""
+
+    at: int
+    element: str
+    author: str
+    user_name: str
+    text: str
+
+
+class IncidentGenerator:
+    """Makes incident 0 to count - 1 on demand."""
+
+    def __init__(self, count: int, seed: int = 1, until: str = GENERATED_UNTIL) -> None:
+        self.count = count
+        self.seed = seed
+        self.until = parse_stamp(until)
+
+    def sys_id(self, index: int) -> str:
+        return sys_id_for(self.seed, "incident", index)
+
+    def number(self, index: int) -> str:
+        return f"INC{10_001 + index:07d}"
+
+    def times(self, index: int) -> tuple[int, int]:
+        """When it was created and last updated, in seconds since the epoch."""
+        events = self._life(index)[2]
+        return events[0].at, events[-1].at
+
+    def _life(self, index: int) -> tuple[str, str, list[Event]]:
+        dice = Dice(f"{self.seed}:{index}:life")
+        impact, urgency = dice.pick(IMPACTS), dice.pick(URGENCIES)
+        start = self.until - SPAN_DAYS * DAY
+        created = office_time(start + (index + dice.below(1000) / 1000) / self.count * SPAN_DAYS * DAY)
+        created = min(created, self.until)
+        return impact, urgency, live(dice, created=created, priority=PRIORITY_OF[impact, urgency], until=self.until)
+
+    def values(self, index: int) -> Values:
+        """All columns that are not empty, as the database holds them."""
+        return _Teller(self, index).values()
+
+    def journal(self, index: int) -> list[JournalEntry]:
+        """Comments and work notes, oldest first."""
+        return _Teller(self, index).journal()
+
+
+class _Teller:
+    """Tells one incident: draws its theme, people and words once, then writes them down."""
+
+    __slots__ = (
+        "agent",
+        "caller",
+        "dice",
+        "events",
+        "group",
+        "impact",
+        "index",
+        "made_by",
+        "problem",
+        "slots",
+        "theme",
+        "urgency",
+    )
+
+    def __init__(self, made_by: IncidentGenerator, index: int) -> None:
+        self.made_by = made_by
+        self.index = index
+        self.impact, self.urgency, self.events = made_by._life(index)
+        self.dice = dice = Dice(f"{made_by.seed}:{index}:tale")
+        self.theme: Theme = dice.pick(THEMES)
+        self.problem: Problem = dice.pick(self.theme.problems)
+        self.caller = dice.pick(people.CALLERS)
+        self.group = self.theme.group if dice.percent(90) else "Service Desk"
+        self.agent = dice.pick(people.AGENTS_OF[self.group])
+        self.slots = words_for(dice)
+
+    def values(self) -> Values:
+        events = self.events
+        created, updated = events[0].at, events[-1].at
+        state = state_after(events)
+        values = {
+            "sys_id": self.made_by.sys_id(self.index),
+            "number": self.made_by.number(self.index),
+            "sys_created_on": stamp(created),
+            "sys_updated_on": stamp(updated),
+            "opened_at": stamp(created),
+            "sys_mod_count": str(len(events) * 2 - 1 if len(events) > 1 else 0),
+            "state": state,
+            "incident_state": state,
+            "active": "false" if state in ("7", "8") else "true",
+            **_CONSTANT,
+        }
+        values.update(self._people(created))
+        values.update(self._words())
+        if len(events) > 1:
+            values.update(self._progress(state))
+        return values
+
+    def _people(self, created: int) -> Values:
+        dice = self.dice
+        by_caller = dice.percent(60)
+        opened_by = self.caller if by_caller else dice.pick(people.AGENTS_OF["Service Desk"])
+        host = dice.pick(people.HOST_ROWS) if dice.percent(45) else None
+        return {
+            "caller_id": self.caller["sys_id"],
+            "opened_by": opened_by["sys_id"],
+            "sys_created_by": opened_by["user_name"],
+            "sys_updated_by": opened_by["user_name"] if len(self.events) == 1 else self.agent["user_name"],
+            "contact_type": dice.pick(("self-service", "email"))
+            if by_caller
+            else dice.pick(("phone", "walk-in", "monitoring")),
+            "business_service": people.SERVICE_ID[dice.pick(self.theme.services)],
+            "location": people.LOCATION_ID[self.slots["site"]],
+            "u_business_unit": self.slots["team"],
+            "due_date": stamp(created + 3 * DAY) if dice.percent(20) else "",
+            "cmdb_ci": host["sys_id"] if host else "",
+            "problem_id": sys_id_for("problem", self.problem.titles[0]) if dice.percent(6) else "",
+        }
+
+    def _words(self) -> Values:
+        dice, problem, slots = self.dice, self.problem, self.slots
+        return {
+            "short_description": dice.pick(problem.titles).format_map(slots),
+            "description": (dice.pick(problem.details) + dice.pick(ENDINGS)).format_map(slots),
+            "category": self.theme.category,
+            "subcategory": self.theme.subcategory,
+            "impact": self.impact,
+            "urgency": self.urgency,
+            "priority": PRIORITY_OF[self.impact, self.urgency],
+            "severity": self.impact,
+        }
+
+    def _progress(self, state: str) -> Values:
+        agent, last = self.agent["sys_id"], {event.what: event.at for event in self.events}
+        values = {
+            "assigned_to": agent,
+            "assignment_group": people.GROUP_ID[self.group],
+            "reassignment_count": str(self.dice.below(3)),
+            "reopen_count": "1" if "reopened" in last else "0",
+            "hold_reason": "1" if state == "3" else "",
+        }
+        if state in ("6", "7") and "resolved" in last:
+            values |= {
+                "resolved_at": stamp(last["resolved"]),
+                "resolved_by": agent,
+                "close_code": self.dice.pick(CLOSE_CODES),
+                "close_notes": self.dice.pick(self.problem.fixes).format_map(self.slots),
+                "calendar_stc": str(last["resolved"] - self.events[0].at),
+                "calendar_duration": stamp(last["resolved"] - self.events[0].at),
+            }
+        if state in ("7", "8"):
+            values |= {"closed_at": stamp(self.events[-1].at), "closed_by": agent}
+        return values
+
+    def journal(self) -> list[JournalEntry]:
+        dice = Dice(f"{self.made_by.seed}:{self.index}:journal")
+        entries = []
+        for event in self.events:
+            choice = _written(event.what, self.problem)
+            if choice is None:
+                continue
+            element, texts, by_caller = choice
+            author = self.caller if by_caller else self.agent
+            text = dice.pick(texts).format_map(self.slots)
+            entries.append(JournalEntry(event.at, element, author["name"], author["user_name"], text))
+        return entries
+
+
+_CONSTANT = {
+    "sys_class_name": "incident",
+    "sys_domain": "global",
+    "approval": "not requested",
+    "upon_approval": "proceed",
+    "upon_reject": "cancel",
+    "notify": "1",
+    "escalation": "0",
+    "knowledge": "false",
+    "made_sla": "true",
+    "reassignment_count": "0",
+    "reopen_count": "0",
+    "child_incidents": "0",
+}
+
+
+def _written(what: str, problem: Problem) -> tuple[str, tuple[str, ...], bool] | None:
+    """What an event leaves in the journal: element, wordings, and whether the caller wrote it."""
+    match what:
+        case "work_note":
+            return "work_notes", problem.notes + ASIDES[:2], False
+        case "comment":
+            return "comments", problem.comments, False
+        case "hold":
+            return "work_notes", HOLD_NOTES, False
+        case "reply":
+            return "comments", REPLIES, True
+        case "reopened":
+            return "comments", REOPENINGS, True
+        case "assigned":
+            return "work_notes", ASIDES, False
+        case _:
+            return None
+
+
+def words_for(dice: Dice) -> Values:
+    """The words that fill the braces of the catalogue's texts."""
+    host = dice.pick(people.HOST_ROWS)
+    site = dice.pick(people.SITES)
+    return {
+        "app": dice.pick(APPS),
+        "count": str(dice.between(2, 48)),
+        "device": dice.pick(DEVICES),
+        "digit": str(dice.below(10)),
+        "error": dice.pick(ERRORS),
+        "floor": dice.pick(FLOORS),
+        "host": host["name"],
+        "ip": host["ip_address"],
+        "month": dice.pick(MONTHS),
+        "person": dice.pick(people.PEOPLE)["name"],
+        "printer": f"PRN-{site[:3].upper()}-{dice.between(1, 30):02d}",
+        "room": f"{dice.pick('ABCD')}{dice.between(101, 432)}",
+        "site": site,
+        "team": dice.pick(people.TEAMS),
+        "time": f"{dice.between(7, 18):02d}:{dice.below(12) * 5:02d}",
+        "version": f"{dice.between(2, 24)}.{dice.below(10)}.{dice.below(30)}",
+        "weekday": dice.pick(WEEKDAYS),
+    }

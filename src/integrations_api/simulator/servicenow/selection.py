@@ -1,0 +1,253 @@
+"""Running a parsed query over a table."""
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from itertools import islice
+from random import Random
+from zoneinfo import ZoneInfo
+
+from .clock import parse_stamp, stamp
+from .columns import Column, Kind
+from .query import Condition, Ordering, Query, UnsupportedQueryError
+from .table import Bounds, Row, Table
+from .zones import local_to_utc
+
+Predicate = Callable[[Row], bool]
+ReadColumn = Callable[[Row, str], str]
+KEPT_RESULTS = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """How rows are compared:
+
+    `read` follows dot-walks, `literal_zone` is the zone that time literals are meant in (None: UTC).
+    """
+
+    read: ReadColumn
+    find_column: Callable[[str], Column | None]
+    literal_zone: ZoneInfo | None = None
+    shuffle: Random | None = None
+
+
+class Selection:
+    """The rows of a table that match a query, in its order."""
+
+    def __init__(self, table: Table, query: Query, reading: Reading) -> None:
+        self.table = table
+        self.query = query
+        self.reading = reading
+        self._bounds = bounds_of(query)
+        self._equal = equalities_of(query)
+        self._predicate = compile_query(query, reading)
+
+    def count(self) -> int:
+        """How many rows match, whoever may see them."""
+        if self.query.impossible:
+            return 0
+        if self._only_bounds() and self.table.is_sorted_by_id:
+            low, high = self.table.span(self._bounds)
+            return high - low
+        return len(self._all())
+
+    def page(self, offset: int, limit: int) -> list[Row]:
+        """Rows `offset` to `offset + limit` of the result."""
+        if self.query.impossible:
+            return []
+        if self._streams() and offset == 0:
+            return list(islice(self._matching(), limit))
+        return self._all()[offset : offset + limit]
+
+    def _only_bounds(self) -> bool:
+        """Whether the bounds on sys_id say all that the query says."""
+        groups = self.query.groups
+        if len(groups) != 1 or self._bounds.only is not None:
+            return False
+        return all(
+            len(clause) == 1 and clause[0].column == "sys_id" and clause[0].operator in _BOUND for clause in groups[0]
+        )
+
+    def _streams(self) -> bool:
+        order = self.query.order
+        return self.table.is_sorted_by_id and (not order or order[0].column == "sys_id")
+
+    def _matching(self) -> Iterator[Row]:
+        order = self.query.order
+        descending = bool(order) and order[0].column == "sys_id" and order[0].descending
+        rows = self.table.candidates(self._bounds, self._equal, descending=descending)
+        return filter(self._predicate, rows)
+
+    def _all(self) -> list[Row]:
+        key = (repr(self.query.groups), repr(self.query.order), self.reading.literal_zone)
+        kept = None if self.reading.shuffle else self.table.results.get(key)
+        if kept is None:
+            kept = list(self._matching())
+            if not self._streams():
+                kept = self._sorted(kept)
+            self._keep(key, kept)
+        return kept
+
+    def _keep(self, key: object, rows: list[Row]) -> None:
+        if len(self.table.results) >= KEPT_RESULTS:
+            self.table.results.pop(next(iter(self.table.results)))
+        self.table.results[key] = rows
+
+    def _sorted(self, rows: list[Row]) -> list[Row]:
+        if self.reading.shuffle:
+            self.reading.shuffle.shuffle(rows)
+        for ordering in reversed(self.query.order):
+            rows.sort(key=self._sort_key(ordering), reverse=ordering.descending)
+        return rows
+
+    def _sort_key(self, ordering: Ordering) -> Callable[[Row], tuple[float, str]]:
+        """Empty values come first, numbers compare as numbers, text without regard to case."""
+        read = self.reading.read
+
+        def key(row: Row) -> tuple[float, str]:
+            text = read(row, ordering.column)
+            return (
+                (float(text), "") if is_number(text) else (float("-inf") if not text else float("inf"), text.casefold())
+            )
+
+        return key
+
+
+_BOUND = frozenset({">", ">=", "<", "<="})
+
+
+def bounds_of(query: Query) -> Bounds:
+    """What every group of the query demands of sys_id; nothing when there are several groups."""
+    bounds = Bounds()
+    if len(query.groups) != 1:
+        return bounds
+    for clause in query.groups[0]:
+        if len(clause) == 1 and clause[0].column == "sys_id":
+            _narrow(bounds, clause[0])
+    return bounds
+
+
+def _narrow(bounds: Bounds, condition: Condition) -> None:
+    value = condition.value.casefold()
+    match condition.operator:
+        case ">" | ">=":
+            included = condition.operator == ">="
+            if value > bounds.above or (value == bounds.above and not included):
+                bounds.above, bounds.above_included = value, included
+        case "<" | "<=":
+            included = condition.operator == "<="
+            if bounds.below is None or value < bounds.below or (value == bounds.below and not included):
+                bounds.below, bounds.below_included = value, included
+        case "=" | "IN":
+            ids = (
+                frozenset(part.strip() for part in value.split(","))
+                if condition.operator == "IN"
+                else frozenset({value})
+            )
+            bounds.only = ids if bounds.only is None else bounds.only & ids
+
+
+def equalities_of(query: Query) -> dict[str, frozenset[str]]:
+    """Columns that must equal one of some values for a row to match; only for queries of one group."""
+    if len(query.groups) != 1:
+        return {}
+    single = (clause[0] for clause in query.groups[0] if len(clause) == 1)
+    return {c.column: frozenset(_listed(c)) for c in single if c.operator in ("=", "IN")}
+
+
+def _listed(condition: Condition) -> list[str]:
+    return condition.value.split(",") if condition.operator == "IN" else [condition.value]
+
+
+def compile_query(query: Query, reading: Reading) -> Predicate:
+    """A function that tells whether a row matches."""
+    groups = [_all_of([_any_of([_compile(c, reading) for c in clause]) for clause in group]) for group in query.groups]
+    return _any_of(groups)
+
+
+def _any_of(predicates: list[Predicate]) -> Predicate:
+    if len(predicates) == 1:
+        return predicates[0]
+    return lambda row: any(predicate(row) for predicate in predicates)
+
+
+def _all_of(predicates: list[Predicate]) -> Predicate:
+    if len(predicates) == 1:
+        return predicates[0]
+    return lambda row: all(predicate(row) for predicate in predicates)
+
+
+def _compile(condition: Condition, reading: Reading) -> Predicate:
+    column = reading.find_column(condition.column)
+    assert column is not None
+    if column.kind is Kind.JOURNAL:
+        raise UnsupportedQueryError(f"The simulator does not search journals: {condition.column}")
+    wanted = _literal(condition.value, column, reading.literal_zone)
+    test = comparison(condition.operator, wanted, column.kind)
+    name, read = condition.column, reading.read
+    return lambda row: test(read(row, name))
+
+
+def _literal(value: str, column: Column, zone: ZoneInfo | None) -> str:
+    """A time literal as UTC, when the instance reads literals in the session's zone; a bare date is its first second."""
+    if column.kind is Kind.BOOLEAN:
+        return {"1": "true", "0": "false"}.get(value, value)
+    if column.kind is not Kind.DATE_TIME or not value:
+        return value
+    text = f"{value} 00:00:00" if len(value) == 10 else value
+    try:
+        seconds = parse_stamp(text)
+    except ValueError:
+        return value
+    return text if zone is None else stamp(local_to_utc(seconds, zone))
+
+
+def is_number(text: str) -> bool:
+    return text.removeprefix("-").isdigit()
+
+
+def comparison(operator: str, wanted: str, kind: Kind) -> Callable[[str], bool]:
+    """A function that compares a raw value with `wanted`. An empty value is NULL: it is neither above nor below
+    anything.
+
+    `!=`, `NOT IN` and `NOT LIKE` hold for empty values, as the instance adds "or empty" to them.
+    """
+    folded = wanted.casefold()
+    many = frozenset(part.strip() for part in folded.split(",")) if operator in ("IN", "NOT IN") else frozenset()
+    tests: dict[str, Callable[[str], bool]] = {
+        "=": lambda value: value.casefold() == folded,
+        "!=": lambda value: value.casefold() != folded,
+        "LIKE": lambda value: folded in value.casefold(),
+        "NOT LIKE": lambda value: folded not in value.casefold(),
+        "STARTSWITH": lambda value: value.casefold().startswith(folded),
+        "ENDSWITH": lambda value: value.casefold().endswith(folded),
+        "IN": lambda value: value.casefold() in many,
+        "NOT IN": lambda value: value.casefold() not in many,
+        "ISEMPTY": lambda value: not value,
+        "ISNOTEMPTY": bool,
+    }
+    return tests.get(operator) or _ranking(operator, folded, kind)
+
+
+def _ranking(operator: str, folded: str, kind: Kind) -> Callable[[str], bool]:
+    by_number = kind in (Kind.INTEGER, Kind.CHOICE) and is_number(folded)
+
+    def compare(value: str) -> int:
+        if by_number and is_number(value):
+            return (int(value) > int(folded)) - (int(value) < int(folded))
+        text = value.casefold()
+        return (text > folded) - (text < folded)
+
+    match operator:
+        case ">":
+            return lambda value: bool(value) and compare(value) > 0
+        case ">=":
+            return lambda value: bool(value) and compare(value) >= 0
+        case "<":
+            return lambda value: bool(value) and compare(value) < 0
+        case _:
+            return lambda value: bool(value) and compare(value) <= 0
+
+
+def visible(rows: Iterable[Row], hidden: set[str]) -> list[Row]:
+    """Rows that a row ACL lets through."""
+    return [row for row in rows if row.key not in hidden]

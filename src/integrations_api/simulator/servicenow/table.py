@@ -1,0 +1,181 @@
+"""Rows and tables: what the simulated database holds."""
+
+from bisect import bisect_left, bisect_right, insort
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from .columns import Column
+from .incidents import IncidentGenerator, JournalEntry
+from .people import Values
+
+_FACETS = (
+    "active",
+    "state",
+    "priority",
+    "impact",
+    "urgency",
+    "category",
+    "subcategory",
+    "assignment_group",
+    "assigned_to",
+    "caller_id",
+    "contact_type",
+    "close_code",
+)
+_FACET_AT = {name: position for position, name in enumerate(_FACETS)}
+_CORE = frozenset({"sys_id", "number", "sys_created_on", "sys_updated_on"})
+
+
+class Row:
+    """One record.
+
+    A generated one keeps only its ids and times until it is changed; the rest is told again when asked for.
+    """
+
+    __slots__ = (
+        "_facets",
+        "_index",
+        "_source",
+        "_values",
+        "added_journal",
+        "key",
+        "number",
+        "sys_created_on",
+        "sys_id",
+        "sys_updated_on",
+    )
+
+    def __init__(self, values: Values) -> None:
+        self._values: Values | None = values
+        self._facets: tuple[str, ...] | None = None
+        self._source: IncidentGenerator | None = None
+        self._index = 0
+        self.added_journal: list[JournalEntry] = []
+        self._read_core(values)
+
+    def _read_core(self, values: Values) -> None:
+        self.sys_id = values["sys_id"]
+        self.key = self.sys_id.casefold()
+        self.number = values.get("number", "")
+        self.sys_created_on = values.get("sys_created_on", "")
+        self.sys_updated_on = values.get("sys_updated_on", "")
+
+    @classmethod
+    def generated(cls, source: IncidentGenerator, index: int, core: Values) -> "Row":
+        row = cls(core)
+        row._values, row._source, row._index = None, source, index
+        return row
+
+    @property
+    def values(self) -> Values:
+        """All columns that are not empty. Read only: change a row with `change`."""
+        if self._values is not None:
+            return self._values
+        assert self._source is not None
+        return self._source.values(self._index)
+
+    def get(self, column: str) -> str:
+        """The raw value of a column, empty where there is none."""
+        if column in _CORE:
+            value: str = getattr(self, column)
+            return value
+        if self._values is not None:
+            return self._values.get(column, "")
+        position = _FACET_AT.get(column)
+        if position is None:
+            return self.values.get(column, "")
+        if self._facets is None:
+            values = self.values
+            self._facets = tuple(values.get(name, "") for name in _FACETS)
+        return self._facets[position]
+
+    def change(self, changes: Values) -> None:
+        """Writes columns; the sys_id is never changed here."""
+        values = dict(self.values)
+        values.update(changes)
+        self._values, self._facets = values, None
+        self._read_core(values)
+
+    @property
+    def journal(self) -> list[JournalEntry]:
+        """Comments and work notes, oldest first."""
+        told = self._source.journal(self._index) if self._source else []
+        return told + self.added_journal
+
+
+@dataclass(slots=True)
+class Bounds:
+    """What a query says about sys_id that lets a table skip most of its rows. Ids are case-folded."""
+
+    above: str = ""
+    above_included: bool = False
+    below: str | None = None
+    below_included: bool = False
+    only: frozenset[str] | None = None
+
+
+class Table:
+    """Rows by case-folded sys_id, with the ids in order. `version` rises with every change."""
+
+    def __init__(self, name: str, columns: dict[str, Column]) -> None:
+        self.name = name
+        self.columns = columns
+        self.rows: dict[str, Row] = {}
+        self.order: list[str] = []
+        self.version = 0
+        self.results: dict[object, list[Row]] = {}
+
+    is_sorted_by_id = True
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def changed(self) -> None:
+        self.version += 1
+        self.results.clear()
+
+    def find(self, sys_id: str) -> Row | None:
+        return self.rows.get(sys_id.casefold())
+
+    def add(self, row: Row) -> None:
+        """Raises ValueError when the sys_id is taken, in whatever case."""
+        if row.key in self.rows:
+            raise ValueError(f"{self.name} already holds {row.sys_id}")
+        self.rows[row.key] = row
+        insort(self.order, row.key)
+        self.changed()
+
+    def add_all(self, rows: Iterable[Row]) -> None:
+        self.rows.update((row.key, row) for row in rows)
+        self.order = sorted(self.rows)
+        self.changed()
+
+    def remove(self, row: Row) -> None:
+        del self.rows[row.key]
+        del self.order[bisect_left(self.order, row.key)]
+        self.changed()
+
+    def candidates(
+        self, bounds: Bounds, equal: dict[str, frozenset[str]], *, descending: bool = False
+    ) -> Iterator[Row]:
+        """Rows within the bounds, by sys_id.
+
+        `equal` (column to allowed values) may be used to look at fewer of them.
+        """
+        if bounds.only is not None:
+            for key in sorted(bounds.only, reverse=descending):
+                if key in self.rows:
+                    yield self.rows[key]
+            return
+        low, high = self.span(bounds)
+        positions = range(high - 1, low - 1, -1) if descending else range(low, high)
+        for position in positions:
+            yield self.rows[self.order[position]]
+
+    def span(self, bounds: Bounds) -> tuple[int, int]:
+        """Positions in `order` that the bounds leave: from, up to but not including."""
+        low = bisect_left(self.order, bounds.above) if bounds.above_included else bisect_right(self.order, bounds.above)
+        if bounds.below is None:
+            return low, len(self.order)
+        cut = bisect_right if bounds.below_included else bisect_left
+        return low, max(low, cut(self.order, bounds.below))

@@ -1,6 +1,6 @@
 """What the engine asks of a connector. Cursors are made and read only by the connector that made them."""
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from datetime import datetime
 from typing import Protocol
 
@@ -34,7 +34,7 @@ class Connector(Protocol):
         """Measures the next watermark and proves the query literals, before the first page."""
         ...
 
-    def pages(self, start: FetchStart, lanes: Mapping[str, JsonObject | None]) -> AsyncIterator[Page]:
+    def pages(self, start: FetchStart, lanes: Mapping[str, JsonObject | None]) -> AsyncGenerator[Page, None]:
         """Yields every page from `lanes` on (those with a cursor of None are done already).
 
         The same records in the same lanes whoever asks: a page that was yielded but not committed is read again.

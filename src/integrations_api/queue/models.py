@@ -3,7 +3,8 @@
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import func
+from sqlalchemy import Uuid, func
+from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.orm import Mapped, mapped_column
 
 from integrations_api.db.base import Base
@@ -18,4 +19,5 @@ class Worker(Base):
     host: Mapped[str]
     pid: Mapped[int]
     started_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    busy_with: Mapped[list[UUID]] = mapped_column(ARRAY(Uuid), server_default="{}", comment="runs it is working on")
     seen_at: Mapped[datetime] = mapped_column(server_default=func.now())

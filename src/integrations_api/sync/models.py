@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import CheckConstraint, ForeignKey, Index, func
+from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Index, func
 from sqlalchemy.orm import Mapped, mapped_column
 
 from integrations_api.db.base import Base
@@ -43,13 +43,17 @@ class SyncRun(Base):
     state: Mapped[str] = mapped_column(server_default="queued")
     phase: Mapped[str] = mapped_column(server_default="starting")
     attempt: Mapped[int] = mapped_column(server_default="0")
+    step: Mapped[int] = mapped_column(
+        BigInteger, server_default="0", comment="committed transactions of the engine; tells a retry that it was done"
+    )
+    handovers: Mapped[int] = mapped_column(server_default="0", comment="attempts that ended by giving the run back")
     worker_id: Mapped[UUID | None]
-    cancel_requested_by: Mapped[str | None]
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
     started_at: Mapped[datetime | None]
     finished_at: Mapped[datetime | None]
-    heartbeat_at: Mapped[datetime | None]
-    progress_at: Mapped[datetime | None] = mapped_column(comment="of the last committed step")
+    progress_at: Mapped[datetime | None] = mapped_column(
+        comment="of the last committed step; in the future while the source makes us wait"
+    )
 
     fingerprint: Mapped[str | None]
     reads_from: Mapped[datetime | None] = mapped_column(comment="an incremental run's lower bound, source time")

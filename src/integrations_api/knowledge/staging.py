@@ -1,0 +1,226 @@
+"""What a run has fetched, before it becomes knowledge: raw records, and the plan of changes made from them.
+
+In the statements 2147483647 is `models.FOREVER`: a revision that nothing has replaced.
+"""
+
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import select, text
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from integrations_api.db.engine import Sessions, raw_connection
+from integrations_api.knowledge.documents import Row
+from integrations_api.knowledge.models import RejectedRecord
+
+COLUMNS = (
+    "run_id", "external_id", "seq", "dataset_id", "source_updated_at", "source_created_at", "rejection", "raw",
+    "hash", "number", "title", "text", "notes", "attributes", "url",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a run will do: counts of documents. Only `added` and `updated` make batches."""
+
+    added: int
+    updated: int
+    touched: int
+    deleted: int
+    restored: int
+    seen: int
+    rejected: int
+
+    @property
+    def to_ingest(self) -> int:
+        """Documents that are named by batch events."""
+        return self.added + self.updated
+
+    @property
+    def unchanged(self) -> int:
+        """Documents read that say what is stored already."""
+        return self.seen - self.to_ingest - self.rejected
+
+    @property
+    def makes_a_version(self) -> bool:
+        """Whether readers would see any difference."""
+        return self.to_ingest + self.deleted > 0
+
+
+async def stage(session: AsyncSession, rows: Sequence[Row]) -> None:
+    """Adds rows by COPY. A statement must have been executed in the session's transaction before."""
+    if not rows:
+        return
+    async with raw_connection(session) as driver:
+        await driver.copy_records_to_table("raw_records", records=rows, columns=COLUMNS)
+
+
+async def discard_staged(session: AsyncSession, run_id: UUID) -> None:
+    """Forgets the plan of a run; its raw records stay."""
+    await session.execute(text("DELETE FROM staged_changes WHERE run_id = :run"), {"run": run_id})
+
+
+# Batches are in the order of numbers: the same whatever the order in which the source gave its records.
+# Of a record that came twice the last one counts, also when that one could not be mapped.
+_PLAN = text("""
+    WITH latest AS (
+        SELECT DISTINCT ON (external_id) external_id, seq, number, hash, source_updated_at, rejection
+        FROM raw_records WHERE run_id = :run ORDER BY external_id, seq DESC
+    ), judged AS (
+        SELECT l.external_id, l.seq, l.number,
+               coalesce(d.id, md5(CAST(:dataset AS uuid)::text || '/' || l.external_id)::uuid) AS document_id,
+               CASE WHEN r.document_id IS NULL OR r.change = 'deleted' THEN 'added'
+                    WHEN c.hash <> l.hash THEN 'updated'
+                    WHEN r.source_updated_at IS DISTINCT FROM l.source_updated_at THEN 'touched' END AS change,
+               CASE WHEN r.change = 'deleted' THEN 'restored' END AS reason
+        FROM latest l
+        LEFT JOIN documents d ON d.dataset_id = :dataset AND d.external_id = l.external_id
+        LEFT JOIN revisions r ON r.document_id = d.id AND r.valid_to = 2147483647
+        LEFT JOIN contents c ON c.id = r.content_id
+        WHERE l.rejection IS NULL
+    )
+    INSERT INTO staged_changes (run_id, ordinal, document_id, external_id, number, change, reason, seq)
+    SELECT :run, row_number() OVER (ORDER BY change = 'touched', number, external_id),
+           document_id, external_id, number, change, reason, seq
+    FROM judged WHERE change IS NOT NULL
+""")
+
+_STAGE_REMOVALS = text("""
+    INSERT INTO staged_changes (run_id, ordinal, document_id, external_id, number, change, reason)
+    SELECT :run,
+           (SELECT coalesce(max(ordinal), 0) FROM staged_changes WHERE run_id = :run)
+             + row_number() OVER (ORDER BY r.number, d.external_id),
+           d.id, d.external_id, r.number, 'deleted', g.reason
+    FROM unnest(CAST(:ids AS text[]), CAST(:reasons AS text[])) AS g(external_id, reason)
+    JOIN documents d ON d.dataset_id = :dataset AND d.external_id = g.external_id
+    JOIN revisions r ON r.document_id = d.id AND r.valid_to = 2147483647 AND r.change <> 'deleted'
+    WHERE NOT EXISTS (SELECT FROM raw_records w WHERE w.run_id = :run AND w.external_id = g.external_id)
+""")
+
+_REJECTIONS = text("""
+    INSERT INTO rejected_records
+        (run_id, external_id, dataset_id, number, reason, source_updated_at, source_created_at, raw)
+    SELECT run_id, external_id, dataset_id, number, rejection, source_updated_at, source_created_at, raw
+    FROM (SELECT DISTINCT ON (external_id) * FROM raw_records WHERE run_id = :run ORDER BY external_id, seq DESC) l
+    WHERE rejection IS NOT NULL
+    ON CONFLICT (run_id, external_id) DO NOTHING
+""")
+
+_COUNTS = text("""
+    SELECT count(*) FILTER (WHERE change = 'added') AS added,
+           count(*) FILTER (WHERE change = 'updated') AS updated,
+           count(*) FILTER (WHERE change = 'touched') AS touched,
+           count(*) FILTER (WHERE change = 'deleted') AS deleted,
+           count(*) FILTER (WHERE reason = 'restored') AS restored,
+           (SELECT count(DISTINCT external_id) FROM raw_records WHERE run_id = :run) AS seen,
+           (SELECT count(*) FROM rejected_records WHERE run_id = :run) AS rejected
+    FROM staged_changes WHERE run_id = :run
+""")
+
+
+async def plan(session: AsyncSession, *, run_id: UUID, dataset_id: UUID, gone: Sequence[tuple[str, str]] = ()) -> Plan:
+    """Compares what was fetched with the live documents and stages the difference.
+
+    `gone` are (external id, reason) of documents confirmed to have vanished; one that was fetched by this
+    run lives and is left alone.
+    """
+    facts = {"run": run_id, "dataset": dataset_id}
+    await discard_staged(session, run_id)
+    await session.execute(_PLAN, facts)
+    if gone:
+        ids, reasons = zip(*gone, strict=True)
+        await session.execute(_STAGE_REMOVALS, {**facts, "ids": list(ids), "reasons": list(reasons)})
+    await session.execute(_REJECTIONS, facts)
+    return await planned(session, run_id)
+
+
+async def planned(session: AsyncSession, run_id: UUID) -> Plan:
+    """The plan of a run, as it was staged."""
+    counts = (await session.execute(_COUNTS, {"run": run_id})).one()
+    return Plan(**counts._mapping)
+
+
+async def unseen_documents(session: AsyncSession, *, run_id: UUID, dataset_id: UUID, created_until: Any) -> list[str]:
+    """External ids of live documents, created at the source before then, that this run did not fetch."""
+    found = await session.execute(
+        text("""
+            SELECT d.external_id FROM documents d
+            JOIN revisions r ON r.document_id = d.id AND r.valid_to = 2147483647 AND r.change <> 'deleted'
+            WHERE d.dataset_id = :dataset AND coalesce(d.source_created_at <= :until, true)
+              AND NOT EXISTS (SELECT FROM raw_records w WHERE w.run_id = :run AND w.external_id = d.external_id)
+        """),
+        {"run": run_id, "dataset": dataset_id, "until": created_until},
+    )
+    return list(found.scalars())
+
+
+async def live_among(session: AsyncSession, *, dataset_id: UUID, external_ids: Sequence[str]) -> list[str]:
+    """Those of the given external ids that are live documents of the dataset."""
+    found = await session.execute(
+        text("""
+            SELECT d.external_id FROM documents d
+            JOIN revisions r ON r.document_id = d.id AND r.valid_to = 2147483647 AND r.change <> 'deleted'
+            WHERE d.dataset_id = :dataset AND d.external_id = ANY(CAST(:ids AS text[]))
+        """),
+        {"dataset": dataset_id, "ids": list(external_ids)},
+    )
+    return list(found.scalars())
+
+
+async def open_rejections(session: AsyncSession, dataset_id: UUID) -> list[str]:
+    """Raw JSON of the records that earlier runs could not map, to be tried again."""
+    found = await session.execute(
+        text("""
+            SELECT DISTINCT ON (external_id) raw FROM rejected_records
+            WHERE dataset_id = :dataset AND NOT resolved ORDER BY external_id, at DESC
+        """),
+        {"dataset": dataset_id},
+    )
+    return list(found.scalars())
+
+
+async def rejections_of(session: AsyncSession, *, run_id: UUID, after: str, limit: int) -> list[RejectedRecord]:
+    """Records a run could not map, by external id."""
+    found = await session.scalars(
+        select(RejectedRecord)
+        .where(RejectedRecord.run_id == run_id, RejectedRecord.external_id > after)
+        .order_by(RejectedRecord.external_id)
+        .limit(limit)
+    )
+    return list(found)
+
+
+async def raw_texts(sessions: Sessions, run_id: UUID, *, chunk: int = 500) -> AsyncIterator[str]:
+    """The raw JSON of every record of a run, by external id, in flat memory and short transactions."""
+    after = ("", -1)
+    while True:
+        async with sessions() as session:
+            found = await session.execute(
+                text("""
+                    SELECT external_id, seq, raw FROM raw_records
+                    WHERE run_id = :run AND (external_id, seq) > (CAST(:id AS text) COLLATE "C", :seq)
+                    ORDER BY external_id, seq LIMIT :chunk
+                """),
+                {"run": run_id, "id": after[0], "seq": after[1], "chunk": chunk},
+            )
+            rows = found.all()
+        for row in rows:
+            yield row.raw
+        if len(rows) < chunk:
+            return
+        after = (rows[-1].external_id, rows[-1].seq)
+
+
+async def drop_superseded_raw(session: AsyncSession, *, run_id: UUID, dataset_id: UUID) -> None:
+    """Keeps one raw record for each document: the newest."""
+    await session.execute(
+        text("""
+            DELETE FROM raw_records old USING raw_records new
+            WHERE new.run_id = :run AND old.dataset_id = :dataset AND old.external_id = new.external_id
+              AND (old.run_id <> :run OR old.seq < new.seq)
+        """),
+        {"run": run_id, "dataset": dataset_id},
+    )
+    await discard_staged(session, run_id)

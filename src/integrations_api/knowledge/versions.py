@@ -1,0 +1,232 @@
+"""Building, publishing and undoing versions. Every function works in its caller's transaction.
+
+Version v reads revisions with `valid_from <= v < valid_to`. A version is built beside what readers of the head
+see: its revisions begin above the head, and publishing moves the head. In the statements 2147483647 is
+`models.FOREVER`.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+import orjson
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from integrations_api.knowledge.staging import Plan
+
+
+async def ensure_dataset(session: AsyncSession, *, integration_id: UUID, service_name: str) -> None:
+    """Makes the dataset of an integration if there is none, and keeps its name current."""
+    await session.execute(
+        text("""
+            INSERT INTO datasets (id, integration_id, service_name) VALUES (:id, :id, :name)
+            ON CONFLICT (id) DO UPDATE SET service_name = excluded.service_name
+        """),
+        {"id": integration_id, "name": service_name},
+    )
+
+
+async def undo_unpublished(session: AsyncSession, dataset_id: UUID) -> None:
+    """Takes back whatever a crashed, failed or held run left above the head. Nothing to do is cheap."""
+    facts: dict[str, object] = {"dataset": dataset_id}
+    head = await session.scalar(text("SELECT coalesce(head, 0) FROM datasets WHERE id = :dataset FOR UPDATE"), facts)
+    facts["head"] = head
+    await session.execute(text("DELETE FROM revisions WHERE dataset_id = :dataset AND valid_from > :head"), facts)
+    await session.execute(
+        text("""
+            UPDATE revisions SET valid_to = 2147483647
+            WHERE dataset_id = :dataset AND valid_to > :head AND valid_to < 2147483647
+        """),
+        facts,
+    )
+    await session.execute(
+        text("""
+            UPDATE versions SET state = 'abandoned'
+            WHERE dataset_id = :dataset AND number > :head AND state IN ('building', 'held')
+        """),
+        facts,
+    )
+
+
+async def begin_version(
+    session: AsyncSession,
+    *,
+    dataset_id: UUID,
+    kind: str,
+    run_id: UUID | None,
+    note: str | None = None,
+    source_version: int | None = None,
+) -> int:
+    """Draws the next number and writes the version down as building."""
+    number: int | None = await session.scalar(
+        text("""
+            WITH drawn AS (
+                UPDATE datasets SET last_version = last_version + 1 WHERE id = :dataset RETURNING last_version, head
+            )
+            INSERT INTO versions (dataset_id, number, state, kind, run_id, parent, note, source_version)
+            SELECT :dataset, last_version, 'building', :kind, :run, head, :note, :source FROM drawn
+            RETURNING number
+        """),
+        {"dataset": dataset_id, "kind": kind, "run": run_id, "note": note, "source": source_version},
+    )
+    assert number is not None
+    return number
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """Staged changes first..last (ordinals, both included) that go into a version in one transaction."""
+
+    dataset_id: UUID
+    run_id: UUID
+    version: int
+    first: int
+    last: int
+
+
+# Of each text 60,000 characters are searched: a tsvector holds at most 1 MB, and one may need four bytes.
+_CONTENTS = text("""
+    INSERT INTO contents (dataset_id, hash, title, text, notes, attributes, url, tsv)
+    SELECT DISTINCT ON (w.hash) :dataset, w.hash, w.title, w.text, w.notes, w.attributes, w.url,
+           setweight(to_tsvector('english', left(w.title, 60000)), 'A')
+           || setweight(to_tsvector('english', left(w.text, 60000)), 'B')
+           || setweight(to_tsvector('english', left(coalesce((
+                SELECT string_agg(note ->> 'text', ' ') FROM jsonb_array_elements(w.notes) note
+              ), ''), 60000)), 'C')
+    FROM staged_changes s
+    JOIN raw_records w ON w.run_id = s.run_id AND w.external_id = s.external_id AND w.seq = s.seq
+    WHERE s.run_id = :run AND s.ordinal BETWEEN :first AND :last AND s.change IN ('added', 'updated')
+    ON CONFLICT (dataset_id, hash) DO NOTHING
+""")
+
+_DOCUMENTS = text("""
+    INSERT INTO documents (id, dataset_id, external_id, source_created_at)
+    SELECT s.document_id, :dataset, s.external_id, w.source_created_at
+    FROM staged_changes s
+    JOIN raw_records w ON w.run_id = s.run_id AND w.external_id = s.external_id AND w.seq = s.seq
+    WHERE s.run_id = :run AND s.ordinal BETWEEN :first AND :last AND s.change = 'added'
+    ON CONFLICT (id) DO NOTHING
+""")
+
+_CLOSE = text("""
+    UPDATE revisions r SET valid_to = :version FROM staged_changes s
+    WHERE s.run_id = :run AND s.ordinal BETWEEN :first AND :last
+      AND r.document_id = s.document_id AND r.valid_to = 2147483647 AND r.valid_from < :version
+""")
+
+_OPEN = text("""
+    INSERT INTO revisions
+        (document_id, valid_from, dataset_id, content_id, number, change, source_updated_at)
+    SELECT s.document_id, :version, :dataset, c.id, s.number, s.change, w.source_updated_at
+    FROM staged_changes s
+    JOIN raw_records w ON w.run_id = s.run_id AND w.external_id = s.external_id AND w.seq = s.seq
+    JOIN contents c ON c.dataset_id = :dataset AND c.hash = w.hash
+    WHERE s.run_id = :run AND s.ordinal BETWEEN :first AND :last
+""")
+
+_BURY = text("""
+    INSERT INTO revisions
+        (document_id, valid_from, dataset_id, content_id, number, change, reason, source_updated_at)
+    SELECT s.document_id, :version, :dataset, r.content_id, r.number, 'deleted', s.reason, r.source_updated_at
+    FROM staged_changes s
+    JOIN revisions r ON r.document_id = s.document_id AND r.valid_to = :version
+    WHERE s.run_id = :run AND s.ordinal BETWEEN :first AND :last AND s.change = 'deleted'
+""")
+
+
+async def ingest(session: AsyncSession, chunk: Chunk) -> list[str]:
+    """Writes contents and revisions of a chunk; returns the numbers of its added and updated documents, in order."""
+    facts = {
+        "dataset": chunk.dataset_id,
+        "run": chunk.run_id,
+        "version": chunk.version,
+        "first": chunk.first,
+        "last": chunk.last,
+    }
+    for statement in (_CONTENTS, _DOCUMENTS, _CLOSE, _OPEN, _BURY):
+        await session.execute(statement, facts)
+    numbers = await session.execute(
+        text(
+            """
+            SELECT s.number FROM staged_changes s
+            WHERE s.run_id = :run AND s.ordinal BETWEEN :first AND :last AND s.change IN ('added', 'updated')
+            ORDER BY s.ordinal
+            """
+        ),
+        facts,
+    )
+    return list(numbers.scalars())
+
+
+async def publish(session: AsyncSession, *, dataset_id: UUID, version: int, plan: Plan, at: datetime) -> None:
+    """Makes a built version the head: from this commit on every reader sees it."""
+    await session.execute(
+        text("""
+            WITH moved AS (
+                UPDATE datasets
+                SET head = :version, documents = documents + :added - :deleted,
+                    tombstones = tombstones + :deleted - :restored
+                WHERE id = :dataset RETURNING documents
+            )
+            UPDATE versions
+            SET state = 'published', published_at = :at, added = :added, updated = :updated, deleted = :deleted,
+                documents = moved.documents
+            FROM moved WHERE dataset_id = :dataset AND number = :version
+        """),
+        {
+            "dataset": dataset_id,
+            "version": version,
+            "at": at,
+            "added": plan.added,
+            "updated": plan.updated,
+            "deleted": plan.deleted,
+            "restored": plan.restored,
+        },
+    )
+
+
+async def touch_in_place(session: AsyncSession, run_id: UUID) -> None:
+    """Moves the source's time stamps of a run that makes no version: nothing else of the head changes."""
+    await session.execute(
+        text("""
+            UPDATE revisions r SET source_updated_at = w.source_updated_at
+            FROM staged_changes s
+            JOIN raw_records w ON w.run_id = s.run_id AND w.external_id = s.external_id AND w.seq = s.seq
+            WHERE s.run_id = :run AND s.change = 'touched' AND r.document_id = s.document_id AND r.valid_to = 2147483647
+        """),
+        {"run": run_id},
+    )
+
+
+async def settle_rejections(session: AsyncSession, *, run_id: UUID, dataset_id: UUID) -> None:
+    """Closes earlier rejections of records that this run has read again; its own stay open."""
+    await session.execute(
+        text("""
+            UPDATE rejected_records old SET resolved = true
+            WHERE old.dataset_id = :dataset AND NOT old.resolved AND old.run_id <> :run
+              AND EXISTS (SELECT FROM raw_records w WHERE w.run_id = :run AND w.external_id = old.external_id)
+        """),
+        {"run": run_id, "dataset": dataset_id},
+    )
+
+
+async def save_verdict(session: AsyncSession, *, dataset_id: UUID, verdict: dict[str, object]) -> None:
+    """Keeps the verdict of the last run on the dataset."""
+    await session.execute(
+        text("UPDATE datasets SET verdict = CAST(:verdict AS jsonb) WHERE id = :dataset"),
+        {"dataset": dataset_id, "verdict": orjson.dumps(verdict).decode()},
+    )
+
+
+async def live_documents(session: AsyncSession, *, dataset_id: UUID, created_until: datetime) -> int:
+    """How many documents are live now (built ones included), created at the source at or before then."""
+    found: int | None = await session.scalar(
+        text("""
+            SELECT count(*) FROM revisions r JOIN documents d ON d.id = r.document_id
+            WHERE r.dataset_id = :dataset AND r.valid_to = 2147483647 AND r.change <> 'deleted'
+              AND coalesce(d.source_created_at <= :until, true)
+        """),
+        {"dataset": dataset_id, "until": created_until},
+    )
+    return found or 0

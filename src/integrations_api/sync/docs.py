@@ -1,0 +1,53 @@
+"""What OpenAPI says about the event stream."""
+
+from typing import Any
+
+from pydantic import BaseModel
+
+from integrations_api.sync.schemas import CompleteEvent, ErrorEvent, ProgressEvent
+
+EXAMPLE = (
+    'event: progress\ndata: {"batch":0,"totalBatches":0,"message":"Fetching incidents from ServiceNow..."}\n\n'
+    'event: progress\ndata: {"batch":0,"totalBatches":1,"totalIncidents":2,'
+    '"message":"Ingesting 2 incidents in 1 batch(es)..."}\n\n'
+    'event: progress\ndata: {"batch":1,"totalBatches":1,"incidents":["INC001","INC002"],"totalIncidents":2,'
+    '"message":"Batch 1 of 1 processed (2 incidents)"}\n\n'
+    'event: complete\ndata: {"success":true,"integration":{"id":"550e8400-e29b-41d4-a716-446655440000", …},'
+    '"stats":{"added":2,"total":2,"last_synced":"2026-03-01T11:45:00Z", …}}\n\n'
+)
+
+
+def _inlined(model: type[BaseModel]) -> dict[str, Any]:
+    """A model's schema without references: a response has no place of its own for definitions."""
+    schema = model.model_json_schema()
+    definitions = schema.pop("$defs", {})
+
+    def resolve(part: Any) -> Any:
+        if isinstance(part, dict):
+            if "$ref" in part:
+                return resolve(definitions[part["$ref"].rsplit("/", 1)[1]])
+            return {key: resolve(value) for key, value in part.items()}
+        return [resolve(one) for one in part] if isinstance(part, list) else part
+
+    resolved: dict[str, Any] = resolve(schema)
+    return resolved
+
+
+STREAM: dict[str, Any] = {
+    "description": "Server-Sent Events: `progress` as often as there is news, then one `complete` or `error`, "
+    "which ends the stream. Each has an `id` (`<run id>:<number>`) to resume from; comments keep it open.",
+    "content": {
+        "text/event-stream": {
+            "schema": {
+                "type": "string",
+                "description": "The `data` of each event is JSON on one line, of one of these shapes.",
+                "x-events": {
+                    "progress": _inlined(ProgressEvent),
+                    "complete": _inlined(CompleteEvent),
+                    "error": _inlined(ErrorEvent),
+                },
+            },
+            "example": EXAMPLE,
+        }
+    },
+}

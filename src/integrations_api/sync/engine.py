@@ -1,0 +1,281 @@
+"""The way of one sync: fetch, compare, ingest, publish. An async generator of the events it has committed.
+
+Each phase ends with a transaction that names the next one, so that whoever resumes goes on where the last commit
+was. Network calls come before the transaction that uses their answer.
+"""
+
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import assert_never
+
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from integrations_api.clock import Clock
+from integrations_api.connectors.errors import ConnectorError
+from integrations_api.connectors.protocol import Connector
+from integrations_api.connectors.records import FetchRequest, Page, SourceCount
+from integrations_api.db.engine import Sessions
+from integrations_api.integrations.service import IntegrationForSync, IntegrationService
+from integrations_api.knowledge import staging, versions
+from integrations_api.knowledge.staging import Plan
+from integrations_api.logs import get_logger
+from integrations_api.sync import events
+from integrations_api.sync.events import LoggedEvent
+from integrations_api.sync.intake import stage_page, stage_rejected_again
+from integrations_api.sync.journal import Journal, StepResult
+from integrations_api.sync.publishing import publish_run
+from integrations_api.sync.raw_file import write_raw_file
+from integrations_api.sync.removals import find_gone
+from integrations_api.sync.runs import HandOver, Phase, as_mode, choose_mode, dump_start, load_start
+
+log = get_logger(__name__)
+
+Events = AsyncGenerator[LoggedEvent, None]
+
+
+@dataclass(frozen=True, slots=True)
+class EngineOptions:
+    """Numbers the engine needs, from the settings."""
+
+    batch_size: int
+    chunk_size: int
+    raw_dump_path: Path | None
+
+    @property
+    def chunk(self) -> int:
+        """Incidents in one transaction: whole batches, so that only the very last batch can be short."""
+        return max(1, self.chunk_size // self.batch_size) * self.batch_size
+
+
+class SyncEngine:
+    """Carries out one attempt of one run."""
+
+    def __init__(
+        self,
+        *,
+        journal: Journal,
+        connector: Connector,
+        integration: IntegrationForSync,
+        integrations: IntegrationService,
+        sessions: Sessions,
+        clock: Clock,
+        options: EngineOptions,
+        stopping: Callable[[], bool],
+    ) -> None:
+        self._journal = journal
+        self._connector = connector
+        self._integration = integration
+        self._integrations = integrations
+        self._sessions = sessions
+        self._clock = clock
+        self._options = options
+        self._stopping = stopping
+
+    async def run(self) -> Events:
+        """Yields every event after the commit that wrote it. Raises ConnectorError, Fenced, HandOver."""
+        while (phase := Phase(self._journal.run.phase)) is not Phase.DONE:
+            async with aclosing(self._carry_out(phase)) as told:
+                async for event in told:
+                    yield event
+        await self._tidy()
+
+    def _carry_out(self, phase: Phase) -> Events:
+        match phase:
+            case Phase.STARTING:
+                return self._begin()
+            case Phase.FETCHING:
+                return self._fetch()
+            case Phase.COMPARING:
+                return self._compare()
+            case Phase.INGESTING:
+                return self._ingest()
+            case Phase.PUBLISHING:
+                return self._publish()
+            case Phase.DONE:
+                raise AssertionError("a run that is done has no phase to carry out")
+            case _:
+                assert_never(phase)
+
+    def _pause_for_handover(self) -> None:
+        if self._stopping():
+            raise HandOver
+
+    async def _begin(self) -> Events:
+        """Undoes what an earlier run left unpublished, and says that the fetch begins."""
+        run, integration = self._journal.run, self._integration
+        mode = choose_mode(asked=as_mode(run.mode), watermark=integration.watermark, needs_full=integration.needs_full)
+
+        async def work(session: AsyncSession) -> StepResult:
+            await versions.ensure_dataset(session, integration_id=run.dataset_id, service_name=integration.service_name)
+            await versions.undo_unpublished(session, run.dataset_id)
+            return StepResult(
+                events=[events.fetching(self._connector.service, self._connector.noun)],
+                values={
+                    "phase": Phase.FETCHING,
+                    "mode": mode,
+                    "fingerprint": integration.fingerprint,
+                    "reads_from": integration.watermark if mode == "incremental" else None,
+                },
+            )
+
+        for event in await self._journal.step(work):
+            yield event
+
+    async def _fetch(self) -> Events:
+        """Reads every page from the committed cursors on, then saves the raw file."""
+        if "source_now" not in self._journal.run.fetch_state:
+            await self._measure_start()
+        run = self._journal.run
+        start = load_start(run.fetch_state)
+        async with aclosing(self._connector.pages(start, start.lanes)) as pages:
+            async for page in pages:
+                for event in await self._keep(page):
+                    yield event
+                self._pause_for_handover()
+        warnings = [*run.warnings, *await self._save_raw_file()]
+        await self._journal.note(phase=Phase.COMPARING, warnings=warnings)
+
+    async def _measure_start(self) -> None:
+        """Measures the next watermark before the first page, and stages again what could not be mapped before."""
+        run = self._journal.run
+        start = await self._connector.start(FetchRequest(mode=as_mode(run.mode), since=run.reads_from))
+
+        async def work(session: AsyncSession) -> StepResult:
+            await stage_rejected_again(session, run=run, connector=self._connector)
+            return StepResult(
+                values={
+                    "mode": "incremental" if start.since is not None else "full",
+                    "fetch_state": dump_start(start),
+                    "next_watermark": start.next_watermark,
+                    "source_started_at": start.source_now,
+                    "warnings": [*run.warnings, *start.notes],
+                }
+            )
+
+        await self._journal.step(work)
+
+    async def _keep(self, page: Page) -> Sequence[LoggedEvent]:
+        """Commits one page: its records, the lane's cursor, the counts."""
+        run = self._journal.run
+        rows = await stage_page(page, run=run, connector=self._connector)
+        fetched = run.fetched + len(page.records)
+        is_further = run.pages > 0 and bool(page.records)
+        told = [events.progress(f"Fetched {fetched} {self._connector.noun}...")] if is_further else []
+
+        async def work(session: AsyncSession) -> StepResult:
+            await staging.stage(session, rows)
+            lanes = {**run.fetch_state["lanes"], page.lane: page.cursor}
+            return StepResult(
+                events=told,
+                values={
+                    "fetched": fetched,
+                    "pages": run.pages + bool(page.records),
+                    "fetch_state": {**run.fetch_state, "lanes": lanes},
+                },
+            )
+
+        return await self._journal.step(work)
+
+    async def _save_raw_file(self) -> Sequence[str]:
+        path = self._options.raw_dump_path
+        if path is None or self._journal.run.fetched == 0:
+            return []
+        texts = staging.raw_texts(self._sessions, self._journal.run.id)
+        warning = await write_raw_file(path, texts)
+        return [warning] if warning else []
+
+    async def _compare(self) -> Events:
+        """Tells new, changed, unchanged and gone documents apart, and plans their ingest."""
+        run = self._journal.run
+        gone = await find_gone(self._sessions, run=run, connector=self._connector)
+
+        async def work(session: AsyncSession) -> StepResult:
+            plan = await staging.plan(session, run_id=run.id, dataset_id=run.dataset_id, gone=gone)
+            version = None
+            if plan.makes_a_version:
+                version = await versions.begin_version(session, dataset_id=run.dataset_id, kind="sync", run_id=run.id)
+            return StepResult(events=self._announce(plan), values={**_counts(plan), "version": version})
+
+        for event in await self._journal.step(work):
+            yield event
+
+    def _announce(self, plan: Plan) -> list[events.NewEvent]:
+        if plan.to_ingest == 0:
+            return []
+        return [
+            events.ingesting(incidents=plan.to_ingest, batch_size=self._options.batch_size, noun=self._connector.noun)
+        ]
+
+    async def _ingest(self) -> Events:
+        """Writes the planned changes, a chunk a transaction, and tells of every batch that is committed."""
+        run = self._journal.run
+        while run.version is not None and run.ingested < run.planned:
+            for event in await self._ingest_chunk(run.version):
+                yield event
+            self._pause_for_handover()
+        await self._journal.note(phase=Phase.PUBLISHING)
+
+    async def _ingest_chunk(self, version: int) -> Sequence[LoggedEvent]:
+        run = self._journal.run
+        last = min(run.ingested + self._options.chunk, run.planned)
+        chunk = versions.Chunk(
+            dataset_id=run.dataset_id, run_id=run.id, version=version, first=run.ingested + 1, last=last
+        )
+
+        async def work(session: AsyncSession) -> StepResult:
+            numbers = await versions.ingest(session, chunk)
+            told = events.batches(
+                numbers,
+                done=run.ingested,
+                total=run.added + run.updated,
+                batch_size=self._options.batch_size,
+                noun=self._connector.noun,
+            )
+            return StepResult(events=list(told), values={"ingested": last})
+
+        return await self._journal.step(work)
+
+    async def _publish(self) -> Events:
+        """Makes the version the head, with watermark, verdict, status and the last event in one transaction."""
+        source = await self._count_source()
+        at = self._clock().replace(microsecond=0)
+
+        async def work(session: AsyncSession) -> StepResult:
+            return await publish_run(
+                session, run=self._journal.run, integrations=self._integrations, source=source, at=at
+            )
+
+        for event in await self._journal.step(work):
+            yield event
+
+    async def _count_source(self) -> SourceCount:
+        until = self._journal.run.source_started_at
+        assert until is not None
+        try:
+            return await self._connector.count(until)
+        except ConnectorError as error:
+            return SourceCount(total=None, why_unknown=f"the source could not be counted: {error.message}")
+
+    async def _tidy(self) -> None:
+        """Keeps one raw record a document. The run is over: what fails here is logged, and done by a later run."""
+        run = self._journal.run
+        try:
+            async with self._sessions.begin() as session:
+                await staging.drop_superseded_raw(session, run_id=run.id, dataset_id=run.dataset_id)
+        except SQLAlchemyError:
+            log.warning("sync.tidy_failed", run_id=str(run.id))
+
+
+def _counts(plan: Plan) -> dict[str, object]:
+    return {
+        "phase": Phase.INGESTING,
+        "planned": plan.to_ingest + plan.touched + plan.deleted if plan.makes_a_version else 0,
+        "added": plan.added,
+        "updated": plan.updated,
+        "unchanged": plan.unchanged,
+        "deleted": plan.deleted,
+        "rejected": plan.rejected,
+    }

@@ -1,0 +1,216 @@
+"""Runs in this worker process: claiming them, carrying them out, and letting go when they are taken away."""
+
+import asyncio
+from collections.abc import Sequence
+from contextlib import aclosing, suppress
+from dataclasses import dataclass
+from datetime import timedelta
+from uuid import UUID
+
+from sqlalchemy.exc import SQLAlchemyError
+
+from integrations_api.clock import Clock
+from integrations_api.connectors.errors import ConnectorError
+from integrations_api.db.engine import Sessions
+from integrations_api.errors import ApplicationError
+from integrations_api.integrations.service import IntegrationForSync, IntegrationService
+from integrations_api.logs import bind, get_logger
+from integrations_api.queue.jobs import NotDoneYet, enqueue
+from integrations_api.sync import events, repository
+from integrations_api.sync.engine import EngineOptions, SyncEngine
+from integrations_api.sync.journal import Journal
+from integrations_api.sync.models import SyncRun
+from integrations_api.sync.runs import Claim, Fenced, HandOver, RunState
+from integrations_api.sync.sources import Sources
+
+log = get_logger(__name__)
+
+ENTRYPOINT = "sync"
+INTEGRATION_DELETED = "Integration was deleted"
+SOURCE_CHANGED = "Sync was cancelled: the integration reads another source now; the next sync reads everything"
+
+
+@dataclass(frozen=True, slots=True)
+class ExecutorOptions:
+    """How patient this worker is with a run."""
+
+    stall_timeout: timedelta
+    max_attempts: int
+    engine: EngineOptions
+
+
+@dataclass(slots=True)
+class _Active:
+    task: asyncio.Task[bool]
+    claim: Claim | None = None
+
+
+class RunExecutor:
+    """At most one task a run in this process, which outlives the queue connection that asked for it."""
+
+    def __init__(
+        self,
+        *,
+        worker_id: UUID,
+        sessions: Sessions,
+        integrations: IntegrationService,
+        sources: Sources,
+        clock: Clock,
+        options: ExecutorOptions,
+    ) -> None:
+        self._worker_id = worker_id
+        self._sessions = sessions
+        self._integrations = integrations
+        self._sources = sources
+        self._clock = clock
+        self._options = options
+        self._active: dict[UUID, _Active] = {}
+        self._stopping = False
+
+    def active_runs(self) -> Sequence[UUID]:
+        """Runs this process is working on."""
+        return list(self._active)
+
+    def stop(self) -> None:
+        """From now on every run is given back at its next boundary."""
+        self._stopping = True
+
+    async def carry_out(self, key: str) -> None:
+        """The queue's handler; `key` is the run's id. Raises `NotDoneYet` for a run that goes on elsewhere or later."""
+        run_id = UUID(key)
+        active = self._active.get(run_id)
+        if active is None:
+            active = self._active[run_id] = _Active(task=asyncio.create_task(self._attempt(run_id)))
+            active.task.add_done_callback(lambda _: self._active.pop(run_id, None))
+        # A queue connection that is lost cancels its handlers, not the work.
+        done = await asyncio.shield(active.task)
+        if not done:
+            raise NotDoneYet(after=0 if self._stopping else 2)
+
+    async def _attempt(self, run_id: UUID) -> bool:
+        """One attempt; says whether nothing is left to do for this run."""
+        bind(run_id=str(run_id))
+        async with self._sessions.begin() as session:
+            run = await repository.claim(session, run_id=run_id, worker_id=self._worker_id, now=self._clock())
+        if run is None:
+            return await self._is_over(run_id)
+        claim = Claim(run_id=run.id, attempt=run.attempt)
+        self._active[run_id].claim = claim
+        bind(integration_id=str(run.integration_id), attempt=run.attempt)
+        try:
+            return await self._carry_out(run, claim)
+        except asyncio.CancelledError:
+            # `watch` cancels a run that has ended or stands still; the latter goes back to the queue.
+            await self._give_back(claim, counts=True)
+            return await self._is_over(run_id)
+
+    async def _is_over(self, run_id: UUID) -> bool:
+        async with self._sessions() as session:
+            run = await repository.find_run(session, run_id)
+        return run is None or RunState(run.state).is_final
+
+    async def _carry_out(self, run: SyncRun, claim: Claim) -> bool:
+        log.info("sync.attempt_started", phase=run.phase, mode=run.mode)
+        try:
+            if run.attempt - run.handovers > self._options.max_attempts:
+                await self._fail(claim, "The sync was begun too often without coming to an end")
+                return True
+            integration = await self._load(run)
+            if integration is None:
+                return True
+            await self._drive(run, integration)
+            log.info("sync.attempt_succeeded")
+        except HandOver:
+            await self._give_back(claim, counts=False)
+            log.info("sync.handed_over")
+            return False
+        except Fenced:
+            log.info("sync.fenced_off")
+        except ConnectorError as error:
+            await self._fail_fetch(claim, run, error)
+        except ApplicationError as error:
+            await self._fail(claim, error.message)
+        except Exception:
+            log.exception("sync.attempt_broke")
+            await self._fail(claim, f"The sync failed unexpectedly; the log tells more under run {run.id}")
+        return True
+
+    async def _load(self, run: SyncRun) -> IntegrationForSync | None:
+        if run.integration_id is None:
+            return None
+        async with self._sessions() as session:
+            return await self._integrations.load_for_sync(session, run.integration_id)
+
+    async def _drive(self, run: SyncRun, integration: IntegrationForSync) -> None:
+        source = self._sources.describe(integration)
+        journal = Journal(sessions=self._sessions, clock=self._clock, run=run, source_name=source.name)
+        async with self._sources.open(integration, on_wait=journal.tell_wait) as connector:
+            engine = SyncEngine(
+                journal=journal,
+                connector=connector,
+                integration=integration,
+                integrations=self._integrations,
+                sessions=self._sessions,
+                clock=self._clock,
+                options=self._options.engine,
+                stopping=lambda: self._stopping,
+            )
+            async with aclosing(engine.run()) as told:
+                async for event in told:
+                    log.debug("sync.event", seq=event.seq, kind=event.event)
+
+    async def _fail_fetch(self, claim: Claim, run: SyncRun, error: ConnectorError) -> None:
+        async with self._sessions() as session:
+            integration = await self._integrations.load_for_sync(session, run.dataset_id)
+        source = self._sources.describe(integration)
+        message = f"Failed to fetch {source.noun} from {source.name}: {error.message}"
+        await self._fail(claim, message, remedy=error.remedy)
+
+    async def _fail(self, claim: Claim, message: str, *, remedy: str | None = None) -> None:
+        """Ends the run as failed, unless it is not ours any more; what was published before stays as it is."""
+        at = self._clock().replace(microsecond=0)
+        async with self._sessions.begin() as session:
+            ended = await repository.finish(
+                session,
+                run_id=claim.run_id,
+                event=events.error(message),
+                where=[SyncRun.attempt == claim.attempt, SyncRun.state == RunState.RUNNING],
+                state=RunState.FAILED,
+                error=message,
+                remedy=remedy,
+            )
+            run = await repository.find_run(session, claim.run_id)
+            if ended and run is not None and run.integration_id is not None:
+                await self._integrations.record_failure(session, run.integration_id, at=at, message=message)
+        log.warning("sync.failed", error=message)
+
+    async def _give_back(self, claim: Claim, *, counts: bool) -> None:
+        """Leaves the run to the queue; `counts` says whether this attempt counts against the run."""
+        with suppress(SQLAlchemyError, OSError):
+            async with self._sessions.begin() as session:
+                await repository.release(session, claim, handed_over=not counts)
+
+    async def watch(self) -> None:
+        """Lets go of runs that have ended or were taken by others, and takes away those that stand still."""
+        await self._end_overtaken()
+        mine = [active for active in self._active.values() if active.claim is not None]
+        async with self._sessions() as session:
+            claims = [active.claim for active in mine if active.claim is not None]
+            moving = await repository.moving_runs(session, claims, since=self._clock() - self._options.stall_timeout)
+        for active in mine:
+            if active.claim is not None and active.claim.run_id not in moving:
+                active.task.cancel()
+
+    async def _end_overtaken(self) -> None:
+        async with self._sessions.begin() as session:
+            for run_id, gone in await repository.overtaken_runs(session):
+                message = INTEGRATION_DELETED if gone else SOURCE_CHANGED
+                await repository.finish(
+                    session, run_id=run_id, event=events.error(message), state=RunState.CANCELLED, error=message
+                )
+
+    async def sweep(self) -> None:
+        """Wakes workers for unfinished runs that have no job: one was lost, or deleted by a worker fenced off."""
+        async with self._sessions.begin() as session:
+            for run_id in await repository.runs_without_a_job(session, entrypoint=ENTRYPOINT):
+                await enqueue(session, entrypoint=ENTRYPOINT, key=str(run_id))

@@ -1,0 +1,37 @@
+"""The raw records of the latest fetch as one JSON array in a file, for debugging, as the contract promises."""
+
+import asyncio
+import os
+from collections.abc import AsyncIterator
+from contextlib import suppress
+from pathlib import Path
+from typing import IO
+
+
+async def write_raw_file(path: Path, records: AsyncIterator[str]) -> str | None:
+    """Writes beside and renames into place, mode 0600. Returns the words of a warning when the path is unwritable."""
+    beside = path.with_name(f".{path.name}.{os.getpid()}.{id(records):x}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            await _write_array(file, records)
+        beside.replace(path)
+    except OSError as error:
+        with suppress(OSError):
+            beside.unlink(missing_ok=True)
+        return f"The raw records were not saved to {path}: {error.strerror}"
+    return None
+
+
+async def _write_array(file: IO[str], records: AsyncIterator[str]) -> None:
+    separator = "[\n"
+    buffered: list[str] = []
+    async for record in records:
+        buffered.append(f"{separator}{record}")
+        separator = ",\n"
+        if len(buffered) >= 500:
+            await asyncio.to_thread(file.write, "".join(buffered))
+            buffered.clear()
+    buffered.append("[]\n" if separator == "[\n" else "\n]\n")
+    await asyncio.to_thread(file.write, "".join(buffered))

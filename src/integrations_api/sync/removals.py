@@ -1,0 +1,32 @@
+"""Which documents have vanished at the source: candidates first, then each one confirmed."""
+
+from integrations_api.connectors.protocol import Connector
+from integrations_api.db.engine import Sessions
+from integrations_api.knowledge import staging
+from integrations_api.sync.models import SyncRun
+
+Gone = list[tuple[str, str]]
+"""(external id, reason) of each document that is no longer there."""
+
+
+async def find_gone(sessions: Sessions, *, run: SyncRun, connector: Connector) -> Gone:
+    """A full run asks for every live document it did not see; an incremental one follows the delete log."""
+    candidates = await _candidates(sessions, run=run, connector=connector)
+    if not candidates:
+        return []
+    return [(gone.external_id, gone.reason) for gone in await connector.confirm_gone(candidates)]
+
+
+async def _candidates(sessions: Sessions, *, run: SyncRun, connector: Connector) -> list[str]:
+    if run.mode == "full":
+        async with sessions() as session:
+            return await staging.unseen_documents(
+                session, run_id=run.id, dataset_id=run.dataset_id, created_until=run.source_started_at
+            )
+    if run.reads_from is None:
+        return []
+    logged = await connector.deleted_since(run.reads_from)
+    if not logged:
+        return []
+    async with sessions() as session:
+        return await staging.live_among(session, dataset_id=run.dataset_id, external_ids=logged)

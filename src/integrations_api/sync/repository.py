@@ -1,0 +1,254 @@
+"""Questions and statements about runs. Each works in its caller's transaction.
+
+`advance` is the fence: the first statement of every transaction of a run.
+"""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import exists, func, insert, or_, select, text, update
+from sqlalchemy.dialects.postgresql import insert as pg_insert
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from integrations_api.db.notify import notify
+from integrations_api.queue.models import Worker
+from integrations_api.sync.events import LoggedEvent, NewEvent
+from integrations_api.sync.models import SyncEvent, SyncRun
+from integrations_api.sync.runs import Claim, Fenced, RunState
+
+CHANNEL = "sync_events"
+WORKER_SILENCE = timedelta(seconds=8)
+"""A worker that has not been seen for so long has lost its runs; it is seen every two seconds."""
+
+ACTIVE = (RunState.QUEUED, RunState.RUNNING)
+
+
+async def insert_run(session: AsyncSession, **values: Any) -> bool:
+    """Adds a queued run unless the integration has one that is going on; says whether it did."""
+    added = await session.execute(
+        pg_insert(SyncRun)
+        .values(**values)
+        .on_conflict_do_nothing(
+            index_elements=[SyncRun.integration_id], index_where=text("state IN ('queued', 'running')")
+        )
+        .returning(SyncRun.id)
+    )
+    return added.scalar() is not None
+
+
+async def find_active(session: AsyncSession, integration_id: UUID) -> SyncRun | None:
+    """The run of an integration that is queued or running."""
+    return await session.scalar(
+        select(SyncRun).where(SyncRun.integration_id == integration_id, SyncRun.state.in_(ACTIVE))
+    )
+
+
+async def find_run(session: AsyncSession, run_id: UUID) -> SyncRun | None:
+    """A run by its id."""
+    return await session.get(SyncRun, run_id)
+
+
+async def claim(session: AsyncSession, *, run_id: UUID, worker_id: UUID, now: datetime) -> SyncRun | None:
+    """Takes a run that is queued, or whose worker is silent: raises its attempt, so that whoever had it is fenced off.
+
+    None when the run has ended, or when a living worker is busy with it.
+    """
+    alive = exists().where(
+        Worker.id == SyncRun.worker_id,
+        Worker.seen_at > func.now() - WORKER_SILENCE,
+        SyncRun.id == Worker.busy_with.any_(),
+    )
+    return await session.scalar(
+        update(SyncRun)
+        .where(SyncRun.id == run_id, SyncRun.state.in_(ACTIVE), or_(SyncRun.state == RunState.QUEUED, ~alive))
+        .values(
+            state=RunState.RUNNING,
+            attempt=SyncRun.attempt + 1,
+            worker_id=worker_id,
+            started_at=func.coalesce(SyncRun.started_at, now),
+            progress_at=now,
+        )
+        .returning(SyncRun)
+        .execution_options(synchronize_session=False)
+    )
+
+
+async def advance(session: AsyncSession, claim: Claim, *, step: int, now: datetime) -> None:
+    """The fence: the first statement of every transaction of a run. Moves it one step on, or raises `Fenced`.
+
+    `step` is the number of committed steps the caller knows of; see `was_done` for a commit whose answer got lost.
+    """
+    advanced = await session.execute(
+        update(SyncRun)
+        .where(
+            SyncRun.id == claim.run_id,
+            SyncRun.attempt == claim.attempt,
+            SyncRun.state == RunState.RUNNING,
+            SyncRun.step == step,
+            SyncRun.integration_id.is_not(None),
+        )
+        .values(step=SyncRun.step + 1, progress_at=now)
+        .returning(SyncRun.id)
+        .execution_options(synchronize_session=False)
+    )
+    if advanced.scalar() is None:
+        raise Fenced
+
+
+async def conclude(
+    session: AsyncSession, run_id: UUID, *, events: Sequence[NewEvent], values: Mapping[str, Any]
+) -> list[LoggedEvent]:
+    """The last statements of a step's transaction: what the run's row says now, and its events."""
+    last = await session.scalar(
+        update(SyncRun)
+        .where(SyncRun.id == run_id)
+        .values(last_event=SyncRun.last_event + len(events), **values)
+        .returning(SyncRun.last_event)
+        .execution_options(synchronize_session=False)
+    )
+    assert last is not None
+    return await write_events(session, run_id=run_id, last=last, events=events)
+
+
+async def write_events(
+    session: AsyncSession, *, run_id: UUID, last: int, events: Sequence[NewEvent]
+) -> list[LoggedEvent]:
+    """Adds events that end with seq `last`, drawn under the run's row lock, and nudges who listens."""
+    first = last - len(events) + 1
+    logged = [LoggedEvent(seq=first + i, event=e.event, payload=e.payload) for i, e in enumerate(events)]
+    if logged:
+        rows = [{"run_id": run_id, "seq": e.seq, "event": e.event, "payload": e.payload} for e in logged]
+        await session.execute(insert(SyncEvent), rows)
+        await notify(session, CHANNEL, str(run_id))
+    return logged
+
+
+async def was_done(session: AsyncSession, claim: Claim, *, step: int) -> bool:
+    """Whether the step was committed although its answer got lost."""
+    found = await session.scalar(
+        select(SyncRun.step).where(SyncRun.id == claim.run_id, SyncRun.attempt == claim.attempt)
+    )
+    return found == step + 1
+
+
+async def events_after(session: AsyncSession, *, run_id: UUID, seq: int, limit: int) -> list[LoggedEvent]:
+    """The run log after a seq, oldest first."""
+    rows = await session.execute(
+        select(SyncEvent.seq, SyncEvent.event, SyncEvent.payload)
+        .where(SyncEvent.run_id == run_id, SyncEvent.seq > seq)
+        .order_by(SyncEvent.seq)
+        .limit(limit)
+    )
+    return [LoggedEvent(seq=row.seq, event=row.event, payload=row.payload) for row in rows]
+
+
+async def finish(
+    session: AsyncSession, *, run_id: UUID, event: NewEvent, where: Sequence[Any] = (), **values: Any
+) -> bool:
+    """Ends a run that is going on, under extra conditions; says whether it did. Writes the terminal event."""
+    last = await session.scalar(
+        update(SyncRun)
+        .where(SyncRun.id == run_id, SyncRun.state.in_(ACTIVE), *where)
+        .values(last_event=SyncRun.last_event + 1, phase="done", finished_at=func.now(), **values)
+        .returning(SyncRun.last_event)
+        .execution_options(synchronize_session=False)
+    )
+    if last is None:
+        return False
+    await write_events(session, run_id=run_id, last=last, events=[event])
+    return True
+
+
+async def write_first_event(session: AsyncSession, *, run_id: UUID, event: NewEvent) -> bool:
+    """Says something about a run that is queued and has said nothing yet."""
+    last = await session.scalar(
+        update(SyncRun)
+        .where(SyncRun.id == run_id, SyncRun.state == RunState.QUEUED, SyncRun.last_event == 0)
+        .values(last_event=1)
+        .returning(SyncRun.last_event)
+        .execution_options(synchronize_session=False)
+    )
+    if last is None:
+        return False
+    await write_events(session, run_id=run_id, last=last, events=[event])
+    return True
+
+
+async def page_of_runs(
+    session: AsyncSession, *, integration_id: UUID, before: tuple[datetime, UUID] | None, limit: int
+) -> list[SyncRun]:
+    """Runs of an integration (or of what was one), newest first."""
+    query = select(SyncRun).where(SyncRun.dataset_id == integration_id)
+    if before is not None:
+        query = query.where(text("(created_at, id) < (:at, :id)").bindparams(at=before[0], id=before[1]))
+    found = await session.scalars(query.order_by(SyncRun.created_at.desc(), SyncRun.id.desc()).limit(limit))
+    return list(found)
+
+
+async def release(session: AsyncSession, claim: Claim, *, handed_over: bool) -> None:
+    """Gives a run back to the queue, for another worker to go on with; a handover is not counted as a try."""
+    await session.execute(
+        update(SyncRun)
+        .where(SyncRun.id == claim.run_id, SyncRun.attempt == claim.attempt, SyncRun.state == RunState.RUNNING)
+        .values(state=RunState.QUEUED, worker_id=None, handovers=SyncRun.handovers + int(handed_over))
+        .execution_options(synchronize_session=False)
+    )
+
+
+async def wait_until(session: AsyncSession, claim: Claim, *, until: datetime, event: NewEvent) -> None:
+    """Tells that the source makes the run wait, and that this is not being stuck. Raises `Fenced`."""
+    last = await session.scalar(
+        update(SyncRun)
+        .where(SyncRun.id == claim.run_id, SyncRun.attempt == claim.attempt, SyncRun.state == RunState.RUNNING)
+        .values(progress_at=until, last_event=SyncRun.last_event + 1)
+        .returning(SyncRun.last_event)
+        .execution_options(synchronize_session=False)
+    )
+    if last is None:
+        raise Fenced
+    await write_events(session, run_id=claim.run_id, last=last, events=[event])
+
+
+async def moving_runs(session: AsyncSession, claims: Sequence[Claim], *, since: datetime) -> set[UUID]:
+    """Those of the claimed runs that nobody else has taken or ended, and that made progress since then."""
+    found = await session.execute(
+        select(SyncRun.id, SyncRun.attempt).where(
+            SyncRun.id.in_([claim.run_id for claim in claims]),
+            SyncRun.state == RunState.RUNNING,
+            SyncRun.progress_at > since,
+        )
+    )
+    attempts = {row.id: row.attempt for row in found}
+    return {claim.run_id for claim in claims if attempts.get(claim.run_id) == claim.attempt}
+
+
+async def overtaken_runs(session: AsyncSession) -> list[tuple[UUID, bool]]:
+    """Active runs whose integration is gone (True), or reads another source since they began (False)."""
+    found = await session.execute(
+        text("""
+            SELECT r.id, r.integration_id IS NULL AS gone FROM sync_runs r
+            LEFT JOIN integrations i ON i.id = r.integration_id
+            WHERE r.state IN ('queued', 'running')
+              AND (r.integration_id IS NULL
+                   OR (r.fingerprint IS NOT NULL AND r.fingerprint IS DISTINCT FROM i.fingerprint))
+        """)
+    )
+    return [(row.id, row.gone) for row in found]
+
+
+async def runs_without_a_job(session: AsyncSession, *, entrypoint: str) -> list[UUID]:
+    """Runs that are queued or running and that no job in the queue stands for, oldest first."""
+    found = await session.execute(
+        text("""
+            SELECT r.id FROM sync_runs r
+            WHERE r.state IN ('queued', 'running') AND NOT EXISTS (
+                SELECT FROM pgqueuer j
+                WHERE j.dedupe_key = :entrypoint || ':' || r.id AND j.status IN ('queued', 'picked')
+            )
+            ORDER BY r.created_at
+        """),
+        {"entrypoint": entrypoint},
+    )
+    return list(found.scalars())

@@ -1,0 +1,96 @@
+"""A sync run: its states and phases, and the decisions about it that need no database."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+from uuid import UUID
+
+from integrations_api.connectors.records import FetchStart, Mode
+
+
+class RunState(StrEnum):
+    """queued → running → one of the others, which are final."""
+
+    QUEUED = "queued"
+    RUNNING = "running"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+    HELD = "held"
+
+    @property
+    def is_final(self) -> bool:
+        """Whether nothing more happens to the run."""
+        return self not in {RunState.QUEUED, RunState.RUNNING}
+
+
+class Phase(StrEnum):
+    """How far a run has come; what is behind it is committed and is not done again."""
+
+    STARTING = "starting"
+    FETCHING = "fetching"
+    COMPARING = "comparing"
+    INGESTING = "ingesting"
+    PUBLISHING = "publishing"
+    DONE = "done"
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """The right to work on a run: `attempt` is the fencing token that every transaction checks."""
+
+    run_id: UUID
+    attempt: int
+
+
+class Fenced(Exception):
+    """Another worker has claimed the run since, or it has ended: this one must not touch it any more."""
+
+
+class Interrupted(Exception):
+    """The run was taken from this worker by a decision; `message` is told to those who watch it."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        self.message = message
+
+
+class HandOver(Exception):
+    """This worker is asked to stop: the run is given back at a boundary and goes on elsewhere."""
+
+
+def as_mode(stored: str) -> Mode:
+    """The mode as the database holds it, narrowed to the type."""
+    return "full" if stored == "full" else "incremental"
+
+
+def choose_mode(*, asked: Mode, watermark: datetime | None, needs_full: bool) -> Mode:
+    """What a run reads: everything when asked, when nothing is known yet, or when that is not to be trusted."""
+    return "full" if asked == "full" or watermark is None or needs_full else "incremental"
+
+
+def dump_start(start: FetchStart) -> dict[str, Any]:
+    """A FetchStart as it is stored on the run, lanes aside (they move with every page)."""
+    return {
+        "since": start.since.isoformat() if start.since else None,
+        "next_watermark": start.next_watermark.isoformat() if start.next_watermark else None,
+        "source_now": start.source_now.isoformat(),
+        "notes": list(start.notes),
+        "lanes": dict(start.lanes),
+    }
+
+
+def load_start(stored: dict[str, Any]) -> FetchStart:
+    """The FetchStart again; its lanes are the cursors as they stand now."""
+    return FetchStart(
+        since=_moment(stored["since"]),
+        next_watermark=_moment(stored["next_watermark"]),
+        source_now=datetime.fromisoformat(stored["source_now"]),
+        lanes=stored["lanes"],
+        notes=tuple(stored["notes"]),
+    )
+
+
+def _moment(value: str | None) -> datetime | None:
+    return datetime.fromisoformat(value) if value is not None else None

@@ -1,0 +1,155 @@
+"""Runs and events on the wire."""
+
+from typing import Any, Literal
+from uuid import UUID
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from integrations_api.api.envelope import Success, Timestamp
+from integrations_api.sync.models import SyncRun
+
+Mode = Literal["incremental", "full"]
+
+
+class Verdict(BaseModel):
+    """Whether the dataset holds what the source says it has, and what is missing."""
+
+    state: Literal["complete", "short", "over", "unknown"]
+    source: int | None = Field(description="How many records the source counts.")
+    stored: int = Field(description="How many live documents the dataset holds under the same bound.")
+    rejected: int
+    hidden: int
+    why: str | None
+
+
+class RunOnTheWire(BaseModel):
+    """One execution of a sync."""
+
+    id: UUID
+    integration_id: UUID
+    mode: Mode
+    trigger: str
+    state: Literal["queued", "running", "succeeded", "failed", "cancelled", "held"]
+    phase: str
+    attempt: int = Field(description="How often the run was begun: 1, and one more for each crash or handover.")
+    requested_by: UUID | None
+    created_at: Timestamp
+    started_at: Timestamp | None
+    finished_at: Timestamp | None
+    fetched: int
+    added: int
+    updated: int
+    unchanged: int
+    deleted: int
+    rejected: int
+    version: int | None = Field(description="The version it makes; null when nothing changed.")
+    verdict: Verdict | None
+    error: str | None
+    remedy: str | None = Field(description="What an administrator can do about the error.")
+    warnings: list[str]
+
+    @classmethod
+    def of(cls, run: SyncRun) -> "RunOnTheWire":
+        """The run as it leaves the service; it keeps naming its integration after that was deleted."""
+        facts: dict[str, Any] = {name: getattr(run, name) for name in cls.model_fields if name != "integration_id"}
+        return cls(**facts, integration_id=run.dataset_id)
+
+
+_RUN_EXAMPLE: dict[str, Any] = {
+    "id": "0b8f6a5e-5b1e-4f0e-9a51-6f2f6a1f7c11",
+    "integration_id": "550e8400-e29b-41d4-a716-446655440000",
+    "mode": "incremental",
+    "trigger": "manual",
+    "state": "succeeded",
+    "phase": "done",
+    "attempt": 1,
+    "requested_by": "123e4567-e89b-12d3-a456-426614174000",
+    "created_at": "2026-03-01T11:44:58Z",
+    "started_at": "2026-03-01T11:44:58Z",
+    "finished_at": "2026-03-01T11:45:00Z",
+    "fetched": 18,
+    "added": 18,
+    "updated": 0,
+    "unchanged": 0,
+    "deleted": 0,
+    "rejected": 0,
+    "version": 1,
+    "verdict": {"state": "complete", "source": 18, "stored": 18, "rejected": 0, "hidden": 0, "why": None},
+    "error": None,
+    "remedy": None,
+    "warnings": [],
+}
+
+
+class RunAnswer(Success):
+    """One run."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"success": True, "run": _RUN_EXAMPLE}]})
+
+    run: RunOnTheWire
+
+
+class RunsAnswer(Success):
+    """Runs, newest first."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"success": True, "runs": [_RUN_EXAMPLE], "next_cursor": None}]}
+    )
+
+    runs: list[RunOnTheWire]
+    next_cursor: str | None
+
+
+class RejectedOnTheWire(BaseModel):
+    """A record that could not be mapped."""
+
+    external_id: str
+    number: str | None
+    reason: str
+    source_updated_at: Timestamp | None
+
+
+class RejectedAnswer(Success):
+    """Records of a run that could not be mapped, by external id."""
+
+    rejected: list[RejectedOnTheWire]
+    next_cursor: str | None
+
+
+class ProgressEvent(BaseModel):
+    """`event: progress`. `totalIncidents` comes with the totals, `incidents` with each batch."""
+
+    batch: int = Field(description="Number of the batch just committed; 0 before the first.")
+    totalBatches: int = Field(description="0 until it is known.")  # noqa: N815 - the contract's name
+    incidents: list[str] | None = Field(None, description="Numbers of the incidents in this batch.")
+    totalIncidents: int | None = Field(None, description="New and changed incidents of this sync.")  # noqa: N815
+    message: str
+
+
+class Stats(BaseModel):
+    """What a sync did."""
+
+    added: int
+    total: int
+    last_synced: Timestamp
+    updated: int
+    unchanged: int
+    deleted: int
+    rejected: int
+    version: int | None
+    verdict: Verdict
+
+
+class CompleteEvent(BaseModel):
+    """`event: complete`, the last one of a sync that went well."""
+
+    success: Literal[True]
+    integration: dict[str, Any]
+    stats: Stats
+
+
+class ErrorEvent(BaseModel):
+    """`event: error`, the last one of a sync that failed or could not begin."""
+
+    success: Literal[False]
+    message: str

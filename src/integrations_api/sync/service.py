@@ -1,0 +1,160 @@
+"""What people ask of syncs: start one or join the one that is going on, look at runs."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID, uuid4
+
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from integrations_api.access.principal import Principal
+from integrations_api.api.pagination import decode_cursor, encode_cursor
+from integrations_api.audit import service as audit
+from integrations_api.clock import Clock
+from integrations_api.connectors.records import Mode
+from integrations_api.db.engine import Sessions
+from integrations_api.errors import Conflict, InvalidInput, NotFound
+from integrations_api.integrations.service import IntegrationService
+from integrations_api.knowledge import staging
+from integrations_api.knowledge.models import RejectedRecord
+from integrations_api.queue.jobs import enqueue
+from integrations_api.sync import repository
+from integrations_api.sync.executor import ENTRYPOINT
+from integrations_api.sync.models import SyncRun
+from integrations_api.sync.runs import RunState, as_mode
+from integrations_api.sync.sources import Sources
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """A place in a run's log: after event number `after`; `is_over` says that nothing follows."""
+
+    run_id: UUID
+    after: int
+    is_over: bool = False
+
+    @classmethod
+    def parse(cls, event_id: str) -> "Position":
+        """From `<run id>:<seq>`. Raises `InvalidInput`."""
+        run, _, seq = event_id.partition(":")
+        try:
+            return cls(run_id=UUID(run), after=min(max(int(seq), 0), 2**31 - 1))
+        except ValueError:
+            raise InvalidInput("Last-Event-ID: expected <run id>:<number> as this service sent it") from None
+
+
+def as_id(value: str, otherwise: str) -> UUID:
+    """The id, or `NotFound` with the given words: nothing can be found under what is not one."""
+    try:
+        return UUID(value)
+    except ValueError:
+        raise NotFound(otherwise) from None
+
+
+def is_final(run: SyncRun) -> bool:
+    """Whether nothing more happens to a run."""
+    return RunState(run.state).is_final
+
+
+class SyncService:
+    """Each method is one transaction."""
+
+    def __init__(self, *, sessions: Sessions, integrations: IntegrationService, sources: Sources, clock: Clock) -> None:
+        self._sessions = sessions
+        self._integrations = integrations
+        self._sources = sources
+        self._clock = clock
+
+    async def start(self, integration_id: UUID, *, mode: Mode, principal: Principal) -> UUID:
+        """Starts a run, or gives the one that is going on. Its row and its job are committed together.
+
+        Raises `NotFound`, `InvalidInput` (disabled, unsupported, not configured), and `Conflict` when a full sync is
+        asked for while an incremental one is going on.
+        """
+        async with self._sessions.begin() as session:
+            integration = await self._integrations.load_for_sync(session, integration_id)
+            if not integration.is_active:
+                raise InvalidInput("Integration is disabled")
+            self._sources.check(integration)
+            run_id = uuid4()
+            started = await repository.insert_run(
+                session,
+                id=run_id,
+                integration_id=integration_id,
+                dataset_id=integration_id,
+                mode=mode,
+                trigger="manual",
+                requested_by=principal.user_id,
+                created_at=self._clock(),
+            )
+            if not started:
+                return await self._join(session, integration_id, mode=mode)
+            await enqueue(session, entrypoint=ENTRYPOINT, key=str(run_id))
+            await audit.record(
+                session,
+                action="sync.start",
+                object_type="integration",
+                object_id=integration_id,
+                principal=principal,
+                details={"run_id": str(run_id), "mode": mode},
+            )
+            return run_id
+
+    async def start_or_resume(
+        self, integration_id: str, *, mode: str, last_event_id: str | None, principal: Principal
+    ) -> Position:
+        """Where a POST's stream begins. Raises what `start` raises, and the same for ids that are none."""
+        if last_event_id is not None:
+            return await self._resume(last_event_id)
+        if mode not in ("incremental", "full"):
+            raise InvalidInput("mode: must be incremental or full")
+        wanted = as_id(integration_id, "Integration not found")
+        run_id = await self.start(wanted, mode=as_mode(mode), principal=principal)
+        return Position(run_id=run_id, after=0)
+
+    async def _resume(self, last_event_id: str) -> Position:
+        position = Position.parse(last_event_id)
+        run = await self.get_run(position.run_id)
+        return Position(run_id=run.id, after=position.after, is_over=is_final(run) and position.after >= run.last_event)
+
+    async def _join(self, session: AsyncSession, integration_id: UUID, *, mode: Mode) -> UUID:
+        running = await repository.find_active(session, integration_id)
+        if running is None:
+            # It ended between our two statements; asking again starts a new one.
+            raise Conflict("The sync that was going on has just ended: try again")
+        if mode == "full" and running.mode != "full":
+            raise Conflict("An incremental sync is going on: ask for the full one when it has ended")
+        return running.id
+
+    async def get_run(self, run_id: UUID) -> SyncRun:
+        """Raises `NotFound`."""
+        async with self._sessions() as session:
+            run = await repository.find_run(session, run_id)
+        if run is None:
+            raise NotFound("Sync run not found")
+        return run
+
+    async def list_runs(
+        self, integration_id: UUID, *, limit: int, cursor: str | None
+    ) -> tuple[list[SyncRun], str | None]:
+        """Runs of an integration, newest first, of one that was deleted too; and the cursor of the next page.
+
+        Raises `NotFound`, and `InvalidInput` for a cursor that is none of ours.
+        """
+        before = None if cursor is None else decode_cursor(cursor, datetime, UUID)
+        async with self._sessions() as session:
+            runs = await repository.page_of_runs(session, integration_id=integration_id, before=before, limit=limit + 1)
+            if not runs and cursor is None:
+                await self._integrations.present_by_id(session, integration_id)
+        page, more = runs[:limit], len(runs) > limit
+        return page, encode_cursor(page[-1].created_at, page[-1].id) if more else None
+
+    async def list_rejected(
+        self, run_id: UUID, *, limit: int, cursor: str | None
+    ) -> tuple[list[RejectedRecord], str | None]:
+        """Records of a run that could not be mapped, by external id. Raises `NotFound`, `InvalidInput`."""
+        await self.get_run(run_id)
+        after = "" if cursor is None else decode_cursor(cursor, str)[0]
+        async with self._sessions() as session:
+            found = await staging.rejections_of(session, run_id=run_id, after=after, limit=limit + 1)
+        page, more = found[:limit], len(found) > limit
+        return page, encode_cursor(page[-1].external_id) if more else None

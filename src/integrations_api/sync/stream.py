@@ -1,0 +1,188 @@
+"""Many readers of the run log, in order and without loss, from memory where it is recent.
+
+NOTIFY is a nudge, rows are the truth, a poll covers lost nudges. One tail a run and process reads new rows however
+many clients watch; each client has its own position, so a slow one delays nobody and costs no memory.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncGenerator
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import timedelta
+from uuid import UUID
+
+from sqlalchemy.exc import SQLAlchemyError
+from sse_starlette import EventSourceResponse, ServerSentEvent
+
+from integrations_api.db.engine import Sessions
+from integrations_api.logs import get_logger
+from integrations_api.sync import events, repository
+from integrations_api.sync.events import LoggedEvent
+from integrations_api.sync.service import Position
+
+log = get_logger(__name__)
+
+POLL_SECONDS = 1.0
+WINDOW = 2000
+"""Events of a run that are kept in memory; who is further behind reads the database."""
+CHUNK = 500
+QUEUED_NOTICE_SECONDS = 2.0
+IN_QUEUE = "Waiting for a worker: the sync is queued..."
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """One event as bytes, made once for all who watch."""
+
+    seq: int
+    is_terminal: bool
+    data: bytes
+
+
+def encode(run_id: UUID, event: LoggedEvent) -> Frame:
+    """The SSE frame; its id names run and position, so that a client can resume anywhere."""
+    sent = ServerSentEvent(data=event.payload, event=event.event, id=f"{run_id}:{event.seq}", sep="\n")
+    return Frame(seq=event.seq, is_terminal=event.is_terminal, data=sent.encode())
+
+
+def encode_loose(new: events.NewEvent) -> bytes:
+    """A frame that belongs to no run."""
+    return ServerSentEvent(data=new.payload, event=new.event, sep="\n").encode()
+
+
+@dataclass(slots=True)
+class _Tail:
+    """What one process knows of one run's log: its newest frames, and how to hear of more."""
+
+    run_id: UUID
+    start: int
+    frames: deque[Frame] = field(default_factory=lambda: deque(maxlen=WINDOW))
+    nudged: asyncio.Event = field(default_factory=asyncio.Event)
+    changed: asyncio.Event = field(default_factory=asyncio.Event)
+    watchers: int = 0
+    task: asyncio.Task[None] | None = None
+
+    @property
+    def newest(self) -> int:
+        return self.frames[-1].seq if self.frames else self.start
+
+    def after(self, seq: int) -> list[Frame] | None:
+        """Frames after a position; None when some of them are not in memory any more."""
+        if seq >= self.newest:
+            return []
+        if not self.frames or self.frames[0].seq > seq + 1:
+            return None
+        skip = seq + 1 - self.frames[0].seq
+        return [self.frames[i] for i in range(skip, min(len(self.frames), skip + CHUNK))]
+
+    def add(self, frames: list[Frame]) -> None:
+        self.frames.extend(frames)
+        told, self.changed = self.changed, asyncio.Event()
+        told.set()
+
+
+class RunStreams:
+    """All tails of this process, and the answers that stream them."""
+
+    def __init__(self, *, sessions: Sessions, ping: timedelta) -> None:
+        self._sessions = sessions
+        self._ping = ping
+        self._tails: dict[UUID, _Tail] = {}
+
+    def answer(self, position: Position) -> EventSourceResponse:
+        """Streams a run from a position on."""
+        frames = _just() if position.is_over else self.watch(position.run_id, after=position.after)
+        return self._respond(frames)
+
+    def answer_with(self, message: str) -> EventSourceResponse:
+        """A stream of one error event: the contract's answer to a sync that cannot begin."""
+        return self._respond(_just(encode_loose(events.error(message))))
+
+    def _respond(self, frames: AsyncGenerator[bytes, None]) -> EventSourceResponse:
+        return EventSourceResponse(frames, sep="\n", ping=self._ping.total_seconds())
+
+    def nudge(self, run_id: str | None) -> None:
+        """Called for each NOTIFY; None means that some may have been missed."""
+        for tail in self._tails.values():
+            if run_id is None or str(tail.run_id) == run_id:
+                tail.nudged.set()
+
+    async def watch(self, run_id: UUID, *, after: int = 0) -> AsyncGenerator[bytes, None]:
+        """Every event of a run after a position, to its terminal one. No database session is held meanwhile."""
+        tail = self._join(run_id, after)
+        try:
+            position = after
+            while True:
+                changed = tail.changed
+                frames = tail.after(position)
+                if frames is None:
+                    frames = await self._read_patiently(run_id, position)
+                for frame in frames:
+                    yield frame.data
+                    position = frame.seq
+                    if frame.is_terminal:
+                        return
+                if not frames:
+                    await changed.wait()
+        finally:
+            await self._leave(tail)
+
+    def _join(self, run_id: UUID, after: int) -> _Tail:
+        tail = self._tails.get(run_id)
+        if tail is None:
+            tail = self._tails[run_id] = _Tail(run_id=run_id, start=after)
+            tail.task = asyncio.create_task(self._follow(tail))
+        tail.watchers += 1
+        return tail
+
+    async def _leave(self, tail: _Tail) -> None:
+        tail.watchers -= 1
+        if tail.watchers == 0 and tail.task is not None:
+            self._tails.pop(tail.run_id, None)
+            tail.task.cancel()
+            with suppress(asyncio.CancelledError):
+                await tail.task
+
+    async def _follow(self, tail: _Tail) -> None:
+        """Reads new rows at every nudge, and every second without one."""
+        notice = asyncio.create_task(self._tell_if_queued(tail.run_id))
+        try:
+            while True:
+                tail.nudged.clear()
+                frames = await self._read_patiently(tail.run_id, tail.newest)
+                if frames:
+                    tail.add(frames)
+                    if frames[-1].is_terminal:
+                        return
+                    continue
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(tail.nudged.wait(), timeout=POLL_SECONDS)
+        finally:
+            notice.cancel()
+
+    async def _read_patiently(self, run_id: UUID, seq: int) -> list[Frame]:
+        """Rows after a seq; inside a stream a database that is away is waited for, not raised."""
+        while True:
+            try:
+                return await self._read(run_id, seq)
+            except (SQLAlchemyError, OSError) as error:
+                log.warning("stream.database_lost", error=type(error).__name__)
+            await asyncio.sleep(POLL_SECONDS)
+
+    async def _read(self, run_id: UUID, seq: int) -> list[Frame]:
+        async with self._sessions() as session:
+            logged = await repository.events_after(session, run_id=run_id, seq=seq, limit=CHUNK)
+        return [encode(run_id, event) for event in logged]
+
+    async def _tell_if_queued(self, run_id: UUID) -> None:
+        """A run that still waits after a while says so."""
+        await asyncio.sleep(QUEUED_NOTICE_SECONDS)
+        with suppress(SQLAlchemyError, OSError):
+            async with self._sessions.begin() as session:
+                await repository.write_first_event(session, run_id=run_id, event=events.progress(IN_QUEUE))
+
+
+async def _just(*frames: bytes) -> AsyncGenerator[bytes, None]:
+    for frame in frames:
+        yield frame

@@ -1,0 +1,44 @@
+"""The verdict of a run: does the dataset hold what the source says it has?"""
+
+from typing import Any
+
+from integrations_api.connectors.records import SourceCount
+
+
+def judge(*, source: SourceCount, stored: int, rejected: int, partial_since: str | None = None) -> dict[str, Any]:
+    """Compares the source's count with the live documents under the same bound.
+
+    `partial_since` names the start of a dataset that was told to begin later than the source does. Shape:
+    CLARIFICATIONS / issue on trust, `{"state","source","stored","rejected","hidden","why"}`.
+    """
+    state, why = _state(source=source, stored=stored, rejected=rejected, partial_since=partial_since)
+    hidden = 0 if source.total is None else max(0, source.total - stored - rejected)
+    return {
+        "state": state,
+        "source": source.total,
+        "stored": stored,
+        "rejected": rejected,
+        "hidden": hidden,
+        "why": why,
+    }
+
+
+def _state(*, source: SourceCount, stored: int, rejected: int, partial_since: str | None) -> tuple[str, str | None]:
+    if source.total is None:
+        return "unknown", source.why_unknown or "the source does not tell how many records it has"
+    gap = source.total - stored
+    if gap == 0:
+        return "complete", None
+    if gap < 0:
+        return "over", f"the dataset holds {-gap} more than the source counts; a full sync looks for deleted records"
+    return "short", _why_short(gap=gap, rejected=rejected, partial_since=partial_since)
+
+
+def _why_short(*, gap: int, rejected: int, partial_since: str | None) -> str:
+    if partial_since is not None:
+        return f"{gap} are missing: the first sync began at {partial_since} (config.lastSynced)"
+    if rejected >= gap:
+        return f"{gap} could not be mapped: see the run's rejected records"
+    unseen = gap - rejected
+    mapped = f", {rejected} could not be mapped" if rejected else ""
+    return f"{unseen} are counted by the source but not shown to this user (access rules){mapped}"

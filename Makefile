@@ -1,0 +1,66 @@
+# Everything runs from a virtual environment of its own, .venv, made from the lock file when it is missing or older.
+
+PYTHON ?= python3
+ARGS ?=
+BIN := .venv/bin
+READY := .venv/.ready
+PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-input --no-deps
+SCRATCH := .venv-lock
+COMPILE := $(SCRATCH)/bin/uv pip compile pyproject.toml --quiet --universal --python-version 3.11 \
+	--generate-hashes --no-header --no-annotate --no-emit-index-url --no-emit-find-links
+COMPILE_BUILD := $(subst pyproject.toml,--group build,$(COMPILE))
+
+.DEFAULT_GOAL := help
+.PHONY: help demo serve test test-faults lint format bench lock clean
+.DELETE_ON_ERROR:
+
+help: ## list these targets
+	@echo "make TARGET [ARGS=\"...\"]"
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "%-14s %s\n", $$1, $$2 }'
+
+demo: $(READY) ## run the whole system with a simulated ServiceNow (ARGS="--once --port 8100 --incidents 500")
+	@exec $(BIN)/integrations-api demo $(ARGS)
+
+serve: $(READY) ## run the service (ARGS="--port 8000")
+	@exec $(BIN)/integrations-api serve $(ARGS)
+
+test: $(READY) ## run all tests, on a real PostgreSQL (ARGS="tests/db -x")
+	@exec $(BIN)/python -m pytest $(ARGS)
+
+test-faults: $(READY) ## run everything about faults and kills, with the long matrix
+	@FAULT_MATRIX=full exec $(BIN)/python -m pytest -k "fault or kill or crash" $(ARGS)
+
+lint: $(READY) ## ruff, mypy strict, import contracts
+	$(BIN)/python -m ruff check .
+	$(BIN)/python -m ruff format --check .
+	$(BIN)/python -m mypy
+	$(BIN)/lint-imports --no-logo
+
+format: $(READY) ## sort imports, fix what can be fixed, format
+	$(BIN)/python -m ruff check --fix .
+	$(BIN)/python -m ruff format .
+
+bench: $(READY) ## measure against other tools (ARGS="sync")
+	$(BIN)/python -m bench $(ARGS)
+
+lock: ## write the lock files anew from pyproject.toml (ARGS="--upgrade")
+	@$(PYTHON) -m venv $(SCRATCH)
+	@$(SCRATCH)/bin/python -m pip install --quiet --disable-pip-version-check --no-input uv
+	@$(COMPILE) --output-file requirements.lock $(ARGS)
+	@$(COMPILE) --output-file requirements-dev.lock --all-extras --group dev --constraint requirements.lock $(ARGS)
+	@$(COMPILE_BUILD) --output-file requirements-build.lock --constraint requirements-dev.lock $(ARGS)
+	@rm -rf $(SCRATCH)
+
+clean: ## remove .venv and caches (not data/)
+	rm -rf .venv $(SCRATCH) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .grimp_cache .hypothesis dist
+	find src tests bench -name __pycache__ -prune -exec rm -rf {} +
+
+# One line if Python is too old; the stamp comes last, so that an interrupted preparation is done again.
+$(READY): requirements-dev.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo \
+		"Python 3.11 or newer is needed, as python3 or by name: make PYTHON=/path/to/python3.12" >&2; exit 1; }
+	@echo "Preparing .venv (about a minute the first time) ..."
+	@$(PYTHON) -m venv .venv
+	@$(PIP_INSTALL) --require-hashes -r requirements-dev.lock
+	@$(PIP_INSTALL) --no-build-isolation --editable .
+	@touch $(READY)

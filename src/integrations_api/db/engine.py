@@ -6,7 +6,7 @@ from typing import Any
 
 import asyncpg
 import orjson
-from sqlalchemy.engine import make_url
+from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
@@ -21,7 +21,7 @@ def _dumps(value: Any) -> str:
 def create_engine(url: str, *, pool_size: int) -> AsyncEngine:
     """An engine whose connections are checked before use, so that a database restart costs no request."""
     return create_async_engine(
-        url,
+        sqlalchemy_url(url),
         pool_size=pool_size,
         max_overflow=0,
         pool_timeout=10,
@@ -55,7 +55,12 @@ async def raw_connection(session: AsyncSession) -> AsyncIterator[asyncpg.Connect
     yield driver
 
 
-def asyncpg_dsn(url: str) -> str:
+def sqlalchemy_url(url: str) -> str:
+    """The same database as SQLAlchemy spells it, whichever driver the URL names."""
+    return make_url(url).set(drivername="postgresql+asyncpg").render_as_string(hide_password=False)
+
+
+def asyncpg_dsn(url: str | URL) -> str:
     """The same database as asyncpg spells it."""
     return make_url(url).set(drivername="postgresql").render_as_string(hide_password=False)
 

@@ -49,6 +49,7 @@ class QueueWorker:
     sessions: Sessions
     concurrency: int
     busy_with: Callable[[], Sequence[UUID]]
+    on_stop: Callable[[], None]
     id: UUID = field(default_factory=uuid4)
     handlers: dict[str, Handler] = field(default_factory=dict)
     duties: list[tuple[str, timedelta, Duty]] = field(default_factory=list)
@@ -112,6 +113,7 @@ class QueueWorker:
         try:
             await _first_of(loop, lost, stopping)
             if stopping.is_set() and not lost.is_set():
+                self.on_stop()
                 queuer.shutdown.set()
                 await asyncio.wait({loop}, timeout=GOODBYE.total_seconds())
             if loop.done():

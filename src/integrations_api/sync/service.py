@@ -61,7 +61,7 @@ class SyncService:
     def __init__(self, *, sessions: Sessions, integrations: IntegrationService, sources: Sources, clock: Clock) -> None:
         self._sessions = sessions
         self._integrations = integrations
-        self._sources = sources
+        self.sources = sources
         self._clock = clock
 
     async def start(self, integration_id: UUID, *, mode: Mode, principal: Principal) -> UUID:
@@ -74,7 +74,7 @@ class SyncService:
             integration = await self._integrations.load_for_sync(session, integration_id)
             if not integration.is_active:
                 raise InvalidInput("Integration is disabled")
-            self._sources.check(integration)
+            self.sources.check(integration)
             run_id = uuid4()
             started = await repository.insert_run(
                 session,

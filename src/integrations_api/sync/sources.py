@@ -1,14 +1,11 @@
 """From an integration to its open connector, and the words for what stands in the way."""
 
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Protocol
 
 from integrations_api.connectors.protocol import Connector
-from integrations_api.connectors.records import ConnectorContext, OnWait
-from integrations_api.connectors.registry import find_service
-from integrations_api.egress.guard import EgressPolicy
-from integrations_api.errors import InvalidInput
+from integrations_api.connectors.records import OnWait
 from integrations_api.integrations.service import IntegrationForSync
 
 
@@ -34,31 +31,3 @@ class Sources(Protocol):
     def open(self, integration: IntegrationForSync, *, on_wait: OnWait) -> AbstractAsyncContextManager[Connector]:
         """The connector, opened by `async with`."""
         ...
-
-
-class RegisteredSources:
-    """The services of the connector registry, reached through the egress guard."""
-
-    def __init__(self, *, context: ConnectorContext, policy: EgressPolicy) -> None:
-        self._context = context
-        self._policy = policy
-
-    def describe(self, integration: IntegrationForSync) -> SourceName:
-        service = find_service(integration.service_name)
-        if service is None:
-            return SourceName(name=integration.service_name, noun="incidents")
-        return SourceName(name=service.name, noun=service.noun)
-
-    def check(self, integration: IntegrationForSync) -> None:
-        service = find_service(integration.service_name)
-        if service is None:
-            raise InvalidInput(f"Synchronizing {integration.service_name} is not supported")
-        required = service.required_keys(integration.auth_type)
-        if any(not integration.config.get(key) for key in required):
-            raise InvalidInput(f"Missing {service.name} configuration ({', '.join(required)})")
-
-    def open(self, integration: IntegrationForSync, *, on_wait: OnWait) -> AbstractAsyncContextManager[Connector]:
-        service = find_service(integration.service_name)
-        assert service is not None
-        context = replace(self._context, on_wait=on_wait)
-        return service.open(integration.auth_type, integration.config, context, self._policy)

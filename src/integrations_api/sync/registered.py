@@ -1,0 +1,40 @@
+"""The sources of the connector registry."""
+
+from contextlib import AbstractAsyncContextManager
+from dataclasses import replace
+
+from integrations_api.connectors.protocol import Connector
+from integrations_api.connectors.records import ConnectorContext, OnWait
+from integrations_api.connectors.registry import find_service
+from integrations_api.egress.guard import EgressPolicy
+from integrations_api.errors import InvalidInput
+from integrations_api.integrations.for_sync import IntegrationForSync
+from integrations_api.sync.sources import SourceName
+
+
+class RegisteredSources:
+    """The services of the connector registry, reached through the egress guard."""
+
+    def __init__(self, *, context: ConnectorContext, policy: EgressPolicy) -> None:
+        self._context = context
+        self._policy = policy
+
+    def describe(self, integration: IntegrationForSync) -> SourceName:
+        service = find_service(integration.service_name)
+        if service is None:
+            return SourceName(name=integration.service_name, noun="incidents")
+        return SourceName(name=service.name, noun=service.noun)
+
+    def check(self, integration: IntegrationForSync) -> None:
+        service = find_service(integration.service_name)
+        if service is None:
+            raise InvalidInput(f"Synchronizing {integration.service_name} is not supported")
+        required = service.required_keys(integration.auth_type)
+        if any(not integration.config.get(key) for key in required):
+            raise InvalidInput(f"Missing {service.name} configuration ({', '.join(required)})")
+
+    def open(self, integration: IntegrationForSync, *, on_wait: OnWait) -> AbstractAsyncContextManager[Connector]:
+        service = find_service(integration.service_name)
+        assert service is not None
+        context = replace(self._context, on_wait=on_wait)
+        return service.open(integration.auth_type, integration.config, context, self._policy)

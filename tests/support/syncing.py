@@ -1,0 +1,116 @@
+"""An application's parts, a worker beside them, and a source in memory: enough to sync without HTTP."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+from uuid import UUID, uuid4
+
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import async_sessionmaker
+
+from integrations_api.access.passwords import Passwords
+from integrations_api.access.permissions import ROLES, Role
+from integrations_api.access.principal import Principal
+from integrations_api.api.components import Components
+from integrations_api.connectors.records import Mode
+from integrations_api.integrations.schemas import IntegrationIn
+from integrations_api.integrations.service import IntegrationService
+from integrations_api.sync.models import SyncRun
+from integrations_api.sync.runs import RunState
+from integrations_api.sync.service import SyncService
+from integrations_api.wiring import assemble, build_worker
+from tests.support.applications import CHEAP, settings_for
+from tests.support.sources import MemorySource, MemorySources
+
+ADMIN = Principal(user_id=uuid4(), email="admin@example.com", permissions=ROLES[Role.ADMIN], credential="test")
+PATIENCE = 20.0
+
+
+@dataclass
+class Bench:
+    """What a test of syncs works with."""
+
+    components: Components
+    source: MemorySource
+    workers: list[tuple[asyncio.Task[None], asyncio.Event]] = field(default_factory=list)
+
+    @property
+    def sessions(self) -> Any:
+        return self.components[async_sessionmaker]
+
+    async def integration(self, **changes: Any) -> UUID:
+        """A stored ServiceNow integration."""
+        config = {"url": "https://dev1.service-now.com", "username": "admin", "password": "secret", **changes}
+        sent = IntegrationIn(service_name="ServiceNow", auth_type="basic_auth", config=config, is_active=True)
+        shown = await self.components[IntegrationService].create(sent, principal=ADMIN)
+        return UUID(str(shown["id"]))
+
+    async def start(self, integration_id: UUID, *, mode: Mode = "incremental") -> UUID:
+        return await self.components[SyncService].start(integration_id, mode=mode, principal=ADMIN)
+
+    async def sync(self, integration_id: UUID, *, mode: Mode = "incremental") -> SyncRun:
+        """A run from start to end."""
+        return await self.finished(await self.start(integration_id, mode=mode))
+
+    async def finished(self, run_id: UUID) -> SyncRun:
+        """The run, once it is over."""
+        async with asyncio.timeout(PATIENCE):
+            while not RunState((run := await self.run(run_id)).state).is_final:  # noqa: ASYNC110 - another process ends it
+                await asyncio.sleep(0.02)
+        return run
+
+    async def run(self, run_id: UUID) -> SyncRun:
+        return await self.components[SyncService].get_run(run_id)
+
+    def start_worker(self) -> None:
+        """One more worker, in this process."""
+        worker = build_worker(self.components)
+        stopping = asyncio.Event()
+        self.workers.append((asyncio.create_task(worker.run(stopping)), stopping))
+
+    async def stop_workers(self) -> None:
+        for _, stopping in self.workers:
+            stopping.set()
+        await asyncio.gather(*(task for task, _ in self.workers))
+        self.workers.clear()
+
+    async def events(self, run_id: UUID) -> list[tuple[str, dict[str, Any]]]:
+        """The run log, parsed."""
+        rows = await self.rows("SELECT event, payload FROM sync_events WHERE run_id = :run ORDER BY seq", run=run_id)
+        return [(row.event, json.loads(row.payload)) for row in rows]
+
+    async def rows(self, statement: str, **values: Any) -> list[Any]:
+        async with self.sessions() as session:
+            return list((await session.execute(text(statement), values)).all())
+
+    async def titles(self, dataset_id: UUID, version: int | None = None) -> dict[str, str]:
+        """number → title of what is live in a version, the head by default."""
+        rows = await self.rows(
+            """
+            SELECT r.number, c.title FROM revisions r JOIN contents c ON c.id = r.content_id
+            JOIN datasets d ON d.id = r.dataset_id
+            WHERE r.dataset_id = :id AND r.change <> 'deleted'
+              AND r.valid_from <= coalesce(:v, d.head) AND coalesce(:v, d.head) < r.valid_to
+            """,
+            id=dataset_id,
+            v=version,
+        )
+        return {row.number: row.title for row in rows}
+
+
+@asynccontextmanager
+async def bench(database_url: str, *, workers: int = 1, **settings: Any) -> AsyncIterator[Bench]:
+    """Parts over the test's database, with workers running."""
+    chosen = settings_for(database_url, **{"raw_dump_path": "", **settings})
+    source = MemorySource()
+    async with assemble(chosen, passwords=Passwords(CHEAP), sources=MemorySources(source)) as components:
+        made = Bench(components=components, source=source)
+        for _ in range(workers):
+            made.start_worker()
+        try:
+            yield made
+        finally:
+            await made.stop_workers()

@@ -1,0 +1,125 @@
+"""One sync after another, by the real engine and queue on a real PostgreSQL, from a source in memory."""
+
+import pytest
+
+from integrations_api.connectors.errors import Refused
+from tests.support.syncing import bench
+
+pytestmark = pytest.mark.anyio
+
+
+async def test_eighteen_incidents_in_one_page_give_the_contracts_seven_events(database_url: str) -> None:
+    async with bench(database_url) as b:
+        b.source.fill(18)
+        integration = await b.integration()
+
+        run = await b.sync(integration)
+
+        events = await b.events(run.id)
+        assert [name for name, _ in events] == ["progress"] * 6 + ["complete"]
+        assert [data["message"] for _, data in events[:-1]] == [
+            "Fetching incidents from ServiceNow...",
+            "Ingesting 18 incidents in 4 batch(es)...",
+            "Batch 1 of 4 processed (5 incidents)",
+            "Batch 2 of 4 processed (5 incidents)",
+            "Batch 3 of 4 processed (5 incidents)",
+            "Batch 4 of 4 processed (3 incidents)",
+        ]
+        assert events[5][1]["incidents"] == ["INC00016", "INC00017", "INC00018"]
+        stats = events[-1][1]["stats"]
+        assert list(stats)[:3] == ["added", "total", "last_synced"]
+        assert (stats["added"], stats["total"], stats["version"]) == (18, 18, 1)
+        assert stats["verdict"]["state"] == "complete"
+
+
+async def test_only_what_changed_is_ingested_and_becomes_a_new_version(database_url: str) -> None:
+    async with bench(database_url) as b:
+        b.source.fill(7)
+        integration = await b.integration()
+        await b.sync(integration)
+        b.source.change("INC00003", title="Mail is up")
+        b.source.change("INC00004")
+        b.source.add("INC00008")
+
+        run = await b.sync(integration)
+
+        assert (run.mode, run.added, run.updated, run.version) == ("incremental", 1, 1, 2)
+        assert (await b.titles(integration))["INC00003"] == "Mail is up"
+        assert (await b.titles(integration, 1))["INC00003"] == "Mail is down"
+        assert len(await b.titles(integration)) == 8
+
+
+async def test_a_sync_that_finds_nothing_new_makes_no_version(database_url: str) -> None:
+    async with bench(database_url) as b:
+        b.source.fill(3)
+        integration = await b.integration()
+        await b.sync(integration)
+        b.source.change("INC00002")
+
+        run = await b.sync(integration)
+
+        assert run.version is None
+        assert [name for name, _ in await b.events(run.id)] == ["progress", "complete"]
+        stamps = await b.rows("SELECT source_updated_at FROM revisions WHERE number = 'INC00002'")
+        assert [row.source_updated_at for row in stamps] == [b.source.now()]
+
+
+async def test_a_deleted_incident_becomes_a_tombstone(database_url: str) -> None:
+    async with bench(database_url) as b:
+        b.source.fill(4)
+        integration = await b.integration()
+        await b.sync(integration)
+        b.source.remove("INC00002")
+
+        run = await b.sync(integration)
+
+        assert (run.deleted, run.version) == (1, 2)
+        assert sorted(await b.titles(integration)) == ["INC00001", "INC00003", "INC00004"]
+        tombs = await b.rows("SELECT number, reason FROM revisions WHERE change = 'deleted'")
+        assert [(t.number, t.reason) for t in tombs] == [("INC00002", "deleted")]
+
+
+async def test_a_failed_sync_leaves_no_trace_in_what_is_read(database_url: str) -> None:
+    async with bench(database_url) as b:
+        b.source.page_size = 2
+        b.source.fill(6)
+        integration = await b.integration()
+        await b.sync(integration)
+        b.source.change("INC00001", title="changed")
+        b.source.change("INC00005", title="changed")
+        b.source.change("INC00006", title="changed")
+        b.source.fail_at_page, b.source.failure = b.source.pages_read + 1, Refused("Connection timeout", "Wait")
+
+        run = await b.sync(integration)
+
+        assert (run.state, run.remedy) == ("failed", "Wait")
+        last = (await b.events(run.id))[-1]
+        assert last == (
+            "error",
+            {"success": False, "message": "Failed to fetch incidents from ServiceNow: Connection timeout"},
+        )
+        assert set((await b.titles(integration)).values()) == {"Mail is down"}
+        b.source.failure = None
+        assert (await b.sync(integration)).updated == 3
+
+
+async def test_a_record_that_cannot_be_mapped_is_listed_and_tried_again(database_url: str) -> None:
+    async with bench(database_url) as b:
+        b.source.fill(3)
+        b.source.rows["id-INC00002"]["number"] = ""
+        integration = await b.integration()
+
+        first = await b.sync(integration)
+
+        assert (first.added, first.rejected) == (2, 1)
+        rejected = await b.rows("SELECT reason FROM rejected_records WHERE run_id = :run", run=first.id)
+        assert [row.reason for row in rejected] == ["it has no number"]
+        assert first.verdict is not None
+        assert first.verdict["state"] == "short"
+        second = await b.sync(integration)
+        assert second.rejected == 1
+        b.source.change("INC00002", number="INC00002")
+        third = await b.sync(integration)
+        assert (third.added, third.rejected) == (1, 0)
+        assert third.verdict is not None
+        assert third.verdict["state"] == "complete"

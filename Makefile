@@ -36,7 +36,8 @@ lint: $(READY) ## ruff, mypy strict, import contracts
 	$(BIN)/python -m mypy
 	$(BIN)/lint-imports --no-logo
 
-format: $(READY) ## sort imports, fix what can be fixed, format
+format: $(READY) ## sort imports, fix what can be fixed, format, write .env.example
+	$(BIN)/python scripts/env_example.py
 	$(BIN)/python -m ruff check --fix .
 	$(BIN)/python -m ruff format .
 

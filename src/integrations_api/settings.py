@@ -10,7 +10,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError, field_validator
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from integrations_api.errors import ConfigurationError
@@ -119,6 +119,14 @@ class Settings(BaseSettings):
 
     log_format: Literal["text", "json"] = Field("text", description="Shape of log lines: text or json.")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="Least severe line logged.")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _leave_compose_its_own(cls, values: Any) -> Any:
+        """docker-compose.yml reads the same `.env`; its password for the database is no setting of ours."""
+        if isinstance(values, dict):
+            values.pop("postgres_password", None)
+        return values
 
     @field_validator("database_url", "secret_key", "encryption_keys", "egress_ca_file", mode="before")
     @classmethod

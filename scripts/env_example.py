@@ -1,0 +1,43 @@
+"""Writes `.env.example` from the settings themselves: each with its sentence and its default."""
+
+import textwrap
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from integrations_api.settings import Settings
+
+_HEAD = """\
+# Settings of the service. Copy this file to .env and take the # from the lines that you change; variables of the
+# environment win over .env. What is shown is the default. There are no sample secrets, for none would be safe:
+# `integrations-api secrets generate` prints fresh ones.
+"""
+_TAIL = """
+# For docker-compose.yml alone, which needs SECRET_KEY and ENCRYPTION_KEYS above, too: the password it gives the
+# database, letters and digits only.
+#POSTGRES_PASSWORD=
+"""
+
+
+def render() -> str:
+    """The whole file: one block per setting, in the order of `Settings`."""
+    blocks = []
+    for name, field in Settings.model_fields.items():
+        sentence = textwrap.fill(field.description or "", 110, initial_indent="# ", subsequent_indent="# ")
+        blocks.append(f"\n{sentence}\n#{name.upper()}={_in_words(field.default)}\n")
+    return _HEAD + "".join(blocks) + _TAIL
+
+
+def _in_words(default: Any) -> str:
+    if default is None:
+        return ""
+    if isinstance(default, timedelta):
+        seconds = int(default.total_seconds())
+        return f"{seconds // 60}m" if seconds % 60 == 0 and seconds else f"{seconds}s"
+    if isinstance(default, tuple):
+        return ",".join(default)
+    return str(default)
+
+
+if __name__ == "__main__":
+    (Path(__file__).parents[1] / ".env.example").write_text(render(), encoding="utf-8")

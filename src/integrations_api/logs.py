@@ -50,7 +50,8 @@ def configure_logging(*, log_format: LogFormat, level: str) -> None:
 def _renderer(log_format: LogFormat) -> list[Processor]:
     if log_format == "json":
         return [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
-    return [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())]
+    # Plain tracebacks: the default ones print the values of local variables, which may be secrets.
+    return [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback)]
 
 
 def _quieten_libraries() -> None:

@@ -29,8 +29,14 @@ Cursor = Annotated[
 
 def encode_cursor(*values: str | int | datetime | UUID) -> str:
     """The cursor after a row with these sort values."""
-    plain = [value.isoformat() if isinstance(value, datetime) else value for value in values]
-    return base64.urlsafe_b64encode(orjson.dumps(plain)).rstrip(b"=").decode()
+    return base64.urlsafe_b64encode(orjson.dumps([_plain(value) for value in values])).rstrip(b"=").decode()
+
+
+def _plain(value: str | int | datetime | UUID) -> str | int:
+    if isinstance(value, datetime):
+        return value.isoformat()
+    # Not left to orjson: the driver's own UUIDs are a subclass, which it refuses.
+    return str(value) if isinstance(value, UUID) else value
 
 
 def decode_cursor(cursor: str, *kinds: type[str] | type[int] | type[datetime] | type[UUID]) -> tuple[Any, ...]:

@@ -1,0 +1,77 @@
+"""Removing one incident for good, from every version and from what was staged. Works in its caller's transaction."""
+
+from dataclasses import dataclass
+from uuid import UUID
+
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from integrations_api.errors import Conflict
+
+
+@dataclass(frozen=True, slots=True)
+class Purged:
+    """What a purge removed: counts of rows."""
+
+    dataset_id: UUID
+    document_id: UUID
+    revisions: int
+    contents: int
+    raw_records: int
+
+
+async def refuse_while_running(session: AsyncSession, dataset_id: UUID) -> None:
+    """Locks the dataset, so that nothing is published meanwhile. Raises `Conflict` while a run is going on."""
+    await session.execute(text("SELECT FROM datasets WHERE id = :dataset FOR UPDATE"), {"dataset": dataset_id})
+    run_id = await session.scalar(
+        text("SELECT id FROM sync_runs WHERE dataset_id = :dataset AND state IN ('queued', 'running') LIMIT 1"),
+        {"dataset": dataset_id},
+    )
+    if run_id is not None:
+        raise Conflict(f"A sync is going on (run {run_id}): purge when it has ended, or cancel it")
+
+
+# Versions and the dataset count what can be read in them; what a version once added, updated or deleted stays told.
+_UNCOUNT = (
+    text("""
+        UPDATE versions v SET documents = v.documents - 1
+        FROM revisions r
+        WHERE r.document_id = :id AND r.change <> 'deleted' AND v.dataset_id = r.dataset_id AND v.documents > 0
+          AND v.number >= r.valid_from AND v.number < r.valid_to AND v.state = 'published'
+    """),
+    text("""
+        UPDATE datasets d
+        SET documents = d.documents - CASE WHEN r.change = 'deleted' THEN 0 ELSE 1 END,
+            tombstones = d.tombstones - CASE WHEN r.change = 'deleted' THEN 1 ELSE 0 END
+        FROM revisions r
+        WHERE r.document_id = :id AND d.id = r.dataset_id AND r.valid_from <= d.head AND r.valid_to > d.head
+    """),
+)
+
+_REVISIONS = text("DELETE FROM revisions WHERE document_id = :id RETURNING content_id")
+_CONTENTS = text("""
+    DELETE FROM contents c
+    WHERE c.id = ANY(CAST(:contents AS bigint[]))
+      AND NOT EXISTS (SELECT FROM revisions r WHERE r.content_id = c.id)
+    RETURNING c.id
+""")
+_RAW = text("DELETE FROM raw_records WHERE dataset_id = :dataset AND external_id = :external RETURNING run_id")
+_REST = (
+    text("DELETE FROM staged_changes WHERE document_id = :id"),
+    text("DELETE FROM rejected_records WHERE dataset_id = :dataset AND external_id = :external"),
+    text("DELETE FROM documents WHERE id = :id"),
+)
+
+
+async def purge(session: AsyncSession, *, dataset_id: UUID, document_id: UUID) -> Purged:
+    """Removes a document, its revisions, contents that nothing else uses, and every record it was made from."""
+    external = await session.scalar(text("SELECT external_id FROM documents WHERE id = :id"), {"id": document_id})
+    facts = {"id": document_id, "dataset": dataset_id, "external": external}
+    for statement in _UNCOUNT:
+        await session.execute(statement, facts)
+    used = list((await session.execute(_REVISIONS, facts)).scalars())
+    unused = (await session.execute(_CONTENTS, {"contents": used})).all()
+    raw = (await session.execute(_RAW, facts)).all()
+    for statement in _REST:
+        await session.execute(statement, facts)
+    return Purged(dataset_id, document_id, revisions=len(used), contents=len(unused), raw_records=len(raw))

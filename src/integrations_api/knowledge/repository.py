@@ -1,0 +1,173 @@
+"""Reading datasets, versions and incidents. Every function works in its caller's transaction.
+
+Version v reads revisions with `valid_from <= v < valid_to`. A tombstone is a revision whose change is 'deleted'. A
+revision whose change is 'touched' moved the source's time stamp and nothing else: what an incident's last change was
+is looked up behind it.
+"""
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Row, text
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from integrations_api.db.engine import Sessions
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class IncidentKey:
+    """Where a listing by number stands; the id tells apart incidents that share a number."""
+
+    number: str
+    id: UUID
+
+
+BEGINNING = IncidentKey("", UUID(int=0))
+"""Before the first incident of any listing."""
+
+
+@asynccontextmanager
+async def snapshot(sessions: Sessions) -> AsyncIterator[AsyncSession]:
+    """A read-only session whose statements all see one moment: a version undone meanwhile is not half read."""
+    async with sessions() as session:
+        await session.connection(execution_options={"isolation_level": "REPEATABLE READ", "postgresql_readonly": True})
+        yield session
+
+
+_DATASET = """
+    SELECT id, integration_id IS NULL AS integration_deleted, service_name, head, documents, tombstones, verdict
+    FROM datasets
+"""
+
+
+async def datasets(session: AsyncSession) -> Sequence[Row[Any]]:
+    """All datasets, newest first."""
+    statement = text(_DATASET + "ORDER BY created_at DESC, id").columns(verdict=JSONB)
+    return (await session.execute(statement)).all()
+
+
+async def find_dataset(session: AsyncSession, dataset_id: UUID) -> Row[Any] | None:
+    """One dataset, or None."""
+    statement = text(_DATASET + "WHERE id = :dataset").columns(verdict=JSONB)
+    return (await session.execute(statement, {"dataset": dataset_id})).one_or_none()
+
+
+_VERSION = """
+    SELECT number, state, kind, run_id, parent, source_version, added, updated, deleted, documents,
+           created_at, published_at, note
+    FROM versions WHERE dataset_id = :dataset
+"""
+
+
+async def versions(session: AsyncSession, dataset_id: UUID, *, below: int | None, limit: int) -> Sequence[Row[Any]]:
+    """Versions that can be read, newest first, from the one before `below` on."""
+    found = await session.execute(
+        text(
+            _VERSION
+            + """AND state <> 'abandoned' AND number < coalesce(CAST(:below AS integer), 2147483647)
+            ORDER BY number DESC LIMIT :limit"""
+        ),
+        {"dataset": dataset_id, "below": below, "limit": limit},
+    )
+    return found.all()
+
+
+async def find_version(session: AsyncSession, dataset_id: UUID, number: int) -> Row[Any] | None:
+    """One version in whatever state, or None."""
+    found = await session.execute(text(_VERSION + "AND number = :number"), {"dataset": dataset_id, "number": number})
+    return found.one_or_none()
+
+
+# What is shown of a revision. The lateral join runs for touched revisions only.
+_SHOWN = """
+    r.document_id AS id, r.dataset_id, r.number, d.external_id, c.title, c.text, c.notes, c.attributes, c.url,
+    r.source_updated_at, coalesce(v.published_at, v.created_at) AS synced_at,
+    coalesce(o.change, nullif(r.change, 'touched'), 'added') AS change,
+    coalesce(o.valid_from, r.valid_from) AS changed_in, r.reason
+"""
+_BESIDE = """
+    JOIN documents d ON d.id = r.document_id
+    JOIN contents c ON c.id = r.content_id
+    LEFT JOIN versions v ON v.dataset_id = r.dataset_id AND v.number = r.valid_from
+    LEFT JOIN LATERAL (
+        SELECT p.change, p.valid_from FROM revisions p
+        WHERE r.change = 'touched' AND p.document_id = r.document_id
+          AND p.valid_from < r.valid_from AND p.change <> 'touched'
+        ORDER BY p.valid_from DESC LIMIT 1
+    ) o ON true
+"""
+
+# The limit stands inside, so that a page costs its own length whatever the planner makes of the joins.
+_PAGE = text(f"""
+    SELECT {_SHOWN}
+    FROM (
+        SELECT * FROM revisions
+        WHERE dataset_id = :dataset AND valid_from <= :version AND valid_to > :version
+          AND (change <> 'deleted' OR :tombstones)
+          AND (number, document_id) > (CAST(:number AS text) COLLATE "C", CAST(:id AS uuid))
+        ORDER BY number, document_id LIMIT :limit
+    ) r {_BESIDE}
+    ORDER BY r.number, r.document_id
+""").columns(notes=JSONB, attributes=JSONB)  # noqa: S608 - put together from constants
+
+
+async def incidents(
+    session: AsyncSession, dataset_id: UUID, version: int, *, after: IncidentKey, limit: int, tombstones: bool = False
+) -> Sequence[Row[Any]]:
+    """Incidents of a version by number and id, ascending, from the one after `after` on."""
+    found = await session.execute(
+        _PAGE,
+        {
+            "dataset": dataset_id,
+            "version": version,
+            "tombstones": tombstones,
+            "number": after.number,
+            "id": after.id,
+            "limit": limit,
+        },
+    )
+    return found.all()
+
+
+_ONE = text(f"""
+    SELECT {_SHOWN}
+    FROM revisions r {_BESIDE}
+    WHERE r.document_id = :id AND r.valid_from <= :version AND r.valid_to > :version
+""").columns(notes=JSONB, attributes=JSONB)  # noqa: S608 - put together from constants
+
+
+async def find_incident(session: AsyncSession, document_id: UUID, version: int) -> Row[Any] | None:
+    """One incident (or its tombstone) as it is in a version; None when it is not in it."""
+    return (await session.execute(_ONE, {"id": document_id, "version": version})).one_or_none()
+
+
+async def find_key(session: AsyncSession, dataset_id: UUID, version: int, document_id: UUID) -> IncidentKey | None:
+    """Where an incident stands in the listing of a version; None when it is not in it."""
+    number = await session.scalar(
+        text("""
+            SELECT number FROM revisions
+            WHERE document_id = :id AND dataset_id = :dataset AND valid_from <= :version AND valid_to > :version
+        """),
+        {"id": document_id, "dataset": dataset_id, "version": version},
+    )
+    return None if number is None else IncidentKey(number, document_id)
+
+
+_HISTORY = text("""
+    SELECT r.valid_from AS version, coalesce(v.published_at, v.created_at) AS at, r.change, r.reason, r.number,
+           r.source_updated_at, c.title, c.text, c.notes, c.attributes, c.url
+    FROM revisions r
+    JOIN contents c ON c.id = r.content_id
+    LEFT JOIN versions v ON v.dataset_id = r.dataset_id AND v.number = r.valid_from
+    WHERE r.document_id = :id AND r.valid_from <= :upto AND r.change <> 'touched'
+    ORDER BY r.valid_from DESC LIMIT :limit
+""").columns(notes=JSONB, attributes=JSONB)
+
+
+async def history(session: AsyncSession, document_id: UUID, *, upto: int, limit: int) -> Sequence[Row[Any]]:
+    """The content changes of a document, newest first, from the one in or before version `upto` on."""
+    return (await session.execute(_HISTORY, {"id": document_id, "upto": upto, "limit": limit})).all()

@@ -1,0 +1,84 @@
+"""Rolling back: a new version that equals an older one in content, made from the difference alone.
+
+Works in its caller's transaction, between `versions.begin_version` (kind 'rollback', `source_version`) and
+`versions.publish`, on a dataset that nothing is being built upon (`versions.undo_unpublished` first). In the
+statements 2147483647 is `models.FOREVER`.
+"""
+
+from uuid import UUID
+
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from integrations_api.errors import Conflict
+from integrations_api.knowledge.diffing import DIFFERENT
+from integrations_api.knowledge.staging import Plan
+
+ROLLED_BACK = "rolled back"
+"""Reason of a tombstone for a document that the older version did not know."""
+
+# The head is `base`: what differs from it ends where the new version begins.
+_CLOSE = text(f"""
+    WITH {DIFFERENT}
+    UPDATE revisions r SET valid_to = :number FROM different x
+    WHERE r.document_id = x.document_id AND r.valid_to = 2147483647
+""")  # noqa: S608 - put together from constants
+
+# A statement of its own: within one, the new live revision could meet the old one in the unique index.
+# A document that was a tombstone then is one again, as it was; one that was not known yet becomes one now.
+_OPEN = text("""
+    INSERT INTO revisions
+        (document_id, valid_from, dataset_id, content_id, number, change, reason, source_updated_at)
+    SELECT h.document_id, :number, :dataset, coalesce(t.content_id, h.content_id), coalesce(t.number, h.number),
+           CASE WHEN coalesce(t.change, 'deleted') = 'deleted' THEN 'deleted'
+                WHEN h.change = 'deleted' THEN 'added' ELSE 'updated' END,
+           CASE WHEN t.document_id IS NULL THEN :reason WHEN t.change = 'deleted' THEN t.reason END,
+           coalesce(t.source_updated_at, h.source_updated_at)
+    FROM revisions h
+    LEFT JOIN revisions t
+           ON t.document_id = h.document_id AND t.valid_from <= :version AND t.valid_to > :version
+    WHERE h.dataset_id = :dataset AND h.valid_to = :number
+    RETURNING change
+""")
+
+_STATE = text("""
+    SELECT d.head, v.state,
+           EXISTS (SELECT FROM revisions r WHERE r.dataset_id = d.id AND r.valid_from > d.head) AS is_built_upon
+    FROM datasets d LEFT JOIN versions v ON v.dataset_id = d.id AND v.number = :version
+    WHERE d.id = :dataset FOR UPDATE OF d
+""")
+
+
+async def roll_back(session: AsyncSession, *, dataset_id: UUID, to_version: int, new_number: int) -> Plan:
+    """Writes the revisions of version `new_number` so that it equals `to_version`; returns the counts to publish.
+
+    The cost follows the difference between the head and `to_version`. Counts that are all zero say that the two
+    read the same already: nothing was written, and there is nothing to publish. Raises `Conflict` when
+    `to_version` was not published before the head, or when something unpublished lies above the head.
+    """
+    head = await _head(session, dataset_id, to_version)
+    facts = {"dataset": dataset_id, "base": head, "version": to_version, "number": new_number}
+    await session.execute(_CLOSE, facts)
+    opened = await session.execute(
+        _OPEN, {"dataset": dataset_id, "version": to_version, "number": new_number, "reason": ROLLED_BACK}
+    )
+    changes = list(opened.scalars())
+    added, updated, deleted = (changes.count(kind) for kind in ("added", "updated", "deleted"))
+    # What was added had a tombstone: a document that the head knows nothing of was not there before it either.
+    return Plan(
+        added=added, updated=updated, touched=0, deleted=deleted, restored=added, seen=added + updated, rejected=0
+    )
+
+
+async def _head(session: AsyncSession, dataset_id: UUID, to_version: int) -> int:
+    found = (await session.execute(_STATE, {"dataset": dataset_id, "version": to_version})).one_or_none()
+    if found is None or found.head is None:
+        raise Conflict("There is nothing to roll back: no version has been published")
+    if found.state != "published":
+        raise Conflict(f"Version {to_version} was never published: choose one that was")
+    if to_version >= found.head:
+        raise Conflict(f"Version {to_version} is what readers see already: choose an earlier one")
+    if found.is_built_upon:
+        raise Conflict(f"A version is being built upon version {found.head}: wait for it, or discard it")
+    head: int = found.head
+    return head

@@ -1,0 +1,240 @@
+"""The knowledge base as its readers know it: datasets, versions, incidents, differences, exports, purging."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Row
+
+from integrations_api.access.principal import Principal
+from integrations_api.audit.service import record
+from integrations_api.db.engine import Sessions
+from integrations_api.errors import Conflict, FieldProblem, InvalidInput
+from integrations_api.knowledge import presenting, repository
+from integrations_api.knowledge.comparing import WordComparison
+from integrations_api.knowledge.diffing import DiffAnswer, DiffQuestion, difference
+from integrations_api.knowledge.exporting import MEDIA_TYPES, CsvTable, Format, ndjson
+from integrations_api.knowledge.lookup import find_ever, get_dataset, get_version, meant, the_one
+from integrations_api.knowledge.purge import Purged, purge, refuse_while_running
+from integrations_api.knowledge.repository import BEGINNING, IncidentKey, snapshot
+
+EXPORT_PAGE = 200
+"""Incidents in memory at a time while exporting."""
+
+Wire = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """One page of what was asked for, ready for the wire; `next_key` is None at the end."""
+
+    items: list[Wire]
+    next_key: Any = None
+
+
+@dataclass(frozen=True, slots=True)
+class VersionListing:
+    """Incidents of a version, and the state that version is in."""
+
+    state: str
+    incidents: list[Wire]
+    next_key: IncidentKey | None
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """A page of the difference between `base` and `version`; counts are of the whole difference."""
+
+    base: int
+    version: int
+    counts: dict[str, int]
+    matching: int
+    changes: list[Wire]
+    next_key: IncidentKey | None
+
+
+@dataclass(frozen=True, slots=True)
+class Export:
+    """A version on its way out: the name of the file, its type, and its bytes, made while they are read."""
+
+    filename: str
+    media_type: str
+    chunks: AsyncIterator[bytes]
+
+
+class KnowledgeService:
+    """Reads what was published (or is being built), and removes what must not be kept."""
+
+    def __init__(self, *, sessions: Sessions) -> None:
+        self._sessions = sessions
+
+    async def datasets(self) -> list[Wire]:
+        """All datasets, newest first."""
+        async with snapshot(self._sessions) as session:
+            return [presenting.dataset(row) for row in await repository.datasets(session)]
+
+    async def dataset(self, dataset_id: UUID) -> Wire:
+        """One dataset. Raises `NotFound`."""
+        async with snapshot(self._sessions) as session:
+            return presenting.dataset(await get_dataset(session, dataset_id))
+
+    async def versions(self, dataset_id: UUID, *, below: int | None, limit: int) -> Listing:
+        """Versions, newest first; the key to go on is the last one's number. Raises `NotFound`."""
+        async with snapshot(self._sessions) as session:
+            await get_dataset(session, dataset_id)
+            rows, more = _page(await repository.versions(session, dataset_id, below=below, limit=limit + 1), limit)
+        return Listing([presenting.version(row) for row in rows], rows[-1].number if more else None)
+
+    async def version(self, dataset_id: UUID, number: int) -> Wire:
+        """One version. Raises `NotFound`."""
+        async with snapshot(self._sessions) as session:
+            return presenting.version(await get_version(session, dataset_id, number))
+
+    async def incidents(
+        self, dataset_id: UUID, number: int, *, after: IncidentKey | None, limit: int, tombstones: bool
+    ) -> VersionListing:
+        """Incidents of a version by number, ascending. Raises `NotFound`."""
+        async with snapshot(self._sessions) as session:
+            version = await get_version(session, dataset_id, number)
+            found = await repository.incidents(
+                session, dataset_id, number, after=after or BEGINNING, limit=limit + 1, tombstones=tombstones
+            )
+        rows, more = _page(found, limit)
+        incidents = [presenting.incident(row, number) for row in rows]
+        return VersionListing(version.state, incidents, _key(rows[-1]) if more else None)
+
+    async def incident(self, number: str, *, dataset_id: UUID | None, version: int | None) -> tuple[Wire, str]:
+        """One incident or tombstone, and the state of the version that answers.
+
+        Raises `NotFound`, or `Conflict` that lists what the number may mean.
+        """
+        async with snapshot(self._sessions) as session:
+            one = await meant(session, number, dataset_id=dataset_id, version=version)
+            row = await repository.find_incident(session, one.document_id, one.version)
+            state = (await get_version(session, one.dataset_id, one.version)).state
+        assert row is not None  # found in this very snapshot
+        return presenting.incident(row, one.version), state
+
+    async def history(
+        self, number: str, *, dataset_id: UUID | None, version: int | None, before: int | None, limit: int
+    ) -> tuple[str, Listing]:
+        """An incident's id and its content changes, newest first; the key to go on is the last one's version."""
+        async with snapshot(self._sessions) as session:
+            one = await meant(session, number, dataset_id=dataset_id, version=version)
+            upto = one.version if before is None else min(before - 1, one.version)
+            found = await repository.history(session, one.document_id, upto=upto, limit=limit + 1)
+        rows, more = _page(found, limit)
+        facts = [row._asdict() for row in found]
+        older = [*facts[1:], None]
+        entries = [presenting.history_entry(fact, old) for fact, old in zip(facts, older, strict=True)][: len(rows)]
+        return str(one.document_id), Listing(entries, rows[-1].version if more else None)
+
+    async def diff(self, question: DiffQuestion, *, base: int | None) -> Difference:
+        """How `question.version` differs from `base`, or else from the version it was built upon.
+
+        Base 0 is the emptiness before the first version. Raises `NotFound` or `InvalidInput`.
+        """
+        async with snapshot(self._sessions) as session:
+            version = await get_version(session, question.dataset_id, question.version)
+            base = (version.parent or 0) if base is None else base
+            if base:
+                await get_version(session, question.dataset_id, base)
+            answer = await difference(session, replace(question, base=base, limit=question.limit + 1))
+        return await _shown(answer, base=base, version=question.version, limit=question.limit)
+
+    async def export(
+        self, dataset_id: UUID, number: int, *, format_: Format, after: UUID | None, principal: Principal
+    ) -> Export:
+        """Opens a version for export, from the incident after `after` on, and writes that down in the audit.
+
+        Raises `NotFound`, `Conflict` for a version still being built, `InvalidInput` for an unknown `after`.
+        """
+        async with self._sessions() as session, session.begin():
+            version = await get_version(session, dataset_id, number)
+            if version.state == "building":
+                raise Conflict(f"Version {number} is being built: export it when it is published")
+            start = BEGINNING
+            if after is not None:
+                start = await repository.find_key(session, dataset_id, number, after) or _unknown_start()
+            details = {"version": number, "format": format_, "after": str(after) if after else None}
+            await record(
+                session,
+                action="knowledge.export",
+                object_type="dataset",
+                object_id=dataset_id,
+                principal=principal,
+                details=details,
+            )
+        chunks = self._lines(dataset_id, number, start) if format_ == "ndjson" else self._csv(dataset_id, number, start)
+        return Export(f"incidents-{dataset_id}-v{number}.{format_}", MEDIA_TYPES[format_], chunks)
+
+    async def _lines(self, dataset_id: UUID, number: int, start: IncidentKey) -> AsyncIterator[bytes]:
+        async for page in self._pages(dataset_id, number, start):
+            yield ndjson(page)
+
+    async def _csv(self, dataset_id: UUID, number: int, start: IncidentKey) -> AsyncIterator[bytes]:
+        """A resumed export has the columns of the first one, and no header."""
+        table = CsvTable(await self._export_page(dataset_id, number, BEGINNING))
+        if start == BEGINNING:
+            yield table.header()
+        async for page in self._pages(dataset_id, number, start):
+            yield table.rows(page)
+
+    async def _pages(self, dataset_id: UUID, number: int, start: IncidentKey) -> AsyncIterator[list[Wire]]:
+        page = await self._export_page(dataset_id, number, start)
+        while page:
+            yield page
+            page = await self._export_page(dataset_id, number, IncidentKey(page[-1]["number"], UUID(page[-1]["id"])))
+
+    async def _export_page(self, dataset_id: UUID, number: int, after: IncidentKey) -> list[Wire]:
+        async with snapshot(self._sessions) as session:
+            rows = await repository.incidents(session, dataset_id, number, after=after, limit=EXPORT_PAGE)
+        return [presenting.incident(row, number) for row in rows]
+
+    async def purge(self, number: str, *, dataset_id: UUID | None, reason: str, principal: Principal) -> Purged:
+        """Removes an incident from every version and from all that was staged of it; the audit keeps no text of it.
+
+        Raises `NotFound`, or `Conflict` when the number is not clear or a run of the dataset is going on.
+        """
+        async with self._sessions() as session, session.begin():
+            if dataset_id is not None:
+                await get_dataset(session, dataset_id)
+            one = the_one(number, await find_ever(session, number, dataset_id=dataset_id))
+            await refuse_while_running(session, one.dataset_id)
+            purged = await purge(session, dataset_id=one.dataset_id, document_id=one.id)
+            details = {"dataset": str(one.dataset_id), "reason": reason, "revisions": purged.revisions}
+            await record(
+                session,
+                action="knowledge.purge",
+                object_type="incident",
+                object_id=one.id,
+                principal=principal,
+                details=details,
+            )
+        return purged
+
+
+def _page(found: Sequence[Row[Any]], limit: int) -> tuple[Sequence[Row[Any]], bool]:
+    """The rows of a page of which one more than `limit` was asked for, and whether there is more."""
+    return found[:limit], len(found) > limit
+
+
+def _key(row: Row[Any]) -> IncidentKey:
+    return IncidentKey(row.number, row.id)
+
+
+def _unknown_start() -> IncidentKey:
+    problem = "is not the id of an incident in this version: give the id of the last whole line, or start anew"
+    raise InvalidInput.of([FieldProblem("after", problem)])
+
+
+async def _shown(answer: DiffAnswer, *, base: int, version: int, limit: int) -> Difference:
+    rows, more = _page(answer.rows, limit)
+    words = WordComparison()
+    changes = []
+    for row in rows:
+        changes.append(presenting.diff_entry(row, words))
+        await asyncio.sleep(0)  # Comparing long texts is work: others get their turn between two incidents.
+    return Difference(base, version, answer.counts, answer.matching, changes, _key(rows[-1]) if more else None)

@@ -10,6 +10,8 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from integrations_api.db.engine import sqlalchemy_url
+
 
 def migrations_folder() -> Path:
     """`migrations/` of a source checkout, or the copy inside an installed wheel."""
@@ -27,7 +29,7 @@ def alembic_config(url: str) -> Config:
 
 def upgrade(url: str, revision: str = "head") -> None:
     """Brings the database to `revision`; call it outside of a running event loop."""
-    command.upgrade(alembic_config(url), revision)
+    command.upgrade(alembic_config(sqlalchemy_url(url)), revision)
 
 
 async def upgrade_async(url: str) -> None:

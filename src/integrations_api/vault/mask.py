@@ -35,19 +35,15 @@ def is_secret_key(name: str) -> bool:
 
 
 def masked(value: Any, *, is_secret: Callable[[str], bool] = is_secret_key) -> Any:
-    """A copy of a JSON value with every value under a secret key replaced by the mask, at any depth.
+    """A copy of a JSON value with everything under a secret key, at any depth, replaced by the mask.
 
-    What lies in an object or list under a secret key is secret too, whatever its own name; null stays null.
+    An object or list under a secret key is hidden whole, its own keys too; null stays null.
     """
-    return _masked(value, is_secret, under_secret=False)
-
-
-def _masked(value: Any, is_secret: Callable[[str], bool], *, under_secret: bool) -> Any:
     if isinstance(value, Mapping):
         return {
-            key: _masked(child, is_secret, under_secret=under_secret or is_secret(str(key)))
+            key: MASK if child is not None and is_secret(str(key)) else masked(child, is_secret=is_secret)
             for key, child in value.items()
         }
     if isinstance(value, list | tuple):
-        return [_masked(child, is_secret, under_secret=under_secret) for child in value]
-    return MASK if under_secret and value is not None else value
+        return [masked(child, is_secret=is_secret) for child in value]
+    return value

@@ -1,0 +1,104 @@
+"""Each route says who may use it, exactly once: a permission, any signed-in user, or everybody."""
+
+from typing import Annotated
+
+import pytest
+from fastapi import Depends, FastAPI
+from fastapi.routing import APIRoute
+
+from integrations_api.access.dependencies import PUBLIC, Requirement, SignedIn, require
+from integrations_api.access.permissions import Permission
+from integrations_api.access.principal import Principal
+from integrations_api.api.routes import Router, StrictRoute, access_rules, all_routes
+from tests.support.applications import bare_app
+
+PUBLIC_ROUTES = {
+    "/auth/token",
+    "/healthz",
+    "/readyz",
+    "/docs",
+    "/docs/oauth2-redirect",
+    "/openapi.json",
+}
+SIGNED_IN_ROUTES = {"/auth/me"}
+
+
+def silent_routes(app: FastAPI) -> list[str]:
+    """The routes that do not name exactly one access rule, or are not strict about their input."""
+    found = []
+    for context in all_routes(app.routes):
+        route = context.original_route
+        rules = list(access_rules(context.dependant)) if isinstance(route, APIRoute) else []
+        if len(rules) != 1 or not isinstance(route, StrictRoute):
+            found.append(str(context.path))
+    return found
+
+
+def test_every_route_names_its_permission() -> None:
+    app = bare_app()
+
+    assert len(all_routes(app.routes)) >= len(PUBLIC_ROUTES)
+    assert silent_routes(app) == []
+
+
+def test_what_is_public_is_listed_here() -> None:
+    rules = {
+        str(context.path): next(access_rules(context.dependant))
+        for context in all_routes(bare_app().routes)
+        if isinstance(context.original_route, APIRoute)
+    }
+
+    assert {path for path, rule in rules.items() if rule.public} == PUBLIC_ROUTES
+    unnamed = {path for path, rule in rules.items() if not rule.public and rule.permission is None}
+    assert unnamed == SIGNED_IN_ROUTES
+
+
+async def silent() -> None: ...
+
+
+async def once(_: Annotated[Principal, Depends(require(Permission.AUDIT_VIEW))]) -> None: ...
+
+
+async def twice(
+    _: Annotated[Principal, Depends(require(Permission.AUDIT_VIEW))],
+    __: Annotated[Principal, Depends(require(Permission.USER_MANAGE))],
+) -> None: ...
+
+
+async def signed_in(_: SignedIn) -> None: ...
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "public", "found"),
+    [
+        (silent, False, ["/planted"]),
+        (twice, False, ["/planted"]),
+        (once, True, ["/planted"]),
+        (once, False, []),
+        (signed_in, False, []),
+        (silent, True, []),
+    ],
+)
+def test_a_planted_route_is_found_when_it_says_nothing_or_too_much(
+    endpoint: object, public: bool, found: list[str]
+) -> None:
+    app = bare_app()
+    router = Router()
+    assert callable(endpoint)
+    router.add_api_route("/planted", endpoint, dependencies=[PUBLIC] if public else [])
+    app.include_router(router)
+
+    assert silent_routes(app) == found
+
+
+def test_a_route_past_our_router_is_found() -> None:
+    app = bare_app()
+    app.add_api_route("/lenient", silent, dependencies=[PUBLIC])
+    app.add_route("/bare", lambda request: None)  # type: ignore[arg-type, return-value]
+
+    assert silent_routes(app) == ["/lenient", "/bare"]
+
+
+def test_the_same_permission_is_the_same_dependency() -> None:
+    assert require(Permission.AUDIT_VIEW) is require(Permission.AUDIT_VIEW)
+    assert isinstance(require(Permission.AUDIT_VIEW), Requirement)

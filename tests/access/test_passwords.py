@@ -1,0 +1,126 @@
+"""Passwords are argon2id, bounded, and cost the same whoever asks."""
+
+import asyncio
+import threading
+import unicodedata
+
+import pytest
+from passlib.context import CryptContext
+
+from integrations_api.access import passwords as module
+from integrations_api.access.passwords import HashCost, Passwords
+from integrations_api.errors import InvalidInput
+from tests.support.applications import CHEAP, PASSWORD
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture
+def verified(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The passwords of all verifications that reach argon2."""
+    seen: list[str] = []
+    real = CryptContext.verify
+
+    def verify(context: CryptContext, plain: str, stored: str) -> bool:
+        seen.append(plain)
+        return real(context, plain, stored)
+
+    monkeypatch.setattr(CryptContext, "verify", verify)
+    return seen
+
+
+async def test_the_right_password_fits_and_others_do_not() -> None:
+    passwords = Passwords(CHEAP)
+    stored = await passwords.hash(PASSWORD)
+
+    assert stored.startswith("$argon2id$")
+    assert await passwords.verify(PASSWORD, stored)
+    assert not await passwords.verify(PASSWORD + "x", stored)
+    assert not await passwords.verify("", stored)
+
+
+async def test_the_same_keys_pressed_on_another_system_fit() -> None:
+    passwords = Passwords(CHEAP)
+    stored = await passwords.hash(unicodedata.normalize("NFC", "crème brûlée, twice"))
+
+    assert await passwords.verify(unicodedata.normalize("NFD", "crème brûlée, twice"), stored)
+
+
+@pytest.mark.parametrize(("password", "fits"), [("x" * 11, False), ("x" * 12, True), ("x" * 1024, True)])
+async def test_new_passwords_have_at_least_twelve_characters(password: str, fits: bool) -> None:
+    if fits:
+        assert await Passwords(CHEAP).hash(password)
+    else:
+        with pytest.raises(InvalidInput, match="at least 12 characters"):
+            await Passwords(CHEAP).hash(password)
+
+
+@pytest.mark.parametrize("password", ["x" * 1025, "é" * 513])
+async def test_new_passwords_have_at_most_1024_bytes(password: str) -> None:
+    with pytest.raises(InvalidInput, match="at most 1024 bytes") as caught:
+        await Passwords(CHEAP).hash(password)
+
+    assert password not in str(caught.value)
+
+
+@pytest.mark.parametrize("password", [PASSWORD, "wrong", "", "x" * 100_000])
+async def test_an_unknown_user_costs_one_verification_like_a_known_one(password: str, verified: list[str]) -> None:
+    passwords = Passwords(CHEAP)
+    stored = await passwords.hash(PASSWORD)
+
+    await passwords.verify(password, stored)
+    known = len(verified)
+    fits = await passwords.verify(password, None)
+
+    assert (known, len(verified)) == (1, 2)
+    assert not fits
+
+
+async def test_an_oversized_password_is_not_hashed_itself(verified: list[str]) -> None:
+    passwords = Passwords(CHEAP)
+
+    assert not await passwords.verify("x" * 1025, await passwords.hash(PASSWORD))
+    assert verified == [""]
+
+
+@pytest.mark.parametrize("cost", [CHEAP, HashCost()])
+async def test_the_decoy_costs_what_a_real_hash_costs(cost: HashCost) -> None:
+    passwords = Passwords(cost)
+    real = await passwords.hash(PASSWORD)
+
+    assert passwords._decoy.split("$")[1:4] == real.split("$")[1:4]
+    assert len(passwords._decoy) == len(real)
+    assert not await passwords.verify(PASSWORD, None)
+
+
+async def test_only_a_few_are_hashed_at_a_time_and_never_on_the_loop(monkeypatch: pytest.MonkeyPatch) -> None:
+    passwords = Passwords(CHEAP)
+    stored = await passwords.hash(PASSWORD)
+    running, most, threads = 0, 0, set()
+    lock, enough = threading.Lock(), threading.Event()
+
+    def verify(_: CryptContext, plain: str, stored: str) -> bool:
+        nonlocal running, most
+        with lock:
+            running += 1
+            most = max(most, running)
+            threads.add(threading.get_ident())
+            if running == 2:
+                enough.set()
+        enough.wait(5)
+        with lock:
+            running -= 1
+        return True
+
+    monkeypatch.setattr(CryptContext, "verify", verify)
+    await asyncio.gather(*(passwords.verify(PASSWORD, stored) for _ in range(8)))
+
+    assert most == 2
+    assert threading.get_ident() not in threads
+
+
+def test_nothing_but_argon2_is_accepted() -> None:
+    context: CryptContext = Passwords(CHEAP)._context
+
+    assert context.schemes() == ("argon2",)
+    assert module.HashCost() == HashCost(memory_kib=65536, passes=3, lanes=4)

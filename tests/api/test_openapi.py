@@ -1,0 +1,77 @@
+"""The description tells everything a client needs: permission, errors, examples."""
+
+from typing import Any
+
+import pytest
+
+from integrations_api.api.openapi import errors
+from tests.support.applications import bare_app, client_of
+
+METHODS = {"get", "put", "post", "delete", "patch", "head", "options"}
+
+
+@pytest.fixture
+def schema() -> dict[str, Any]:
+    described: dict[str, Any] = bare_app().openapi()
+    return described
+
+
+def _operations(schema: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
+    return [
+        (f"{method.upper()} {path}", operation)
+        for path, item in schema["paths"].items()
+        for method, operation in item.items()
+        if method in METHODS
+    ]
+
+
+def test_every_operation_has_a_summary_a_description_and_its_permission(schema: dict[str, Any]) -> None:
+    operations = _operations(schema)
+
+    assert operations
+    for name, operation in operations:
+        assert operation["summary"], name
+        assert len(operation["description"]) > 40, name
+        assert "x-permission" in operation, name
+
+
+def test_every_documented_error_is_an_envelope_with_an_example(schema: dict[str, Any]) -> None:
+    for name, operation in _operations(schema):
+        wrong = {status: answer for status, answer in operation["responses"].items() if status >= "400"}
+        assert wrong, name
+        for status, answer in wrong.items():
+            content = answer["content"]["application/json"]
+            assert content["schema"]["$ref"].endswith(("ErrorEnvelope", "Readiness")), (name, status)
+
+
+def test_a_route_that_takes_input_documents_our_422_and_not_fastapis(schema: dict[str, Any]) -> None:
+    assert "HTTPValidationError" not in schema["components"]["schemas"]
+
+
+def test_a_protected_route_names_the_security_scheme(schema: dict[str, Any]) -> None:
+    assert schema["paths"]["/auth/me"]["get"]["security"]
+    assert "security" not in schema["paths"]["/healthz"]["get"]
+    flows = schema["components"]["securitySchemes"]["bearer"]["flows"]
+    assert flows["password"]["tokenUrl"] == "auth/token"
+
+
+def test_an_example_can_be_the_routes_own() -> None:
+    described = errors(404, m404="Dataset not found")
+
+    assert described[404]["content"]["application/json"]["example"] == {
+        "success": False,
+        "message": "Dataset not found",
+    }
+    assert set(described) == {404, 500, 503}
+
+
+@pytest.mark.anyio
+async def test_the_documents_are_served_and_can_sign_in() -> None:
+    async with client_of(bare_app()) as client:
+        page, described = await client.get("/docs"), await client.get("/openapi.json")
+        redirect = await client.get("/docs/oauth2-redirect")
+
+    assert "/openapi.json" in page.text
+    assert "/docs/oauth2-redirect" in page.text
+    assert redirect.status_code == 200
+    assert described.json()["info"]["title"] == "Integrations API"

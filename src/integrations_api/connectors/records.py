@@ -1,6 +1,7 @@
 """What every connector gives to the engine: neutral values, no database and no web."""
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal
@@ -49,11 +50,13 @@ class Page:
     """Records fetched together, and where the fetch goes on once they are committed.
 
     A fetch may run in several lanes (disjoint ranges); `cursor` None says that the lane is read to its end.
+    `hidden` counts the rows of this stretch that the source has and does not show to this user.
     """
 
     records: Sequence[SourceRecord]
     lane: str
     cursor: JsonObject | None
+    hidden: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +110,7 @@ class Check:
 
 @dataclass(frozen=True, slots=True)
 class Wait:
-    """The source makes us wait; `seconds` is how long, `reason` is for people."""
+    """The source makes us wait; `seconds` is how long, `reason` a whole sentence for people, the time included."""
 
     seconds: float
     reason: str
@@ -120,12 +123,20 @@ async def ignore_wait(wait: Wait) -> None:
     """For callers that show no progress."""
 
 
+Slot = Callable[[], AbstractAsyncContextManager[None]]
+"""Held during each request, waited for before it: limits the requests to one host across runs and workers."""
+
+
 @dataclass(frozen=True, slots=True)
 class ConnectorContext:
-    """What a connector may use of the world; handed over when it is made."""
+    """What a connector may use of the world; handed over when it is made.
+
+    `on_wait` is called from the connector's own tasks, one call at a time.
+    """
 
     page_size: int
     concurrency: int
     overlap_seconds: float
     retry_budget_seconds: float
     on_wait: OnWait = field(default=ignore_wait)
+    slot: Slot = field(default=nullcontext)

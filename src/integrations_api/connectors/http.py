@@ -1,0 +1,201 @@
+"""One request to a source, and what its failures mean: httpx's errors and HTTP's statuses become connector errors.
+
+What only one product does (its error bodies, its hibernation page) is told by that product's connector.
+"""
+
+import json
+import re
+import socket
+import ssl
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import Any
+
+import httpx
+import orjson
+
+from integrations_api.connectors.errors import ConnectorError, PageTooLarge, RateLimited, Refused, Retryable
+from integrations_api.connectors.records import Slot
+from integrations_api.egress.guard import EgressRefused
+from integrations_api.egress.transport import ResponseTooLarge
+
+_CHECK_URL = "Check the URL, and that this service may reach it over the network"
+_TLS_REMEDY = "Name the certificate authority in EGRESS_CA_FILE, or give the source a certificate for its host name"
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A complete HTTP answer."""
+
+    status: int
+    headers: httpx.Headers
+    body: bytes
+
+    @property
+    def date(self) -> datetime | None:
+        """The source's clock, by its Date header."""
+        return http_date(self.headers.get("date", ""))
+
+    @property
+    def is_html(self) -> bool:
+        """Whether a page for people came instead of data."""
+        kind = self.headers.get("content-type", "").lower()
+        return "html" in kind or self.body[:200].lstrip()[:9].lower() in {b"<!doctype", b"<html>"}
+
+
+async def exchange(
+    client: httpx.AsyncClient, path: str, params: Mapping[str, str], *, slot: Slot, auth: httpx.Auth | None = None
+) -> Answer:
+    """One GET, without retries. Raises `ConnectorError`; any status comes back as an answer."""
+    async with slot():
+        try:
+            request = client.build_request("GET", path, params=params)
+            response = await client.send(request, stream=True, auth=auth or httpx.USE_CLIENT_DEFAULT)
+        except (httpx.HTTPError, httpx.InvalidURL, EgressRefused, UnicodeError) as error:
+            raise translated(error) from error
+        try:
+            return Answer(response.status_code, response.headers, await response.aread())
+        except (httpx.HTTPError, EgressRefused) as error:
+            raise broken_off(error) from error
+        finally:
+            await response.aclose()
+
+
+def translated(error: Exception) -> ConnectorError:
+    """What a failure before the answer's first byte means. Never shows the error's own text: it may hold a URL."""
+    match error:
+        case EgressRefused():
+            return Refused(
+                error.message, "Correct the URL, or have the operator allow the host in EGRESS_ALLOWED_HOSTS"
+            )
+        case httpx.ConnectTimeout():
+            return Retryable("Connection timeout", _CHECK_URL)
+        case httpx.ConnectError():
+            return _no_connection(error)
+        case httpx.PoolTimeout():
+            return Retryable("Too many requests at once")
+        case httpx.TimeoutException():
+            return PageTooLarge("The answer took too long", "Try a smaller page_size, or fewer columns")
+        case httpx.NetworkError() | httpx.RemoteProtocolError():
+            return Retryable("The connection was closed without an answer")
+        case httpx.DecodingError():
+            return broken_off(error)
+        case _:
+            return Refused("The request cannot be sent", "Check the URL and the credentials for unusual characters")
+
+
+def broken_off(error: Exception) -> ConnectorError:
+    """What a failure in the middle of an answer means: most often that the page was too much for the source."""
+    match error:
+        case EgressRefused():
+            return translated(error)
+        case ResponseTooLarge():
+            return PageTooLarge("The answer is larger than EGRESS_MAX_RESPONSE_BYTES", "Try a smaller page_size")
+        case httpx.TimeoutException():
+            return PageTooLarge("The answer took too long", "Try a smaller page_size, or fewer columns")
+        case _:
+            return PageTooLarge("The answer broke off in the middle")
+
+
+def _no_connection(error: httpx.ConnectError) -> ConnectorError:
+    for cause in _causes(error):
+        if isinstance(cause, ssl.SSLCertVerificationError):
+            return Refused("The TLS certificate is not trusted", _TLS_REMEDY)
+        if isinstance(cause, ssl.SSLError):
+            return Retryable("No secure connection could be made", _CHECK_URL)
+        if isinstance(cause, socket.gaierror):
+            if cause.errno == socket.EAI_NONAME:
+                return Refused("The host name is not known", "Check the URL for a typing error")
+            return Retryable("The host name could not be looked up", _CHECK_URL)
+        if isinstance(cause, ConnectionRefusedError):
+            return Retryable("Connection refused", _CHECK_URL)
+    return Retryable("Connection failed", _CHECK_URL)
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    """An error and what led to it; a group (several addresses tried) gives its members."""
+    while error is not None:
+        yield error
+        if isinstance(error, BaseExceptionGroup):
+            for member in error.exceptions:
+                yield from _causes(member)
+        error = error.__cause__ or error.__context__
+
+
+def http_date(text: str) -> datetime | None:
+    """Reads an HTTP date; None where it is none."""
+    try:
+        moment = parsedate_to_datetime(text)
+    except (ValueError, TypeError, IndexError):
+        return None
+    return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def asked_wait(answer: Answer, now: datetime) -> float | None:
+    """How many seconds the source asks to wait: Retry-After (seconds or a date), else X-RateLimit-Reset.
+
+    Dates are measured against the source's own clock where it tells it, for the two may differ.
+    """
+    source_now = answer.date or now
+    text = answer.headers.get("retry-after", "").strip()
+    if re.fullmatch(r"\d{1,9}", text):
+        return float(text)
+    if moment := http_date(text):
+        return max(0.0, (moment - source_now).total_seconds())
+    reset = answer.headers.get("x-ratelimit-reset", "").strip()
+    if re.fullmatch(r"\d{1,11}", reset):
+        return max(0.0, int(reset) - source_now.timestamp())
+    return None
+
+
+def status_error(answer: Answer, now: datetime) -> ConnectorError | None:
+    """What a status means wherever it comes from; None for 200 and for what only the product can explain (4xx)."""
+    status = answer.status
+    if status == 429:
+        return RateLimited("Rate limit exceeded", None, asked_wait(answer, now))
+    if status >= 500:
+        return Retryable(f"The server answered with an error ({status})", None, asked_wait(answer, now))
+    if status == 408:
+        return Retryable("The server gave up on the request (408)")
+    if status == 413:
+        return PageTooLarge("The server found the answer or request too large (413)")
+    if status == 202:
+        return Retryable("The request was queued and dropped (202)")
+    if 300 <= status < 400:
+        return Refused("The server redirects to another address", "Enter the URL that the redirect leads to")
+    if 200 < status < 300 or status < 200:
+        return Retryable(f"The server answered with an unexpected status ({status})")
+    return None
+
+
+def parse_json(body: bytes) -> tuple[Any, bool]:
+    """The value, and whether its texts may hold what PostgreSQL cannot store (NUL, unpaired surrogates).
+
+    orjson reads nearly all; what it refuses (unpaired surrogates, raw control characters) goes to the standard
+    library. NaN and Infinity are no JSON. Raises ValueError.
+    """
+    try:
+        return orjson.loads(body), b"\\u0000" in body
+    except orjson.JSONDecodeError:
+        pass
+    try:
+        text = body.decode("utf-8", "surrogatepass")
+    except UnicodeDecodeError:
+        text = body.decode("utf-8", "replace")
+    try:
+        return json.loads(text, strict=False, parse_constant=_no_constant), True
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
+
+
+def _no_constant(name: str) -> Any:
+    raise ValueError(f"{name} is no JSON")
+
+
+def one_line(text: str, limit: int = 200) -> str:
+    """A remote text made fit for a message: printable, on one line, cut."""
+    printable = "".join(char if char.isprintable() else " " for char in text)
+    words = " ".join(printable.split())
+    return words if len(words) <= limit else f"{words[: limit - 3]}..."

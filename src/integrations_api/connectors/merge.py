@@ -1,0 +1,47 @@
+"""Several lanes of a fetch read at once, given out as one stream of pages."""
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import aclosing
+
+from integrations_api.connectors.records import Page
+
+LaneReader = Callable[[], AsyncGenerator[Page, None]]
+
+
+async def merged(readers: Sequence[LaneReader], *, concurrency: int) -> AsyncGenerator[Page, None]:
+    """Pages of all lanes as they come; those of one lane in their order.
+
+    Up to `concurrency` lanes are read at once, one page ahead of the consumer. The tasks belong to this generator:
+    closing it (use `aclosing`) ends them. The first failure of a lane ends all and is raised.
+    """
+    waiting = deque(readers)
+    ready: asyncio.Queue[Page | Exception | None] = asyncio.Queue(maxsize=1)
+    tasks = [asyncio.create_task(_work(waiting, ready)) for _ in range(min(concurrency, len(waiting)))]
+    try:
+        working = len(tasks)
+        while working:
+            item = await ready.get()
+            if isinstance(item, Exception):
+                raise item
+            if item is None:
+                working -= 1
+            else:
+                yield item
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def _work(waiting: deque[LaneReader], ready: asyncio.Queue[Page | Exception | None]) -> None:
+    try:
+        while waiting:
+            async with aclosing(waiting.popleft()()) as pages:
+                async for page in pages:
+                    await ready.put(page)
+    except Exception as error:
+        await ready.put(error)
+    else:
+        await ready.put(None)

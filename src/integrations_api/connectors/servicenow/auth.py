@@ -1,0 +1,29 @@
+"""How requests to ServiceNow are signed in."""
+
+from collections.abc import Generator
+
+import httpx
+
+from integrations_api.connectors.servicenow.config import ApiTokenConfig, BasicAuthConfig, ServiceNowConfig
+
+
+class ApiKeyAuth(httpx.Auth):
+    """An API key in its header; never in the query, which proxies write to their logs."""
+
+    def __init__(self, key: str) -> None:
+        self._key = key
+
+    def auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
+        request.headers["x-sn-apikey"] = self._key
+        yield request
+
+
+def auth_of(config: ServiceNowConfig) -> httpx.Auth | None:
+    """The flow for a config; None for what this release cannot sign in with."""
+    match config:
+        case BasicAuthConfig():
+            return httpx.BasicAuth(config.username, config.password.get_secret_value())
+        case ApiTokenConfig():
+            return ApiKeyAuth(config.api_token.get_secret_value())
+        case _:
+            return None

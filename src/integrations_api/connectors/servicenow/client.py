@@ -1,0 +1,92 @@
+"""The Table and Aggregate APIs, as small methods: one request each, or one with its retries."""
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, TypeVar
+
+import httpx
+
+from integrations_api.connectors.errors import PageTooLarge, Retryable
+from integrations_api.connectors.http import Answer, exchange
+from integrations_api.connectors.records import Slot
+from integrations_api.connectors.retry import Patience
+from integrations_api.connectors.servicenow.answers import read_result, rows_of
+
+T = TypeVar("T")
+
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """One answer of the Table API; `total` is the query's count before access rules, if it was asked for."""
+
+    rows: list[Row]
+    total: int | None
+    date: datetime | None
+
+
+class ServiceNowClient:
+    """Speaks to one instance. Methods raise `ConnectorError`; a row may be `{}` (nothing of it may be seen)."""
+
+    def __init__(self, http: httpx.AsyncClient, *, patience: Patience, slot: Slot) -> None:
+        self.patience = patience
+        self._http = http
+        self._slot = slot
+
+    async def page(
+        self, table: str, query: str, *, fields: Sequence[str], limit: int, labels: bool = False, count: bool = False
+    ) -> Rows:
+        """One request for rows, without retries. `labels`: every column as value and display value."""
+        params = {
+            "sysparm_query": query,
+            "sysparm_fields": ",".join(fields),
+            "sysparm_limit": str(limit),
+            "sysparm_display_value": "all" if labels else "false",
+            "sysparm_exclude_reference_link": "true",
+            "sysparm_suppress_pagination_header": "true",
+            "sysparm_no_count": "false" if count else "true",
+        }
+        answer = await self._get(f"/api/now/v2/table/{table}", params)
+        result = read_result(answer, table=table, now=self.patience.time.now())
+        total = answer.headers.get("x-total-count", "") if count else ""
+        return Rows(rows_of(result), int(total) if total.isascii() and total.isdigit() else None, answer.date)
+
+    async def ask(
+        self, table: str, query: str, *, fields: Sequence[str], limit: int, labels: bool = False, count: bool = False
+    ) -> Rows:
+        """The same with retries; for requests whose answer is small."""
+        return await self.persistently(
+            lambda: self.page(table, query, fields=fields, limit=limit, labels=labels, count=count)
+        )
+
+    async def count(self, table: str, query: str) -> int:
+        """How many rows a query has before access rules. Raises `PageTooLarge` where neither API tells."""
+        rows = await self.ask(table, query, fields=["sys_id"], limit=1, count=True)
+        return rows.total if rows.total is not None else await self.stats(table, query)
+
+    async def stats(self, table: str, query: str) -> int:
+        """The same by the Aggregate API."""
+        return await self.persistently(lambda: self._stats(table, query))
+
+    async def _stats(self, table: str, query: str) -> int:
+        answer = await self._get(f"/api/now/v2/stats/{table}", {"sysparm_count": "true", "sysparm_query": query})
+        result = read_result(answer, table=table, now=self.patience.time.now())
+        try:
+            return int(result["stats"]["count"])
+        except (KeyError, TypeError, ValueError):
+            raise PageTooLarge("The count was not in the answer") from None
+
+    async def persistently(self, attempt: Callable[[], Awaitable[T]]) -> T:
+        """Repeats what may pass by itself, within the budget."""
+        trial = self.patience.trial()
+        while True:
+            try:
+                return await attempt()
+            except Retryable as error:
+                await trial.again(error)
+
+    async def _get(self, path: str, params: dict[str, str]) -> Answer:
+        await self.patience.until_open()
+        return await exchange(self._http, path, params, slot=self._slot)

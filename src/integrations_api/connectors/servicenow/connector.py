@@ -1,0 +1,189 @@
+"""ServiceNow, as the engine sees it."""
+
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import AsyncExitStack, aclosing
+from datetime import datetime, timedelta
+
+import httpx
+
+from integrations_api.connectors.merge import merged
+from integrations_api.connectors.records import (
+    Check,
+    ConnectorContext,
+    FetchRequest,
+    FetchStart,
+    Gone,
+    JsonObject,
+    MappedDocument,
+    Page,
+    SourceCount,
+    SourceRecord,
+)
+from integrations_api.connectors.retry import Patience, Time
+from integrations_api.connectors.servicenow import gone, mapping
+from integrations_api.connectors.servicenow.client import ServiceNowClient
+from integrations_api.connectors.servicenow.config import ServiceNowConfig
+from integrations_api.connectors.servicenow.lanes import Cursor, LaneReader, Since, Source
+from integrations_api.connectors.servicenow.measure import DAYLIGHT_MARGIN, Moment, literal_shift, measure
+from integrations_api.connectors.servicenow.query import Range, conditions_of, joined, lanes, stamp
+from integrations_api.connectors.servicenow.verify import checkable, sys_id_of
+
+_NOT_PROVED = (
+    "Everything is read: what a time in a query means could not be proved. Give the user the time zone UTC, and a "
+    "role that passes the query ACLs of sys_updated_on"
+)
+_NO_STAMPS = "The time of the last change could not be read (sys_updated_on); the next sync reads everything again"
+
+
+class ServiceNowConnector:
+    """Reads one table by keyset on sys_id; see DESIGN.md, "The ServiceNow fetch", for why each step is there."""
+
+    service = "ServiceNow"
+    noun = "incidents"
+
+    def __init__(
+        self, *, http: httpx.AsyncClient, config: ServiceNowConfig, context: ConnectorContext, time: Time | None = None
+    ) -> None:
+        self._http = http
+        self._config = config
+        self._context = context
+        self._patience = Patience(
+            service=self.service, budget_seconds=context.retry_budget_seconds, on_wait=context.on_wait, time=time
+        )
+        self._client = ServiceNowClient(http, patience=self._patience, slot=context.slot)
+        self._stack = AsyncExitStack()
+        self._moment: Moment | None = None
+        self._shift: timedelta | None = None
+        self._shift_is_known = False
+        self._link = f"{config.base_url}/{config.table}.do?sys_id="
+
+    async def __aenter__(self) -> "ServiceNowConnector":
+        await self._stack.enter_async_context(self._http)
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        await self._stack.aclose()
+
+    async def start(self, request: FetchRequest) -> FetchStart:
+        """Measures the next watermark and proves the time literal, before the first page."""
+        moment = await self._measured(afresh=True)
+        notes = []
+        if moment.newest is None and moment.total != 0:
+            notes.append(_NO_STAMPS)
+        since = None
+        if request.mode == "incremental" and request.since is not None:
+            shift = await self._literal_shift()
+            if shift is None and moment.total != 0:
+                notes.append(_NOT_PROVED)
+            else:
+                since = _lower_bound(request.since, shift or timedelta(0))
+        return FetchStart(
+            since=request.since if since else None,
+            next_watermark=self._next_watermark(moment),
+            source_now=moment.now,
+            lanes={name: Cursor((part,), since).as_json() for name, part in self._lanes(moment, since).items()},
+            notes=notes,
+        )
+
+    def _next_watermark(self, moment: Moment) -> datetime | None:
+        if moment.newest is None:
+            return None
+        return min(moment.now, moment.newest) - self._overlap
+
+    @property
+    def _overlap(self) -> timedelta:
+        configured = self._config.overlap
+        return timedelta(seconds=self._context.overlap_seconds) if configured is None else configured
+
+    @property
+    def _page_size(self) -> int:
+        return self._config.page_size or self._context.page_size
+
+    def _lanes(self, moment: Moment, since: Since | None) -> Mapping[str, Range]:
+        """Several only for a full read that is worth it: each lane ends with a page that is not full."""
+        is_large = moment.total is None or moment.total > 2 * self._page_size * self._context.concurrency
+        return lanes(self._context.concurrency if since is None and is_large else 1)
+
+    async def pages(self, start: FetchStart, lanes: Mapping[str, JsonObject | None]) -> AsyncGenerator[Page, None]:
+        """Every page from `lanes` on, several lanes at once."""
+        checks = checkable(self._config.filter)
+        source = Source(
+            client=self._client,
+            table=self._config.table,
+            filter=self._config.filter,
+            fields=list(dict.fromkeys([*mapping.FIELDS, *self._config.fields, *(check.column for check in checks)])),
+            checks=checks,
+            page_size=self._page_size,
+        )
+        readers = [
+            LaneReader(source=source, lane=lane, cursor=Cursor.from_json(cursor)).pages
+            for lane, cursor in lanes.items()
+            if cursor is not None
+        ]
+        async with aclosing(merged(readers, concurrency=self._context.concurrency)) as merged_pages:
+            async for page in merged_pages:
+                yield page
+
+    def map(self, record: SourceRecord) -> MappedDocument:
+        """Pure: the record as it is kept. Raises `RecordRejected`."""
+        return mapping.map_record(record, self._link)
+
+    def restore(self, raw: JsonObject) -> SourceRecord:
+        """The record again, from its stored raw form. Raises `RecordRejected`."""
+        return mapping.read_record(raw)
+
+    async def count(self, created_until: datetime) -> SourceCount:
+        """Rows of the filter created at or before a source time, before access rules."""
+        moment = await self._measured()
+        shift = await self._literal_shift()
+        if shift is None:
+            if moment.total == 0:
+                return SourceCount(0)
+            return SourceCount(None, "what a time in a query means to the source could not be proved")
+        query = joined(self._config.filter, f"sys_created_on<={stamp(created_until, shift)}")
+        return SourceCount(await self._client.count(self._config.table, query))
+
+    async def deleted_since(self, since: datetime) -> Sequence[str] | None:
+        """Ids that the delete log names; None where it cannot be read."""
+        return await gone.deleted_since(self._client, self._config.table, since)
+
+    async def confirm_gone(self, external_ids: Sequence[str]) -> Sequence[Gone]:
+        """Of the given ids, those that the filter no longer shows, each with the reason."""
+        if not external_ids:
+            return []
+        await self._measured(afresh=True)
+        confirmation = gone.Confirmation(
+            self._client,
+            table=self._config.table,
+            filter_text=self._config.filter,
+            find_control=self._find_control,
+        )
+        return await confirmation.gone(external_ids)
+
+    async def _find_control(self, afresh: bool) -> str | None:
+        """The id of a row that can be seen; not the newest one, which is the likeliest to change."""
+        moment = await self._measured(afresh=afresh)
+        return sys_id_of(moment.rows[-1]) if moment.rows else None
+
+    async def check(self) -> Sequence[Check]:
+        """The preflight."""
+        return []
+
+    async def _measured(self, *, afresh: bool = False) -> Moment:
+        if self._moment is None or afresh:
+            filter_text = self._config.filter
+            self._moment = await measure(self._client, self._config.table, filter_text, conditions_of(filter_text))
+        return self._moment
+
+    async def _literal_shift(self) -> timedelta | None:
+        if not self._shift_is_known:
+            moment = await self._measured()
+            self._shift = await literal_shift(self._client, self._config.table, moment.rows)
+            self._shift_is_known = True
+        return self._shift
+
+
+def _lower_bound(since: datetime, shift: timedelta) -> Since:
+    """A shifted literal reads back one hour more, and rows up to two hours older are no broken promise."""
+    margin = DAYLIGHT_MARGIN if shift else timedelta(0)
+    return Since(literal=stamp(since - margin, shift), floor=stamp(since - 2 * margin))

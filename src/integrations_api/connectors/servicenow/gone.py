@@ -1,0 +1,138 @@
+"""Records that are no longer there: named by the delete log, confirmed one by one, and why they went."""
+
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from datetime import datetime, timedelta
+from typing import Literal
+
+from integrations_api.connectors.errors import Refused
+from integrations_api.connectors.records import Gone
+from integrations_api.connectors.servicenow.client import ServiceNowClient
+from integrations_api.connectors.servicenow.mapping import cell
+from integrations_api.connectors.servicenow.query import ORDER, Range, any_of, joined, quoted, stamp
+from integrations_api.connectors.servicenow.verify import check_ids, sys_id_of
+
+DELETE_LOG = "sys_audit_delete"
+_CHUNK = 100
+_LOG_PAGE = 1000
+_ANY_ZONE = timedelta(hours=15)
+"""A time literal may be read in the session's zone; this much earlier it is early enough in every zone. What is named
+too often costs one more confirmation."""
+
+_CONTROLS = 3
+
+FindControl = Callable[[bool], Awaitable[str | None]]
+
+Reason = Literal["deleted", "archived", "no_longer_visible", "out_of_filter"]
+
+
+async def deleted_since(client: ServiceNowClient, table: str, since: datetime) -> list[str] | None:
+    """Ids that the delete log names since then (and some time before); None where it cannot be read."""
+    base = f"tablename={quoted(table)}^sys_created_on>={stamp(since - _ANY_ZONE)}"
+    named: list[str] = []
+    part = Range()
+    while True:
+        query = joined(base, part.condition(), ORDER)
+        try:
+            answer = await client.ask(
+                DELETE_LOG, query, fields=["sys_id", "documentkey", "tablename"], limit=_LOG_PAGE, count=True
+            )
+        except Refused:
+            return None
+        ids = [sys_id for row in answer.rows if (sys_id := sys_id_of(row))]
+        if len(ids) < min(_LOG_PAGE, answer.total if answer.total is not None else 0):
+            return None  # counted, but not shown: an incomplete log is no log
+        check_ids(ids, part)
+        named.extend(cell(row.get("documentkey"))[0] for row in answer.rows if cell(row.get("tablename"))[0] == table)
+        if len(ids) < _LOG_PAGE:
+            return [sys_id for sys_id in dict.fromkeys(named) if sys_id]
+        part = part.after(ids[-1])
+
+
+class Confirmation:
+    """Asks for ids one chunk at a time, always together with a row that lives: silence can then be told from loss.
+
+    `find_control` gives such a row's id, None where the user sees no row at all; `afresh` asks for another one.
+    """
+
+    def __init__(self, client: ServiceNowClient, *, table: str, filter_text: str, find_control: FindControl) -> None:
+        self._client = client
+        self._table = table
+        self._filter = filter_text
+        self._find_control = find_control
+
+    async def gone(self, external_ids: Sequence[str]) -> list[Gone]:
+        """Of the given ids, those that the filter no longer shows. Raises `Refused` if the source cannot be trusted."""
+        found: list[Gone] = []
+        for chunk in _chunks(external_ids):
+            found.extend(await self._chunk(chunk))
+        return found
+
+    async def _chunk(self, ids: Sequence[str]) -> list[Gone]:
+        there = await self._visible(ids, self._filter)
+        missing = [sys_id for sys_id in ids if sys_id not in there]
+        if not missing:
+            return []
+        outside = await self._visible(missing, "") if self._filter else set()
+        rest = [sys_id for sys_id in missing if sys_id not in outside]
+        reasons: dict[str, Reason] = dict.fromkeys(outside, "out_of_filter")
+        hidden = await self._hidden(rest)
+        reasons.update(dict.fromkeys(hidden, "no_longer_visible"))
+        archived = await self._archived([sys_id for sys_id in rest if sys_id not in hidden])
+        reasons.update(dict.fromkeys(archived, "archived"))
+        return [Gone(sys_id, reasons.get(sys_id, "deleted")) for sys_id in missing]
+
+    async def _visible(self, ids: Sequence[str], filter_text: str) -> set[str]:
+        """Those of the ids that are shown, spelt as they were given."""
+        for attempt in range(_CONTROLS):
+            control = await self._find_control(attempt > 0)
+            shown = await self._shown(ids, filter_text, control)
+            # The control may have been deleted or changed since it was found; several in a row were not.
+            if control is None or control.casefold() in shown:
+                return {sys_id for sys_id in ids if sys_id.casefold() in shown}
+        raise Refused(
+            "The source does not find a record by its sys_id although it lists it",
+            "Check query ACLs and before-query business rules of the table",
+        )
+
+    async def _shown(self, ids: Sequence[str], filter_text: str, control: str | None) -> set[str]:
+        """The ids that come back, case-folded."""
+        asked = list(ids) if control is None or control in ids else [*ids, control]
+        query = joined(filter_text, any_of("sys_id", asked))
+        answer = await self._client.ask(self._table, query, fields=["sys_id"], limit=len(asked))
+        shown = {sys_id_of(row).casefold() for row in answer.rows} - {""}
+        if not shown <= {sys_id.casefold() for sys_id in asked}:
+            raise Refused(
+                "The source ignored a condition on sys_id",
+                "Give the user a role that passes the query ACLs 'query_match' of the table's sys_id",
+            )
+        return shown
+
+    async def _hidden(self, ids: Sequence[str]) -> set[str]:
+        """Those that are still counted though not shown: access rules hide them. Halves until it is known for each."""
+        if not ids:
+            return set()
+        count = await self._client.count(self._table, any_of("sys_id", ids))
+        if count == 0:
+            return set()
+        if count >= len(ids):
+            return set(ids)
+        middle = len(ids) // 2
+        return await self._hidden(ids[:middle]) | await self._hidden(ids[middle:])
+
+    async def _archived(self, ids: Sequence[str]) -> set[str]:
+        """Those that the archive table holds; none where there is no archive or it may not be read."""
+        if not ids:
+            return set()
+        try:
+            answer = await self._client.ask(
+                f"ar_{self._table}", any_of("sys_id", ids), fields=["sys_id"], limit=len(ids)
+            )
+        except Refused:
+            return set()
+        kept = {sys_id_of(row).casefold() for row in answer.rows}
+        return {sys_id for sys_id in ids if sys_id.casefold() in kept}
+
+
+def _chunks(ids: Sequence[str]) -> Iterator[Sequence[str]]:
+    for start in range(0, len(ids), _CHUNK):
+        yield ids[start : start + _CHUNK]

@@ -1,0 +1,168 @@
+"""Reading one range of sys_id to its proved end, with pages that shrink where they are too much for the source."""
+
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from integrations_api.connectors.errors import PageTooLarge, Refused, Retryable
+from integrations_api.connectors.records import JsonObject, Page, SourceRecord
+from integrations_api.connectors.servicenow.client import Row, ServiceNowClient
+from integrations_api.connectors.servicenow.mapping import read_record
+from integrations_api.connectors.servicenow.query import ORDER, Condition, Range, joined
+from integrations_api.connectors.servicenow.verify import Promise, check_ids, sys_id_of
+
+_GOOD_PAGES_TO_GROW = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """What is read: the table with the administrator's filter, and the columns."""
+
+    client: ServiceNowClient
+    table: str
+    filter: str
+    fields: Sequence[str]
+    checks: Sequence[Condition]
+    page_size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Since:
+    """The lower bound of an incremental fetch: as the query says it, and as rows are checked against it (UTC)."""
+
+    literal: str
+    floor: str
+
+
+@dataclass(frozen=True, slots=True)
+class Cursor:
+    """Where a lane goes on: what is left of it (the first range is being read), and its lower bound of time."""
+
+    ranges: tuple[Range, ...]
+    since: Since | None
+
+    def as_json(self) -> JsonObject | None:
+        """None once nothing is left."""
+        if not self.ranges:
+            return None
+        since = [self.since.literal, self.since.floor] if self.since else None
+        return {"ranges": [part.as_json() for part in self.ranges], "since": since}
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> "Cursor":
+        """Reads what `as_json` wrote."""
+        since = value["since"]
+        return cls(tuple(map(Range.from_json, value["ranges"])), Since(*since) if since else None)
+
+
+class LaneReader:
+    """Reads one lane. Pages come with the cursor that follows them; the last one's is None."""
+
+    def __init__(self, *, source: Source, lane: str, cursor: Cursor) -> None:
+        self._source = source
+        self._client = source.client
+        self._lane = lane
+        self._since = cursor.since
+        self._ranges = list(cursor.ranges)
+        self._size = source.page_size
+        self._good_pages = 0
+
+    async def pages(self) -> AsyncGenerator[Page, None]:
+        """Every page that has records, and one without where the lane ends with none."""
+        hidden = 0
+        while self._ranges:
+            records, unseen = await self._step(self._ranges[0])
+            hidden += unseen
+            if records or not self._ranges:
+                cursor = Cursor(tuple(self._ranges), self._since).as_json()
+                yield Page(records, self._lane, cursor, hidden)
+                hidden = 0
+
+    async def _step(self, current: Range) -> tuple[list[SourceRecord], int]:
+        """Reads one page and moves on: to what is after it, or past the range. (records, hidden rows)"""
+        rows, limit = await self._read(current)
+        seen = [row for row in rows if sys_id_of(row)]
+        ids = [sys_id_of(row) for row in seen]
+        Promise(current, self._since.floor if self._since else None, self._source.checks).check(seen, ids)
+        records = [read_record(row) for row in seen]
+        if len(rows) >= limit and seen:
+            self._ranges[0] = current.after(ids[-1])
+            return records, rows.index(seen[-1]) + 1 - len(seen)
+        return records, await self._end(current, ids)
+
+    async def _end(self, current: Range, ids: Sequence[str]) -> int:
+        """After a short page: is this the end, or did access rules take rows out of the middle? Counts the hidden.
+
+        The limit applies before access rules. So the same stretch is asked for again, ids only, with its count: a
+        count within the limit says that the limit cut nothing off, and then every id must have been read.
+        """
+        limit = self._source.page_size
+        probe = await self._client.ask(
+            self._source.table, self._query(current), fields=["sys_id"], limit=limit, count=True
+        )
+        found = [sys_id for row in probe.rows if (sys_id := sys_id_of(row))]
+        check_ids(found, current)
+        total = (
+            probe.total
+            if probe.total is not None
+            else await self._client.stats(self._source.table, self._query(current))
+        )
+        if not set(found) <= set(ids):
+            return await self._go_on(current, ids, found)
+        if total <= limit:
+            self._ranges.pop(0)
+            return max(0, total - len(found))
+        if ids:
+            return await self._go_on(current, ids, found)
+        self._split(current)
+        return 0
+
+    async def _go_on(self, current: Range, ids: Sequence[str], found: Sequence[str]) -> int:
+        """There is more than the short page had: after its last row, or from the first one that can be seen."""
+        if not ids:
+            self._ranges[0] = current.starting_at(found[0])
+            return 0
+        self._ranges[0] = current.after(ids[-1])
+        passed = await self._client.count(self._source.table, self._query(current.up_to(ids[-1])))
+        return max(0, passed - len(ids))
+
+    def _split(self, current: Range) -> None:
+        """A whole page of rows is hidden: only a bound can lead past them."""
+        halves = current.halves()
+        if halves is None:
+            raise Refused(
+                "Rows that are hidden from the user cannot be passed",
+                "Give the user a role that may read all records of the table, or set a filter that leaves them out",
+            )
+        self._ranges[0:1] = halves
+
+    def _query(self, part: Range) -> str:
+        since = f"sys_updated_on>={self._since.literal}" if self._since else ""
+        return joined(self._source.filter, since, part.condition(), ORDER)
+
+    async def _read(self, current: Range) -> tuple[list[Row], int]:
+        """One page with its retries, smaller where that can help. (rows, the limit it was asked with)"""
+        trial = self._client.patience.trial()
+        query = self._query(current)
+        while True:
+            limit = self._size
+            try:
+                answer = await self._client.page(
+                    self._source.table, query, fields=self._source.fields, limit=limit, labels=True
+                )
+            except PageTooLarge as error:
+                self._size, self._good_pages = max(1, limit // 2), 0
+                await trial.again(error, at_once=limit > 1)
+            except Retryable as error:
+                await trial.again(error)
+            else:
+                self._grow()
+                return answer.rows, limit
+
+    def _grow(self) -> None:
+        """After a few good pages, a page that had shrunk is doubled again."""
+        if self._size == self._source.page_size:
+            return
+        self._good_pages += 1
+        if self._good_pages >= _GOOD_PAGES_TO_GROW:
+            self._size, self._good_pages = min(self._source.page_size, self._size * 2), 0

@@ -1,0 +1,97 @@
+"""What is measured before the first page: the source's clock, its newest rows, and what a time in a query means."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from integrations_api.connectors.servicenow.client import Row, Rows, ServiceNowClient
+from integrations_api.connectors.servicenow.mapping import cell
+from integrations_api.connectors.servicenow.query import Condition, joined, quoted, read_stamp, stamp
+from integrations_api.connectors.servicenow.times import measured_zone
+from integrations_api.connectors.servicenow.verify import no_condition_may_be_ignored, sys_id_of
+
+_SAMPLE = 10
+_WIDER_SAMPLE = 500
+_TRIES = 3
+_SECOND = timedelta(seconds=1)
+
+DAYLIGHT_MARGIN = timedelta(hours=1)
+"""A shift is measured today and used for another day, when daylight saving may have been different."""
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """The state of the source when it was asked: its clock, its newest change, how many rows it has."""
+
+    now: datetime
+    newest: datetime | None
+    """Greatest `sys_updated_on` that can be seen; None when no row or no stamp can."""
+    total: int | None
+    """Rows of the filter, before access rules."""
+    rows: Sequence[Row]
+    """The most recently changed rows, newest first: sys_id and sys_updated_on, value and display value."""
+    is_dated: bool
+    """Whether `now` is the source's clock and not ours."""
+
+
+async def measure(client: ServiceNowClient, table: str, filter_text: str, conditions: Sequence[Condition]) -> Moment:
+    """One small request, more where it brings no row. Raises `Refused` for a filter that cannot hold."""
+    columns = list(dict.fromkeys(condition.column for condition in conditions))
+    answer = await _newest(client, table, filter_text, columns, _SAMPLE)
+    seen = [row for row in answer.rows if sys_id_of(row)]
+    if not seen and answer.total != 0:
+        wider = await _newest(client, table, filter_text, columns, _WIDER_SAMPLE)
+        seen = [row for row in wider.rows if sys_id_of(row)]
+    # A source may also answer a condition that it cannot hold with nothing; then any row tells its columns.
+    known = seen or not columns or (await _newest(client, table, "", columns, _SAMPLE)).rows
+    no_condition_may_be_ignored(known if isinstance(known, list) else [], columns)
+    stamps = [moment for row in seen if (moment := read_stamp(cell(row.get("sys_updated_on"))[0]))]
+    # The clock is that of the first answer: nothing that the second one saw may be skipped.
+    now = answer.date or client.patience.time.now()
+    return Moment(now, max(stamps, default=None), answer.total, seen, answer.date is not None)
+
+
+async def _newest(client: ServiceNowClient, table: str, filter_text: str, columns: Sequence[str], limit: int) -> Rows:
+    return await client.ask(
+        table,
+        joined(filter_text, "ORDERBYDESCsys_updated_on"),
+        fields=["sys_id", "sys_updated_on", "sys_created_on", *columns],
+        limit=limit,
+        labels=True,
+        count=True,
+    )
+
+
+async def literal_shift(client: ServiceNowClient, table: str, rows: Sequence[Row]) -> timedelta | None:
+    """How far a time literal must be moved to mean the UTC time it is made from; None where it cannot be proved.
+
+    Proved with the operator that is used: `sys_updated_on>=T` must find the row that was changed at T, and with one
+    second more must not. Rows change while we ask, so the older ones of the sample are taken, and tried again.
+    """
+    for row in list(reversed(rows))[:_TRIES]:
+        value, shown = cell(row.get("sys_updated_on"))
+        moment = read_stamp(value)
+        if moment is None:
+            continue
+        for shift in _candidates(value, shown):
+            if await _finds(client, table, sys_id_of(row), moment, shift):
+                return shift
+    return None
+
+
+def _candidates(value: str, shown: str) -> list[timedelta]:
+    """UTC first; then what this session's display time says."""
+    zone = measured_zone([(value, shown)])
+    shift = zone.offsets[0][1] if zone is not None else timedelta(0)
+    return [timedelta(0), shift] if shift else [timedelta(0)]
+
+
+async def _finds(client: ServiceNowClient, table: str, sys_id: str, moment: datetime, shift: timedelta) -> bool:
+    row = f"sys_id={quoted(sys_id)}"
+    at = await client.ask(table, f"{row}^sys_updated_on>={stamp(moment, shift)}", fields=["sys_id"], limit=1)
+    if not any(sys_id_of(found) == sys_id for found in at.rows):
+        return False
+    later = await client.ask(
+        table, f"{row}^sys_updated_on>={stamp(moment + _SECOND, shift)}", fields=["sys_id"], limit=1
+    )
+    return not later.rows

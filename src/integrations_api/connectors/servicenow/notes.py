@@ -1,0 +1,48 @@
+"""Journals: one block of text, newest entry first, taken apart into dated and authored notes."""
+
+import re
+from collections.abc import Mapping
+
+from integrations_api.clock import to_wire
+from integrations_api.connectors.records import Note
+from integrations_api.connectors.servicenow.times import SHAPE, Zone
+
+_HEADER = re.compile(rf"(?:\A|(?<=\n))(?P<at>{SHAPE}) - (?P<author>[^\n]*?) \((?P<kind>[^()\n]+)\)[ \t]*(?:\n|\Z)")
+
+
+def notes_of(journals: Mapping[str, str], zone: Zone | None) -> list[Note]:
+    """The notes of several journals (column name to display text), newest first.
+
+    A block without a header becomes one note without author; a time that cannot be placed keeps the source's words.
+    """
+    found: list[Note] = []
+    for column, block in journals.items():
+        found.extend(_entries(column, block, zone))
+    if sum(1 for block in journals.values() if block) > 1 and all(note.at.endswith("Z") for note in found):
+        found.sort(key=lambda note: note.at, reverse=True)  # stable: equal times keep the journal's order
+    return found
+
+
+def _entries(column: str, block: str, zone: Zone | None) -> list[Note]:
+    block = block.replace("\r\n", "\n").replace("\r", "\n")
+    headers = [match for match in _HEADER.finditer(block) if _starts_an_entry(block, match.start())]
+    if not headers:
+        text = block.strip()
+        return [Note(at="", author="", kind=column, text=text)] if text else []
+    notes = []
+    for header, following in zip(headers, [*headers[1:], None], strict=True):
+        end = len(block) if following is None else following.start()
+        text = block[header.end() : end].strip()
+        notes.append(Note(_moment(header["at"], zone), header["author"].strip(), column, text))
+    before = block[: headers[0].start()].strip()
+    return [Note(at="", author="", kind=column, text=before), *notes] if before else notes
+
+
+def _starts_an_entry(block: str, position: int) -> bool:
+    """Entries are parted by an empty line; a line within a note that only looks like a header has text above it."""
+    return position == 0 or block[:position].endswith("\n\n")
+
+
+def _moment(shown: str, zone: Zone | None) -> str:
+    moment = zone.to_utc(shown) if zone is not None else None
+    return to_wire(moment) or shown

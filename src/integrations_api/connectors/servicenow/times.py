@@ -1,0 +1,87 @@
+"""Display times, read by measuring: what a session shows is compared with the UTC value beside it.
+
+A display time has the user's own format and zone. Each record holds several times both ways; the format that gives
+a possible zone for all of them is the right one, and the nearest of them tells the offset (daylight saving differs
+within one record).
+"""
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from integrations_api.connectors.servicenow.query import read_stamp
+
+ISO = "%Y-%m-%d %H:%M:%S"
+_DATES = ("%Y-%m-%d", "%d-%m-%Y", "%m-%d-%Y", "%d/%m/%Y", "%m/%d/%Y", "%d.%m.%Y", "%Y/%m/%d", "%Y.%m.%d")
+_CLOCKS = ("%H:%M:%S", "%I:%M:%S %p", "%H:%M", "%I:%M %p", "%H.%M.%S", "%H.%M")
+FORMATS = tuple(f"{date} {clock}" for date in _DATES for clock in _CLOCKS)
+
+SHAPE = r"\d{1,4}[-/.]\d{1,2}[-/.]\d{1,4} \d{1,2}[:.]\d{2}(?:[:.]\d{2})?(?: ?[AaPp][Mm])?"
+"""What any of the formats looks like, as a regular expression."""
+
+_WEST, _EAST = timedelta(hours=-12), timedelta(hours=14)
+_STEP = timedelta(minutes=15)
+
+
+@dataclass(frozen=True, slots=True)
+class Zone:
+    """How a session shows times: the format, and offsets from UTC measured at some moments."""
+
+    format: str
+    offsets: tuple[tuple[datetime, timedelta], ...]
+    """(display time as if it were UTC, offset) pairs."""
+
+    def to_utc(self, shown: str) -> datetime | None:
+        """The moment that a display time means; None where it cannot be read."""
+        local = _parse(shown, self.format)
+        if local is None:
+            return None
+        _, offset = min(self.offsets, key=lambda pair: abs(pair[0] - local))
+        return local - offset
+
+
+def measured_zone(pairs: Iterable[tuple[str, str]]) -> Zone | None:
+    """The zone that explains (value, display value) pairs of one record; None where none or several formats do."""
+    known = [(moment, shown) for value, shown in pairs if shown and (moment := read_stamp(value)) is not None]
+    if not known:
+        return None
+    if zone := _zone(known, ISO):
+        return zone
+    # A day that could be a month (03/04/2026) leaves two formats; the wrong one is mostly no possible zone.
+    zones = [zone for form in FORMATS if (zone := _zone(known, form)) is not None]
+    return zones[0] if len(zones) == 1 or _agree(zones) else None
+
+
+def _agree(zones: list[Zone]) -> bool:
+    return bool(zones) and all(zone.offsets == zones[0].offsets for zone in zones)
+
+
+def _zone(known: list[tuple[datetime, str]], form: str) -> Zone | None:
+    offsets = []
+    for moment, shown in known:
+        local = _parse(shown, form)
+        if local is None:
+            return None
+        # A format without seconds cuts them off.
+        offset = local - moment if "%S" in form else local - moment.replace(second=0)
+        if not _WEST <= offset <= _EAST or offset % _STEP:
+            return None
+        offsets.append((local, offset))
+    return Zone(form, tuple(offsets))
+
+
+def _parse(text: str, form: str) -> datetime | None:
+    try:
+        if form == ISO:
+            return datetime.fromisoformat(text).replace(tzinfo=UTC) if len(text) == 19 else None
+        return datetime.strptime(re.sub(r"(?<=\d)(?=[AaPp][Mm]$)", " ", text), form).replace(tzinfo=UTC)
+    except ValueError:
+        return None
+
+
+def to_wire(value: str) -> str:
+    """`2026-03-01 10:30:00` as `2026-03-01T10:30:00Z`; anything else as it is."""
+    if len(value) == 19 and value[10] == " " and value[4] == value[7] == "-" and value[13] == value[16] == ":":
+        return f"{value[:10]}T{value[11:]}Z"
+    return value

@@ -1,0 +1,152 @@
+"""What is known of the services before anything is opened: names, ways of signing in, what their configs must hold."""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from integrations_api.connectors.protocol import Connector
+from integrations_api.connectors.records import ConnectorContext, JsonObject
+from integrations_api.connectors.retry import Time
+from integrations_api.egress.guard import EgressPolicy
+from integrations_api.errors import ApplicationError, FieldProblem
+
+
+class UnsupportedService(ApplicationError):
+    """The service, or this way of signing in to it, cannot be synced by this release."""
+
+
+class MissingConfiguration(ApplicationError):
+    """The stored config lacks what the service needs; the message names all of the required keys."""
+
+
+@dataclass(frozen=True, slots=True)
+class AuthType:
+    """One way of signing in: the model its config is validated by."""
+
+    name: str
+    model: type[BaseModel]
+
+    @property
+    def required_keys(self) -> tuple[str, ...]:
+        """Keys that a config must have, in the order they are told."""
+        return tuple(name for name, field in self.model.model_fields.items() if field.is_required())
+
+    @property
+    def secret_keys(self) -> frozenset[str]:
+        """Keys whose values never leave."""
+        properties = self.schema["properties"]
+        return frozenset(name for name, schema in properties.items() if _is_write_only(schema))
+
+    @property
+    def schema(self) -> dict[str, Any]:
+        """The config's JSON Schema; secrets are writeOnly."""
+        return self.model.model_json_schema()
+
+
+def _is_write_only(schema: Mapping[str, Any]) -> bool:
+    return bool(schema.get("writeOnly")) or any(_is_write_only(part) for part in schema.get("anyOf", ()))
+
+
+class ServiceDescription:
+    """One known service. Subclasses say how its sources are told apart and how it is opened."""
+
+    def __init__(self, *, name: str, noun: str, auth_types: Sequence[AuthType], mapping_version: int = 1) -> None:
+        self.name = name
+        self.noun = noun
+        self.mapping_version = mapping_version
+        self.auth_types = {auth_type.name: auth_type for auth_type in auth_types}
+        self.secret_keys = frozenset(key for auth_type in auth_types for key in auth_type.secret_keys)
+
+    def required_keys(self, auth_type: str) -> tuple[str, ...]:
+        """Keys that a config for this way of signing in must have; those of the first way for an unknown one."""
+        known = self.auth_types.get(auth_type) or next(iter(self.auth_types.values()))
+        return known.required_keys
+
+    def missing_message(self, auth_type: str) -> str:
+        """The contract's sentence for an incomplete config."""
+        return f"Missing {self.name} configuration ({', '.join(self.required_keys(auth_type))})"
+
+    def validate(self, auth_type: str, config: JsonObject) -> list[FieldProblem]:
+        """Every problem of a config, by dotted path (`config.url`, or `auth_type`); never with a value."""
+        known = self.auth_types.get(auth_type)
+        if known is None:
+            return [FieldProblem("auth_type", self._wrong_auth_type())]
+        try:
+            known.model.model_validate(dict(config))
+        except ValidationError as error:
+            return [_problem(part) for part in error.errors(include_input=False, include_url=False)]
+        return []
+
+    def _wrong_auth_type(self) -> str:
+        names = list(self.auth_types)
+        return f"{self.name} signs in by {' or '.join([', '.join(names[:-1]), names[-1]] if len(names) > 1 else names)}"
+
+    def fingerprint(self, config: JsonObject) -> str:
+        """Names the source that a watermark belongs to: service, origin, table, filter, fields. A hex digest."""
+        facts = "\n".join([self.name, origin(str(config.get("url", ""))), *self.source_facts(config)])
+        return hashlib.sha256(facts.encode("utf-8", "surrogatepass")).hexdigest()
+
+    def source_facts(self, config: JsonObject) -> list[str]:
+        """What else than the origin makes it another source."""
+        return []
+
+    def open(
+        self,
+        auth_type: str,
+        config: JsonObject,
+        context: ConnectorContext,
+        policy: EgressPolicy,
+        time: Time | None = None,
+    ) -> Connector:
+        """A connector, to be used as an async context manager.
+
+        Raises `MissingConfiguration`, `UnsupportedService`, `InvalidInput` for a malformed config, and
+        `EgressRefused` for a URL that may not be reached. `time` is for tests.
+        """
+        raise UnsupportedService(f"{self.name} is not supported yet")
+
+
+def _problem(error: Mapping[str, Any]) -> FieldProblem:
+    path = ".".join(["config", *(str(part) for part in error["loc"])])
+    return FieldProblem(path, _in_words(str(error["type"]), str(error["msg"]), error.get("ctx") or {}))
+
+
+_WORDS = {
+    "missing": "is required",
+    "string_type": "must be a text",
+    "string_too_short": "must not be empty",
+    "int_type": "must be a whole number",
+    "int_parsing": "must be a whole number",
+    "int_from_float": "must be a whole number",
+    "tuple_type": "must be a list",
+}
+
+
+def _in_words(kind: str, message: str, context: Mapping[str, Any]) -> str:
+    if kind == "greater_than_equal":
+        return f"must be at least {context['ge']}"
+    if kind == "less_than_equal":
+        return f"must be at most {context['le']}"
+    if kind in {"string_too_long", "too_long"}:
+        return f"must not be longer than {context['max_length']}"
+    return _WORDS.get(kind) or message.removeprefix("Value error, ")
+
+
+def origin(url: str) -> str:
+    """Scheme, host and port of a URL in one spelling; the text itself where it is no URL."""
+    try:
+        parsed = httpx.URL(url.strip())
+        port = parsed.port or {"http": 80, "https": 443}.get(parsed.scheme, 0)
+        return f"{parsed.scheme}://{parsed.raw_host.decode('ascii').removesuffix('.')}:{port}"
+    except (httpx.InvalidURL, ValueError):
+        return url
+
+
+class LooseConfig(BaseModel):
+    """For services whose connectors are still to come: their keys are known, their options not yet."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True, hide_input_in_errors=True)

@@ -1,0 +1,27 @@
+"""Texts that PostgreSQL can store, made so in one place."""
+
+from typing import Any
+
+REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
+
+
+def storable(text: str) -> str:
+    """The text with NUL and unpaired surrogates replaced by U+FFFD; surrogates that form a pair are joined."""
+    if "\0" in text:
+        text = text.replace("\0", REPLACEMENT)
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+    return text
+
+
+def storable_json(value: Any) -> Any:
+    """A JSON value with all its texts and keys made storable."""
+    if isinstance(value, str):
+        return storable(value)
+    if isinstance(value, dict):
+        return {storable(key): storable_json(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [storable_json(inner) for inner in value]
+    return value

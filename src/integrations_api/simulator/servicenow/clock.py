@@ -3,14 +3,24 @@
 import threading
 import time
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Protocol
 
 STAMP = "%Y-%m-%d %H:%M:%S"
 
 
+@lru_cache(maxsize=20_000)
+def _date(days: int) -> str:
+    return time.strftime("%Y-%m-%d", time.gmtime(days * 86_400))
+
+
 def stamp(seconds: int) -> str:
     """Seconds since the epoch as ServiceNow stores times: `yyyy-MM-dd HH:mm:ss`, UTC."""
-    return time.strftime(STAMP, time.gmtime(seconds))
+    # Ten of these stand in every incident: formatting the day once makes generating a table three times faster.
+    days, rest = divmod(seconds, 86_400)
+    hours, rest = divmod(rest, 3_600)
+    minutes, rest = divmod(rest, 60)
+    return f"{_date(days)} {hours:02d}:{minutes:02d}:{rest:02d}"
 
 
 def parse_stamp(text: str) -> int:

@@ -1,10 +1,12 @@
 """Choices that depend on nothing but a seed and a name, so that every run and every machine makes the same ones."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from hashlib import blake2b
+from struct import Struct
 from typing import TypeVar
 
 T = TypeVar("T")
+_SIXTEEN = Struct("<16I")
 
 
 def sys_id_for(*parts: object) -> str:
@@ -13,22 +15,22 @@ def sys_id_for(*parts: object) -> str:
 
 
 class Dice:
-    """A stream of small choices drawn from one hash: several times cheaper than seeding a generator per incident."""
+    """A stream of small choices drawn from hashes: several times cheaper than seeding a generator per incident."""
 
-    __slots__ = ("_name", "_pool", "_round")
+    __slots__ = ("_name", "_numbers", "_round")
 
     def __init__(self, name: str) -> None:
         self._name = name
         self._round = 0
-        self._pool = int.from_bytes(blake2b(name.encode()).digest(), "big")
+        self._numbers: Iterator[int] = iter(())
 
     def below(self, bound: int) -> int:
         """An integer from 0 to bound - 1."""
-        if self._pool.bit_length() < 48:
-            self._round += 1
-            self._pool = int.from_bytes(blake2b(f"{self._name}/{self._round}".encode()).digest(), "big")
-        self._pool, rest = divmod(self._pool, bound)
-        return rest
+        for number in self._numbers:
+            return number % bound
+        self._round += 1
+        self._numbers = iter(_SIXTEEN.unpack(blake2b(f"{self._name}/{self._round}".encode()).digest()))
+        return next(self._numbers) % bound
 
     def pick(self, choices: Sequence[T]) -> T:
         return choices[self.below(len(choices))]

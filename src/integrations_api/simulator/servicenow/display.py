@@ -1,7 +1,6 @@
 """Rows as they go over the wire: raw values, display values, both, with links or without."""
 
 import json
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 from zoneinfo import ZoneInfo
@@ -55,11 +54,7 @@ class Renderer:
         self.names = names
         self.zone = ZoneInfo(look.time_zone)
         found = ((name, names.find_column(look.table, name)) for name in look.fields)
-        self.columns = [(name, column) for name, column in found if column is not None]
-        self._wrap: Callable[[Column, str, str], Wire] = {"false": self._raw, "true": self._shown, "all": self._both}[
-            look.mode
-        ]
-        self._needs_journal = look.mode != "false" and any(column.kind is Kind.JOURNAL for _, column in self.columns)
+        self.columns = [(name, column, self._memory(name, column)) for name, column in found if column]
 
     def write(self, row: Row) -> bytes:
         """The row as JSON.
@@ -72,24 +67,36 @@ class Renderer:
         except TypeError:
             return json.dumps(document, separators=(",", ":")).encode()
 
+    def _memory(self, name: str, column: Column) -> dict[str, Wire] | None:
+        """Where wire forms of a column's values are kept: most columns repeat a few codes and names."""
+        is_plain = column.kind is not Kind.JOURNAL and "." not in name and name not in self.look.blanked
+        return {} if is_plain else None
+
     def document(self, row: Row) -> dict[str, Wire]:
         values = row.values
-        journal = row.journal if self._needs_journal else []
-        wrap, display = self._wrap, self._display
         document = {}
-        for name, column in self.columns:
-            raw = values.get(name, "") if "." not in name else self.names.read(self.look.table, row, name)
-            if name in self.look.blanked:
-                raw = ""
-            document[name] = wrap(column, raw, display(column, raw, journal))
+        for name, column, known in self.columns:
+            if known is None:
+                document[name] = self._special(name, column, row)
+                continue
+            raw = values.get(name, "")
+            wire = known.get(raw)
+            if wire is None:
+                wire = known[raw] = self._wrap(column, raw, self._display(column, raw))
+            document[name] = wire
         return document
 
-    def _display(self, column: Column, raw: str, journal: list[JournalEntry]) -> str:
-        if self.look.mode == "false":
-            return raw
+    def _special(self, name: str, column: Column, row: Row) -> Wire:
+        """Hidden columns, dot-walked ones, and journals, whose raw value is always empty."""
+        if name in self.look.blanked:
+            return self._wrap(column, "", "")
         if column.kind is Kind.JOURNAL:
-            return "" if column.name in self.look.blanked else self._told(journal, column.name)
-        if not raw:
+            return self._wrap(column, "", "" if self.look.mode == "false" else self._told(row.journal, column.name))
+        raw = self.names.read(self.look.table, row, name)
+        return self._wrap(column, raw, self._display(column, raw))
+
+    def _display(self, column: Column, raw: str) -> str:
+        if self.look.mode == "false" or not raw:
             return raw
         match column.kind:
             case Kind.STRING | Kind.BOOLEAN:
@@ -123,17 +130,17 @@ class Renderer:
     def _is_linked(self, column: Column, raw: str) -> bool:
         return bool(raw) and column.kind is Kind.REFERENCE and self.look.with_links
 
-    def _raw(self, column: Column, raw: str, display: str) -> Wire:
-        return {"link": self._link(column, raw), "value": raw} if self._is_linked(column, raw) else raw
-
-    def _shown(self, column: Column, raw: str, display: str) -> Wire:
-        return {"display_value": display, "link": self._link(column, raw)} if self._is_linked(column, raw) else display
-
-    def _both(self, column: Column, raw: str, display: str) -> Wire:
-        pair = {"display_value": display, "value": raw}
-        if self._is_linked(column, raw):
-            pair["link"] = self._link(column, raw)
-        return pair
+    def _wrap(self, column: Column, raw: str, display: str) -> Wire:
+        """The value in the shape of the display mode."""
+        link = self._link(column, raw) if self._is_linked(column, raw) else ""
+        match self.look.mode:
+            case "false":
+                return {"link": link, "value": raw} if link else raw
+            case "true":
+                return {"display_value": display, "link": link} if link else display
+            case "all":
+                pair = {"display_value": display, "value": raw}
+                return pair | {"link": link} if link else pair
 
 
 def _duration(raw: str) -> str:

@@ -1,6 +1,7 @@
 """Incidents that read like a help desk's, generated from a count and a seed.
 
-Everything about incident number n is a function of (seed, n), so nothing is kept: texts are made when somebody reads them.
+Everything about incident number n is a function of (seed, n), so nothing is kept: texts are made when somebody reads
+them.
 Times end at `until`, a fixed instant by default, so that a second start shows the same incidents with the same times.
 """
 
@@ -122,6 +123,7 @@ class IncidentGenerator:
         self.count = count
         self.seed = seed
         self.until = parse_stamp(until)
+        self._last: tuple[int, Values, list[JournalEntry]] | None = None
 
     def sys_id(self, index: int) -> str:
         return sys_id_for(self.seed, "incident", index)
@@ -142,13 +144,14 @@ class IncidentGenerator:
         created = min(created, self.until)
         return impact, urgency, live(dice, created=created, priority=PRIORITY_OF[impact, urgency], until=self.until)
 
-    def values(self, index: int) -> Values:
-        """All columns that are not empty, as the database holds them."""
-        return _Teller(self, index).values()
-
-    def journal(self, index: int) -> list[JournalEntry]:
-        """Comments and work notes, oldest first."""
-        return _Teller(self, index).journal()
+    def told(self, index: int) -> tuple[Values, list[JournalEntry]]:
+        """All columns that are not empty, as the database holds them, and the journal, oldest first. Read only."""
+        # Writing a row asks for the columns, then for the journal: the last answer is kept for the second question.
+        last = self._last
+        if last is None or last[0] != index:
+            teller = _Teller(self, index)
+            last = self._last = (index, teller.values(), teller.journal())
+        return last[1], last[2]
 
 
 class _Teller:

@@ -1,13 +1,12 @@
 """The encoded query: `active=true^priority<=2^ORDERBYsys_id`.
 
 `^` is AND, `^OR` binds to the condition before it, `^NQ` starts another group (groups are ORed), `^^` is a caret
-within a value.
-What a real instance drops in silence (a term about an unknown column, a misspelt or miscased name) is dropped here too. What a
-real instance would understand and this one does not is refused with `UnsupportedQueryError`, so that a test notices.
+within a value. What a real instance drops in silence (a term about an unknown column, a misspelt or miscased name) is
+dropped here too. What a real instance would understand and this one does not is refused with `UnsupportedQueryError`,
+so that a test notices.
 
 Strings compare as MySQL compares them with ServiceNow's collation: without regard to case. That holds for sys_id as
-well, for
-`=` as for the bounds `>` and `<`, and for the order of ORDERBYsys_id: `AB…` stands between `aa…` and `ac…`.
+well, for `=` as for the bounds `>` and `<`, and for the order of ORDERBYsys_id: `AB…` stands between `aa…` and `ac…`.
 """
 
 import re

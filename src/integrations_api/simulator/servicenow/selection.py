@@ -188,7 +188,7 @@ def _compile(condition: Condition, reading: Reading) -> Predicate:
 
 
 def _literal(value: str, column: Column, zone: ZoneInfo | None) -> str:
-    """A time literal as UTC, when the instance reads literals in the session's zone; a bare date is its first second."""
+    """A literal as it is compared: a time that is meant in a zone as UTC, a bare date as its first second."""
     if column.kind is Kind.BOOLEAN:
         return {"1": "true", "0": "false"}.get(value, value)
     if column.kind is not Kind.DATE_TIME or not value:

@@ -39,7 +39,10 @@ class Sessions:
 
     @asynccontextmanager
     async def turn(self, session: Session | None) -> AsyncIterator[bool]:
-        """Waits for the session's turn; yields False at once when its queue is full and the request is to be dropped."""
+        """Waits for the session's turn.
+
+        Yields False at once when the session's queue is full and the request is to be dropped.
+        """
         if session is None:
             yield True
             return

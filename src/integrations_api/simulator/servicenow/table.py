@@ -72,7 +72,7 @@ class Row:
         if self._values is not None:
             return self._values
         assert self._source is not None
-        return self._source.values(self._index)
+        return self._source.told(self._index)[0]
 
     def get(self, column: str) -> str:
         """The raw value of a column, empty where there is none."""
@@ -99,7 +99,7 @@ class Row:
     @property
     def journal(self) -> list[JournalEntry]:
         """Comments and work notes, oldest first."""
-        told = self._source.journal(self._index) if self._source else []
+        told = self._source.told(self._index)[1] if self._source else []
         return told + self.added_journal
 
 

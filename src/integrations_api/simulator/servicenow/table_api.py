@@ -10,6 +10,7 @@ from .faults.base import Fault
 from .instance import ServiceNowInstance
 from .messages import Answer, Call, CallKind, refuse
 from .query import Query, UnsupportedQueryError
+from .rows_cache import Written
 from .selection import Selection
 from .table import Row
 
@@ -45,7 +46,7 @@ class TableApi:
             raise refuse(404, NO_RECORD, NOT_VISIBLE)
         return self._list_answer(call, written, offset, limit, total)
 
-    def _list_answer(self, call: Call, written: list[bytes], offset: int, limit: int, total: int | None) -> Answer:
+    def _list_answer(self, call: Call, written: list[Written], offset: int, limit: int, total: int | None) -> Answer:
         answer = Answer.json(None)
         answer.body = b'{"result":[' + b",".join(written) + b"]}"
         if total is not None:
@@ -108,20 +109,15 @@ class TableApi:
 
     # ---- writing rows
 
-    def _written(self, call: Call, rows: list[Row]) -> list[bytes]:
+    def _written(self, call: Call, rows: list[Row]) -> list[Written]:
         look = self._look(call)
-        cache = self.instance.cache
-        kept = cache.of(look)
-        renderer = Renderer(look, self.instance)
+        kept = self.instance.cache.of(look)
         blank = self.instance.blank if call.table == "incident" else set()
-        written = []
-        for row in rows:
-            text = b"{}" if row.key in blank else kept.get(row.key)
-            if text is None:
-                text = renderer.write(row)
-                cache.keep(kept, row, text)
-            written.append(text)
-        return written
+        renderer = Renderer(look, self.instance)
+        new = {row.key: renderer.write(row) for row in rows if row.key not in kept and row.key not in blank}
+        if new:
+            self.instance.cache.keep(kept, list(new.items()))
+        return [b"{}" if row.key in blank else new.get(row.key) or kept[row.key] for row in rows]
 
     def _look(self, call: Call) -> Look:
         assert call.user is not None

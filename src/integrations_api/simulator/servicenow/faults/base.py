@@ -5,6 +5,7 @@ from typing import ClassVar
 from integrations_api.simulator.servicenow.instance import ServiceNowInstance
 from integrations_api.simulator.servicenow.messages import Answer, Call, CallKind
 from integrations_api.simulator.servicenow.query import Query
+from integrations_api.simulator.servicenow.rows_cache import Written
 from integrations_api.simulator.servicenow.table import Row
 
 
@@ -70,7 +71,7 @@ class Fault:
         """The rows of the answer, after the ACLs."""
         return rows
 
-    def edit_rows(self, call: Call, rows: list[Row], written: list[bytes]) -> list[bytes]:
+    def edit_rows(self, call: Call, rows: list[Row], written: list[Written]) -> list[Written]:
         """The rows as JSON. Must not change the list that it was given."""
         return written
 

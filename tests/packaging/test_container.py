@@ -1,0 +1,121 @@
+"""What can be known about the image and the compose file without a container engine."""
+
+import json
+import re
+import shlex
+from fnmatch import fnmatch
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from integrations_api.settings import Settings
+from tests.support.yaml_subset import read_yaml
+
+ROOT = Path(__file__).parents[2]
+SERVICES: dict[str, Any] = read_yaml((ROOT / "docker-compose.yml").read_text())["services"]
+OURS = {name: service for name, service in SERVICES.items() if service["image"] == "integrations-api"}
+
+
+def instructions() -> list[tuple[str, str]]:
+    """The Dockerfile's instructions in order, continued lines joined."""
+    text = re.sub(r"^#.*\n", "", (ROOT / "Dockerfile").read_text(), flags=re.MULTILINE)
+    lines = text.replace("\\\n", " ").splitlines()
+    return [(word, " ".join(rest.split())) for word, _, rest in (line.partition(" ") for line in lines if line.strip())]
+
+
+def stages() -> list[list[tuple[str, str]]]:
+    found: list[list[tuple[str, str]]] = []
+    for word, rest in instructions():
+        if word == "FROM":
+            found.append([])
+        found[-1].append((word, rest))
+    return found
+
+
+def copied_from_here() -> list[str]:
+    """Paths of the repository that the Dockerfile copies."""
+    copies = [shlex.split(rest) for word, rest in instructions() if word == "COPY" and not rest.startswith("--from")]
+    return [source for words in copies for source in words[:-1]]
+
+
+def reaches_the_build(path: str) -> bool:
+    """Whether .dockerignore lets a path through: the last matching line decides."""
+    allowed = True
+    for line in (ROOT / ".dockerignore").read_text().splitlines():
+        pattern = line.removeprefix("!")
+        parents = [str(parent) for parent in Path(path).parents if str(parent) != "."]
+        if line and not line.startswith("#") and any(fnmatch(name, pattern) for name in [path, *parents]):
+            allowed = line.startswith("!")
+    return allowed
+
+
+def test_everything_copied_exists_and_reaches_the_build() -> None:
+    sources = copied_from_here()
+    assert "src" in sources
+    assert [source for source in sources if not (ROOT / source).exists()] == []
+    assert [source for source in sources if not reaches_the_build(source)] == []
+
+
+@pytest.mark.parametrize("path", [".env", ".git/config", "data/secrets", ".venv/bin/python", "src/data/raw.json"])
+def test_secrets_and_data_stay_out_of_the_build(path: str) -> None:
+    assert not reaches_the_build(path)
+
+
+def test_every_package_comes_from_a_lock_file_with_hashes_or_is_our_wheel() -> None:
+    commands = [part.strip() for word, rest in instructions() if word == "RUN" for part in rest.split("&&")]
+    installs = [command for command in commands if "pip install" in command]
+    locked = [command for command in installs if "--require-hashes" in command and "--no-deps" in command]
+    assert [re.findall(r"-r (\S+)", command) for command in locked] == [
+        ["requirements.lock"],
+        ["requirements-build.lock"],
+    ]
+    assert [command for command in installs if command not in locked] == [
+        "/opt/integrations-api/bin/pip install --no-deps --no-index dist/*.whl"
+    ]
+
+
+def test_the_image_runs_as_an_ordinary_user_and_holds_no_database() -> None:
+    last = stages()[-1]
+    words = [word for word, _ in last]
+    (user,) = [rest for word, rest in last if word == "USER"]
+    assert any(word == "RUN" and f"--uid 10001 --user-group --no-create-home --shell /usr/sbin/nologin {user}" in rest
+               for word, rest in last)  # fmt: skip
+    assert words.index("USER") < words.index("CMD")
+    assert "pgserver" not in (ROOT / "requirements.lock").read_text()
+
+
+def test_the_health_check_asks_the_port_that_the_command_serves() -> None:
+    last = dict(stages()[-1])
+    command = json.loads(last["CMD"])
+    port = command[command.index("--port") + 1]
+    assert last["EXPOSE"] == port
+    assert f"http://127.0.0.1:{port}/healthz" in last["HEALTHCHECK"]
+
+
+def test_compose_starts_the_parts_in_order() -> None:
+    assert set(SERVICES) == {"postgres", "migrate", "api", "worker", "simulator"}
+    assert SERVICES["migrate"]["depends_on"] == {"postgres": {"condition": "service_healthy"}}
+    for name in set(OURS) - {"migrate"}:
+        assert OURS[name]["depends_on"] == {"migrate": {"condition": "service_completed_successfully"}}
+    assert "--no-worker" in SERVICES["api"]["command"]
+    assert SERVICES["simulator"]["profiles"] == ["demo"]
+
+
+def test_compose_holds_no_secret_and_stops_where_one_is_missing() -> None:
+    environment = SERVICES["api"]["environment"]
+    for name in ("SECRET_KEY", "ENCRYPTION_KEYS"):
+        assert environment[name].startswith(f"${{{name}:?")
+    assert SERVICES["postgres"]["environment"]["POSTGRES_PASSWORD"].startswith("${POSTGRES_PASSWORD:?")
+    assert environment["DATABASE_URL"] == "postgresql://integrations:${POSTGRES_PASSWORD}@postgres:5432/integrations"
+
+
+def test_compose_sets_only_settings_that_exist() -> None:
+    known = {name.upper() for name in Settings.model_fields}
+    for service in OURS.values():
+        assert set(service.get("environment", {})) <= known
+
+
+def test_only_loopback_is_published() -> None:
+    published = [port for service in SERVICES.values() for port in service.get("ports", [])]
+    assert published == ["127.0.0.1:${PORT:-8000}:8000"]

@@ -80,12 +80,14 @@ def reassemble(public: Mapping[str, Any], secrets: Mapping[str, str]) -> dict[st
 
 def changed_keys(before: Mapping[str, Any], after: SplitConfig) -> list[str]:
     """The keys of the first level an edit adds, removes or changes, sorted; a secret entered again counts."""
-    now = after.public
-    keys = {key for key in before.keys() | now.keys() if before.get(key, _ABSENT) != now.get(key, _ABSENT)}
+    old, new = _texts(before), _texts(after.public)
+    keys = {key for key in old.keys() | new.keys() if old.get(key) != new.get(key)}
     return sorted(keys | {parts(pointer)[0] for pointer in after.secrets})
 
 
-_ABSENT = object()
+def _texts(config: Mapping[str, Any]) -> dict[str, bytes]:
+    # As JSON, for to Python 1 equals True, and objects are equal whatever the order of their keys.
+    return {key: orjson.dumps(value) for key, value in config.items()}
 
 
 class _Splitter:

@@ -5,59 +5,24 @@ that names an address counts (`url`, but also `token_url` and the like, at any d
 others: an integration can be renamed to a known service later.
 """
 
-import ipaddress
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any
 
-import idna
-
+from integrations_api.connectors.services import origin
 from integrations_api.integrations.pointers import child
 
-_URL = re.compile(
-    r"(?P<scheme>[a-z][a-z0-9+.-]*)://(?P<host>\[[0-9a-f:.]+\]|[^\s/?#@:\\%\[\]\x00-\x20\x7f]+)(?::(?P<port>\d{0,5}))?"
-    r"(?:[/?#][^\s\x00-\x1f\x7f]*)?",
+_PLAIN_URL = re.compile(
+    r"[a-z][a-z0-9+.-]*://(?:\[[0-9a-f:.]+\]|[^\s/?#@:\\%\[\]\x00-\x20\x7f]+)(?::[1-9]\d{0,4})?(?:[/?#][^\s\x00-\x1f\x7f]*)?",
     re.IGNORECASE,
 )
+"""URLs that every parser reads alike; in doubt two URLs are compared as they are spelt."""
 _CREDENTIALS = re.compile(r"[a-z][a-z0-9+.-]*://[^/?#\s]*@", re.IGNORECASE)
-_DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
-@dataclass(frozen=True, slots=True)
-class Origin:
-    """Scheme, host and port in normal form; the port is None for schemes without a usual one."""
-
-    scheme: str
-    host: str
-    port: int | None
-
-
-def origin_of(url: str) -> Origin | None:
-    """The origin of an absolute URL; None for whatever cannot be read without doubt.
-
-    Host names are lower case, in ASCII (IDNA 2008, as httpx encodes them), without a trailing dot.
-    """
-    match = _URL.fullmatch(url)
-    if match is None:
-        return None
-    host = _normal_host(match["host"])
-    scheme = match["scheme"].lower()
-    port = int(match["port"]) if match["port"] else _DEFAULT_PORTS.get(scheme)
-    if host is None or (port is not None and port > 65535):
-        return None
-    return Origin(scheme, host, port)
-
-
-def _normal_host(host: str) -> str | None:
-    try:
-        if host.startswith("["):
-            return ipaddress.IPv6Address(host[1:-1]).compressed
-        if not host.isascii():
-            host = idna.encode(host.lower()).decode("ascii")
-    except (ValueError, UnicodeError):
-        return None
-    return host.lower().removesuffix(".") or None
+def _target(value: Any) -> Any:
+    """Where an address points to: its origin in normal form, or the value itself where that cannot be told."""
+    return origin(value) if isinstance(value, str) and _PLAIN_URL.fullmatch(value) else value
 
 
 def holds_credentials(text: str) -> bool:
@@ -89,7 +54,7 @@ def _targets(node: Any, pointer: str) -> Iterator[tuple[str, Any]]:
     if isinstance(node, Mapping):
         for key, value in node.items():
             if names_an_address(key) and not isinstance(value, Mapping | list):
-                yield child(pointer, key), (origin_of(value) or value) if isinstance(value, str) else value
+                yield child(pointer, key), _target(value)
             else:
                 yield from _targets(value, child(pointer, key))
     elif isinstance(node, list):

@@ -45,6 +45,18 @@ INTEGRATION_EXAMPLE: dict[str, Any] = {
     "next_sync_at": None,
     "running_run_id": None,
 }
+CREATED_EXAMPLE: dict[str, Any] = {
+    **INTEGRATION_EXAMPLE,
+    "config": {**_EXAMPLE_CONFIG, "password": "********"},
+    "last_synced_at": None,
+    "last_sync_status": None,
+}
+UPDATED_EXAMPLE: dict[str, Any] = {
+    **INTEGRATION_EXAMPLE,
+    "service_name": UPDATE_EXAMPLE["service_name"],
+    "config": {**UPDATE_EXAMPLE["config"], "password": "********"},
+    "updated_at": "2026-03-01T11:45:00Z",
+}
 
 
 class IntegrationOut(BaseModel):

@@ -1,0 +1,208 @@
+"""`/integrations`: configured connections to external systems."""
+
+from functools import cache
+from typing import Annotated, Any
+from uuid import UUID
+
+from fastapi import Body, Depends, Path, Query, Request, Response
+
+from integrations_api.access.dependencies import require
+from integrations_api.access.permissions import Permission
+from integrations_api.access.principal import Principal
+from integrations_api.api.answers import answer
+from integrations_api.api.components import component
+from integrations_api.api.envelope import SuccessMessage
+from integrations_api.api.openapi import errors
+from integrations_api.api.pagination import DEFAULT_LIMIT, MAX_LIMIT, Cursor
+from integrations_api.api.routes import Router
+from integrations_api.connectors.registry import services
+from integrations_api.errors import NotFound
+from integrations_api.integrations.schemas import (
+    CREATE_EXAMPLE,
+    CREATED_EXAMPLE,
+    INTEGRATION_EXAMPLE,
+    UPDATE_EXAMPLE,
+    UPDATED_EXAMPLE,
+    IntegrationAnswer,
+    IntegrationIn,
+    IntegrationsAnswer,
+    ServicesAnswer,
+)
+from integrations_api.integrations.service import IntegrationService
+
+router = Router(prefix="/integrations", tags=["integrations"])
+
+Integrations = Annotated[IntegrationService, Depends(component(IntegrationService))]
+Viewer = Annotated[Principal, Depends(require(Permission.INTEGRATION_VIEW))]
+Creator = Annotated[Principal, Depends(require(Permission.INTEGRATION_CREATE))]
+Editor = Annotated[Principal, Depends(require(Permission.INTEGRATION_EDIT))]
+Deleter = Annotated[Principal, Depends(require(Permission.INTEGRATION_DELETE))]
+
+_NOT_FOUND = "Integration not found"
+_MISSING_KEY = "config.password: is required"
+
+
+def _answers(status: int, example: dict[str, Any], *failures: int, **messages: str) -> dict[int | str, dict[str, Any]]:
+    """The `responses=` of a route: an example of the good answer, and every error."""
+    good = {"content": {"application/json": {"example": {"success": True, **example}}}}
+    return {status: good, **errors(*failures, **messages)}
+
+
+def _lacks(verb: str) -> str:
+    return f"Missing permission: integration.{verb}"
+
+
+@cache
+def _described_services() -> list[dict[str, Any]]:
+    """The registry as it leaves; it does not change while the process lives."""
+    return [
+        {
+            "service_name": service.name,
+            "auth_types": [{"auth_type": kind.name, "schema": kind.schema} for kind in service.auth_types.values()],
+        }
+        for service in services()
+    ]
+
+
+async def integration_id(
+    integration_id: Annotated[
+        str, Path(description="The integration's UUID.", examples=["550e8400-e29b-41d4-a716-446655440000"])
+    ],
+) -> UUID:
+    """The id of a path. One that is no UUID names no integration: `NotFound`."""
+    try:
+        return UUID(integration_id)
+    except ValueError:
+        raise NotFound(_NOT_FOUND) from None
+
+
+Id = Annotated[UUID, Depends(integration_id)]
+
+
+@router.get(
+    "/all",
+    summary="List all integrations",
+    response_model=IntegrationsAnswer,
+    responses=_answers(200, {"integrations": [INTEGRATION_EXAMPLE]}, 401, 403, 422, m403=_lacks("view")),
+)
+async def list_all(
+    _: Viewer,
+    integrations: Integrations,
+    limit: Annotated[
+        int | None, Query(ge=1, le=MAX_LIMIT, description="Most items in one answer; absent: all of them.")
+    ] = None,
+    cursor: Cursor = None,
+) -> Response:
+    """Every integration, newest first, secrets shown as `********`.
+
+    With `limit` or `cursor` the list comes in pages, and the answer says `next_cursor` (null at the end).
+    """
+    if limit is None and cursor is None:
+        return answer(integrations=await integrations.list_all())
+    page, next_cursor = await integrations.list_page(limit=limit or DEFAULT_LIMIT, cursor=cursor)
+    return answer(integrations=page, next_cursor=next_cursor)
+
+
+@router.get(
+    "/services",
+    summary="List the services that can be synchronised",
+    response_model=ServicesAnswer,
+    responses=errors(401, 403, m403=_lacks("view")),
+)
+async def list_services(_: Viewer) -> Response:
+    """Which services there are connectors for, and for each way to sign in the JSON Schema of its config."""
+    return answer(services=_described_services())
+
+
+@router.get(
+    "/id/{integration_id}",
+    summary="Get one integration",
+    response_model=IntegrationAnswer,
+    responses=_answers(200, {"integration": INTEGRATION_EXAMPLE}, 401, 403, 404, m403=_lacks("view"), m404=_NOT_FOUND),
+)
+async def get_one(_: Viewer, integration_id: Id, integrations: Integrations) -> Response:
+    """One integration, its secrets shown as `********`."""
+    return answer(integration=await integrations.get(integration_id))
+
+
+@router.post(
+    "/create",
+    summary="Create an integration",
+    status_code=201,
+    response_model=IntegrationAnswer,
+    responses=_answers(
+        201, {"integration": CREATED_EXAMPLE}, 401, 403, 413, 415, 422, m403=_lacks("create"), m422=_MISSING_KEY
+    ),
+)
+async def create(
+    principal: Creator,
+    sent: Annotated[IntegrationIn, Body(openapi_examples={"servicenow": {"value": CREATE_EXAMPLE}})],
+    integrations: Integrations,
+    request: Request,
+) -> Response:
+    """Stores a connection to any service; one there is a connector for is checked against its schema.
+
+    The first word of `service_name` picks the connector, in any case. `config.lastSynced`, where it is sent, is the
+    start of the first sync; without it that one reads everything.
+    """
+    integration = await integrations.create(sent, principal=principal)
+    location = f"{request.scope.get('root_path', '').rstrip('/')}/integrations/id/{integration['id']}"
+    response = answer(integration=integration)
+    response.status_code, response.headers["Location"] = 201, location
+    return response
+
+
+@router.put(
+    "/update/{integration_id}",
+    summary="Replace an integration",
+    response_model=IntegrationAnswer,
+    responses=_answers(
+        200,
+        {"integration": UPDATED_EXAMPLE},
+        *(401, 403, 404, 413, 415, 422),
+        m403=_lacks("edit"),
+        m404=_NOT_FOUND,
+        m422="Re-enter the password: the URL points to another origin",
+    ),
+)
+async def update(
+    principal: Editor,
+    integration_id: Id,
+    sent: Annotated[IntegrationIn, Body(openapi_examples={"servicenow": {"value": UPDATE_EXAMPLE}})],
+    integrations: Integrations,
+) -> Response:
+    """Replaces all four fields, the whole config included.
+
+    A secret sent as exactly `********` stays as it is stored, unless the origin of `url` changes: then it has to be
+    entered again. A secret that is left out is removed. Fields that only the service writes (`id`, `updated_at`, …)
+    may be sent back and are passed over. Pointing to another source (origin, table, filter) ends a running sync and
+    makes the next one read everything. `config.lastSynced` can move the start of the next sync back, never forward.
+    """
+    return answer(integration=await integrations.update(integration_id, sent, principal=principal))
+
+
+@router.delete(
+    "/delete/{integration_id}",
+    summary="Delete an integration",
+    responses=_answers(
+        200,
+        {"message": "Integration deleted successfully"},
+        *(401, 403, 404, 422),
+        m403=_lacks("delete"),
+        m404=_NOT_FOUND,
+    ),
+)
+async def delete(
+    principal: Deleter,
+    integration_id: Id,
+    integrations: Integrations,
+    purge: Annotated[
+        bool, Query(description="Also remove the published dataset and the run history (permission knowledge.purge).")
+    ] = False,
+) -> SuccessMessage:
+    """Removes an integration, its config and its secrets for good, and ends a sync that is going on.
+
+    What it published stays readable under `/knowledge`, unless `purge=true`.
+    """
+    await integrations.delete(integration_id, principal=principal, purge=purge)
+    return SuccessMessage(message="Integration deleted successfully")

@@ -1,0 +1,275 @@
+"""Configured connections: the contract's five operations, and what a sync reads and writes of them."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+from uuid import UUID, uuid4
+
+from sqlalchemy import case, func, update
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from integrations_api.access.permissions import Permission
+from integrations_api.access.principal import Principal
+from integrations_api.api.pagination import decode_cursor, encode_cursor
+from integrations_api.audit import service as audit
+from integrations_api.clock import Clock, utc_now
+from integrations_api.db.engine import Sessions
+from integrations_api.errors import InvalidInput, NotFound
+from integrations_api.integrations import repository
+from integrations_api.integrations.configs import SplitConfig, changed_keys, reassemble, split, split_edit
+from integrations_api.integrations.drafts import Draft, draft_of, service_of
+from integrations_api.integrations.for_sync import IntegrationForSync
+from integrations_api.integrations.last_synced import SyncPosition, after_edit, at_creation
+from integrations_api.integrations.models import Integration
+from integrations_api.integrations.repository import Found
+from integrations_api.integrations.schemas import IntegrationIn, present
+from integrations_api.vault.cipher import Vault
+
+__all__ = ["IntegrationForSync", "IntegrationService"]
+
+Presented = dict[str, Any]
+"""An integration as it leaves: see `schemas.present`."""
+
+
+class IntegrationService:
+    """The first five groups are each one short transaction, committed before they return.
+
+    Those for the sync room (`load_for_sync` and on) work in the caller's transaction.
+    """
+
+    def __init__(self, *, sessions: Sessions, vault: Vault, clock: Clock = utc_now) -> None:
+        self._sessions = sessions
+        self._vault = vault
+        self._clock = clock
+
+    async def list_all(self) -> list[Presented]:
+        """Every integration, the newest first."""
+        async with self._sessions() as session:
+            return [_shown(found) for found in await repository.newest_first(session)]
+
+    async def list_page(self, *, limit: int, cursor: str | None) -> tuple[list[Presented], str | None]:
+        """A page of them, and the cursor of the next. Raises `InvalidInput` for a cursor that is none of ours."""
+        after = None if cursor is None else decode_cursor(cursor, datetime, UUID)
+        async with self._sessions() as session:
+            found = await repository.newest_first(session, limit=limit + 1, after=after)
+        page = found[:limit]
+        last = page[-1][0] if len(found) > limit else None
+        return [_shown(one) for one in page], None if last is None else encode_cursor(last.created_at, last.id)
+
+    async def get(self, integration_id: UUID) -> Presented:
+        """One integration. Raises `NotFound`."""
+        async with self._sessions() as session:
+            return await self.present_by_id(session, integration_id)
+
+    async def create(self, sent: IntegrationIn, *, principal: Principal) -> Presented:
+        """Stores a new integration. Raises `InvalidInput` that lists what is wrong with the config."""
+        now = self._clock()
+        draft = draft_of(sent, now=now)
+        if draft.missing:
+            raise InvalidInput.of(draft.missing)
+        taken = split(draft.config, secret_names=draft.secret_names)
+        row = _new_row(draft, taken, now=now, creator=principal.user_id)
+        async with self._sessions.begin() as session:
+            session.add(row)
+            await session.flush()
+            await self._store_secrets(session, row.id, taken, at=now)
+            await _record(session, "create", row, principal, config_keys=sorted(taken.public))
+        return present(row, running_run_id=None)
+
+    async def update(self, integration_id: UUID, sent: IntegrationIn, *, principal: Principal) -> Presented:
+        """Replaces an integration; edits of one row happen one after the other. Raises `NotFound`, `InvalidInput`."""
+        now = self._clock()
+        draft = draft_of(sent, now=now)
+        async with self._sessions.begin() as session:
+            before, running_run_id = await self._get(session, integration_id, lock=True)
+            taken = split_edit(
+                draft.config,
+                secret_names=draft.secret_names,
+                stored=await repository.secret_paths(session, integration_id),
+                before=before.config,
+                same_service=draft.service == service_of(before.service_name),
+            )
+            if draft.missing and not _is_mere_rename(before, taken):
+                raise InvalidInput.of(draft.missing)
+            changes = _changes(before, draft, taken)
+            row = await repository.replace(session, integration_id, _edited_values(before, draft, taken, now=now))
+            await self._store_secrets(session, integration_id, taken, at=now)
+            await _record(session, "update", row, principal, **changes)
+        return present(row, running_run_id=running_run_id)
+
+    async def delete(self, integration_id: UUID, *, principal: Principal, purge: bool = False) -> None:
+        """Removes an integration, its config and its secrets for good, which ends a run that is going on.
+
+        Its dataset stays readable; `purge` (permission knowledge.purge) removes that and the run history too.
+        Raises `NotFound`, `PermissionDenied`.
+        """
+        if purge:
+            principal.demand(Permission.KNOWLEDGE_PURGE)
+        async with self._sessions.begin() as session:
+            await repository.lock_active_run(session, integration_id)
+            row, _ = await self._get(session, integration_id, lock=True)
+            await _record(session, "delete", row, principal, purge=purge)
+            await repository.remove(session, integration_id)
+            if purge:
+                await repository.purge_dataset(session, integration_id)
+
+    async def load_for_sync(self, session: AsyncSession, integration_id: UUID) -> IntegrationForSync:
+        """An integration with its secrets. Raises `NotFound`, and `VaultError` for a secret that does not open."""
+        row, _ = await self._get(session, integration_id)
+        sealed = await repository.secrets_of(session, integration_id)
+        secrets = {
+            path: self._vault.open(ciphertext, context=_context(integration_id, path))
+            for path, ciphertext in sealed.items()
+        }
+        return IntegrationForSync(
+            id=row.id,
+            service_name=row.service_name,
+            auth_type=row.auth_type,
+            is_active=row.is_active,
+            config_revision=row.config_revision,
+            public_config=row.config,
+            config=reassemble(row.config, secrets),
+            fingerprint=row.fingerprint,
+            watermark=row.watermark,
+            needs_full=row.needs_full,
+            last_synced_at=row.last_synced_at,
+        )
+
+    async def record_success(
+        self,
+        session: AsyncSession,
+        integration_id: UUID,
+        *,
+        at: datetime,
+        watermark: datetime | None,
+        fingerprint: str | None,
+        reads_from: datetime | None = None,
+    ) -> None:
+        """Writes down a sync that succeeded. `fingerprint` is the run's, `reads_from` its start (None: it read all).
+
+        The watermark stays where it is if it is None here, if the integration now points to another source, or if
+        an edit moved it back behind `reads_from` while the run was going on.
+        """
+        same_source = Integration.fingerprint.is_not_distinct_from(fingerprint)
+        takes_watermark = same_source
+        if reads_from is not None:
+            takes_watermark = same_source & ~func.coalesce(Integration.watermark < reads_from, False)
+        values: dict[str, Any] = {
+            "last_synced_at": at,
+            "last_sync_status": "success",
+            "last_sync_error": None,
+            "shown_last_synced": at,
+            "updated_at": at,
+            "failures_in_a_row": 0,
+            "needs_full": case((same_source, False), else_=Integration.needs_full),
+        }
+        if watermark is not None:
+            values["watermark"] = case((takes_watermark, watermark), else_=Integration.watermark)
+        await _write_status(session, integration_id, values)
+
+    async def record_failure(self, session: AsyncSession, integration_id: UUID, *, at: datetime, message: str) -> None:
+        """Writes down a sync that failed; what earlier ones reached stays."""
+        values = {
+            "last_sync_status": "error",
+            "last_sync_error": message,
+            "updated_at": at,
+            "failures_in_a_row": Integration.failures_in_a_row + 1,
+        }
+        await _write_status(session, integration_id, values)
+
+    async def present_by_id(self, session: AsyncSession, integration_id: UUID) -> Presented:
+        """An integration as it leaves, read in the caller's transaction. Raises `NotFound`."""
+        return _shown(await self._get(session, integration_id))
+
+    async def _get(self, session: AsyncSession, integration_id: UUID, *, lock: bool = False) -> Found:
+        found = await repository.find(session, integration_id, lock=lock)
+        if found is None:
+            raise NotFound("Integration not found")
+        return found
+
+    async def _store_secrets(
+        self, session: AsyncSession, integration_id: UUID, taken: SplitConfig, *, at: datetime
+    ) -> None:
+        sealed = {
+            path: self._vault.seal(text, context=_context(integration_id, path)) for path, text in taken.secrets.items()
+        }
+        await repository.replace_secrets(session, integration_id, keep=taken.kept, new=sealed, at=at)
+
+
+def _context(integration_id: UUID, path: str) -> str:
+    return f"integration_secrets/{integration_id}/{path}"
+
+
+def _shown(found: Found) -> Presented:
+    row, running_run_id = found
+    return present(row, running_run_id=running_run_id)
+
+
+def _new_row(draft: Draft, taken: SplitConfig, *, now: datetime, creator: UUID) -> Integration:
+    position = at_creation(draft.last_synced)
+    return Integration(
+        id=uuid4(),
+        service_name=draft.service_name,
+        auth_type=draft.auth_type,
+        config=taken.public,
+        is_active=draft.is_active,
+        user_id=creator,
+        config_revision=1,
+        created_at=now,
+        updated_at=now,
+        fingerprint=draft.fingerprint,
+        watermark=position.watermark,
+        shown_last_synced=position.shown,
+        needs_full=position.needs_full,
+    )
+
+
+def _edited_values(before: Integration, draft: Draft, taken: SplitConfig, *, now: datetime) -> Mapping[str, Any]:
+    position = after_edit(
+        draft.last_synced,
+        before=SyncPosition(before.watermark, before.shown_last_synced, before.needs_full),
+        last_synced_at=before.last_synced_at,
+        source_changed=draft.fingerprint != before.fingerprint,
+    )
+    return {
+        "service_name": draft.service_name,
+        "auth_type": draft.auth_type,
+        "config": taken.public,
+        "is_active": draft.is_active,
+        "config_revision": Integration.config_revision + 1,
+        "updated_at": now,
+        "fingerprint": draft.fingerprint,
+        "watermark": position.watermark,
+        "shown_last_synced": position.shown,
+        "needs_full": position.needs_full,
+    }
+
+
+def _is_mere_rename(before: Integration, taken: SplitConfig) -> bool:
+    """Whether a service nobody knew gets a known one's name, its config as it was."""
+    return service_of(before.service_name) is None and taken.public == before.config
+
+
+def _changes(before: Integration, draft: Draft, taken: SplitConfig) -> dict[str, Sequence[str]]:
+    """Which fields and config keys an edit changes; never to what."""
+    fields = ("service_name", "auth_type", "is_active")
+    return {
+        "changed": [name for name in fields if getattr(before, name) != getattr(draft, name)],
+        "config_keys": changed_keys(before.config, taken),
+    }
+
+
+async def _record(session: AsyncSession, verb: str, row: Integration, principal: Principal, **details: Any) -> None:
+    await audit.record(
+        session,
+        action=f"integration.{verb}",
+        object_type="integration",
+        object_id=row.id,
+        principal=principal,
+        details={"service_name": row.service_name, **details},
+    )
+
+
+async def _write_status(session: AsyncSession, integration_id: UUID, values: Mapping[str, Any]) -> None:
+    statement = update(Integration).where(Integration.id == integration_id).values(**values)
+    await session.execute(statement.execution_options(synchronize_session=False))

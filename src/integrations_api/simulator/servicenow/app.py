@@ -1,5 +1,6 @@
 """The instance's web application."""
 
+import asyncio
 import secrets
 from email.utils import formatdate
 from urllib.parse import parse_qsl
@@ -51,20 +52,33 @@ class Simulator:
         call = await self._call(request)
         entry = self.log.begin(call, stamp(self.instance.clock.now()))
         session = self.sessions.find(request.cookies.get("JSESSIONID"))
-        try:
-            async with self.sessions.turn(session) as is_served:
-                answer = await self._answer(call) if is_served else Answer(202)
-        except BaseException:
-            self.log.end()
-            raise
-        entry.status, entry.rows, entry.bytes, entry.auth = answer.status, call.rows, len(answer.body), call.auth_kind
 
-        async def when_sent() -> None:
+        async def when_done() -> None:
             self.log.end()
             for fault in self.faults.active:
                 await fault.sent(call, self.instance)
 
-        return Reply(answer, [] if session else self.sessions.cookies(), when_sent)
+        try:
+            async with self.sessions.turn(session) as is_served:
+                answer = await self._unless_gone(request, call) if is_served else Answer(202)
+        except BaseException:
+            await when_done()
+            raise
+        entry.status, entry.rows, entry.bytes, entry.auth = answer.status, call.rows, len(answer.body), call.auth_kind
+        return Reply(answer, [] if session else self.sessions.cookies(), when_done)
+
+    async def _unless_gone(self, request: Request, call: Call) -> Answer:
+        """The answer. When a fault holds it back and the client leaves, an empty one that nobody will read."""
+        if not self.faults.active:
+            return await self._answer(call)
+        answering = asyncio.ensure_future(self._answer(call))
+        leaving = asyncio.ensure_future(_client_gone(request))
+        try:
+            await asyncio.wait({answering, leaving}, return_when=asyncio.FIRST_COMPLETED)
+            return answering.result() if answering.done() else Answer(499)
+        finally:
+            answering.cancel()
+            leaving.cancel()
 
     async def _call(self, request: Request) -> Call:
         params = dict(request.query_params)
@@ -124,6 +138,8 @@ class Simulator:
                 f"The simulator's tables are changed through /__simulator__, not by {call.method}",
             )
         faults = self.faults.active
+        for fault in faults:
+            fault.prepare(call)
         if call.kind is CallKind.STATS:
             return self.tables.stats(call, faults)
         return self.tables.one_row(call, faults) if call.sys_id else self.tables.list_rows(call, faults)
@@ -145,6 +161,11 @@ class Simulator:
         if answer.status == 401:
             answer.headers.setdefault("WWW-Authenticate", 'BASIC realm="Service-now"')
         return answer
+
+
+async def _client_gone(request: Request) -> None:
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
 
 
 def _check_accept(call: Call) -> None:

@@ -1,6 +1,7 @@
 """The control plane under `/__simulator__/`: JSON over HTTP for tests and demos in other processes."""
 
 import inspect
+import json
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -149,4 +150,9 @@ async def _arguments(request: Request) -> dict[str, Any]:
 
 
 def _json(content: Any, status: int = 200) -> Response:
-    return Response(orjson.dumps(content), status, media_type="application/json")
+    try:
+        body = orjson.dumps(content)
+    except TypeError:
+        # Lone surrogates, which only the standard library writes.
+        body = json.dumps(content).encode()
+    return Response(body, status, media_type="application/json")

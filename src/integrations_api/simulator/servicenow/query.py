@@ -73,6 +73,8 @@ class Query:
     order: list[Ordering] = field(default_factory=list)
     dropped: list[str] = field(default_factory=list)
     impossible: bool = False
+    is_unordered: bool = False
+    """The sort was taken away: rows come in an order that has nothing to do with what was asked."""
 
 
 def split_terms(text: str) -> list[str]:

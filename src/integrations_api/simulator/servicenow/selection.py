@@ -69,6 +69,8 @@ class Selection:
 
     def _streams(self) -> bool:
         order = self.query.order
+        if self.query.is_unordered:
+            return False
         return self.table.is_sorted_by_id and (not order or order[0].column == "sys_id")
 
     def _matching(self) -> Iterator[Row]:
@@ -78,7 +80,7 @@ class Selection:
         return filter(self._predicate, rows)
 
     def _all(self) -> list[Row]:
-        key = (repr(self.query.groups), repr(self.query.order), self.reading.literal_zone)
+        key = (repr(self.query), self.reading.literal_zone)
         kept = None if self.reading.shuffle else self.table.results.get(key)
         if kept is None:
             kept = list(self._matching())
@@ -95,6 +97,8 @@ class Selection:
     def _sorted(self, rows: list[Row]) -> list[Row]:
         if self.reading.shuffle:
             self.reading.shuffle.shuffle(rows)
+        if self.query.is_unordered:
+            rows.sort(key=lambda row: row.sys_updated_on, reverse=True)
         for ordering in reversed(self.query.order):
             rows.sort(key=self._sort_key(ordering), reverse=ordering.descending)
         return rows

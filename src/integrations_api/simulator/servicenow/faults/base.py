@@ -64,6 +64,9 @@ class Fault:
         """Before anything is looked at; an answer ends the request."""
         return None
 
+    def prepare(self, call: Call) -> None:
+        """The user is known, the query not yet read."""
+
     def edit_query(self, call: Call, query: Query) -> None:
         """The query was understood, not yet run."""
 

@@ -1,0 +1,204 @@
+"""Faults that answer in place of the table: busy, broken, asleep, elsewhere, signed out."""
+
+from email.utils import formatdate
+from typing import ClassVar, Literal
+
+from integrations_api.simulator.servicenow.instance import ServiceNowInstance
+from integrations_api.simulator.servicenow.messages import Answer, Call, CallKind
+
+from .base import Fault
+from .registry import register
+
+HIBERNATION_PAGE = """<!DOCTYPE html>
+<html><head><title>Instance Hibernating page</title></head>
+<body class="instance-hibernating-page"><h1>Your instance is hibernating</h1>
+<p>Sign in to the developer site to wake it up.</p></body></html>
+"""
+ERROR_PAGE = "<html><head><title>{status}</title></head><body><h1>Service temporarily unavailable</h1></body></html>"
+DEVELOPER_SITE = "https://developer.servicenow.com/dev.do"
+
+
+class Refusal(Fault):
+    """Answers the requests that it strikes with `answer`, before anybody signs in."""
+
+    default_on: ClassVar[str] = "any"
+    default_times: ClassVar[int | None] = 1
+
+    async def before(self, call: Call, instance: ServiceNowInstance) -> Answer | None:
+        return self.answer(call, instance) if self.strikes(call) else None
+
+    def answer(self, call: Call, instance: ServiceNowInstance) -> Answer:
+        """What is sent in place of the right answer."""
+        raise AssertionError(f"{self.name} has no answer")
+
+
+@register
+class RateLimited(Refusal):
+    """429, `times` in a row.
+
+    `kind`: `seconds` and `date` send Retry-After (with the X-RateLimit headers of a rate rule), `reset` sends the
+    X-RateLimit
+    headers only, `bare` sends none, as when the API semaphores are exhausted. `wait` is in seconds.
+    """
+
+    name = "rate_limited"
+
+    def __init__(
+        self,
+        *,
+        kind: Literal["seconds", "date", "reset", "bare"] = "seconds",
+        wait: int = 1,
+        on: str = "",
+        skip: int = 0,
+        times: int | None = -1,
+    ) -> None:
+        super().__init__(on=on, skip=skip, times=times)
+        self.kind = kind
+        self.wait = wait
+
+    def answer(self, call: Call, instance: ServiceNowInstance) -> Answer:
+        detail = "Rate limit of 100 requests per hour for Table API exceeded"
+        answer = Answer.error(429, "Rate limit exceeded", detail if self.kind != "bare" else None)
+        if self.kind == "bare":
+            return answer
+        now = instance.clock.now()
+        reset = str(now + self.wait)
+        answer.headers |= {"X-RateLimit-Limit": "100", "X-RateLimit-Reset": reset, "X-RateLimit-Rule": "a" * 32}
+        if self.kind == "seconds":
+            answer.headers["Retry-After"] = str(self.wait)
+        elif self.kind == "date":
+            answer.headers["Retry-After"] = formatdate(now + self.wait, usegmt=True)
+        return answer
+
+
+@register
+class TooManyAtOnce(Refusal):
+    """Bare 429 for every request that comes while `most` others are being answered (semaphore queue full)."""
+
+    name = "too_many_at_once"
+    default_times: ClassVar[int | None] = None
+
+    def __init__(self, *, most: int = 4, on: str = "", skip: int = 0, times: int | None = -1) -> None:
+        super().__init__(on=on, skip=skip, times=times)
+        self.most = most
+        self._going: set[int] = set()
+
+    async def before(self, call: Call, instance: ServiceNowInstance) -> Answer | None:
+        if len(self._going) >= self.most and self.strikes(call):
+            return Answer.error(429, "Rate limit exceeded")
+        self._going.add(call.number)
+        return None
+
+    async def sent(self, call: Call, instance: ServiceNowInstance) -> None:
+        self._going.discard(call.number)
+
+
+@register
+class ServerError(Refusal):
+    """`status` (500, 502, 503, …) with a body in `form` json or html."""
+
+    name = "server_error"
+
+    def __init__(
+        self,
+        *,
+        status: int = 500,
+        form: Literal["json", "html"] = "json",
+        on: str = "",
+        skip: int = 0,
+        times: int | None = -1,
+    ) -> None:
+        super().__init__(on=on, skip=skip, times=times)
+        self.status = status
+        self.form = form
+
+    def answer(self, call: Call, instance: ServiceNowInstance) -> Answer:
+        if self.form == "html":
+            return Answer.html(ERROR_PAGE.format(status=self.status), self.status)
+        return Answer.error(self.status, "Internal server error", "An unexpected error occurred")
+
+
+@register
+class Hibernating(Refusal):
+    """The page of a developer instance that sleeps, as 200 with HTML. Until cleared, unless `times` says otherwise."""
+
+    name = "hibernating"
+    default_times: ClassVar[int | None] = None
+
+    def answer(self, call: Call, instance: ServiceNowInstance) -> Answer:
+        return Answer.html(HIBERNATION_PAGE)
+
+
+@register
+class HibernatingRedirect(Refusal):
+    """A developer instance that sleeps, as 302 to the developer site."""
+
+    name = "hibernating_redirect"
+    default_times: ClassVar[int | None] = None
+
+    def answer(self, call: Call, instance: ServiceNowInstance) -> Answer:
+        return Answer(302, {"Location": DEVELOPER_SITE, "Content-Type": "text/html"})
+
+
+@register
+class Redirect(Refusal):
+    """A redirect to `location`, which a client that carries credentials must not follow."""
+
+    name = "redirect"
+
+    def __init__(
+        self,
+        *,
+        location: str = "http://127.0.0.1:9/elsewhere",
+        status: int = 302,
+        on: str = "",
+        skip: int = 0,
+        times: int | None = -1,
+    ) -> None:
+        super().__init__(on=on, skip=skip, times=times)
+        self.location = location
+        self.status = status
+
+    def answer(self, call: Call, instance: ServiceNowInstance) -> Answer:
+        return Answer(self.status, {"Location": self.location})
+
+
+@register
+class Accepted202(Refusal):
+    """202 with nothing: the request was dropped from the session's queue."""
+
+    name = "accepted_202"
+
+    def answer(self, call: Call, instance: ServiceNowInstance) -> Answer:
+        return Answer(202)
+
+
+@register
+class TokenExpiry(Fault):
+    """All access tokens end just before the requests that it strikes; refresh tokens live on."""
+
+    name = "token_expiry"
+    default_on: ClassVar[str] = "table"
+    default_times: ClassVar[int | None] = 1
+
+    async def before(self, call: Call, instance: ServiceNowInstance) -> Answer | None:
+        if self.strikes(call):
+            instance.door.expire_tokens()
+        return None
+
+
+@register
+class Forbidden(Fault):
+    """403 with `message` for a table: `table` names it."""
+
+    name = "forbidden"
+    default_on: ClassVar[str] = "table"
+
+    def __init__(self, *, table: str = "incident", on: str = "", skip: int = 0, times: int | None = -1) -> None:
+        super().__init__(on=on, skip=skip, times=times)
+        self.table = table
+
+    async def before(self, call: Call, instance: ServiceNowInstance) -> Answer | None:
+        if call.table == self.table and call.kind is not CallKind.STATS and self.strikes(call):
+            return Answer.error(403, "User Not Authorized", "Failed API level ACL Validation")
+        return None

@@ -4,7 +4,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from uuid import uuid4
 
@@ -26,14 +26,15 @@ def throwaway_server() -> Iterator[str]:
     """
     home = _quickest_folder()
     for leftover in home.glob(f"{_PREFIX}*"):
-        if stop_abandoned(leftover):
-            shutil.rmtree(leftover, ignore_errors=True)
+        with suppress(OSError):  # another run may be deleting it at this moment
+            if stop_abandoned(leftover):
+                shutil.rmtree(leftover, ignore_errors=True)
     folder = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=home))
     try:
         with start_embedded(folder, durable=False) as server:
             yield server.url
     finally:
-        shutil.rmtree(folder)
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _quickest_folder() -> Path:

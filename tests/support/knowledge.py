@@ -120,6 +120,13 @@ class Story:
             await session.execute(_COUNT_DATASET, facts)
         return self.last
 
+    async def live_content(self, external_id: str) -> int:
+        """The content of what is live, tombstones included, after somebody else has written."""
+        async with self.sessions() as session:
+            found: int | None = await session.scalar(_LIVE_CONTENT, {"id": self.id(external_id)})
+        assert found is not None
+        return found
+
     def _version_row(self, state: str, kind: str) -> dict[str, Any]:
         return {
             "dataset": self.dataset_id,
@@ -220,3 +227,4 @@ _INSERT_CONTENT = text("""
     ON CONFLICT (dataset_id, hash) DO NOTHING
 """)
 _CONTENT_ID = text("SELECT id FROM contents WHERE dataset_id = :dataset AND hash = :hash")
+_LIVE_CONTENT = text("SELECT content_id FROM revisions WHERE document_id = :id AND valid_to = 2147483647")

@@ -5,6 +5,7 @@ from urllib.parse import quote
 from uuid import uuid4
 
 import pytest
+from pydantic import BaseModel
 
 from integrations_api.connectors.records import Note
 from integrations_api.db.engine import Sessions
@@ -303,7 +304,7 @@ async def test_answers_are_what_the_description_says(api: Api, sessions: Session
         {"INC1": doc(text="word " * 40), "INC2": doc(), "INC3": doc(url="https://x.example/3")},
         {"INC1": doc(text="word " * 39 + "other"), "INC2": gone("archived"), "INC4": doc()},
     )
-    answers = {
+    answers: dict[str, type[BaseModel]] = {
         "/knowledge/datasets": schemas.DatasetsAnswer,
         f"/knowledge/datasets/{story.dataset_id}": schemas.DatasetAnswer,
         f"/knowledge/datasets/{story.dataset_id}/versions": schemas.VersionsAnswer,

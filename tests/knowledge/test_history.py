@@ -1,0 +1,75 @@
+"""The history of one incident."""
+
+from datetime import timedelta
+
+import pytest
+
+from integrations_api.db.engine import Sessions
+from tests.knowledge.conftest import Api
+from tests.support.knowledge import EPOCH, build_versions, doc, gone, touched
+
+pytestmark = pytest.mark.anyio
+
+LATER = EPOCH + timedelta(hours=1)
+
+
+async def test_history_tells_what_changed_when_and_why(api: Api, sessions: Sessions) -> None:
+    story = await build_versions(
+        sessions,
+        {"INC1": doc()},
+        {"INC1": doc(state="Closed", title="Mail was down", updated=LATER)},
+        {"INC1": touched(LATER + timedelta(hours=1))},
+        {"INC1": gone("archived")},
+        {"INC1": doc(state="Closed", title="Mail was down", updated=LATER)},
+    )
+
+    answer = await api.get("/knowledge/incidents/INC1/history")
+
+    assert answer["id"] == str(story.id("INC1"))
+    assert [(e["version"], e["change"], e["reason"], e["fields"]) for e in answer["history"]] == [
+        (5, "added", None, []),
+        (4, "deleted", "archived", []),
+        (2, "updated", None, ["title", "attributes.state"]),
+        (1, "added", None, []),
+    ]
+    assert answer["history"][2]["at"] == "2026-03-01T10:02:00Z"
+    assert answer["history"][2]["title"] == "Mail was down"
+    assert answer["history"][2]["source_updated_at"] == "2026-03-01T11:00:00Z"
+
+
+async def test_history_compares_across_a_touch(api: Api, sessions: Sessions) -> None:
+    await build_versions(sessions, {"INC1": doc()}, {"INC1": touched(LATER)}, {"INC1": doc(priority="1")})
+
+    history = (await api.get("/knowledge/incidents/INC1/history"))["history"]
+
+    assert [(entry["version"], entry["fields"]) for entry in history] == [(3, ["attributes.priority"]), (1, [])]
+
+
+async def test_history_as_of_a_version_ends_there(api: Api, sessions: Sessions) -> None:
+    await build_versions(sessions, {"INC1": doc()}, {"INC2": doc()}, {"INC1": doc(state="Closed")})
+
+    history = (await api.get("/knowledge/incidents/INC1/history", version=2))["history"]
+
+    assert [entry["version"] for entry in history] == [1]
+
+
+async def test_history_of_a_building_version_is_not_told_by_the_head(api: Api, sessions: Sessions) -> None:
+    story = await build_versions(sessions, {"INC1": doc()})
+    await story.version({"INC1": doc(state="Closed")}, state="building")
+
+    assert [e["version"] for e in (await api.get("/knowledge/incidents/INC1/history"))["history"]] == [1]
+
+
+async def test_history_comes_in_pages_that_know_their_neighbours(api: Api, sessions: Sessions) -> None:
+    await build_versions(sessions, *({"INC1": doc(state=str(i))} for i in range(5)))
+
+    entries, cursor = [], None
+    while True:
+        page = await api.get("/knowledge/incidents/INC1/history", limit=2, **({"cursor": cursor} if cursor else {}))
+        entries += page["history"]
+        cursor = page["next_cursor"]
+        if cursor is None:
+            break
+
+    assert [entry["version"] for entry in entries] == [5, 4, 3, 2, 1]
+    assert [entry["fields"] for entry in entries] == [["attributes.state"]] * 4 + [[]]

@@ -1,0 +1,174 @@
+"""Removing one incident for good."""
+
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from sqlalchemy import select, text
+
+from integrations_api.audit.models import AuditEntry
+from integrations_api.db.engine import Sessions
+from tests.knowledge.conftest import Api
+from tests.support.knowledge import Story, build_versions, doc, gone
+
+pytestmark = pytest.mark.anyio
+
+BODY = {"reason": "Erasure request 118"}
+SECRET = "Ada Lovelace"
+
+
+async def execute(sessions: Sessions, statement: str, **facts: Any) -> None:
+    async with sessions() as session, session.begin():
+        await session.execute(text(statement), facts)
+
+
+async def stage_raw(sessions: Sessions, story: Story, external_id: str) -> None:
+    """A raw, a staged and a rejected record of a finished run."""
+    facts = {"run": uuid4(), "dataset": story.dataset_id, "external": external_id, "id": story.id(external_id)}
+    facts["raw"] = f'{{"caller": "{SECRET}"}}'
+    await execute(
+        sessions,
+        "INSERT INTO raw_records (run_id, external_id, seq, dataset_id, raw)"
+        " VALUES (:run, :external, 1, :dataset, :raw)",
+        **facts,
+    )
+    await execute(
+        sessions,
+        "INSERT INTO rejected_records (run_id, external_id, dataset_id, reason, raw)"
+        " VALUES (:run, :external, :dataset, 'no number', :raw)",
+        **facts,
+    )
+    await execute(
+        sessions,
+        "INSERT INTO staged_changes (run_id, ordinal, document_id, external_id, number, change)"
+        " VALUES (:run, 1, :id, :external, :external, 'added')",
+        **facts,
+    )
+
+
+async def everything(sessions: Sessions) -> str:
+    """Every row of every table, as text."""
+    async with sessions() as session:
+        tables = await session.scalars(text("SELECT tablename FROM pg_tables WHERE schemaname = 'public'"))
+        dumps = [await session.scalars(text(f"SELECT t::text FROM {table} t")) for table in tables]
+        return "\n".join(line for dump in dumps for line in dump)
+
+
+async def test_a_purged_incident_is_in_no_version_and_in_no_table(api: Api, sessions: Sessions) -> None:
+    story = await build_versions(
+        sessions,
+        {"INC1": doc(text=f"{SECRET} cannot print"), "INC2": doc(text="Nobody can print")},
+        {"INC1": doc(text=f"{SECRET} can print again")},
+        {"INC1": gone()},
+        {"INC1": doc(text=f"{SECRET} cannot print")},
+    )
+    await stage_raw(sessions, story, "INC1")
+
+    answer = await api.post("/knowledge/incidents/INC1/purge", BODY)
+
+    assert answer == {
+        "success": True,
+        "message": "The incident is removed from every version",
+        "purged": {
+            "id": str(story.id("INC1")),
+            "integration_id": str(story.dataset_id),
+            "revisions": 4,
+            "contents": 2,
+            "raw_records": 1,
+        },
+    }
+    assert SECRET not in await everything(sessions)
+    for version in range(1, 5):
+        page = await api.get(f"/knowledge/datasets/{story.dataset_id}/versions/{version}/incidents?include=tombstones")
+        assert [incident["number"] for incident in page["incidents"]] == ["INC2"]
+    await api.get("/knowledge/incidents/INC1", status=404)
+    await api.post("/knowledge/incidents/INC1/purge", BODY, status=404)
+
+
+async def test_a_content_that_another_incident_shares_stays(api: Api, sessions: Sessions) -> None:
+    await build_versions(
+        sessions, {"id-1": doc("SAME", title="Shared"), "id-2": doc("SAME", title="Shared"), "id-3": doc()}
+    )
+    story_id = (await api.get("/knowledge/incidents/id-3"))["incident"]["integration_id"]
+    listed = await api.get(f"/knowledge/datasets/{story_id}/versions/1/incidents")
+    first = next(incident for incident in listed["incidents"] if incident["external_id"] == "id-1")
+
+    answer = await api.post(f"/knowledge/incidents/{first['id']}/purge", BODY)
+
+    assert answer["purged"]["contents"] == 0
+    assert (await api.get("/knowledge/incidents/SAME"))["incident"]["title"] == "Shared"
+
+
+async def test_counts_say_what_can_still_be_read(api: Api, sessions: Sessions) -> None:
+    story = await build_versions(
+        sessions, {"INC1": doc(), "INC2": doc(), "INC3": doc()}, {"INC2": gone()}, {"INC1": doc(state="Closed")}
+    )
+    path = f"/knowledge/datasets/{story.dataset_id}"
+
+    await api.post("/knowledge/incidents/INC2/purge", BODY)
+    dataset = (await api.get(path))["dataset"]
+    assert (dataset["documents"], dataset["tombstones"]) == (2, 0)
+
+    await api.post("/knowledge/incidents/INC1/purge", BODY)
+    dataset = (await api.get(path))["dataset"]
+    versions = (await api.get(path + "/versions"))["versions"]
+    assert (dataset["documents"], dataset["tombstones"]) == (1, 0)
+    assert [version["documents"] for version in versions] == [1, 1, 1]
+
+
+async def test_the_audit_keeps_who_and_why_and_nothing_of_the_incident(api: Api, sessions: Sessions) -> None:
+    story = await build_versions(sessions, {"id-1": doc("INC1", title=SECRET)})
+
+    await api.post("/knowledge/incidents/INC1/purge", {"reason": "  Erasure request 118 "})
+
+    async with sessions() as session:
+        entry = (await session.scalars(select(AuditEntry))).one()
+    assert (entry.actor, entry.action, entry.object_id) == (
+        "admin@example.com",
+        "knowledge.purge",
+        str(story.id("id-1")),
+    )
+    assert entry.details == {"dataset": str(story.dataset_id), "reason": "Erasure request 118", "revisions": 1}
+
+
+@pytest.mark.parametrize("state", ["queued", "running"])
+async def test_nothing_is_purged_while_a_run_is_going_on(api: Api, sessions: Sessions, state: str) -> None:
+    story = await build_versions(sessions, {"INC1": doc()})
+    run = uuid4()
+    await execute(
+        sessions,
+        "INSERT INTO sync_runs (id, dataset_id, mode, trigger, state)"
+        " VALUES (:run, :dataset, 'full', 'manual', :state)",
+        run=run, dataset=story.dataset_id, state=state,
+    )  # fmt: skip
+
+    refused = await api.post("/knowledge/incidents/INC1/purge", BODY, status=409)
+
+    assert str(run) in refused["message"]
+    await api.get("/knowledge/incidents/INC1")
+    await execute(sessions, "UPDATE sync_runs SET state = 'failed' WHERE id = :run", run=run)
+    await api.post("/knowledge/incidents/INC1/purge", BODY)
+
+
+async def test_a_purge_must_mean_one_incident_and_say_why(api: Api, sessions: Sessions) -> None:
+    one = await build_versions(sessions, {"INC1": doc(), "id-2": doc("OLD")}, {"id-2": doc("INC2"), "id-3": doc("OLD")})
+    two = await build_versions(sessions, {"INC1": doc()})
+    path = "/knowledge/incidents/INC1/purge"
+
+    assert str(two.dataset_id) in (await api.post(path, BODY, status=409))["message"]
+    # A number that two incidents bore, though at different times.
+    assert str(one.id("id-3")) in (await api.post("/knowledge/incidents/OLD/purge", BODY, status=409))["message"]
+    assert "reason" in (await api.post(path, {"reason": " "}, status=422))["message"]
+    assert "reason" in (await api.post(path, {}, status=422))["message"]
+    assert (await api.post(path, BODY, status=403, caller="viewer"))["message"] == "Missing permission: knowledge.purge"
+    await api.post(path, BODY, integration=str(two.dataset_id))
+    assert (await api.get("/knowledge/incidents/INC1"))["incident"]["integration_id"] == str(one.dataset_id)
+
+
+async def test_an_incident_known_only_to_a_building_version_can_be_purged(api: Api, sessions: Sessions) -> None:
+    story = await build_versions(sessions, {"INC1": doc()})
+    await story.version({"INC2": doc(title=SECRET)}, state="held")
+
+    await api.post("/knowledge/incidents/INC2/purge", BODY)
+
+    assert SECRET not in await everything(sessions)

@@ -1,0 +1,205 @@
+"""What failures mean, as tables; and how they are borne, with clocks and dice of our own."""
+
+from collections.abc import Callable
+from contextlib import nullcontext
+from datetime import UTC, datetime
+
+import httpx
+import pytest
+
+from integrations_api.connectors.errors import ConnectorError, PageTooLarge, RateLimited, Refused, Retryable
+from integrations_api.connectors.http import Answer, asked_wait, exchange, one_line, parse_json, status_error
+from integrations_api.connectors.records import Wait
+from integrations_api.connectors.retry import Patience, Time, backoff
+from integrations_api.connectors.text import storable, storable_json
+from integrations_api.egress.guard import EgressRefused
+
+pytestmark = pytest.mark.anyio
+
+NOW = datetime(2026, 3, 1, 10, 30, tzinfo=UTC)
+DATE = "Sun, 01 Mar 2026 10:45:00 GMT"  # the source's clock is 15 minutes ahead
+
+
+def answered(status: int, **headers: str) -> Answer:
+    return Answer(status, httpx.Headers({key.replace("_", "-"): value for key, value in headers.items()}), b"{}")
+
+
+@pytest.mark.parametrize(
+    ("headers", "seconds"),
+    [
+        ({"retry_after": "30"}, 30.0),
+        ({"retry_after": "0"}, 0.0),
+        ({"retry_after": "Sun, 01 Mar 2026 10:31:00 GMT"}, 60.0),
+        ({"retry_after": "Sun, 01 Mar 2026 10:46:00 GMT", "date": DATE}, 60.0),
+        ({"retry_after": "Sun, 01 Mar 2026 10:00:00 GMT"}, 0.0),
+        ({"x_ratelimit_reset": str(int(NOW.timestamp()) + 40)}, 40.0),
+        ({"x_ratelimit_reset": str(int(NOW.timestamp()) + 960), "date": DATE}, 60.0),
+        ({"retry_after": "5", "x_ratelimit_reset": str(int(NOW.timestamp()) + 40)}, 5.0),
+        ({}, None),
+        ({"retry_after": "soon"}, None),
+        ({"retry_after": "-3"}, None),
+        ({"x_ratelimit_reset": "later"}, None),
+    ],
+)
+def test_what_the_source_asks_to_wait_is_read_exactly(headers: dict[str, str], seconds: float | None) -> None:
+    assert asked_wait(answered(429, **headers), NOW) == seconds
+
+
+@pytest.mark.parametrize(
+    ("status", "kind"),
+    [(429, RateLimited), (500, Retryable), (502, Retryable), (503, Retryable), (504, Retryable), (408, Retryable),
+     (202, Retryable), (204, Retryable), (413, PageTooLarge), (301, Refused), (302, Refused)],
+)  # fmt: skip
+def test_statuses_are_classed_by_cure(status: int, kind: type[ConnectorError]) -> None:
+    assert type(status_error(answered(status), NOW)) is kind
+
+
+@pytest.mark.parametrize("status", [200, 400, 401, 403, 404])
+def test_what_only_the_product_can_explain_is_left_to_it(status: int) -> None:
+    assert status_error(answered(status), NOW) is None
+
+
+@pytest.mark.parametrize(
+    ("error", "kind", "message"),
+    [
+        (httpx.ConnectTimeout("x"), Retryable, "Connection timeout"),
+        (httpx.ConnectError("x"), Retryable, "Connection failed"),
+        (httpx.ReadTimeout("x"), PageTooLarge, "The answer took too long"),
+        (httpx.ReadError("x"), Retryable, "The connection was closed without an answer"),
+        (httpx.RemoteProtocolError("x"), Retryable, "The connection was closed without an answer"),
+        (httpx.LocalProtocolError("Illegal header value b's3cret\\n'"), Refused, "The request cannot be sent"),
+        (EgressRefused("No"), Refused, "No"),
+    ],
+)
+async def test_network_errors_are_translated_and_never_quoted(error: Exception, kind: type, message: str) -> None:
+    def fail(request: httpx.Request) -> httpx.Response:
+        raise error
+
+    async with httpx.AsyncClient(transport=httpx.MockTransport(fail), base_url="https://x.example") as client:
+        with pytest.raises(ConnectorError) as caught:
+            await exchange(client, "/a", {}, slot=nullcontext)
+    assert (type(caught.value), caught.value.message) == (kind, message)
+    assert "s3cret" not in f"{caught.value.message}{caught.value.remedy}"
+
+
+@pytest.mark.parametrize(
+    ("body", "value", "doubtful"),
+    [
+        (b'{"a":1}', {"a": 1}, False),
+        (b'"caf\xc3\xa9"', "café", False),
+        (b'"a\\u0000b"', "a\0b", True),
+        (b'"\\ud800"', "\ud800", True),
+        (b'"\xed\xa0\x80"', "\ud800", True),
+        (b'"a\nb"', "a\nb", True),
+        (b'"a\xffb"', "a\N{REPLACEMENT CHARACTER}b", True),
+    ],
+)
+def test_json_is_read_whatever_its_texts_hold(body: bytes, value: object, doubtful: bool) -> None:
+    assert parse_json(body) == (value, doubtful)
+
+
+@pytest.mark.parametrize("body", [b"", b"{", b'{"a":}', b"[1,]", b"NaN", b'{"a":Infinity}', b"<html>", b"[" * 100_000])
+def test_what_is_no_json_is_an_error(body: bytes) -> None:
+    with pytest.raises(ValueError, match=r".*"):
+        parse_json(body)
+
+
+@pytest.mark.parametrize(
+    ("text", "stored"),
+    [
+        ("plain", "plain"),
+        ("a\0b", "a\N{REPLACEMENT CHARACTER}b"),
+        ("a\ud800b", "a\N{REPLACEMENT CHARACTER}b"),
+        ("\udc00", "\N{REPLACEMENT CHARACTER}"),
+        ("\ud83d\ude00", "😀"),
+        ("\x1b[31m", "\x1b[31m"),
+        ("عربي 打印", "عربي 打印"),
+    ],
+)
+def test_texts_are_made_storable(text: str, stored: str) -> None:
+    assert storable(text) == stored
+    assert storable_json({text: [text, 1, None]}) == {stored: [stored, 1, None]}
+    stored.encode()
+
+
+def test_a_remote_text_is_printable_on_one_line_and_short() -> None:
+    assert one_line("a\r\nevent: complete\x1b[2J  b") == "a event: complete [2J b"
+    assert len(one_line("x" * 5000)) == 200
+
+
+class World:
+    """A clock that moves by sleeping, dice that always show one half, and a list of what was told."""
+
+    def __init__(self, budget: float = 600, chance: float = 0.5) -> None:
+        self.moment = 1000.0
+        self.slept: list[float] = []
+        self.told: list[Wait] = []
+        self.patience = Patience(
+            service="ServiceNow",
+            budget_seconds=budget,
+            on_wait=self._hear,
+            time=Time(sleep=self._sleep, monotonic=lambda: self.moment, now=lambda: NOW, random=lambda: chance),
+        )
+
+    async def _sleep(self, seconds: float) -> None:
+        self.slept.append(seconds)
+        self.moment += seconds
+
+    async def _hear(self, wait: Wait) -> None:
+        self.told.append(wait)
+
+    async def bear(self, make: Callable[[], Retryable], times: int) -> None:
+        trial = self.patience.trial()
+        for _ in range(times):
+            await trial.again(make())
+
+
+async def test_an_asked_wait_is_kept_exactly_and_told() -> None:
+    world = World()
+    await world.bear(lambda: RateLimited("Rate limit exceeded", retry_after=30), 2)
+    assert world.slept == [30, 30]
+    assert world.told == [Wait(30, "ServiceNow asks to wait 30 s (rate limit)")] * 2
+
+
+async def test_other_waits_double_with_full_jitter_up_to_a_ceiling() -> None:
+    world = World()
+    await world.bear(lambda: Retryable("Connection timeout"), 9)
+    assert world.slept == [0.5, 1, 2, 4, 8, 16, 30, 30, 30]
+    assert world.told[0] == Wait(2, "ServiceNow: Connection timeout; trying again in 2 s")
+    assert [backoff(3, 0.0), backoff(3, 1.0)] == [0.0, 4.0]
+
+
+async def test_the_budget_of_elapsed_time_ends_the_trying_with_the_sources_own_words() -> None:
+    world = World(budget=10)
+    with pytest.raises(Retryable, match=r"^Connection timeout$"):
+        await world.bear(lambda: Retryable("Connection timeout"), 100)
+    assert sum(world.slept) == pytest.approx(10)
+
+
+async def test_a_wait_longer_than_the_budget_is_not_begun() -> None:
+    world = World(budget=600)
+    with pytest.raises(RateLimited) as caught:
+        await world.bear(lambda: RateLimited("Rate limit exceeded", retry_after=3600), 1)
+    assert world.slept == []
+    assert "3600 s" in (caught.value.remedy or "")
+
+
+async def test_ten_refusals_in_a_row_are_borne() -> None:
+    world = World()
+    await world.bear(lambda: RateLimited("Rate limit exceeded", retry_after=20), 10)
+    assert sum(world.slept) == 200
+
+
+async def test_what_is_asked_of_one_request_holds_for_all() -> None:
+    world = World()
+    assert world.patience.close_for(40)
+    assert not world.patience.close_for(39)
+    await world.patience.until_open()
+    assert world.slept == [40]
+
+
+async def test_an_easier_request_follows_at_once() -> None:
+    world = World()
+    trial = world.patience.trial()
+    await trial.again(PageTooLarge("The answer broke off"), at_once=True)
+    assert world.slept == []

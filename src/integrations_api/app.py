@@ -10,9 +10,12 @@ from integrations_api.api.context import RequestContextMiddleware
 from integrations_api.api.envelope import install_error_handlers
 from integrations_api.api.limits import BodyLimitMiddleware
 from integrations_api.api.openapi import install_openapi
+from integrations_api.integrations import router as integrations
+from integrations_api.knowledge import router as knowledge
 from integrations_api.settings import Settings
+from integrations_api.sync import router as sync
 
-ROUTERS = (access.router, health.router, docs.router)
+ROUTERS = (access.router, integrations.router, sync.router, knowledge.router, health.router, docs.router)
 
 DESCRIPTION = """
 Connects external service-management systems, pulls their incidents, and keeps them in a versioned knowledge base.
@@ -23,6 +26,9 @@ at the end. Times are UTC.
 """
 TAGS = [
     {"name": "access", "description": "Signing in, users and permissions."},
+    {"name": "integrations", "description": "Configured connections to external systems."},
+    {"name": "sync", "description": "Pulling incidents, as a stream of events; runs and their verdicts."},
+    {"name": "knowledge", "description": "The versioned knowledge base: read, compare, look back."},
     {"name": "health", "description": "For load balancers and supervisors."},
 ]
 

@@ -20,10 +20,12 @@ from integrations_api.db.notify import Listener
 from integrations_api.egress.guard import EgressPolicy
 from integrations_api.errors import ConfigurationError
 from integrations_api.integrations.service import IntegrationService
+from integrations_api.knowledge.service import KnowledgeService
 from integrations_api.queue.worker import QueueWorker
 from integrations_api.settings import Settings
 from integrations_api.sync.engine import EngineOptions
 from integrations_api.sync.executor import ENTRYPOINT, ExecutorOptions, RunExecutor
+from integrations_api.sync.registered import RegisteredSources
 from integrations_api.sync.repository import CHANNEL
 from integrations_api.sync.service import SyncService
 from integrations_api.sync.sources import Sources
@@ -65,6 +67,7 @@ async def assemble(
             )
         )
         integrations = components.add(IntegrationService(sessions=sessions, vault=vault, clock=clock))
+        components.add(KnowledgeService(sessions=sessions))
         sources = sources or registered_sources(settings)
         components.add(SyncService(sessions=sessions, integrations=integrations, sources=sources, clock=clock))
         components.add(RunStreams(sessions=sessions, ping=settings.stream_ping))
@@ -100,6 +103,7 @@ def build_worker(components: Components, *, clock: Clock = utc_now) -> QueueWork
         concurrency=settings.worker_concurrency,
         busy_with=executor.active_runs,
         on_stop=executor.stop,
+        on_leave=executor.leave,
     )
     worker.handlers[ENTRYPOINT] = executor.carry_out
     worker.duties += [("watch", timedelta(seconds=1), executor.watch), ("sweep", timedelta(seconds=5), executor.sweep)]
@@ -122,8 +126,6 @@ def executor_options(settings: Settings) -> ExecutorOptions:
 
 def registered_sources(settings: Settings) -> Sources:
     """The real services, reached through the egress guard."""
-    from integrations_api.sync.registered import RegisteredSources
-
     context = ConnectorContext(
         page_size=settings.sync_page_size,
         concurrency=settings.sync_fetch_concurrency,

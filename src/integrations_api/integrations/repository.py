@@ -64,7 +64,7 @@ async def secrets_of(session: AsyncSession, integration_id: UUID) -> dict[str, b
     question = select(IntegrationSecret.path, IntegrationSecret.ciphertext).where(
         IntegrationSecret.integration_id == integration_id
     )
-    return dict(row.t for row in await session.execute(question))
+    return {row.path: row.ciphertext for row in await session.execute(question)}
 
 
 async def secret_paths(session: AsyncSession, integration_id: UUID) -> set[str]:

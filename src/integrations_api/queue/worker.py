@@ -37,19 +37,23 @@ SIGN_OF_LIFE = timedelta(seconds=2)
 JOB_SILENCE = timedelta(seconds=10)
 """A job whose worker has not been heard of for so long is delivered again."""
 POLL = timedelta(seconds=2)
-GOODBYE = timedelta(seconds=8)
+GOODBYE = timedelta(seconds=5)
 """How long work may take to reach a boundary after the worker was asked to stop."""
 
 
 @dataclass(kw_only=True)
 class QueueWorker:
-    """One worker process's loop. Rooms register handlers and duties before `run`."""
+    """One worker process's loop. Rooms register handlers and duties before `run`.
+
+    `on_stop` asks what is going on to come to a boundary, `on_leave` ends what has not come to one.
+    """
 
     dsn: str
     sessions: Sessions
     concurrency: int
     busy_with: Callable[[], Sequence[UUID]]
     on_stop: Callable[[], None]
+    on_leave: Callable[[], Awaitable[None]]
     id: UUID = field(default_factory=uuid4)
     handlers: dict[str, Handler] = field(default_factory=dict)
     duties: list[tuple[str, timedelta, Duty]] = field(default_factory=list)
@@ -62,6 +66,7 @@ class QueueWorker:
             await self._deliver_for_ever(stopping)
         finally:
             stopping.set()
+            await self.on_leave()
             for helper in helpers:
                 helper.cancel()
             await asyncio.gather(*helpers, return_exceptions=True)

@@ -75,6 +75,14 @@ class RunExecutor:
         """From now on every run is given back at its next boundary."""
         self._stopping = True
 
+    async def leave(self) -> None:
+        """Gives back at once what has not come to a boundary: a request that hangs, say."""
+        self._stopping = True
+        tasks = [active.task for active in self._active.values()]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
     async def carry_out(self, key: str) -> None:
         """The queue's handler; `key` is the run's id. Raises `NotDoneYet` for a run that goes on elsewhere or later."""
         run_id = UUID(key)
@@ -100,8 +108,8 @@ class RunExecutor:
         try:
             return await self._carry_out(run, claim)
         except asyncio.CancelledError:
-            # `watch` cancels a run that has ended or stands still; the latter goes back to the queue.
-            await self._give_back(claim, counts=True)
+            # `watch` cancels a run that has ended or stands still, `leave` any; what goes on goes back to the queue.
+            await self._give_back(claim, counts=not self._stopping)
             return await self._is_over(run_id)
 
     async def _is_over(self, run_id: UUID) -> bool:

@@ -31,7 +31,7 @@ class RegisteredSources:
             raise InvalidInput(f"Synchronizing {integration.service_name} is not supported")
         required = service.required_keys(integration.auth_type)
         if any(not integration.config.get(key) for key in required):
-            raise InvalidInput(f"Missing {service.name} configuration ({', '.join(required)})")
+            raise InvalidInput(service.missing_message(integration.auth_type))
 
     def open(self, integration: IntegrationForSync, *, on_wait: OnWait) -> AbstractAsyncContextManager[Connector]:
         service = find_service(integration.service_name)

@@ -1,0 +1,221 @@
+"""The event stream over real sockets: bytes, joining, leaving, resuming."""
+
+import asyncio
+import json
+from uuid import UUID, uuid4
+
+import pytest
+
+from integrations_api.connectors.records import Wait
+from tests.support.served import served
+from tests.support.syncing import PATIENCE, bench
+
+pytestmark = pytest.mark.anyio
+
+
+async def test_the_stream_is_the_contracts_to_the_byte(database_url: str) -> None:
+    async with bench(database_url) as b, served(b) as api:
+        b.source.fill(6)
+        integration = await b.integration()
+
+        answer = await api.client.post(f"/integrations/sync/{integration}")
+
+        assert answer.status_code == 200
+        assert answer.headers["content-type"].startswith("text/event-stream")
+        body = "".join(line for line in answer.text.splitlines(keepends=True) if not line.startswith(("id:", ":")))
+        fixed, last = body.rsplit("event: complete\n", 1)
+        assert fixed == (
+            'event: progress\ndata: {"batch":0,"totalBatches":0,"message":"Fetching incidents from ServiceNow..."}\n\n'
+            'event: progress\ndata: {"batch":0,"totalBatches":2,"totalIncidents":6,'
+            '"message":"Ingesting 6 incidents in 2 batch(es)..."}\n\n'
+            'event: progress\ndata: {"batch":1,"totalBatches":2,'
+            '"incidents":["INC00001","INC00002","INC00003","INC00004","INC00005"],"totalIncidents":6,'
+            '"message":"Batch 1 of 2 processed (5 incidents)"}\n\n'
+            'event: progress\ndata: {"batch":2,"totalBatches":2,"incidents":["INC00006"],"totalIncidents":6,'
+            '"message":"Batch 2 of 2 processed (1 incidents)"}\n\n'
+        )
+        shown = (await api.client.get(f"/integrations/id/{integration}")).json()["integration"]
+        at = shown["last_synced_at"]
+        assert last.startswith(
+            f'data: {{"success":true,"integration":{{"id":"{integration}","service_name":"ServiceNow",'
+            '"auth_type":"basic_auth","config":{"url":"https://dev1.service-now.com","username":"admin",'
+            f'"password":"********","lastSynced":"{at}"}},"is_active":true,"last_synced_at":"{at}",'
+            f'"last_sync_status":"success","last_sync_error":null,"updated_at":"{at}","user_id":'
+        )
+        assert f'"stats":{{"added":6,"total":6,"last_synced":"{at}",' in last
+        assert last.endswith("}\n\n")
+
+
+async def test_what_cannot_begin_is_one_error_event_of_a_200(database_url: str) -> None:
+    async with bench(database_url) as b, served(b) as api:
+        integration = await b.integration()
+        stored = (await api.client.get(f"/integrations/id/{integration}")).json()["integration"]
+        disabled = {key: stored[key] for key in ("service_name", "auth_type", "config")} | {"is_active": False}
+        await api.client.put(f"/integrations/update/{integration}", json=disabled)
+
+        for path, message in (
+            (f"/integrations/sync/{uuid4()}", "Integration not found"),
+            ("/integrations/sync/not-an-id", "Integration not found"),
+            (f"/integrations/sync/{integration}", "Integration is disabled"),
+            (f"/integrations/sync/{integration}?mode=sideways", "mode: must be incremental or full"),
+        ):
+            answer = await api.client.post(path)
+
+            assert (answer.status_code, answer.text) == (
+                200,
+                f'event: error\ndata: {{"success":false,"message":"{message}"}}\n\n',
+            )
+
+
+async def test_a_second_post_joins_the_running_sync_from_its_first_event(database_url: str) -> None:
+    async with bench(database_url) as b, served(b) as api:
+        b.source.fill(12)
+        b.source.gate = asyncio.Event()
+        integration = await b.integration()
+        path = f"/integrations/sync/{integration}"
+        first = asyncio.create_task(api.watch("POST", path))
+        await asyncio.wait_for(b.source.reached.wait(), PATIENCE)
+
+        second = asyncio.create_task(api.watch("POST", path))
+        b.source.gate.set()
+
+        assert [e.data for e in await first] == [e.data for e in await second]
+        runs = (await api.client.get(f"{path}/runs")).json()["runs"]
+        assert [run["state"] for run in runs] == ["succeeded"]
+
+
+async def test_a_full_sync_does_not_join_an_incremental_one(database_url: str) -> None:
+    async with bench(database_url) as b, served(b) as api:
+        b.source.fill(3)
+        integration = await b.integration()
+        path = f"/integrations/sync/{integration}"
+        await api.watch("POST", path)
+        b.source.gate = asyncio.Event()
+        b.source.reached.clear()
+        running = asyncio.create_task(api.watch("POST", path))
+        await asyncio.wait_for(b.source.reached.wait(), PATIENCE)
+
+        refused = await api.watch("POST", f"{path}?mode=full")
+
+        message = "An incremental sync is going on: ask for the full one when it has ended"
+        assert [json.loads(event.data)["message"] for event in refused] == [message]
+        b.source.gate.set()
+        assert (await running)[-1].event == "complete"
+
+
+async def test_fifty_posts_at_once_start_one_run(database_url: str) -> None:
+    async with bench(database_url, workers=2, database_pool_size=20) as b, served(b) as api:
+        b.source.fill(20)
+        b.source.gate = asyncio.Event()
+        integration = await b.integration()
+        path = f"/integrations/sync/{integration}"
+
+        posts = [asyncio.create_task(api.watch("POST", path)) for _ in range(50)]
+        await asyncio.wait_for(b.source.reached.wait(), PATIENCE)
+        b.source.gate.set()
+        streams = await asyncio.gather(*posts)
+
+        assert len({json.dumps([e.data for e in stream]) for stream in streams}) == 1
+        assert len((await api.client.get(f"{path}/runs")).json()["runs"]) == 1
+
+
+async def test_a_client_that_leaves_does_not_stop_the_sync(database_url: str) -> None:
+    async with bench(database_url) as b, served(b) as api:
+        b.source.page_size = 5
+        b.source.fill(23)
+        integration = await b.integration()
+
+        seen = await api.watch("POST", f"/integrations/sync/{integration}", stop_after=2)
+
+        run = await b.finished(_run_of(seen[0].id))
+        assert (run.state, run.added) == ("succeeded", 23)
+        assert len(await b.titles(integration)) == 23
+
+
+async def test_a_stream_is_resumed_after_the_last_event_seen(database_url: str) -> None:
+    async with bench(database_url) as b, served(b) as api:
+        b.source.fill(18)
+        integration = await b.integration()
+        path = f"/integrations/sync/{integration}"
+        seen = await api.watch("POST", path)
+
+        rest = await api.watch("POST", path, headers={"Last-Event-ID": seen[2].id})
+        over = await api.watch("POST", path, headers={"Last-Event-ID": seen[-1].id})
+
+        assert [e.id for e in rest] == [e.id for e in seen[3:]]
+        assert over == []
+        assert len((await api.client.get(f"{path}/runs")).json()["runs"]) == 1
+
+
+async def test_a_batch_event_is_news_of_a_commit(database_url: str) -> None:
+    async with bench(database_url, sync_chunk_size=5) as b, served(b) as api:
+        b.source.fill(11)
+        integration = await b.integration()
+        listed: list[tuple[list[str], set[str]]] = []
+        async with api.client.stream("POST", f"/integrations/sync/{integration}") as stream:
+            async for line in stream.aiter_lines():
+                if '"incidents":' in line and '"batch"' in line:
+                    page = await api.client.get(f"/knowledge/datasets/{integration}/versions/1/incidents")
+                    readable = {incident["number"] for incident in page.json()["incidents"]}
+                    listed.append((json.loads(line.removeprefix("data: "))["incidents"], readable))
+
+        assert len(listed) == 3
+        for named, readable in listed:
+            assert set(named) <= readable
+
+
+async def test_what_the_source_makes_us_wait_for_is_told(database_url: str) -> None:
+    async with bench(database_url) as b, served(b) as api:
+        b.source.fill(2)
+        b.source.waits.append(Wait(seconds=30, reason="rate limit"))
+        integration = await b.integration()
+
+        seen = await api.watch("POST", f"/integrations/sync/{integration}")
+
+        messages = [json.loads(event.data).get("message") for event in seen]
+        assert messages[1] == "ServiceNow asks to wait 30 s (rate limit)"
+
+
+async def test_a_sync_that_waits_for_a_worker_says_so(database_url: str) -> None:
+    async with bench(database_url, workers=0) as b, served(b) as api:
+        b.source.fill(1)
+        integration = await b.integration()
+
+        seen = await api.watch("POST", f"/integrations/sync/{integration}", stop_after=1)
+
+        assert json.loads(seen[0].data) == {
+            "batch": 0,
+            "totalBatches": 0,
+            "message": "Waiting for a worker: the sync is queued...",
+        }
+
+
+async def test_the_events_of_a_run_come_in_order_to_a_reader_far_behind(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("integrations_api.sync.stream.WINDOW", 3)
+    monkeypatch.setattr("integrations_api.sync.stream.CHUNK", 4)
+    async with bench(database_url) as b, served(b) as api:
+        b.source.fill(100)
+        integration = await b.integration()
+
+        seen = await api.watch("POST", f"/integrations/sync/{integration}")
+
+        assert [int(event.id.partition(":")[2]) for event in seen] == list(range(1, 24))
+
+
+async def test_deleting_the_integration_ends_the_stream_with_an_error(database_url: str) -> None:
+    async with bench(database_url) as b, served(b) as api:
+        b.source.fill(3)
+        b.source.gate = asyncio.Event()
+        integration = await b.integration()
+        watching = asyncio.create_task(api.watch("POST", f"/integrations/sync/{integration}"))
+        await asyncio.wait_for(b.source.reached.wait(), PATIENCE)
+
+        await api.client.delete(f"/integrations/delete/{integration}")
+
+        assert json.loads((await watching)[-1].data) == {"success": False, "message": "Integration was deleted"}
+
+
+def _run_of(event_id: str) -> UUID:
+    return UUID(event_id.partition(":")[0])

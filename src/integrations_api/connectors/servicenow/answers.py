@@ -11,7 +11,19 @@ from integrations_api.connectors.http import Answer, one_line, parse_json, statu
 from integrations_api.connectors.text import storable, storable_json
 
 _QUOTA = re.compile(r"transaction cancel+ed|maximum execution time|quota", re.IGNORECASE)
+QUERY_ACL_REMEDY = (
+    "Give the user a role that passes the query ACLs of the table: 'query_range' for sys_id and sys_updated_on "
+    "(compare, sort), 'query_match' for the columns of the filter"
+)
 _SMALLER = "Try a smaller page_size, or ask the ServiceNow administrator for a longer REST transaction quota"
+
+
+class SignInRefused(Refused):
+    """The credentials, or what they may do at all."""
+
+
+class TableRefused(Refused):
+    """Signed in, but the table may not be read, or does not exist."""
 
 
 def read_result(answer: Answer, *, table: str, now: datetime) -> Any:
@@ -25,7 +37,7 @@ def read_result(answer: Answer, *, table: str, now: datetime) -> Any:
         )
     value, message = _content(answer)
     if answer.status != 200:
-        raise _failure(answer, message, table=table, now=now)
+        raise _failure(answer, message, _mentions_query_acl(value), table=table, now=now)
     if message is not None or not isinstance(value, dict) or "result" not in value:
         raise PageTooLarge(f"The answer broke off{_because(message)}", _SMALLER)
     return value["result"]
@@ -70,33 +82,40 @@ def _error_message(value: Any) -> str | None:
     return one_line(storable(message)) if isinstance(message, str) else ""
 
 
+def _mentions_query_acl(value: Any) -> bool:
+    text = str(value)
+    return "query_range" in text or "query_match" in text
+
+
 def _because(message: str | None) -> str:
     return f": {message}" if message else ""
 
 
-def _failure(answer: Answer, message: str | None, *, table: str, now: datetime) -> ConnectorError:
+def _failure(answer: Answer, message: str | None, is_query_acl: bool, *, table: str, now: datetime) -> ConnectorError:
     if message and _QUOTA.search(message) and answer.status >= 500:
         return PageTooLarge(f"The answer broke off{_because(message)}", _SMALLER)
     general = status_error(answer, now)
     if general is not None:
         return general
+    if is_query_acl:
+        return Refused(f"The query was refused ({answer.status}){_because(message)}", QUERY_ACL_REMEDY)
     return _refusal(answer.status, message, table)
 
 
 def _refusal(status: int, message: str | None, table: str) -> Refused:
     because = _because(message)
     if status == 401:
-        return Refused(
+        return SignInRefused(
             f"Sign-in was refused (401){because}",
             "Check the credentials; the user must be active, not locked out, and allowed to use the REST API",
         )
     if status == 403:
-        return Refused(
+        return TableRefused(
             f"Access to the table {table} was refused (403){because}",
             f"Give the user a role that may read {table}, such as {_reading_role(table)}",
         )
     if status == 404:
-        return Refused(
+        return TableRefused(
             f"The table {table} was not found (404){because}",
             "Check URL and table; a table that the user may not see is not found either",
         )

@@ -1,8 +1,10 @@
 """The Table and Aggregate APIs, as small methods: one request each, or one with its retries."""
 
+import re
+from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
 import httpx
@@ -34,6 +36,9 @@ class ServiceNowClient:
         self.patience = patience
         self._http = http
         self._slot = slot
+        self._offsets: deque[float] = deque(maxlen=50)
+        self.rate_limit: int | None = None
+        """Requests per hour, where the source announces a rate limit rule."""
 
     async def page(
         self, table: str, query: str, *, fields: Sequence[str], limit: int, labels: bool = False, count: bool = False
@@ -87,6 +92,16 @@ class ServiceNowClient:
             except Retryable as error:
                 await trial.again(error)
 
+    @property
+    def clock_spread(self) -> timedelta:
+        """How far the clocks that answered lie apart: an instance has nodes, and each its own clock."""
+        return timedelta(seconds=round(max(self._offsets) - min(self._offsets))) if self._offsets else timedelta(0)
+
     async def _get(self, path: str, params: dict[str, str]) -> Answer:
         await self.patience.until_open()
-        return await exchange(self._http, path, params, slot=self._slot)
+        answer = await exchange(self._http, path, params, slot=self._slot)
+        if answer.date is not None:
+            self._offsets.append(answer.date.timestamp() - self.patience.time.monotonic())
+        if re.fullmatch(r"\d{1,9}", limit := answer.headers.get("x-ratelimit-limit", "")):
+            self.rate_limit = int(limit)
+        return answer

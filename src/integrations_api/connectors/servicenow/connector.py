@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 
 import httpx
 
+from integrations_api.connectors.http import one_line
 from integrations_api.connectors.merge import merged
 from integrations_api.connectors.records import (
     Check,
@@ -21,10 +22,11 @@ from integrations_api.connectors.records import (
 )
 from integrations_api.connectors.retry import Patience, Time
 from integrations_api.connectors.servicenow import gone, mapping
+from integrations_api.connectors.servicenow.checks import Preflight
 from integrations_api.connectors.servicenow.client import ServiceNowClient
-from integrations_api.connectors.servicenow.config import ServiceNowConfig
+from integrations_api.connectors.servicenow.config import BasicAuthConfig, ServiceNowConfig
 from integrations_api.connectors.servicenow.lanes import Cursor, LaneReader, Since, Source
-from integrations_api.connectors.servicenow.measure import DAYLIGHT_MARGIN, Moment, literal_shift, measure
+from integrations_api.connectors.servicenow.measure import DAYLIGHT_MARGIN, Moment, clock_spread, literal_shift, measure
 from integrations_api.connectors.servicenow.query import Range, conditions_of, joined, lanes, stamp
 from integrations_api.connectors.servicenow.verify import checkable, sys_id_of
 
@@ -32,6 +34,7 @@ _NOT_PROVED = (
     "Everything is read: what a time in a query means could not be proved. Give the user the time zone UTC, and a "
     "role that passes the query ACLs of sys_updated_on"
 )
+_PREFLIGHT_BUDGET = 10.0
 _NO_STAMPS = "The time of the last change could not be read (sys_updated_on); the next sync reads everything again"
 
 
@@ -77,18 +80,20 @@ class ServiceNowConnector:
                 notes.append(_NOT_PROVED)
             else:
                 since = _lower_bound(request.since, shift or timedelta(0))
+        spread = await clock_spread(self._client, self._config.table)
         return FetchStart(
             since=request.since if since else None,
-            next_watermark=self._next_watermark(moment),
+            next_watermark=self._next_watermark(moment, spread),
             source_now=moment.now,
             lanes={name: Cursor((part,), since).as_json() for name, part in self._lanes(moment, since).items()},
             notes=notes,
         )
 
-    def _next_watermark(self, moment: Moment) -> datetime | None:
+    def _next_watermark(self, moment: Moment, spread: timedelta) -> datetime | None:
+        """No clock needs to be right, and where nodes disagree (`spread`) a later change may bear an earlier time."""
         if moment.newest is None:
             return None
-        return min(moment.now, moment.newest) - self._overlap
+        return min(moment.now, moment.newest) - self._overlap - spread
 
     @property
     def _overlap(self) -> timedelta:
@@ -106,15 +111,7 @@ class ServiceNowConnector:
 
     async def pages(self, start: FetchStart, lanes: Mapping[str, JsonObject | None]) -> AsyncGenerator[Page, None]:
         """Every page from `lanes` on, several lanes at once."""
-        checks = checkable(self._config.filter)
-        source = Source(
-            client=self._client,
-            table=self._config.table,
-            filter=self._config.filter,
-            fields=list(dict.fromkeys([*mapping.FIELDS, *self._config.fields, *(check.column for check in checks)])),
-            checks=checks,
-            page_size=self._page_size,
-        )
+        source = self._source(self._client)
         readers = [
             LaneReader(source=source, lane=lane, cursor=Cursor.from_json(cursor)).pages
             for lane, cursor in lanes.items()
@@ -123,6 +120,18 @@ class ServiceNowConnector:
         async with aclosing(merged(readers, concurrency=self._context.concurrency)) as merged_pages:
             async for page in merged_pages:
                 yield page
+
+    def _source(self, client: ServiceNowClient) -> Source:
+        checks = checkable(self._config.filter)
+        columns = [*mapping.FIELDS, *self._config.fields, *(check.column for check in checks)]
+        return Source(
+            client=client,
+            table=self._config.table,
+            filter=self._config.filter,
+            fields=list(dict.fromkeys(columns)),
+            checks=checks,
+            page_size=self._page_size,
+        )
 
     def map(self, record: SourceRecord) -> MappedDocument:
         """Pure: the record as it is kept. Raises `RecordRejected`."""
@@ -166,8 +175,12 @@ class ServiceNowConnector:
         return sys_id_of(moment.rows[-1]) if moment.rows else None
 
     async def check(self) -> Sequence[Check]:
-        """The preflight."""
-        return []
+        """The preflight, with little patience: somebody is waiting."""
+        budget = min(_PREFLIGHT_BUDGET, self._context.retry_budget_seconds)
+        patience = Patience(service=self.service, budget_seconds=budget, time=self._patience.time)
+        client = ServiceNowClient(self._http, patience=patience, slot=self._context.slot)
+        who = f"as {one_line(self._config.username)}" if isinstance(self._config, BasicAuthConfig) else "by API key"
+        return await Preflight(self._source(client), self._context.concurrency, who).run()
 
     async def _measured(self, *, afresh: bool = False) -> Moment:
         if self._moment is None or afresh:

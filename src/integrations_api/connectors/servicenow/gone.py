@@ -9,7 +9,7 @@ from integrations_api.connectors.records import Gone
 from integrations_api.connectors.servicenow.client import ServiceNowClient
 from integrations_api.connectors.servicenow.mapping import cell
 from integrations_api.connectors.servicenow.query import ORDER, Range, any_of, joined, quoted, stamp
-from integrations_api.connectors.servicenow.verify import check_ids, sys_id_of
+from integrations_api.connectors.servicenow.verify import check_ids, ignored, sys_id_of
 
 DELETE_LOG = "sys_audit_delete"
 _CHUNK = 100
@@ -101,10 +101,7 @@ class Confirmation:
         answer = await self._client.ask(self._table, query, fields=["sys_id"], limit=len(asked))
         shown = {sys_id_of(row).casefold() for row in answer.rows} - {""}
         if not shown <= {sys_id.casefold() for sys_id in asked}:
-            raise Refused(
-                "The source ignored a condition on sys_id",
-                "Give the user a role that passes the query ACLs 'query_match' of the table's sys_id",
-            )
+            raise ignored("sys_id")
         return shown
 
     async def _hidden(self, ids: Sequence[str]) -> set[str]:

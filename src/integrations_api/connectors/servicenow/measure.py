@@ -6,14 +6,17 @@ from datetime import datetime, timedelta
 
 from integrations_api.connectors.servicenow.client import Row, Rows, ServiceNowClient
 from integrations_api.connectors.servicenow.mapping import cell
-from integrations_api.connectors.servicenow.query import Condition, joined, quoted, read_stamp, stamp
+from integrations_api.connectors.servicenow.query import ORDER, Condition, joined, quoted, read_stamp, stamp
 from integrations_api.connectors.servicenow.times import measured_zone
-from integrations_api.connectors.servicenow.verify import no_condition_may_be_ignored, sys_id_of
+from integrations_api.connectors.servicenow.verify import ignored, no_condition_may_be_ignored, sys_id_of
 
 _SAMPLE = 10
 _WIDER_SAMPLE = 500
 _TRIES = 3
 _SECOND = timedelta(seconds=1)
+_BEYOND_ALL_ZONES = timedelta(days=2)
+_CLOCKS_DIFFER = timedelta(seconds=5)
+_MORE_CLOCKS = 6
 
 DAYLIGHT_MARGIN = timedelta(hours=1)
 """A shift is measured today and used for another day, when daylight saving may have been different."""
@@ -76,7 +79,27 @@ async def literal_shift(client: ServiceNowClient, table: str, rows: Sequence[Row
         for shift in _candidates(value, shown):
             if await _finds(client, table, sys_id_of(row), moment, shift):
                 return shift
+        await _must_heed(client, table, sys_id_of(row), moment)
     return None
+
+
+async def _must_heed(client: ServiceNowClient, table: str, sys_id: str, moment: datetime) -> None:
+    """Raises `Refused` when a bound that no zone can explain still finds the row: the condition is ignored."""
+    query = f"sys_id={quoted(sys_id)}^sys_updated_on>={stamp(moment + _BEYOND_ALL_ZONES)}"
+    found = await client.ask(table, query, fields=["sys_id", "sys_updated_on"], limit=1)
+    for row in found.rows:
+        if sys_id_of(row) == sys_id and cell(row.get("sys_updated_on"))[0] == stamp(moment):
+            raise ignored("sys_updated_on")
+
+
+async def clock_spread(client: ServiceNowClient, table: str) -> timedelta:
+    """How far the clocks of the source's nodes lie apart, zero if they agree; more are asked once two differ."""
+    await client.ask(table, ORDER, fields=["sys_id"], limit=1)
+    if client.clock_spread < _CLOCKS_DIFFER:
+        return timedelta(0)
+    for _ in range(_MORE_CLOCKS):
+        await client.ask(table, ORDER, fields=["sys_id"], limit=1)
+    return client.clock_spread
 
 
 def _candidates(value: str, shown: str) -> list[timedelta]:

@@ -9,18 +9,20 @@ from dataclasses import dataclass
 from typing import Any
 
 from integrations_api.connectors.errors import Refused
+from integrations_api.connectors.servicenow.answers import QUERY_ACL_REMEDY
 from integrations_api.connectors.servicenow.client import Row
 from integrations_api.connectors.servicenow.mapping import cell
 from integrations_api.connectors.servicenow.query import Condition, Range, conditions_of
 
-_RANGE_REMEDY = (
-    "Give the user a role that passes the query ACLs of the table: 'query_range' for sys_id and sys_updated_on "
-    "(compare, sort), 'query_match' for the columns of the filter"
-)
 _FILTER_REMEDY = (
     "Check the column names of the filter, and that the user may read them; ServiceNow ignores a condition on a "
     "column that it does not know or that a query ACL forbids"
 )
+
+
+def ignored(column: str) -> Refused:
+    """The error for a condition on a column of the sync's own that made no difference."""
+    return Refused(f"The source ignored the condition on {column}", QUERY_ACL_REMEDY)
 
 
 def sys_id_of(row: Row) -> str:
@@ -45,7 +47,7 @@ class Promise:
             for row in rows:
                 updated = cell(row.get("sys_updated_on"))[0]
                 if updated and updated < self.updated_from:
-                    raise Refused("The source ignored the condition on sys_updated_on", _RANGE_REMEDY)
+                    raise ignored("sys_updated_on")
         for condition in self.conditions:
             check_condition(rows, condition)
 
@@ -54,9 +56,9 @@ def check_ids(ids: Sequence[str], within: Range) -> None:
     """Ids must lie in their range and ascend, each once. Raises `Refused`."""
     folded = [sys_id.casefold() for sys_id in ids]
     if not _ascends(folded) and not _ascends(ids):  # a few databases tell capitals apart
-        raise Refused("The source ignored the order by sys_id", _RANGE_REMEDY)
+        raise Refused("The source ignored the order by sys_id", QUERY_ACL_REMEDY)
     if ids and not (_is_within(folded[0], within) and _is_within(folded[-1], within)):
-        raise Refused("The source ignored a condition on sys_id", _RANGE_REMEDY)
+        raise ignored("sys_id")
 
 
 def _ascends(ids: Sequence[str]) -> bool:

@@ -10,7 +10,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from integrations_api.integrations.models import Integration, IntegrationSecret
-from integrations_api.knowledge.models import Dataset, RawRecord, RejectedRecord, StagedChange
+from integrations_api.knowledge.models import Dataset, RawRecord, RejectedRecord, Revision, StagedChange
 
 # The sync room stands above this one: its table is known here by name only.
 _runs = table(
@@ -108,7 +108,8 @@ async def remove(session: AsyncSession, integration_id: UUID) -> None:
 
 async def purge_dataset(session: AsyncSession, dataset_id: UUID) -> None:
     """Deletes everything that syncs left: versions, documents, staged and rejected records, runs and their log."""
-    for kept_by_dataset in (RawRecord, RejectedRecord):
+    # Revisions by hand and first: the dataset's cascade would meet contents that revisions still point to.
+    for kept_by_dataset in (Revision, RawRecord, RejectedRecord):
         await session.execute(delete(kept_by_dataset).where(kept_by_dataset.dataset_id == dataset_id))
     runs = select(_runs.c.id).where(_runs.c.dataset_id == dataset_id)
     await session.execute(delete(StagedChange).where(StagedChange.run_id.in_(runs)))

@@ -118,7 +118,9 @@ async def list_services(_: Viewer) -> Response:
     "/id/{integration_id}",
     summary="Get one integration",
     response_model=IntegrationAnswer,
-    responses=_answers(200, {"integration": INTEGRATION_EXAMPLE}, 401, 403, 404, m403=_lacks("view"), m404=_NOT_FOUND),
+    responses=_answers(
+        200, {"integration": INTEGRATION_EXAMPLE}, 401, 403, 404, 422, m403=_lacks("view"), m404=_NOT_FOUND
+    ),
 )
 async def get_one(_: Viewer, integration_id: Id, integrations: Integrations) -> Response:
     """One integration, its secrets shown as `********`."""

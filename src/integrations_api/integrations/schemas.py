@@ -122,6 +122,7 @@ class IntegrationsAnswer(Success):
     """All integrations, newest first; `next_cursor` only where a page was asked for."""
 
     integrations: list[IntegrationOut]
+    next_cursor: Annotated[str | None, Field(description="Only where `limit` or `cursor` was sent")] = None
 
 
 class AuthTypeOut(BaseModel):

@@ -12,6 +12,7 @@ _HEAD = """\
 # environment win over .env. What is shown is the default. There are no sample secrets, for none would be safe:
 # `integrations-api secrets generate` prints fresh ones.
 """
+_UNITS = {"d": 86_400, "h": 3_600, "m": 60, "s": 1}
 _TAIL = """
 # For docker-compose.yml alone, which needs SECRET_KEY and ENCRYPTION_KEYS above, too: the password it gives the
 # database, letters and digits only.
@@ -33,7 +34,9 @@ def _in_words(default: Any) -> str:
         return ""
     if isinstance(default, timedelta):
         seconds = int(default.total_seconds())
-        return f"{seconds // 60}m" if seconds % 60 == 0 and seconds else f"{seconds}s"
+        units = (unit for unit in _UNITS if seconds and seconds % _UNITS[unit] == 0)
+        unit = next(units, "s")
+        return f"{seconds // _UNITS[unit]}{unit}"
     if isinstance(default, tuple):
         return ",".join(default)
     return str(default)

@@ -84,6 +84,11 @@ class Settings(BaseSettings):
     public_url: str = Field("http://127.0.0.1:8000", description="Where clients reach this service.")
     host: str = Field("127.0.0.1", description="Address `serve` listens on.")
     port: int = Field(8000, ge=0, le=65535, description="Port `serve` listens on.")
+    trusted_proxies: Words = Field(
+        (),
+        description="Addresses or CIDR ranges of reverse proxies whose X-Forwarded-For and X-Forwarded-Proto are "
+        "believed; comma-separated.",
+    )
     access_token_minutes: int = Field(60, ge=1, le=60 * 24 * 30, description="Life of a bearer token, in minutes.")
     max_body_bytes: int = Field(1_000_000, ge=1000, description="Largest request body that is read, in bytes.")
 
@@ -101,6 +106,24 @@ class Settings(BaseSettings):
     sync_stall_timeout: PositiveDuration = Field(
         timedelta(minutes=15),
         description="A run without progress for this long is taken away and tried again.",
+    )
+    sync_delete_brake: float = Field(
+        0.2, ge=0, le=1, description="A sync that would remove more than this share of a dataset is held for your word."
+    )
+    sync_delete_brake_minimum: int = Field(
+        50, ge=1, description="Removing fewer documents than this is never held, whatever their share."
+    )
+    sync_pause_after_failures: int = Field(
+        5, ge=1, le=1000, description="After so many failed syncs in a row a scheduled integration pauses itself."
+    )
+    sync_requests_per_host: int = Field(
+        8,
+        ge=1,
+        le=100,
+        description="Requests to one host at the same time, over all integrations, workers and machines.",
+    )
+    sync_keep_events: PositiveDuration = Field(
+        timedelta(days=30), description="How long the event log of a finished run is kept."
     )
     sync_max_attempts: int = Field(5, ge=1, le=100, description="How often a run is begun before it fails.")
     raw_dump_path: str = Field(

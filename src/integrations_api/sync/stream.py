@@ -8,12 +8,14 @@ import asyncio
 from collections import deque
 from collections.abc import AsyncGenerator
 from contextlib import suppress
+from contextvars import Context
 from dataclasses import dataclass, field
 from datetime import timedelta
 from uuid import UUID
 
 from sqlalchemy.exc import SQLAlchemyError
 from sse_starlette import EventSourceResponse, ServerSentEvent
+from starlette.responses import Response
 
 from integrations_api.db.engine import Sessions
 from integrations_api.logs import get_logger
@@ -78,6 +80,9 @@ class _Tail:
 
     def add(self, frames: list[Frame]) -> None:
         self.frames.extend(frames)
+        self.wake_watchers()
+
+    def wake_watchers(self) -> None:
         told, self.changed = self.changed, asyncio.Event()
         told.set()
 
@@ -89,11 +94,22 @@ class RunStreams:
         self._sessions = sessions
         self._ping = ping
         self._tails: dict[UUID, _Tail] = {}
+        self._is_closed = False
+
+    def close(self) -> None:
+        """Ends every stream whole, without a last event: its client comes back with `Last-Event-ID`."""
+        self._is_closed = True
+        for tail in self._tails.values():
+            tail.wake_watchers()
 
     def answer(self, position: Position) -> EventSourceResponse:
         """Streams a run from a position on."""
         frames = _just() if position.is_over else self.watch(position.run_id, after=position.after)
         return self._respond(frames)
+
+    def answer_watcher(self, position: Position) -> Response:
+        """The same for a GET, where 204 tells an EventSource not to come back."""
+        return Response(status_code=204) if position.is_over else self.answer(position)
 
     def answer_with(self, message: str) -> EventSourceResponse:
         """A stream of one error event: the contract's answer to a sync that cannot begin."""
@@ -113,7 +129,7 @@ class RunStreams:
         tail = self._join(run_id, after)
         try:
             position = after
-            while True:
+            while not self._is_closed:
                 changed = tail.changed
                 frames = tail.after(position)
                 if frames is None:
@@ -132,7 +148,8 @@ class RunStreams:
         tail = self._tails.get(run_id)
         if tail is None:
             tail = self._tails[run_id] = _Tail(run_id=run_id, start=after)
-            tail.task = asyncio.create_task(self._follow(tail))
+            # In a context of its own: it outlives the request that happens to be the first to watch.
+            tail.task = asyncio.create_task(self._follow(tail), context=Context())
         tail.watchers += 1
         return tail
 

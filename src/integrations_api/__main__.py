@@ -1,0 +1,5 @@
+"""`python -m integrations_api` is the `integrations-api` command."""
+
+from integrations_api.cli import main
+
+main()

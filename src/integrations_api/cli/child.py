@@ -1,0 +1,87 @@
+"""A worker as a supervised child process: started again when it dies, ended when its parent ends or dies."""
+
+import asyncio
+import sys
+import time
+from asyncio.subprocess import PIPE, Process
+from collections.abc import Sequence
+from contextlib import suppress
+
+from integrations_api.logs import get_logger
+
+log = get_logger(__name__)
+
+FIRST_PAUSE = 1.0
+LONGEST_PAUSE = 60.0
+STEADY = 60.0
+"""Seconds after which a worker that died is taken to have worked: the next pause is the first again."""
+GOODBYE = 8.0
+"""Seconds a worker may take to hand over its runs; a little more than it grants itself."""
+
+
+def own_command(*arguments: str) -> list[str]:
+    """This program, run by this Python; `-P`, so that the current folder cannot put a module in the way."""
+    return [sys.executable, "-P", "-m", "integrations_api", *arguments]
+
+
+class WorkerChild:
+    """Settings reach the child as they reached us: by the environment, `.env` and the data folder's key file."""
+
+    def __init__(self, command: Sequence[str] | None = None, *, first_pause: float = FIRST_PAUSE) -> None:
+        self._command = list(command) if command is not None else own_command("worker", "--with-parent")
+        self._first_pause = first_pause
+        self._stopping = asyncio.Event()
+        self._process: Process | None = None
+
+    def stop(self) -> None:
+        """Asks the child to hand over what it does; `run` returns when it has ended. Twice is fine."""
+        self._stopping.set()
+
+    def kill(self) -> None:
+        """Ends the child at once; its runs go on elsewhere after their heartbeat has run out."""
+        self._stopping.set()
+        with suppress(ProcessLookupError):
+            if self._process is not None:
+                self._process.kill()
+
+    async def run(self) -> None:
+        """Keeps a worker running until `stop`."""
+        pause = self._first_pause
+        while not self._stopping.is_set():
+            began = time.monotonic()
+            code = await self._run_once()
+            if self._stopping.is_set():
+                return
+            if time.monotonic() - began > STEADY:
+                pause = self._first_pause
+            log.error("serve.worker_died", exit_code=code, starts_again_in_seconds=pause)
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._stopping.wait(), pause)
+            pause = min(pause * 2, LONGEST_PAUSE)
+
+    async def _run_once(self) -> int:
+        """One life of the child; its exit code. It holds no terminal, so that Ctrl-C reaches it only through us."""
+        process = self._process = await asyncio.create_subprocess_exec(
+            *self._command, stdin=PIPE, start_new_session=True
+        )
+        log.info("serve.worker_started", pid=process.pid)
+        ended = asyncio.create_task(process.wait())
+        asked = asyncio.create_task(self._stopping.wait())
+        try:
+            await asyncio.wait({ended, asked}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            asked.cancel()
+            if not ended.done():
+                await _end(process, ended)
+        return await ended
+
+
+async def _end(process: Process, ended: "asyncio.Task[int]") -> None:
+    with suppress(ProcessLookupError):
+        process.terminate()
+    await asyncio.wait({ended}, timeout=GOODBYE)
+    if not ended.done():
+        log.warning("serve.worker_killed", pid=process.pid)
+        with suppress(ProcessLookupError):
+            process.kill()
+        await ended

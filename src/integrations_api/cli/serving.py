@@ -1,0 +1,119 @@
+"""What `serve` does: take the port, open the database, assemble the parts, answer until asked to end."""
+
+import asyncio
+import signal
+import socket
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+
+import uvicorn
+from sqlalchemy.ext.asyncio import AsyncEngine
+from starlette.types import ASGIApp
+
+from integrations_api.app import create_app
+from integrations_api.cli import loops
+from integrations_api.cli.child import WorkerChild
+from integrations_api.cli.setup import check_schema, opened_database, settings_for_process
+from integrations_api.cli.signals import Signals, end_with_parent
+from integrations_api.cli.sockets import base_url, listen
+from integrations_api.logs import get_logger
+from integrations_api.settings import Settings
+from integrations_api.sync.stream import RunStreams
+from integrations_api.wiring import assemble, listening
+
+log = get_logger(__name__)
+
+GRACE = 5
+"""Seconds for answers that are being written when the end is asked for."""
+
+
+def run_service(*, host: str | None, port: int | None, with_worker: bool, with_parent: bool) -> None:
+    """Runs until SIGINT or SIGTERM; then everything it started is gone, PostgreSQL last."""
+    signals = Signals()
+    if with_parent:
+        end_with_parent()
+    settings = settings_for_process(host=host, port=port)
+    with listen(settings.host, settings.port) as listener, opened_database(settings) as url:
+        loops.run(_serve(settings, url, listener, signals, with_worker=with_worker))
+
+
+async def _serve(settings: Settings, url: str, listener: socket.socket, signals: Signals, *, with_worker: bool) -> None:
+    async with assemble(settings, database_url=url) as components:
+        await check_schema(components[AsyncEngine])
+        server = _Server(_config(create_app(components, settings), settings))
+        async with listening(components), _beside(WorkerChild() if with_worker else None) as worker:
+            ending = _Ending(server=server, streams=components[RunStreams], worker=worker)
+            with signals.asking(ending.begin, ending.hurry):
+                _say_where(listener, with_worker=with_worker)
+                await server.serve(sockets=[listener])
+                log.info("serve.ending")
+    log.info("serve.ended")
+
+
+class _Server(uvicorn.Server):
+    """uvicorn without signal handlers: it would send itself the signal again in the end, before PostgreSQL stops."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+def _config(app: ASGIApp, settings: Settings) -> uvicorn.Config:
+    return uvicorn.Config(
+        app,
+        lifespan="off",
+        ws="none",
+        log_config=None,
+        log_level="warning",
+        access_log=False,
+        server_header=False,
+        proxy_headers=bool(settings.trusted_proxies),
+        forwarded_allow_ips=list(settings.trusted_proxies),
+        timeout_graceful_shutdown=GRACE,
+    )
+
+
+@asynccontextmanager
+async def _beside(worker: WorkerChild | None) -> AsyncIterator[WorkerChild | None]:
+    """Keeps the worker running meanwhile; afterwards it is gone."""
+    if worker is None:
+        yield None
+        return
+    running = asyncio.create_task(worker.run())
+    try:
+        yield worker
+    finally:
+        worker.stop()
+        await running
+
+
+class _Ending:
+    """All parts are told at the same time, so that the slowest alone says how long it takes."""
+
+    def __init__(self, *, server: _Server, streams: RunStreams, worker: WorkerChild | None) -> None:
+        self._server = server
+        self._streams = streams
+        self._worker = worker
+        self._loop = asyncio.get_running_loop()
+
+    def begin(self) -> None:
+        self._loop.call_soon_threadsafe(self._begin)
+
+    def hurry(self) -> None:
+        self._loop.call_soon_threadsafe(self._hurry)
+
+    def _begin(self) -> None:
+        self._streams.close()
+        if self._worker is not None:
+            self._worker.stop()
+        self._server.handle_exit(signal.SIGTERM, None)
+
+    def _hurry(self) -> None:
+        self._server.force_exit = True
+        if self._worker is not None:
+            self._worker.kill()
+
+
+def _say_where(listener: socket.socket, *, with_worker: bool) -> None:
+    url = base_url(listener)
+    log.info("serve.started", url=url, docs=f"{url}/docs", worker="beside" if with_worker else "none")

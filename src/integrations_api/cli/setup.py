@@ -1,0 +1,91 @@
+"""What nearly every command begins with: settings, logging, the database, the parts."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from integrations_api.api.components import Components
+from integrations_api.db.embedded import start_embedded
+from integrations_api.db.migrations import upgrade
+from integrations_api.errors import ConfigurationError, Unavailable
+from integrations_api.logs import configure_logging
+from integrations_api.settings import Settings, load_settings
+from integrations_api.wiring import assemble, require_schema
+
+T = TypeVar("T")
+
+
+def settings_for_process(**overrides: Any) -> Settings:
+    """The settings of a process that stays, with logging set up; options given as None do not count."""
+    settings = load_settings(**{name: value for name, value in overrides.items() if value is not None})
+    configure_logging(log_format=settings.log_format, level=settings.log_level)
+    return settings
+
+
+def settings_for_command() -> Settings:
+    """The settings of a command that comes and goes; it logs only trouble, unless DEBUG is asked for."""
+    settings = load_settings()
+    level = settings.log_level if settings.log_level in {"DEBUG", "ERROR"} else "WARNING"
+    configure_logging(log_format=settings.log_format, level=level)
+    return settings
+
+
+@contextmanager
+def opened_database(settings: Settings, *, migrated: bool = True) -> Iterator[str]:
+    """The database's URL while the context lasts. The bundled PostgreSQL is started (or joined), and migrated."""
+    if settings.database_url is not None:
+        yield settings.database_url.get_secret_value()
+        return
+    with start_embedded(settings.data_dir) as server:
+        if migrated:
+            migrate_database(server.url)
+        yield server.url
+
+
+def migrate_database(url: str) -> None:
+    """Brings the schema to this release's head. Raises `ConfigurationError` for a database of a later release."""
+    from alembic.util import CommandError
+
+    with database_trouble():
+        try:
+            upgrade(url)
+        except CommandError as error:
+            raise ConfigurationError(
+                f"The database cannot be migrated ({error}): it was probably used by a later release, so run that one"
+            ) from error
+
+
+async def check_schema(engine: AsyncEngine) -> None:
+    """The first contact with the database. Raises `Unavailable`, or `ConfigurationError` for another schema."""
+    with database_trouble():
+        await require_schema(engine)
+
+
+@contextmanager
+def database_trouble() -> Iterator[None]:
+    """Says in one sentence why the database cannot be used."""
+    from asyncpg import InterfaceError, PostgresError
+    from sqlalchemy.exc import SQLAlchemyError
+
+    try:
+        yield
+    except (OSError, PostgresError, InterfaceError, SQLAlchemyError) as error:
+        cause = getattr(error, "orig", None) or error
+        reason = getattr(cause, "__cause__", None) or cause
+        said = str(reason) or type(reason).__name__
+        raise Unavailable(f"The database cannot be used ({said}): is it running, and is DATABASE_URL right?") from None
+
+
+def run_with_parts(settings: Settings, work: Callable[[Components], Awaitable[T]]) -> T:
+    """Opens the database, assembles the parts, and does one thing with them."""
+
+    async def do() -> T:
+        async with assemble(settings, database_url=url) as components:
+            await check_schema(components[AsyncEngine])
+            return await work(components)
+
+    with opened_database(settings) as url:
+        return asyncio.run(do())

@@ -1,0 +1,48 @@
+"""Listening: the port is ours before anything else is started, or the reason is said."""
+
+import errno
+import socket
+from contextlib import closing
+
+from integrations_api.cli.errors import PortInUse
+from integrations_api.errors import ConfigurationError
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A socket that listens already; clients that come early wait in its queue. Port 0 takes any free one.
+
+    Raises `PortInUse`, or `ConfigurationError` for an address that cannot be listened on.
+    """
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        listener = socket.socket(family, kind, protocol)
+        try:
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listener.bind(address)
+            listener.listen(2048)
+        except OSError:
+            listener.close()
+            raise
+    except OSError as error:
+        if error.errno == errno.EADDRINUSE:
+            raise PortInUse(
+                f"Port {port} on {host} is in use: end the program there, or choose another --port"
+            ) from None
+        raise ConfigurationError(f"Cannot listen on {host}, port {port} ({error.strerror})") from None
+    return listener
+
+
+def check_port(host: str, port: int) -> None:
+    """Raises `PortInUse` now, rather than after much work."""
+    with closing(listen(host, port)):
+        pass
+
+
+def base_url(listener: socket.socket) -> str:
+    """Where a client on this machine reaches the socket."""
+    host, port = listener.getsockname()[:2]
+    if host in {"0.0.0.0", "::"}:  # noqa: S104 (compared, not bound)
+        host = "127.0.0.1"
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"

@@ -1,0 +1,41 @@
+"""What `worker` does: open the database, assemble the parts, carry out syncs until asked to end."""
+
+import asyncio
+from contextlib import suppress
+
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from integrations_api.cli import loops
+from integrations_api.cli.setup import check_schema, opened_database, settings_for_process
+from integrations_api.cli.signals import Signals, end_with_parent
+from integrations_api.logs import get_logger
+from integrations_api.settings import Settings
+from integrations_api.wiring import assemble, build_worker
+
+log = get_logger(__name__)
+
+
+def run_worker(*, with_parent: bool) -> None:
+    """Runs until SIGINT or SIGTERM, or with its parent."""
+    signals = Signals()
+    if with_parent:
+        end_with_parent()
+    settings = settings_for_process()
+    # A parent of ours has migrated the database before it started us.
+    with opened_database(settings, migrated=not with_parent) as url:
+        loops.run(_work(settings, url, signals))
+
+
+async def _work(settings: Settings, url: str, signals: Signals) -> None:
+    async with assemble(settings, database_url=url) as components:
+        await check_schema(components[AsyncEngine])
+        loop, stopping = asyncio.get_running_loop(), asyncio.Event()
+        worker = build_worker(components)
+        running = asyncio.create_task(worker.run(stopping))
+        with signals.asking(
+            lambda: loop.call_soon_threadsafe(stopping.set), lambda: loop.call_soon_threadsafe(running.cancel)
+        ):
+            log.info("worker.started", worker_id=str(worker.id))
+            with suppress(asyncio.CancelledError):
+                await running
+    log.info("worker.ended")

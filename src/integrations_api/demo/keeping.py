@@ -1,0 +1,77 @@
+"""What the demo remembers between two starts, in private files under the data folder."""
+
+import json
+import os
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Self
+
+from integrations_api.errors import ApplicationError
+
+
+@dataclass(slots=True)
+class Change:
+    """Some time that has passed at the simulated help desk: what happened, repeatable."""
+
+    at: int
+    """Seconds since the epoch."""
+    steps: int
+    seed: int
+
+
+@dataclass(slots=True)
+class SourceMemory:
+    """One simulated ServiceNow: made again from this at every start, so that its history goes on."""
+
+    path: Path
+    incidents: int
+    port: int | None = None
+    integration_id: str | None = None
+    changes: list[Change] = field(default_factory=list)
+
+    @classmethod
+    def load(cls, folder: Path, *, incidents: int) -> Self:
+        """What is known of the instance with that many incidents; a fresh memory when nothing is."""
+        path = folder / f"servicenow-{incidents}.json"
+        kept = read_json(path)
+        try:
+            changes = [Change(**change) for change in kept.get("changes", ())]
+            return cls(path, incidents, kept.get("port"), kept.get("integration_id"), changes)
+        except TypeError:
+            raise _damaged(path) from None
+
+    def save(self) -> None:
+        """Writes it down."""
+        write_private(
+            self.path,
+            {
+                "port": self.port,
+                "integration_id": self.integration_id,
+                "changes": [asdict(change) for change in self.changes],
+            },
+        )
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """The object in the file; empty when there is none. Raises `ApplicationError` for anything else."""
+    try:
+        kept = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError):
+        raise _damaged(path) from None
+    if not isinstance(kept, dict):
+        raise _damaged(path)
+    return kept
+
+
+def write_private(path: Path, content: dict[str, Any]) -> None:
+    """Writes the file whole or not at all, readable for its owner alone."""
+    draft = path.with_suffix(".new")
+    with open(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
+        json.dump(content, file)
+    draft.replace(path)
+
+
+def _damaged(path: Path) -> ApplicationError:
+    return ApplicationError(f"The demo's file {path} cannot be read: remove it, and the demo begins anew")

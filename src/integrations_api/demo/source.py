@@ -1,0 +1,86 @@
+"""The simulated ServiceNow of the demo: the same at every start, but for what has happened there since."""
+
+import time
+from contextlib import suppress
+
+from integrations_api.demo.keeping import Change, SourceMemory
+from integrations_api.errors import ApplicationError
+from integrations_api.simulator.servicenow import ServiceNowInstance, SimulatorServer, User, evolve
+
+SEED = 1
+READER = User(
+    user_name="integration",
+    # So that the demo's syncs also see what was deleted.
+    roles={"sn_incident_read", "snc_read_only", "delete_log_reader", "archive_reader"},
+)
+
+
+class ReplayClock:
+    """The machine's clock, but for the moments in which the past is made again."""
+
+    def __init__(self) -> None:
+        self.offset = 0
+        self.fixed: int | None = None
+
+    def true_now(self) -> int:
+        return int(time.time()) if self.fixed is None else self.fixed
+
+    def now(self) -> int:
+        return self.true_now() + self.offset
+
+
+class DemoSource:
+    """A context manager: the simulator over a socket of this machine, in a thread of this process."""
+
+    def __init__(self, memory: SourceMemory, *, preferred_port: int) -> None:
+        self._memory = memory
+        self._clock = ReplayClock()
+        self._instance = ServiceNowInstance.with_incidents(
+            memory.incidents, seed=SEED, clock=self._clock, users=[READER]
+        )
+        for change in memory.changes:
+            self._happen(change)
+        self._server = self._listen(preferred_port)
+        self.url = self._server.url
+
+    @property
+    def address(self) -> str:
+        """host:port, as EGRESS_ALLOWED_HOSTS wants it."""
+        return self.url.removeprefix("http://")
+
+    @property
+    def incidents(self) -> int:
+        """How many there are at the moment."""
+        return len(self._instance.incidents)
+
+    def let_time_pass(self, steps: int) -> int:
+        """Some changes at the help desk, remembered before they happen; says how many there were."""
+        change = Change(at=int(time.time()), steps=steps, seed=len(self._memory.changes) + 1)
+        self._memory.changes.append(change)
+        self._memory.save()
+        return self._happen(change)
+
+    def _happen(self, change: Change) -> int:
+        with self._instance.lock:
+            self._clock.fixed = change.at
+            try:
+                return sum(evolve(self._instance, change.steps, seed=change.seed).values())
+            finally:
+                self._clock.fixed = None
+
+    def _listen(self, preferred_port: int) -> SimulatorServer:
+        """Where it was the last time, for another port is another origin to the service; else where there is room."""
+        for port in (self._memory.port, preferred_port, 0):
+            if port is not None:
+                with suppress(OSError, OverflowError):
+                    return SimulatorServer(self._instance, port=port, control=False)
+        raise ApplicationError("There is no free port on 127.0.0.1 for the simulated ServiceNow")
+
+    def __enter__(self) -> "DemoSource":
+        self._server.start()
+        self._memory.port = int(self.url.rpartition(":")[2])
+        self._memory.save()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._server.stop()

@@ -2,7 +2,7 @@
 
 Revision ID: 20261123_initial
 Revises:
-Create Date: 2026-11-23 21:05:55.820076+00:00
+Create Date: 2026-11-23 21:31:12.723714+00:00
 """
 
 import sqlalchemy as sa
@@ -184,6 +184,12 @@ def upgrade() -> None:
         ),
         sa.Column("documents", sa.Integer(), server_default="0", nullable=False, comment="live at the head"),
         sa.Column("tombstones", sa.Integer(), server_default="0", nullable=False),
+        sa.Column(
+            "partial_since",
+            sa.DateTime(timezone=True),
+            nullable=True,
+            comment="the first sync was told to begin here, and no full one has run since: older records are missing",
+        ),
         sa.Column("verdict", postgresql.JSONB(astext_type=sa.Text()), nullable=True),
         sa.Column("created_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
         sa.ForeignKeyConstraint(
@@ -339,6 +345,20 @@ def upgrade() -> None:
     )
     op.create_index("uq_documents_external_id", "documents", ["dataset_id", "external_id"], unique=True)
     op.create_table(
+        "stream_tickets",
+        sa.Column("hash", sa.LargeBinary(), nullable=False, comment="SHA-256 of the ticket"),
+        sa.Column("run_id", sa.Uuid(), nullable=False),
+        sa.Column("user_id", sa.Uuid(), nullable=False),
+        sa.Column("token_generation", sa.Integer(), nullable=False, comment="of the user when it was given out"),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("used_at", sa.DateTime(timezone=True), nullable=True, comment="first use; later ones are reconnects"),
+        sa.ForeignKeyConstraint(
+            ["run_id"], ["sync_runs.id"], name=op.f("fk_stream_tickets_run_id"), ondelete="CASCADE"
+        ),
+        sa.ForeignKeyConstraint(["user_id"], ["users.id"], name=op.f("fk_stream_tickets_user_id"), ondelete="CASCADE"),
+        sa.PrimaryKeyConstraint("hash", name=op.f("pk_stream_tickets")),
+    )
+    op.create_table(
         "sync_events",
         sa.Column("run_id", sa.Uuid(), nullable=False),
         sa.Column("seq", sa.Integer(), nullable=False),
@@ -429,6 +449,7 @@ def downgrade() -> None:
     op.drop_table("revisions")
     op.drop_table("versions")
     op.drop_table("sync_events")
+    op.drop_table("stream_tickets")
     op.drop_index("uq_documents_external_id", table_name="documents")
     op.drop_table("documents")
     op.drop_index("uq_contents_hash", table_name="contents")

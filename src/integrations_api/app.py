@@ -15,7 +15,15 @@ from integrations_api.knowledge import router as knowledge
 from integrations_api.settings import Settings
 from integrations_api.sync import router as sync
 
-ROUTERS = (access.router, integrations.router, sync.router, knowledge.router, health.router, docs.router)
+ROUTERS = (
+    access.router,
+    integrations.router,
+    sync.router,
+    sync.decisions,
+    knowledge.router,
+    health.router,
+    docs.router,
+)
 
 DESCRIPTION = """
 Connects external service-management systems, pulls their incidents, and keeps them in a versioned knowledge base.

@@ -23,13 +23,16 @@ from integrations_api.integrations.service import IntegrationService
 from integrations_api.knowledge.service import KnowledgeService
 from integrations_api.queue.worker import QueueWorker
 from integrations_api.settings import Settings
+from integrations_api.sync.control import RunControl
 from integrations_api.sync.engine import EngineOptions
 from integrations_api.sync.executor import ENTRYPOINT, ExecutorOptions, RunExecutor
+from integrations_api.sync.publishing import Brake
 from integrations_api.sync.registered import RegisteredSources
 from integrations_api.sync.repository import CHANNEL
 from integrations_api.sync.service import SyncService
 from integrations_api.sync.sources import Sources
 from integrations_api.sync.stream import RunStreams
+from integrations_api.sync.tickets import Tickets
 from integrations_api.vault.bootstrap import resolve_secrets
 from integrations_api.vault.cipher import Vault
 
@@ -57,7 +60,7 @@ async def assemble(
         components.add(engine)
         sessions = components.add(create_sessions(engine), as_=async_sessionmaker)
         vault = components.add(Vault(secrets.keyring))
-        components.add(
+        access = components.add(
             AccessService(
                 sessions=sessions,
                 tokens=Tokens(secret=secrets.secret_key.get_secret_value(), clock=clock),
@@ -70,6 +73,8 @@ async def assemble(
         components.add(KnowledgeService(sessions=sessions))
         sources = sources or registered_sources(settings)
         components.add(SyncService(sessions=sessions, integrations=integrations, sources=sources, clock=clock))
+        components.add(RunControl(sessions=sessions, integrations=integrations, clock=clock))
+        components.add(Tickets(sessions=sessions, access=access, clock=clock))
         components.add(RunStreams(sessions=sessions, ping=settings.stream_ping))
         yield components
     finally:
@@ -120,6 +125,7 @@ def executor_options(settings: Settings) -> ExecutorOptions:
             batch_size=settings.sync_batch_size,
             chunk_size=settings.sync_chunk_size,
             raw_dump_path=Path(path) if path else None,
+            brake=Brake(share=settings.sync_delete_brake, minimum=settings.sync_delete_brake_minimum),
         ),
     )
 

@@ -102,11 +102,14 @@ class Bench:
 
 
 @asynccontextmanager
-async def bench(database_url: str, *, workers: int = 1, **settings: Any) -> AsyncIterator[Bench]:
-    """Parts over the test's database, with workers running."""
+async def bench(
+    database_url: str, *, workers: int = 1, in_memory: bool = True, **settings: Any
+) -> AsyncIterator[Bench]:
+    """Parts over the test's database, with workers running; the source is in memory, or what integrations name."""
     chosen = settings_for(database_url, **{"raw_dump_path": "", **settings})
     source = MemorySource()
-    async with assemble(chosen, passwords=Passwords(CHEAP), sources=MemorySources(source)) as components:
+    sources = MemorySources(source) if in_memory else None
+    async with assemble(chosen, passwords=Passwords(CHEAP), sources=sources) as components:
         made = Bench(components=components, source=source)
         for _ in range(workers):
             made.start_worker()

@@ -16,7 +16,7 @@ from integrations_api.errors import Unauthenticated
 __all__ = ["PUBLIC", "Requirement", "SignedIn", "require"]
 
 # Relative, so that "Authorize" works behind a proxy that serves us under a path.
-_scheme = OAuth2PasswordBearer(
+bearer_scheme = OAuth2PasswordBearer(
     tokenUrl="auth/token",
     scheme_name="bearer",
     description="A token from `POST /auth/token` or from `integrations-api token`.",
@@ -33,7 +33,7 @@ class Requirement(AccessRule):
 
     async def __call__(
         self,
-        token: Annotated[str | None, Depends(_scheme)],
+        token: Annotated[str | None, Depends(bearer_scheme)],
         access: Annotated[AccessService, Depends(component(AccessService))],
     ) -> Principal:
         """Raises `Unauthenticated` or `PermissionDenied`."""

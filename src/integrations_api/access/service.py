@@ -79,16 +79,24 @@ class AccessService:
     async def authenticate(self, token: str) -> Principal:
         """Who the token stands for, from the user's row as it is now. Raises `Unauthenticated`."""
         claims = self._tokens.read(token)
+        return await self.recognise(claims.user_id, generation=claims.generation, credential=f"token:{claims.token_id}")
+
+    async def recognise(self, user_id: UUID, *, generation: int, credential: str) -> Principal:
+        """The user behind a credential that was valid when it was given out. Raises `Unauthenticated`."""
         async with self._sessions() as session:
-            user = await session.get(User, claims.user_id)
-        if user is None or user.disabled_at is not None or user.token_generation != claims.generation:
-            raise Unauthenticated("The bearer token is not valid or has expired: sign in again")
-        return Principal(
-            user_id=user.id,
-            email=user.email,
-            permissions=known_permissions(user.permissions),
-            credential=f"token:{claims.token_id}",
-        )
+            user = await session.get(User, user_id)
+        if user is None or user.disabled_at is not None or user.token_generation != generation:
+            raise Unauthenticated("The credential is not valid or has expired: sign in again")
+        permissions = known_permissions(user.permissions)
+        return Principal(user_id=user.id, email=user.email, permissions=permissions, credential=credential)
+
+    async def generation_of(self, user_id: UUID) -> int:
+        """What a credential given out now must name to stay valid until the user's are ended. Raises `NotFound`."""
+        async with self._sessions() as session:
+            user = await session.get(User, user_id)
+        if user is None:
+            raise NotFound("There is no such user")
+        return user.token_generation
 
     async def create_user(
         self, *, email: str, password: str, permissions: Iterable[str], actor: str = COMMAND_LINE

@@ -177,6 +177,24 @@ class IntegrationService:
         }
         await _write_status(session, integration_id, values)
 
+    async def expect_full_sync(self, session: AsyncSession, integration_id: UUID, *, pause: str) -> bool:
+        """Makes the next sync read everything, and pauses the schedule, if there is one, with the reason given.
+
+        Says whether there was one. An integration that was deleted has neither.
+        """
+        paused = await session.scalar(
+            update(Integration)
+            .where(Integration.id == integration_id)
+            .values(
+                needs_full=True,
+                paused_reason=case((Integration.schedule_cron.is_not(None), pause), else_=Integration.paused_reason),
+                next_sync_at=None,
+            )
+            .returning(Integration.schedule_cron)
+            .execution_options(synchronize_session=False)
+        )
+        return paused is not None
+
     async def present_by_id(self, session: AsyncSession, integration_id: UUID) -> Presented:
         """An integration as it leaves, read in the caller's transaction. Raises `NotFound`."""
         return _shown(await self._get(session, integration_id))

@@ -29,6 +29,9 @@ class Dataset(Base):
     last_version: Mapped[int] = mapped_column(server_default="0", comment="numbers are never used again")
     documents: Mapped[int] = mapped_column(server_default="0", comment="live at the head")
     tombstones: Mapped[int] = mapped_column(server_default="0")
+    partial_since: Mapped[datetime | None] = mapped_column(
+        comment="the first sync was told to begin here, and no full one has run since: older records are missing"
+    )
     verdict: Mapped[dict[str, Any] | None]
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
 

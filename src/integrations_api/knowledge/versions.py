@@ -10,9 +10,10 @@ from datetime import datetime
 from uuid import UUID
 
 import orjson
-from sqlalchemy import text
+from sqlalchemy import select, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from integrations_api.knowledge.models import Version
 from integrations_api.knowledge.staging import Plan
 
 
@@ -217,6 +218,57 @@ async def save_verdict(session: AsyncSession, *, dataset_id: UUID, verdict: dict
         text("UPDATE datasets SET verdict = CAST(:verdict AS jsonb) WHERE id = :dataset"),
         {"dataset": dataset_id, "verdict": orjson.dumps(verdict).decode()},
     )
+
+
+async def note_extent(session: AsyncSession, *, dataset_id: UUID, reads_from: datetime | None) -> datetime | None:
+    """Remembers a dataset that was told to begin later than its source; a full run (reads_from None) ends that.
+
+    Returns where it begins, or None when it holds everything.
+    """
+    begins: datetime | None = await session.scalar(
+        text("""
+            UPDATE datasets SET partial_since = CASE
+                WHEN CAST(:from AS timestamptz) IS NULL THEN NULL
+                WHEN head IS NULL THEN least(coalesce(partial_since, :from), :from)
+                ELSE partial_since END
+            WHERE id = :dataset RETURNING partial_since
+        """),
+        {"dataset": dataset_id, "from": reads_from},
+    )
+    return begins
+
+
+async def hold(session: AsyncSession, *, dataset_id: UUID, version: int, plan: Plan) -> None:
+    """Sets a built version aside for an admin's word; readers stay on the one before."""
+    await session.execute(
+        text("""
+            UPDATE versions SET state = 'held', added = :added, updated = :updated, deleted = :deleted
+            WHERE dataset_id = :dataset AND number = :version
+        """),
+        {
+            "dataset": dataset_id,
+            "version": version,
+            "added": plan.added,
+            "updated": plan.updated,
+            "deleted": plan.deleted,
+        },
+    )
+
+
+async def lock_version(session: AsyncSession, *, dataset_id: UUID, number: int) -> Version | None:
+    """A version's row, locked with its dataset, so that decisions about it and new runs come one after the other."""
+    await session.execute(text("SELECT FROM datasets WHERE id = :id FOR UPDATE"), {"id": dataset_id})
+    return await session.scalar(
+        select(Version).where(Version.dataset_id == dataset_id, Version.number == number).with_for_update()
+    )
+
+
+async def count_live(session: AsyncSession, dataset_id: UUID) -> int:
+    """Documents live at the head, as the dataset's row has it."""
+    found: int | None = await session.scalar(
+        text("SELECT documents FROM datasets WHERE id = :dataset"), {"dataset": dataset_id}
+    )
+    return found or 0
 
 
 async def live_documents(session: AsyncSession, *, dataset_id: UUID, created_until: datetime) -> int:

@@ -51,3 +51,8 @@ STREAM: dict[str, Any] = {
         }
     },
 }
+
+WATCHED: dict[int | str, dict[str, Any]] = {
+    200: STREAM,
+    204: {"description": "The run is over and every event was seen: an EventSource stops reconnecting."},
+}

@@ -26,10 +26,10 @@ from integrations_api.sync import events
 from integrations_api.sync.events import LoggedEvent
 from integrations_api.sync.intake import stage_page, stage_rejected_again
 from integrations_api.sync.journal import Journal, StepResult
-from integrations_api.sync.publishing import publish_run
+from integrations_api.sync.publishing import Brake, end_run
 from integrations_api.sync.raw_file import write_raw_file
 from integrations_api.sync.removals import find_gone
-from integrations_api.sync.runs import HandOver, Phase, as_mode, choose_mode, dump_start, load_start
+from integrations_api.sync.runs import HandOver, Phase, RunState, as_mode, choose_mode, dump_start, load_start
 
 log = get_logger(__name__)
 
@@ -43,6 +43,7 @@ class EngineOptions:
     batch_size: int
     chunk_size: int
     raw_dump_path: Path | None
+    brake: Brake
 
     @property
     def chunk(self) -> int:
@@ -76,11 +77,12 @@ class SyncEngine:
 
     async def run(self) -> Events:
         """Yields every event after the commit that wrote it. Raises ConnectorError, Fenced, HandOver."""
-        while (phase := Phase(self._journal.run.phase)) is not Phase.DONE:
-            async with aclosing(self._carry_out(phase)) as told:
+        while not RunState(self._journal.run.state).is_final:
+            async with aclosing(self._carry_out(Phase(self._journal.run.phase))) as told:
                 async for event in told:
                     yield event
-        await self._tidy()
+        if self._journal.run.state == RunState.SUCCEEDED:
+            await self._tidy()
 
     def _carry_out(self, phase: Phase) -> Events:
         match phase:
@@ -105,18 +107,25 @@ class SyncEngine:
 
     async def _begin(self) -> Events:
         """Undoes what an earlier run left unpublished, and says that the fetch begins."""
-        run, integration = self._journal.run, self._integration
-        mode = choose_mode(asked=as_mode(run.mode), watermark=integration.watermark, needs_full=integration.needs_full)
+        run = self._journal.run
 
         async def work(session: AsyncSession) -> StepResult:
-            await versions.ensure_dataset(session, integration_id=run.dataset_id, service_name=integration.service_name)
+            await versions.ensure_dataset(
+                session, integration_id=run.dataset_id, service_name=self._integration.service_name
+            )
             await versions.undo_unpublished(session, run.dataset_id)
+            # Read again, now that the dataset is locked: a rollback may have come between.
+            integration = await self._integrations.load_for_sync(session, run.dataset_id)
+            mode = choose_mode(
+                asked=as_mode(run.mode), watermark=integration.watermark, needs_full=integration.needs_full
+            )
             return StepResult(
                 events=[events.fetching(self._connector.service, self._connector.noun)],
                 values={
                     "phase": Phase.FETCHING,
                     "mode": mode,
-                    "fingerprint": integration.fingerprint,
+                    # Of the config that this connector was opened with: an edit since then ends the run.
+                    "fingerprint": self._integration.fingerprint,
                     "reads_from": integration.watermark if mode == "incremental" else None,
                 },
             )
@@ -244,8 +253,13 @@ class SyncEngine:
         at = self._clock().replace(microsecond=0)
 
         async def work(session: AsyncSession) -> StepResult:
-            return await publish_run(
-                session, run=self._journal.run, integrations=self._integrations, source=source, at=at
+            return await end_run(
+                session,
+                run=self._journal.run,
+                integrations=self._integrations,
+                source=source,
+                at=at,
+                brake=self._options.brake,
             )
 
         for event in await self._journal.step(work):

@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Index, func
+from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Index, LargeBinary, func
 from sqlalchemy.orm import Mapped, mapped_column
 
 from integrations_api.db.base import Base
@@ -88,3 +88,16 @@ class SyncEvent(Base):
     event: Mapped[str]
     payload: Mapped[str]
     at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+
+class StreamTicket(Base):
+    """Lets a browser's EventSource, which cannot send a bearer token, watch one run. Stored hashed."""
+
+    __tablename__ = "stream_tickets"
+
+    hash: Mapped[bytes] = mapped_column(LargeBinary, primary_key=True, comment="SHA-256 of the ticket")
+    run_id: Mapped[UUID] = mapped_column(ForeignKey("sync_runs.id", ondelete="CASCADE"))
+    user_id: Mapped[UUID] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"))
+    token_generation: Mapped[int] = mapped_column(comment="of the user when it was given out")
+    created_at: Mapped[datetime]
+    used_at: Mapped[datetime | None] = mapped_column(comment="first use; later ones are reconnects")

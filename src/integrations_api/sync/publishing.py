@@ -1,5 +1,6 @@
 """The last transaction of a run: the version becomes the head, and everything that goes with it."""
 
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -9,6 +10,7 @@ from integrations_api.clock import to_wire
 from integrations_api.connectors.records import SourceCount
 from integrations_api.integrations.service import IntegrationService
 from integrations_api.knowledge import staging, versions
+from integrations_api.knowledge.staging import Plan
 from integrations_api.sync import events
 from integrations_api.sync.journal import StepResult
 from integrations_api.sync.models import SyncRun
@@ -16,18 +18,53 @@ from integrations_api.sync.runs import Phase, RunState
 from integrations_api.sync.verdict import judge
 
 
-async def publish_run(
-    session: AsyncSession, *, run: SyncRun, integrations: IntegrationService, source: SourceCount, at: datetime
+@dataclass(frozen=True, slots=True)
+class Brake:
+    """When a version is held instead of published: it would remove too much of a dataset."""
+
+    share: float
+    minimum: int
+
+    def holds(self, *, deleted: int, live: int) -> bool:
+        """Whether removing `deleted` of `live` documents needs an admin's word."""
+        return deleted >= self.minimum and deleted > self.share * live
+
+
+async def end_run(
+    session: AsyncSession,
+    *,
+    run: SyncRun,
+    integrations: IntegrationService,
+    source: SourceCount,
+    at: datetime,
+    brake: Brake,
 ) -> StepResult:
-    """Publishes what the run has built, or only moves time stamps when nothing has changed."""
-    assert run.integration_id is not None
+    """Publishes what the run has built, or holds it, or only moves time stamps when nothing has changed."""
     plan = await staging.planned(session, run.id)
+    live = await versions.count_live(session, run.dataset_id)
+    if run.version is not None and brake.holds(deleted=plan.deleted, live=live):
+        return await _hold(session, run=run, plan=plan, integrations=integrations, live=live, at=at)
+    return await publish_run(session, run=run, plan=plan, integrations=integrations, source=source, at=at)
+
+
+async def publish_run(
+    session: AsyncSession,
+    *,
+    run: SyncRun,
+    plan: Plan,
+    integrations: IntegrationService,
+    source: SourceCount,
+    at: datetime,
+) -> StepResult:
+    """The version becomes the head; watermark, verdict and status go with it."""
+    assert run.integration_id is not None
+    begins = await versions.note_extent(session, dataset_id=run.dataset_id, reads_from=run.reads_from)
     if run.version is None:
         await versions.touch_in_place(session, run.id)
     else:
         await versions.publish(session, dataset_id=run.dataset_id, version=run.version, plan=plan, at=at)
     await versions.settle_rejections(session, run_id=run.id, dataset_id=run.dataset_id)
-    verdict = await _verdict(session, run=run, source=source)
+    verdict = await _verdict(session, run=run, source=source, begins=begins)
     await integrations.record_success(
         session,
         run.integration_id,
@@ -36,25 +73,56 @@ async def publish_run(
         fingerprint=run.fingerprint,
         reads_from=run.reads_from,
     )
-    integration = await integrations.present_by_id(session, run.integration_id)
-    told = events.complete(
-        integration={**integration, "running_run_id": None}, stats=_stats(run, at=at, verdict=verdict)
-    )
+    told = await _complete(session, run=run, integrations=integrations, stats=_stats(run, at=at, verdict=verdict))
     return StepResult(
         events=[told],
         values={"state": RunState.SUCCEEDED, "phase": Phase.DONE, "finished_at": at, "verdict": verdict},
     )
 
 
-async def _verdict(session: AsyncSession, *, run: SyncRun, source: SourceCount) -> dict[str, Any]:
+async def _hold(
+    session: AsyncSession, *, run: SyncRun, plan: Plan, integrations: IntegrationService, live: int, at: datetime
+) -> StepResult:
+    """Leaves readers and watermark where they are and says what there is to decide."""
+    assert run.integration_id is not None
+    assert run.version is not None
+    await versions.hold(session, dataset_id=run.dataset_id, version=run.version, plan=plan)
+    message = (
+        f"Version {run.version} is held: it would remove {plan.deleted} of {live} documents. Look at its diff, then "
+        f"publish or discard it under /knowledge/datasets/{run.dataset_id}/versions/{run.version}; "
+        "a new sync discards it"
+    )
+    await integrations.record_failure(session, run.integration_id, at=at, message=message)
+    told = await _complete(
+        session,
+        run=run,
+        integrations=integrations,
+        stats=_stats(run, at=None, verdict=None),
+        held=True,
+        message=message,
+    )
+    return StepResult(events=[told], values={"state": RunState.HELD, "phase": Phase.PUBLISHING, "finished_at": at})
+
+
+async def _complete(
+    session: AsyncSession, *, run: SyncRun, integrations: IntegrationService, stats: dict[str, Any], **more: Any
+) -> events.NewEvent:
+    assert run.integration_id is not None
+    integration = await integrations.present_by_id(session, run.integration_id)
+    return events.complete(integration={**integration, "running_run_id": None}, stats=stats, **more)
+
+
+async def _verdict(
+    session: AsyncSession, *, run: SyncRun, source: SourceCount, begins: datetime | None
+) -> dict[str, Any]:
     assert run.source_started_at is not None
     stored = await versions.live_documents(session, dataset_id=run.dataset_id, created_until=run.source_started_at)
-    verdict = judge(source=source, stored=stored, rejected=run.rejected)
+    verdict = judge(source=source, stored=stored, rejected=run.rejected, partial_since=to_wire(begins))
     await versions.save_verdict(session, dataset_id=run.dataset_id, verdict=verdict)
     return verdict
 
 
-def _stats(run: SyncRun, *, at: datetime, verdict: dict[str, Any]) -> dict[str, Any]:
+def _stats(run: SyncRun, *, at: datetime | None, verdict: dict[str, Any] | None) -> dict[str, Any]:
     return {
         "added": run.added,
         "total": run.added + run.updated,

@@ -14,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from integrations_api.db.notify import notify
 from integrations_api.queue.models import Worker
-from integrations_api.sync.events import LoggedEvent, NewEvent
+from integrations_api.sync.events import LoggedEvent, NewEvent, progress
 from integrations_api.sync.models import SyncEvent, SyncRun
 from integrations_api.sync.runs import Claim, Fenced, RunState
 
@@ -147,11 +147,14 @@ async def events_after(session: AsyncSession, *, run_id: UUID, seq: int, limit: 
 async def finish(
     session: AsyncSession, *, run_id: UUID, event: NewEvent, where: Sequence[Any] = (), **values: Any
 ) -> bool:
-    """Ends a run that is going on, under extra conditions; says whether it did. Writes the terminal event."""
+    """Ends a run that is going on, under extra conditions; says whether it did. Writes the terminal event.
+
+    Its phase stays where it was: a failed run tells how far it came, and can be resumed there.
+    """
     last = await session.scalar(
         update(SyncRun)
         .where(SyncRun.id == run_id, SyncRun.state.in_(ACTIVE), *where)
-        .values(last_event=SyncRun.last_event + 1, phase="done", finished_at=func.now(), **values)
+        .values(last_event=SyncRun.last_event + 1, finished_at=func.now(), **values)
         .returning(SyncRun.last_event)
         .execution_options(synchronize_session=False)
     )
@@ -252,3 +255,28 @@ async def runs_without_a_job(session: AsyncSession, *, entrypoint: str) -> list[
         {"entrypoint": entrypoint},
     )
     return list(found.scalars())
+
+
+async def reopen(session: AsyncSession, run: SyncRun, *, message: str) -> None:
+    """Puts a failed run back into the queue; its old last event becomes news, for the log goes on after it."""
+    news = progress(message)
+    await session.execute(
+        update(SyncEvent)
+        .where(SyncEvent.run_id == run.id, SyncEvent.seq == run.last_event)
+        .values(event=news.event, payload=news.payload)
+        .execution_options(synchronize_session=False)
+    )
+    await session.execute(
+        update(SyncRun)
+        .where(SyncRun.id == run.id)
+        .values(
+            state=RunState.QUEUED,
+            worker_id=None,
+            finished_at=None,
+            error=None,
+            remedy=None,
+            # Its tries are counted anew.
+            handovers=SyncRun.attempt,
+        )
+        .execution_options(synchronize_session=False)
+    )

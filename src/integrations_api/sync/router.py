@@ -1,30 +1,59 @@
 """`/integrations/sync` and `/integrations/runs`: start or join a sync and watch it, look at runs."""
 
 from typing import Annotated
+from uuid import UUID
 
-from fastapi import Depends, Header, Query
+from fastapi import Depends, Header, Path, Query, Response
 from sse_starlette import EventSourceResponse
 
 from integrations_api.access.dependencies import require
 from integrations_api.access.permissions import Permission
 from integrations_api.access.principal import Principal
+from integrations_api.api.answers import answer
 from integrations_api.api.components import component
+from integrations_api.api.envelope import SuccessMessage
 from integrations_api.api.openapi import errors
 from integrations_api.api.pagination import DEFAULT_LIMIT, Cursor, Limit
 from integrations_api.api.routes import Router
 from integrations_api.errors import ApplicationError
-from integrations_api.sync.docs import STREAM
-from integrations_api.sync.schemas import RejectedAnswer, RejectedOnTheWire, RunAnswer, RunOnTheWire, RunsAnswer
+from integrations_api.knowledge.schemas import VersionAnswer
+from integrations_api.knowledge.service import KnowledgeService
+from integrations_api.sync.control import RunControl
+from integrations_api.sync.dependencies import MayWatchRun
+from integrations_api.sync.docs import STREAM, WATCHED
+from integrations_api.sync.schemas import (
+    RejectedAnswer,
+    RejectedOnTheWire,
+    RollbackAnswer,
+    RollbackRequest,
+    RunAnswer,
+    RunOnTheWire,
+    RunsAnswer,
+    TicketAnswer,
+)
 from integrations_api.sync.service import SyncService, as_id
 from integrations_api.sync.stream import RunStreams
+from integrations_api.sync.tickets import Tickets
 
 router = Router(prefix="/integrations", tags=["sync"])
+decisions = Router(prefix="/knowledge", tags=["knowledge"])
+"""What is decided about versions needs the runs that made them, so it is routed here."""
 
 Syncs = Annotated[SyncService, Depends(component(SyncService))]
 Streams = Annotated[RunStreams, Depends(component(RunStreams))]
 MaySync = Annotated[Principal, Depends(require(Permission.INTEGRATION_SYNC))]
 MayView = Annotated[Principal, Depends(require(Permission.INTEGRATION_VIEW))]
-LastEventId = Annotated[str | None, Header(max_length=200, description="Resume after this event: `<run id>:<seq>`.")]
+LastEventId = Annotated[
+    str | None, Header(alias="Last-Event-ID", description="Resume after this event: `<run id>:<seq>`.")
+]
+LastEventIdInUrl = Annotated[
+    str | None, Query(alias="last_event_id", description="The same, for clients without headers.")
+]
+TicketDesk = Annotated[Tickets, Depends(component(Tickets))]
+Knowledge = Annotated[KnowledgeService, Depends(component(KnowledgeService))]
+MayRollBack = Annotated[Principal, Depends(require(Permission.KNOWLEDGE_ROLLBACK))]
+VersionNumber = Annotated[int, Path(ge=1, le=2**31 - 2, description="A version's number.")]
+Control = Annotated[RunControl, Depends(component(RunControl))]
 
 
 @router.post(
@@ -38,7 +67,7 @@ async def trigger_sync(
     principal: MaySync,
     syncs: Syncs,
     streams: Streams,
-    mode: Annotated[str, Query(max_length=20, description="`incremental` (default) or `full`.")] = "incremental",
+    mode: Annotated[str, Query(description="`incremental` (default) or `full`.")] = "incremental",
     last_event_id: LastEventId = None,
 ) -> EventSourceResponse:
     """Starts a sync, or joins the one that is going on from its first event, and streams its progress.
@@ -53,6 +82,82 @@ async def trigger_sync(
     except ApplicationError as error:
         return streams.answer_with(error.message)
     return streams.answer(position)
+
+
+@router.get(
+    "/sync/{integration_id}/events",
+    summary="Watch the running or the latest sync",
+    response_class=EventSourceResponse,
+    responses={**errors(401, 403, 404, 422, m404="This integration has not been synced yet"), **WATCHED},
+)
+async def watch_integration(
+    integration_id: str,
+    principal: MayView,
+    syncs: Syncs,
+    streams: Streams,
+    header: LastEventId = None,
+    query: LastEventIdInUrl = None,
+) -> Response:
+    """The same events as the POST's, without starting anything. `Last-Event-ID` names its own run and resumes there."""
+    wanted = as_id(integration_id, "Integration not found")
+    return streams.answer_watcher(await syncs.latest_position(wanted, last_event_id=header or query))
+
+
+@router.get(
+    "/runs/{run_id}/events",
+    summary="Watch a run",
+    response_class=EventSourceResponse,
+    responses={**errors(401, 403, 404, 422, m404="Sync run not found"), **WATCHED},
+)
+async def watch_run(
+    run_id: str,
+    principal: MayWatchRun,
+    syncs: Syncs,
+    streams: Streams,
+    header: LastEventId = None,
+    query: LastEventIdInUrl = None,
+) -> Response:
+    """Every event of one run, from its first or from after `Last-Event-ID`; a browser signs in by `?ticket=`."""
+    wanted = as_id(run_id, "Sync run not found")
+    return streams.answer_watcher(await syncs.position_in(wanted, last_event_id=header or query))
+
+
+@router.post(
+    "/runs/{run_id}/ticket",
+    summary="Get a ticket for a browser's EventSource",
+    responses=errors(401, 403, 404, m404="Sync run not found"),
+)
+async def give_ticket(run_id: str, principal: MayView, tickets: TicketDesk) -> TicketAnswer:
+    """`/integrations/runs/{run_id}/events?ticket=…` then needs no bearer token: an EventSource cannot send one.
+
+    It is good for this run only, must be used within a minute, and then serves reconnects too.
+    """
+    given = await tickets.give(as_id(run_id, "Sync run not found"), principal=principal)
+    return TicketAnswer(ticket=given.text, expires_in=int(given.first_use_within.total_seconds()))
+
+
+@router.post(
+    "/sync/{integration_id}/cancel",
+    summary="Cancel the running sync",
+    responses=errors(401, 403, 404, 409, m404="Integration not found", m409="No sync of this integration is going on"),
+)
+async def cancel_sync(integration_id: str, principal: MaySync, control: Control) -> RunAnswer:
+    """Ends the run that is going on; who watches it gets an `error` event. Nothing of it is published."""
+    run = await control.cancel(as_id(integration_id, "Integration not found"), principal=principal)
+    return RunAnswer(run=RunOnTheWire.of(run))
+
+
+@router.post(
+    "/runs/{run_id}/resume",
+    summary="Resume a failed run",
+    responses=errors(
+        401, 403, 404, 409, m404="Sync run not found", m409="Only a failed run can be resumed; this one is succeeded"
+    ),
+)
+async def resume_run(run_id: str, principal: MaySync, control: Control) -> RunAnswer:
+    """Goes on where the last commit was, with everything that was fetched before."""
+    run = await control.resume(as_id(run_id, "Sync run not found"), principal=principal)
+    return RunAnswer(run=RunOnTheWire.of(run))
 
 
 @router.get(
@@ -91,3 +196,54 @@ async def list_rejected(
         rejected=[RejectedOnTheWire.model_validate(one, from_attributes=True) for one in rejected],
         next_cursor=next_cursor,
     )
+
+
+@decisions.post(
+    "/datasets/{integration_id}/versions/{n}/publish",
+    summary="Publish a held version",
+    response_model=VersionAnswer,
+    responses=errors(401, 403, 404, 409, 422, m409="Version 3 is published, not held: there is nothing to decide"),
+)
+async def publish_held(
+    integration_id: UUID, n: VersionNumber, principal: MayRollBack, control: Control, knowledge: Knowledge
+) -> Response:
+    """A sync that would remove unusually many documents holds its version until somebody decides."""
+    await control.publish_held(integration_id, n, principal=principal)
+    return answer(version=await knowledge.version(integration_id, n))
+
+
+@decisions.post(
+    "/datasets/{integration_id}/versions/{n}/discard",
+    summary="Discard a held version",
+    responses=errors(401, 403, 404, 409, 422, m409="Version 3 is published, not held: there is nothing to decide"),
+)
+async def discard_held(
+    integration_id: UUID, n: VersionNumber, principal: MayRollBack, control: Control
+) -> SuccessMessage:
+    """Readers stay on the version before; the next sync finds the same changes again."""
+    await control.discard_held(integration_id, n, principal=principal)
+    return SuccessMessage(message=f"Version {n} was discarded")
+
+
+@decisions.post(
+    "/datasets/{integration_id}/versions/{n}/rollback",
+    summary="Roll back to a version",
+    response_model=RollbackAnswer,
+    responses=errors(401, 403, 404, 409, 422, m409="A sync is going on: wait for it, or cancel it first"),
+)
+async def roll_back(
+    integration_id: UUID,
+    n: VersionNumber,
+    sent: RollbackRequest,
+    principal: MayRollBack,
+    control: Control,
+    knowledge: Knowledge,
+) -> Response:
+    """Makes a new version that equals version n, so that it can itself be undone by rolling back to the one before.
+
+    The next sync reads everything, whatever is asked, and a schedule pauses until it is resumed.
+    """
+    done = await control.roll_back(integration_id, n, reason=sent.reason, principal=principal)
+    pause = " The schedule is paused until you resume it." if done.schedule_paused else ""
+    message = f"Version {done.number} now equals version {n}. The next sync reads everything from the source.{pause}"
+    return answer(version=await knowledge.version(integration_id, done.number), message=message)

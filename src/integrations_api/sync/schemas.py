@@ -6,6 +6,7 @@ from uuid import UUID
 from pydantic import BaseModel, ConfigDict, Field
 
 from integrations_api.api.envelope import Success, Timestamp
+from integrations_api.knowledge.schemas import VersionAnswer
 from integrations_api.sync.models import SyncRun
 
 Mode = Literal["incremental", "full"]
@@ -152,4 +153,27 @@ class ErrorEvent(BaseModel):
     """`event: error`, the last one of a sync that failed or could not begin."""
 
     success: Literal[False]
+    message: str
+
+
+class TicketAnswer(Success):
+    """A ticket for one run's events. It is shown once."""
+
+    ticket: str
+    expires_in: int = Field(description="Seconds within which it must first be used.")
+
+
+class RollbackRequest(BaseModel):
+    """Why a dataset is rolled back; it is kept with the version."""
+
+    model_config = ConfigDict(
+        extra="forbid", json_schema_extra={"examples": [{"reason": "Friday's import overwrote resolutions"}]}
+    )
+
+    reason: str = Field(min_length=1, max_length=1000)
+
+
+class RollbackAnswer(VersionAnswer):
+    """The version that was made, and what follows from it."""
+
     message: str

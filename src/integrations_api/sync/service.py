@@ -50,6 +50,10 @@ def as_id(value: str, otherwise: str) -> UUID:
         raise NotFound(otherwise) from None
 
 
+def _position(run: SyncRun, *, after: int) -> Position:
+    return Position(run_id=run.id, after=after, is_over=is_final(run) and after >= run.last_event)
+
+
 def is_final(run: SyncRun) -> bool:
     """Whether nothing more happens to a run."""
     return RunState(run.state).is_final
@@ -113,8 +117,31 @@ class SyncService:
 
     async def _resume(self, last_event_id: str) -> Position:
         position = Position.parse(last_event_id)
-        run = await self.get_run(position.run_id)
-        return Position(run_id=run.id, after=position.after, is_over=is_final(run) and position.after >= run.last_event)
+        return _position(await self.get_run(position.run_id), after=position.after)
+
+    async def position_in(self, run_id: UUID, *, last_event_id: str | None) -> Position:
+        """Where a stream of this run begins. Raises `NotFound`, and `InvalidInput` for an id of another run."""
+        run = await self.get_run(run_id)
+        position = Position.parse(last_event_id) if last_event_id else Position(run_id=run_id, after=0)
+        if position.run_id != run_id:
+            raise InvalidInput("Last-Event-ID: belongs to another run; ask for that run's events")
+        return _position(run, after=position.after)
+
+    async def latest_position(self, integration_id: UUID, *, last_event_id: str | None) -> Position:
+        """Where a stream of the running, or else the latest, run begins; a `last_event_id` names its own run.
+
+        Raises `NotFound`, `InvalidInput`.
+        """
+        if last_event_id:
+            position = Position.parse(last_event_id)
+            run = await self.get_run(position.run_id)
+            if run.dataset_id != integration_id:
+                raise InvalidInput("Last-Event-ID: belongs to a run of another integration")
+            return _position(run, after=position.after)
+        runs, _ = await self.list_runs(integration_id, limit=1, cursor=None)
+        if not runs:
+            raise NotFound("This integration has not been synced yet")
+        return _position(runs[0], after=0)
 
     async def _join(self, session: AsyncSession, integration_id: UUID, *, mode: Mode) -> UUID:
         running = await repository.find_active(session, integration_id)

@@ -1,0 +1,159 @@
+"""Decisions people take about runs and the versions they made: cancel, resume, publish or discard what is held."""
+
+from dataclasses import dataclass
+from uuid import UUID
+
+from sqlalchemy import update
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from integrations_api.access.principal import Principal
+from integrations_api.audit import service as audit
+from integrations_api.clock import Clock
+from integrations_api.connectors.records import SourceCount
+from integrations_api.db.engine import Sessions
+from integrations_api.errors import Conflict, NotFound
+from integrations_api.integrations.service import IntegrationService
+from integrations_api.knowledge import staging, versions
+from integrations_api.knowledge.models import Version
+from integrations_api.knowledge.rollback import roll_back
+from integrations_api.queue.jobs import enqueue
+from integrations_api.sync import events, repository
+from integrations_api.sync.executor import ENTRYPOINT
+from integrations_api.sync.models import SyncRun
+from integrations_api.sync.publishing import publish_run
+from integrations_api.sync.runs import RunState
+
+
+@dataclass(frozen=True, slots=True)
+class RolledBack:
+    """The version a rollback has made, and whether it had to pause a schedule."""
+
+    number: int
+    schedule_paused: bool
+
+
+class RunControl:
+    """Each method is one transaction; the worker that has the run notices within a second."""
+
+    def __init__(self, *, sessions: Sessions, integrations: IntegrationService, clock: Clock) -> None:
+        self._sessions = sessions
+        self._integrations = integrations
+        self._clock = clock
+
+    async def cancel(self, integration_id: UUID, *, principal: Principal) -> SyncRun:
+        """Ends the run that is going on. Raises `NotFound`, and `Conflict` when there is none."""
+        message = f"Sync was cancelled by {principal.email}"
+        async with self._sessions.begin() as session:
+            await self._integrations.present_by_id(session, integration_id)
+            run = await repository.find_active(session, integration_id)
+            if run is None or not await repository.finish(
+                session, run_id=run.id, event=events.error(message), state=RunState.CANCELLED, error=message
+            ):
+                raise Conflict("No sync of this integration is going on")
+            await _record(session, "sync.cancel", principal, integration_id, run_id=str(run.id))
+            await session.refresh(run)
+        return run
+
+    async def resume(self, run_id: UUID, *, principal: Principal) -> SyncRun:
+        """Queues a failed run again, to go on where its last commit was. Raises `NotFound`, `Conflict`."""
+        async with self._sessions.begin() as session:
+            run = await session.get(SyncRun, run_id, with_for_update=True)
+            if run is None:
+                raise NotFound("Sync run not found")
+            await self._refuse_resuming(session, run)
+            await repository.reopen(session, run, message=f"Resumed by {principal.email}. Before: {run.error}")
+            await enqueue(session, entrypoint=ENTRYPOINT, key=str(run_id))
+            await _record(session, "sync.resume", principal, run.dataset_id, run_id=str(run_id))
+            await session.refresh(run)
+        return run
+
+    async def _refuse_resuming(self, session: AsyncSession, run: SyncRun) -> None:
+        if run.state != RunState.FAILED:
+            raise Conflict(f"Only a failed run can be resumed; this one is {run.state}")
+        if run.integration_id is None:
+            raise Conflict("The integration of this run was deleted")
+        integration = await self._integrations.load_for_sync(session, run.integration_id)
+        if run.fingerprint is not None and integration.fingerprint != run.fingerprint:
+            raise Conflict("The integration reads another source now: start a new sync")
+        latest = await repository.page_of_runs(session, integration_id=run.dataset_id, before=None, limit=1)
+        if latest[0].id != run.id:
+            raise Conflict("A later run has begun since: start a new sync")
+
+    async def publish_held(self, dataset_id: UUID, number: int, *, principal: Principal) -> Version:
+        """Makes a held version the head after all. Raises `NotFound`, `Conflict`."""
+        async with self._sessions.begin() as session:
+            version = await _held(session, dataset_id, number)
+            run = await session.get(SyncRun, version.run_id, with_for_update=True)
+            if run is None or run.integration_id is None:
+                raise Conflict("The integration of this version was deleted: it can only be discarded")
+            plan = await staging.planned(session, run.id)
+            at = self._clock().replace(microsecond=0)
+            result = await publish_run(
+                session, run=run, plan=plan, integrations=self._integrations, source=_COUNTED_BEFORE, at=at
+            )
+            # The run's stream has ended with its `complete` event; only its row says what became of it.
+            await session.execute(update(SyncRun).where(SyncRun.id == run.id).values(**result.values))
+            await _record(session, "version.publish", principal, dataset_id, version=number)
+            await session.refresh(version)
+        return version
+
+    async def discard_held(self, dataset_id: UUID, number: int, *, principal: Principal) -> Version:
+        """Abandons a held version. Raises `NotFound`, `Conflict`."""
+        async with self._sessions.begin() as session:
+            version = await _held(session, dataset_id, number)
+            await versions.undo_unpublished(session, dataset_id)
+            if version.run_id is not None:
+                await staging.discard_staged(session, version.run_id)
+            await _record(session, "version.discard", principal, dataset_id, version=number)
+            await session.refresh(version)
+        return version
+
+    async def roll_back(self, dataset_id: UUID, to_version: int, *, reason: str, principal: Principal) -> RolledBack:
+        """Publishes a new version that equals an earlier one. Raises `NotFound`, `Conflict`.
+
+        The next sync reads everything, and the schedule pauses: else the next run would undo this minutes later, or
+        leave out what lies between.
+        """
+        async with self._sessions.begin() as session:
+            if await versions.lock_version(session, dataset_id=dataset_id, number=to_version) is None:
+                raise NotFound(f"There is no version {to_version}")
+            if await repository.find_active(session, dataset_id) is not None:
+                raise Conflict("A sync is going on: wait for it, or cancel it first")
+            await versions.undo_unpublished(session, dataset_id)
+            number = await versions.begin_version(
+                session, dataset_id=dataset_id, kind="rollback", run_id=None, note=reason, source_version=to_version
+            )
+            plan = await roll_back(session, dataset_id=dataset_id, to_version=to_version, new_number=number)
+            if not plan.makes_a_version:
+                raise Conflict(f"Version {to_version} says what readers see already: nothing to roll back")
+            at = self._clock().replace(microsecond=0)
+            await versions.publish(session, dataset_id=dataset_id, version=number, plan=plan, at=at)
+            paused = await self._integrations.expect_full_sync(
+                session, dataset_id, pause=f"rolled back to version {to_version}"
+            )
+            await _record(
+                session, "version.rollback", principal, dataset_id, version=number, to=to_version, reason=reason
+            )
+        return RolledBack(number=number, schedule_paused=paused)
+
+
+_COUNTED_BEFORE = SourceCount(
+    total=None, why_unknown="the version was held and published later: the next sync counts again"
+)
+
+
+async def _held(session: AsyncSession, dataset_id: UUID, number: int) -> Version:
+    version = await versions.lock_version(session, dataset_id=dataset_id, number=number)
+    if version is None:
+        raise NotFound("Version not found")
+    if version.state != "held":
+        raise Conflict(f"Version {number} is {version.state}, not held: there is nothing to decide")
+    return version
+
+
+async def _record(
+    session: AsyncSession, action: str, principal: Principal, dataset_id: UUID, **details: object
+) -> None:
+    await audit.record(
+        session, action=action, object_type="integration", object_id=dataset_id, principal=principal, details=details
+    )

@@ -1,0 +1,86 @@
+"""Tickets for a browser's EventSource, which sends no bearer token: each for one run, first used within a minute."""
+
+import hashlib
+import secrets
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from sqlalchemy import delete
+
+from integrations_api.access.principal import Principal
+from integrations_api.access.service import AccessService
+from integrations_api.clock import Clock
+from integrations_api.db.engine import Sessions
+from integrations_api.errors import NotFound, Unauthenticated
+from integrations_api.sync import repository
+from integrations_api.sync.models import StreamTicket
+
+FIRST_USE = timedelta(seconds=60)
+LIFETIME = timedelta(hours=24)
+"""How long a ticket that was used in time serves reconnects."""
+PREFIX = "iat_"
+"""Recognisable, so that logs and scanners can mask it."""
+
+
+@dataclass(frozen=True, slots=True)
+class GivenTicket:
+    """A ticket as it is shown, once."""
+
+    text: str
+    run_id: UUID
+    first_use_within: timedelta
+
+
+class Tickets:
+    """Gives tickets out and takes them; only their hashes are stored."""
+
+    def __init__(self, *, sessions: Sessions, access: AccessService, clock: Clock) -> None:
+        self._sessions = sessions
+        self._access = access
+        self._clock = clock
+
+    async def give(self, run_id: UUID, *, principal: Principal) -> GivenTicket:
+        """A new ticket for a run. Raises `NotFound`."""
+        generation = await self._access.generation_of(principal.user_id)
+        text = PREFIX + secrets.token_urlsafe(32)
+        async with self._sessions.begin() as session:
+            if await repository.find_run(session, run_id) is None:
+                raise NotFound("Sync run not found")
+            session.add(
+                StreamTicket(
+                    hash=_hash(text),
+                    run_id=run_id,
+                    user_id=principal.user_id,
+                    token_generation=generation,
+                    created_at=self._clock(),
+                )
+            )
+        return GivenTicket(text=text, run_id=run_id, first_use_within=FIRST_USE)
+
+    async def redeem(self, text: str, *, run_id: UUID) -> Principal:
+        """Who the ticket stands for, with the permissions he has now. Raises `Unauthenticated`."""
+        now = self._clock()
+        async with self._sessions.begin() as session:
+            ticket = await session.get(StreamTicket, _hash(text), with_for_update=True)
+            if ticket is None or ticket.run_id != run_id or not _is_good(ticket, now - FIRST_USE, now - LIFETIME):
+                raise Unauthenticated("The ticket is not valid for this run or has expired: ask for a new one")
+            if ticket.used_at is None:
+                ticket.used_at = now
+        return await self._access.recognise(
+            ticket.user_id, generation=ticket.token_generation, credential=f"ticket:{_hash(text).hex()[:12]}"
+        )
+
+    async def prune(self) -> None:
+        """Forgets tickets that nothing can be done with any more."""
+        async with self._sessions.begin() as session:
+            await session.execute(delete(StreamTicket).where(StreamTicket.created_at < self._clock() - LIFETIME))
+
+
+def _is_good(ticket: StreamTicket, given_after: datetime, alive_after: datetime) -> bool:
+    in_time = ticket.used_at is not None or ticket.created_at > given_after
+    return in_time and ticket.created_at > alive_after
+
+
+def _hash(text: str) -> bytes:
+    return hashlib.sha256(text.encode()).digest()

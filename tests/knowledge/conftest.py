@@ -20,6 +20,9 @@ from integrations_api.errors import Unauthenticated
 from integrations_api.knowledge.router import router
 from integrations_api.knowledge.service import KnowledgeService
 
+MOST_PAGES = 20
+"""No story is longer than this."""
+
 VIEWER = Principal(UUID(int=1), "viewer@example.com", frozenset({Permission.KNOWLEDGE_VIEW}), "token:1")
 ADMIN = Principal(UUID(int=2), "admin@example.com", frozenset(Permission), "token:2")
 NOBODY = Principal(UUID(int=3), "nobody@example.com", frozenset(), "token:3")
@@ -58,6 +61,14 @@ class Api:
         response = await self.raw(path, caller=caller, **query)
         assert response.status_code == status, response.text
         return response.json()
+
+    async def pages(self, path: str, **query: Any) -> list[Any]:
+        """Every page of a listing, from the first to the one without a cursor."""
+        pages = [await self.get(path, **query)]
+        while pages[-1]["next_cursor"] is not None:
+            assert len(pages) < MOST_PAGES, "the cursor does not move"
+            pages.append(await self.get(path, cursor=pages[-1]["next_cursor"], **query))
+        return pages
 
     async def raw(self, path: str, *, caller: str = "admin", **query: Any) -> httpx.Response:
         """GET; the answer, whatever it is."""

@@ -63,13 +63,8 @@ async def test_history_of_a_building_version_is_not_told_by_the_head(api: Api, s
 async def test_history_comes_in_pages_that_know_their_neighbours(api: Api, sessions: Sessions) -> None:
     await build_versions(sessions, *({"INC1": doc(state=str(i))} for i in range(5)))
 
-    entries, cursor = [], None
-    while True:
-        page = await api.get("/knowledge/incidents/INC1/history", limit=2, **({"cursor": cursor} if cursor else {}))
-        entries += page["history"]
-        cursor = page["next_cursor"]
-        if cursor is None:
-            break
+    pages = await api.pages("/knowledge/incidents/INC1/history", limit=2)
 
+    entries = [entry for page in pages for entry in page["history"]]
     assert [entry["version"] for entry in entries] == [5, 4, 3, 2, 1]
     assert [entry["fields"] for entry in entries] == [["attributes.state"]] * 4 + [[]]

@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 
 from integrations_api.db.engine import Sessions
 from integrations_api.knowledge.diffing import DiffQuestion
-from integrations_api.knowledge.repository import IncidentKey
 from integrations_api.knowledge.rollback import roll_back
 from integrations_api.knowledge.service import KnowledgeService
 from integrations_api.knowledge.versions import begin_version, publish, undo_unpublished
+from tests.knowledge.conftest import MOST_PAGES
 from tests.support.knowledge import EPOCH, Doc, Gone, Story, Touched, begin_story, doc, gone, published_at, touched
 
 pytestmark = pytest.mark.anyio
@@ -96,14 +96,13 @@ class Model:
 
 
 async def all_incidents(knowledge: KnowledgeService, story: Story, version: int) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = []
-    after: IncidentKey | None = None
-    while True:
-        page = await knowledge.incidents(story.dataset_id, version, after=after, limit=2, tombstones=False)
-        found += page.incidents
-        after = page.next_key
-        if after is None:
-            return found
+    page = await knowledge.incidents(story.dataset_id, version, after=None, limit=2, tombstones=False)
+    found = page.incidents
+    while page.next_key is not None:
+        assert len(found) < MOST_PAGES, "the cursor does not move"
+        page = await knowledge.incidents(story.dataset_id, version, after=page.next_key, limit=2, tombstones=False)
+        found = found + page.incidents
+    return found
 
 
 async def all_changes(knowledge: KnowledgeService, story: Story, base: int, version: int) -> dict[str, set[str]]:

@@ -117,14 +117,9 @@ async def test_an_incident_that_comes_back_is_added_again(api: Api, sessions: Se
 async def test_pages_go_on_between_incidents_that_share_a_number(api: Api, sessions: Sessions) -> None:
     story = await build_versions(sessions, {f"id-{i}": doc("SAME" if i < 5 else f"Z{i}") for i in range(7)})
 
-    seen, cursor = [], None
-    while True:
-        page = await api.get(path_of(story, 1), limit=2, **({"cursor": cursor} if cursor else {}))
-        seen += [incident["external_id"] for incident in page["incidents"]]
-        cursor = page["next_cursor"]
-        if cursor is None:
-            break
+    pages = await api.pages(path_of(story, 1), limit=2)
 
+    seen = [incident["external_id"] for page in pages for incident in page["incidents"]]
     assert sorted(seen) == [f"id-{i}" for i in range(7)]
     assert seen[5:] == ["id-5", "id-6"]
 

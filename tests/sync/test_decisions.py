@@ -1,0 +1,188 @@
+"""What people decide about runs and versions: cancel, resume, publish or discard what is held, roll back."""
+
+import asyncio
+import json
+from uuid import UUID
+
+import pytest
+
+from integrations_api.connectors.errors import Retryable
+from integrations_api.sync.models import SyncRun
+from tests.support.served import served
+from tests.support.syncing import PATIENCE, Bench, bench
+
+pytestmark = pytest.mark.anyio
+
+
+async def test_a_cancelled_sync_ends_at_once_and_publishes_nothing(database_url: str) -> None:
+    async with bench(database_url) as b, served(b) as api:
+        b.source.fill(3)
+        b.source.gate = asyncio.Event()
+        integration = await b.integration()
+        watching = asyncio.create_task(api.watch("POST", f"/integrations/sync/{integration}"))
+        await asyncio.wait_for(b.source.reached.wait(), PATIENCE)
+
+        answer = await api.client.post(f"/integrations/sync/{integration}/cancel")
+
+        assert answer.json()["run"]["state"] == "cancelled"
+        last = json.loads((await watching)[-1].data)
+        assert last["message"].startswith("Sync was cancelled by admin-")
+        assert await b.titles(integration) == {}
+        again = await api.client.post(f"/integrations/sync/{integration}/cancel")
+        assert (again.status_code, again.json()["message"]) == (409, "No sync of this integration is going on")
+        b.source.gate.set()
+        assert (await b.sync(integration)).added == 3
+
+
+async def test_a_failed_first_load_goes_on_where_it_was(database_url: str) -> None:
+    async with bench(database_url) as b, served(b) as api:
+        b.source.page_size = 10
+        b.source.fill(35)
+        integration = await b.integration()
+        b.source.fail_at_page, b.source.failure = 2, Retryable("Connection timeout")
+        failed = await b.sync(integration)
+        assert (failed.state, failed.fetched) == ("failed", 20)
+        b.source.failure = None
+
+        answer = await api.client.post(f"/integrations/runs/{failed.id}/resume")
+        resumed = await b.finished(failed.id)
+
+        assert answer.json()["run"]["state"] == "queued"
+        assert (resumed.state, resumed.fetched, resumed.added, b.source.pages_read) == ("succeeded", 35, 35, 4)
+        events = await api.watch("GET", f"/integrations/runs/{failed.id}/events")
+        assert [event.event for event in events].count("complete") == 1
+        assert "error" not in [event.event for event in events]
+        refused = await api.client.post(f"/integrations/runs/{failed.id}/resume")
+        assert refused.status_code == 409
+
+
+async def _sync_that_loses_most(b: Bench) -> tuple[UUID, SyncRun]:
+    b.source.fill(10)
+    integration = await b.integration()
+    await b.sync(integration)
+    for number in range(1, 7):
+        b.source.remove(f"INC{number:05d}")
+    return integration, await b.sync(integration, mode="full")
+
+
+async def test_a_version_that_would_remove_too_much_is_held(database_url: str) -> None:
+    async with bench(database_url, sync_delete_brake_minimum=5) as b, served(b) as api:
+        integration, run = await _sync_that_loses_most(b)
+
+        assert (run.state, run.deleted, run.version) == ("held", 6, 2)
+        name, last = (await b.events(run.id))[-1]
+        assert (name, last["held"]) == ("complete", True)
+        assert last["message"].startswith("Version 2 is held: it would remove 6 of 10 documents.")
+        assert len(await b.titles(integration)) == 10
+        path = f"/knowledge/datasets/{integration}/versions"
+        assert (await api.client.get(f"{path}/2")).json()["version"]["state"] == "held"
+
+        published = await api.client.post(f"{path}/2/publish")
+
+        assert published.json()["version"]["state"] == "published"
+        assert len(await b.titles(integration)) == 4
+        assert (await api.client.post(f"{path}/2/publish")).status_code == 409
+        assert (await api.client.get(f"/integrations/runs/{run.id}")).json()["run"]["state"] == "succeeded"
+
+
+async def test_a_held_version_can_be_discarded_or_is_discarded_by_the_next_sync(database_url: str) -> None:
+    async with bench(database_url, sync_delete_brake_minimum=5) as b, served(b) as api:
+        integration, _ = await _sync_that_loses_most(b)
+
+        answer = await api.client.post(f"/knowledge/datasets/{integration}/versions/2/discard")
+
+        assert answer.json() == {"success": True, "message": "Version 2 was discarded"}
+        assert len(await b.titles(integration)) == 10
+        again = await b.sync(integration, mode="full")
+        assert (again.state, again.version) == ("held", 3)
+        b.source.fill(10)
+        healed = await b.sync(integration, mode="full")
+        assert (healed.state, healed.deleted) == ("succeeded", 0)
+        assert (await api.client.get(f"/knowledge/datasets/{integration}/versions/3")).status_code == 404
+
+
+async def test_a_rollback_is_a_new_version_and_the_next_sync_reads_everything(database_url: str) -> None:
+    async with bench(database_url) as b, served(b) as api:
+        b.source.fill(4)
+        integration = await b.integration()
+        await b.sync(integration)
+        before = await b.titles(integration)
+        b.source.change("INC00001", title="overwritten")
+        b.source.add("INC00005")
+        b.source.remove("INC00002")
+        await b.sync(integration)
+        after = await b.titles(integration)
+        path = f"/knowledge/datasets/{integration}/versions"
+
+        answer = (await api.client.post(f"{path}/1/rollback", json={"reason": "a bad import"})).json()
+
+        assert answer["version"]["number"] == 3
+        assert (answer["version"]["kind"], answer["version"]["note"]) == ("rollback", "a bad import")
+        assert answer["message"] == "Version 3 now equals version 1. The next sync reads everything from the source."
+        assert await b.titles(integration) == before
+        undone = await api.client.post(f"{path}/2/rollback", json={"reason": "it was right"})
+        assert undone.json()["version"]["number"] == 4
+        assert await b.titles(integration) == after
+        run = await b.sync(integration)
+        assert (run.mode, run.version) == ("full", None)
+        assert (await b.sync(integration)).mode == "incremental"
+
+
+async def test_a_rollback_waits_for_nobody_and_needs_a_reason(database_url: str) -> None:
+    async with bench(database_url) as b, served(b) as api:
+        b.source.fill(2)
+        integration = await b.integration()
+        await b.sync(integration)
+        b.source.add("INC00003")
+        await b.sync(integration)
+        path = f"/knowledge/datasets/{integration}/versions/1/rollback"
+        b.source.gate = asyncio.Event()
+        b.source.reached.clear()
+        run = await b.start(integration)
+        await asyncio.wait_for(b.source.reached.wait(), PATIENCE)
+
+        busy = await api.client.post(path, json={"reason": "now"})
+        without = await api.client.post(path, json={})
+
+        assert (busy.status_code, busy.json()["message"]) == (
+            409,
+            "A sync is going on: wait for it, or cancel it first",
+        )
+        assert without.status_code == 422
+        b.source.gate.set()
+        await b.finished(run)
+
+
+async def test_a_ticket_serves_one_run_and_its_reconnects(database_url: str) -> None:
+    async with bench(database_url) as b, served(b) as api:
+        b.source.fill(6)
+        integration = await b.integration()
+        run, other = await b.sync(integration), await b.sync(integration)
+        ticket = (await api.client.post(f"/integrations/runs/{run.id}/ticket")).json()["ticket"]
+        api.client.headers.pop("Authorization")
+
+        seen = await api.watch("GET", f"/integrations/runs/{run.id}/events?ticket={ticket}")
+        url = f"/integrations/runs/{run.id}/events?ticket={ticket}&last_event_id={seen[-2].id}"
+        rest = await api.watch("GET", url)
+        over = await api.client.get(url.replace(seen[-2].id, seen[-1].id))
+        elsewhere = await api.client.get(f"/integrations/runs/{other.id}/events?ticket={ticket}")
+        without = await api.client.get(f"/integrations/runs/{run.id}/events")
+
+        assert [event.event for event in seen][-1] == "complete"
+        assert [event.id for event in rest] == [seen[-1].id]
+        assert (over.status_code, elsewhere.status_code, without.status_code) == (204, 401, 401)
+
+
+async def test_the_latest_run_of_an_integration_can_be_watched(database_url: str) -> None:
+    async with bench(database_url) as b, served(b) as api:
+        b.source.fill(2)
+        integration = await b.integration()
+        path = f"/integrations/sync/{integration}/events"
+        assert (await api.client.get(path)).status_code == 404
+        first, _ = await b.sync(integration), await b.sync(integration)
+
+        latest = await api.watch("GET", path)
+        named = await api.watch("GET", path, headers={"Last-Event-ID": f"{first.id}:1"})
+
+        assert len(latest) == 2
+        assert named[0].id == f"{first.id}:2"

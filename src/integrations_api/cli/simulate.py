@@ -28,19 +28,22 @@ def servicenow(
     \b
     Examples:
       integrations-api simulate servicenow --incidents 500
-      integrations-api simulate servicenow --fault rate_limit --fault slow:seconds=2
+      integrations-api simulate servicenow --fault rate_limited --fault latency:milliseconds=500
     """
     from integrations_api.cli.errors import WrongUsage
     from integrations_api.cli.sockets import check_port
-    from integrations_api.simulator.servicenow import User, run_simulator
+    from integrations_api.simulator.servicenow import User, parse_fault, run_simulator
 
     user = User()
+    try:
+        for text in fault or ():
+            parse_fault(text)
+    except ValueError as error:
+        raise WrongUsage(str(error)) from None
     check_port(host, port)
     print(f"A simulated ServiceNow with {incidents:,} incidents: http://{host}:{port}")
     print(f"User {user.user_name}, password {user.password}. Ctrl-C ends it.", flush=True)
     try:
         run_simulator(host=host, port=port, incidents=incidents, seed=seed, faults=fault or (), user=user)
-    except ValueError as error:
-        raise WrongUsage(str(error)) from None
     except KeyboardInterrupt:
         return

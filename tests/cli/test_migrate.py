@@ -1,0 +1,76 @@
+"""`migrate`, and commands that meet a database which is not as they need it."""
+
+import asyncio
+import socket
+
+import asyncpg
+import pytest
+from sqlalchemy.engine import make_url
+
+from tests.cli.conftest import Run, use_database
+from tests.support.databases import plain_url
+
+
+def test_an_empty_database_is_refused_until_it_is_migrated(
+    run: Run, empty_database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    use_database(monkeypatch, empty_database_url)
+
+    refusals = [run(*command) for command in (("migrate", "--check"), ("users", "list"), ("serve", "--port", "0"))]
+    migrated = run("migrate")
+    checked = run("migrate", "--check")
+
+    assert {refused.code for refused in refusals} == {1}
+    for refused in refusals:
+        assert refused.complaint.endswith("run `integrations-api migrate`")
+    assert (migrated.code, checked.code) == (0, 0)
+    assert checked.out == migrated.out
+    assert run("users", "list").code == 0
+
+
+def test_migrating_twice_is_fine(run: Run, on_database: str) -> None:
+    assert run("migrate").code == 0
+    assert run("migrate").code == 0
+
+
+@pytest.mark.parametrize("command", [("serve", "--port", "0"), ("worker",), ("migrate",), ("users", "list")])
+def test_a_database_that_is_away_is_one_line_without_the_password(
+    run: Run, monkeypatch: pytest.MonkeyPatch, command: tuple[str, ...]
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+    use_database(monkeypatch, f"postgresql://ada:canary-7361@127.0.0.1:{port}/nothing")
+
+    refused = run(*command)
+
+    assert refused.code == 1
+    assert refused.complaint.startswith("integrations-api: The database cannot be used (")
+    assert "canary-7361" not in refused.err + refused.out
+
+
+def test_a_database_that_does_not_exist_is_named(run: Run, on_database: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    gone = make_url(on_database).set(database="no_such_database").render_as_string(hide_password=False)
+    monkeypatch.setenv("DATABASE_URL", gone)
+
+    refused = run("migrate")
+
+    assert refused.code == 1
+    assert 'database "no_such_database" does not exist' in refused.complaint
+
+
+def test_a_database_of_a_later_release_is_left_alone(run: Run, on_database: str) -> None:
+    asyncio.run(pretend_revision(on_database, "29991231_later"))
+
+    refused = run("migrate")
+
+    assert refused.code == 1
+    assert "29991231_later" in refused.complaint
+    assert "probably used by a later release" in refused.complaint
+
+
+async def pretend_revision(url: str, revision: str) -> None:
+    connection = await asyncpg.connect(plain_url(url))
+    try:
+        await connection.execute("UPDATE alembic_version SET version_num = $1", revision)
+    finally:
+        await connection.close()

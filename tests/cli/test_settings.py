@@ -1,0 +1,169 @@
+"""Settings that stop the start, and what the command line says about itself."""
+
+import re
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from integrations_api.cli.main import app
+from integrations_api.settings import Settings
+from integrations_api.vault.bootstrap import resolve_secrets
+from tests.cli.conftest import Run
+
+HELP = [
+    (), ("serve",), ("worker",), ("migrate",), ("demo",), ("token",), ("users",), ("users", "create"),
+    ("users", "list"), ("users", "disable"), ("users", "set-permissions"), ("secrets",), ("secrets", "generate"),
+    ("simulate",), ("simulate", "servicenow"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [
+        ("SYNC_PAGE_SIZE", "many", "SYNC_PAGE_SIZE: Input should be a valid integer"),
+        ("SYNC_BATCH_SIZE", "0", "SYNC_BATCH_SIZE: Input should be greater than or equal to 1"),
+        ("SYNC_OVERLAP", "soon", "SYNC_OVERLAP: expected a duration such as 90s, 5m, 2h or 1d"),
+        ("SYNC_PAGESIZE", "10", "SYNC_PAGESIZE: there is no such setting"),
+        ("LOG_FORMAT", "xml", "LOG_FORMAT: Input should be 'text' or 'json'"),
+        ("DATABASE_URL", "mysql://canary-7361@host/x", "DATABASE_URL: expected postgresql://"),
+    ],
+)
+def test_a_wrong_setting_stops_the_start_and_is_named_without_its_value(
+    run: Run, monkeypatch: pytest.MonkeyPatch, name: str, value: str, said: str
+) -> None:
+    monkeypatch.setenv(name, value)
+
+    refused = run("serve", "--port", "0")
+
+    assert refused.code == 1
+    assert said in refused.complaint
+    assert "canary-7361" not in refused.err
+
+
+def test_an_unknown_name_in_the_env_file_stops_the_start(run: Run) -> None:
+    Path(".env").write_text("SYNC_BATCHES=5\n")
+
+    refused = run("serve", "--port", "0")
+
+    assert refused.code == 1
+    assert "SYNC_BATCHES: there is no such setting" in refused.complaint
+
+
+@pytest.mark.parametrize("missing", ["SECRET_KEY", "ENCRYPTION_KEYS"])
+def test_keys_are_required_with_a_database_of_ones_own(
+    run: Run, on_database: str, monkeypatch: pytest.MonkeyPatch, missing: str
+) -> None:
+    monkeypatch.delenv(missing)
+
+    refused = run("serve", "--port", "0")
+
+    assert refused.code == 1
+    assert f"{missing} is required with DATABASE_URL" in refused.complaint
+
+
+def test_generated_secrets_are_fresh_and_good_enough_to_start_with(run: Run) -> None:
+    first, second = (dict(line.split("=", 1) for line in run("secrets", "generate").out.splitlines()) for _ in "12")
+
+    assert set(first) == {"SECRET_KEY", "ENCRYPTION_KEYS"}
+    assert not set(first.values()) & set(second.values())
+    values = {name.lower(): value for name, value in first.items()}
+    resolve_secrets(Settings(_env_file=None, database_url="postgresql://u@h/d", **values))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("command", ["serve", "demo"])
+def test_a_busy_port_is_one_line(run: Run, command: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+        refused = run(command, "--port", str(port))
+
+    assert refused.code == 1
+    assert refused.complaint.startswith(f"integrations-api: Port {port} on 127.0.0.1 is in use")
+    assert list(Path().iterdir()) == []
+
+
+@pytest.mark.parametrize("command", ["serve", "demo"])
+def test_a_half_initialised_data_folder_is_one_line(
+    run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, command: str
+) -> None:
+    (tmp_path / "half" / "postgres").mkdir(parents=True)
+    (tmp_path / "half" / "postgres" / "PG_VERSION").write_text("18\n")
+    monkeypatch.setenv("DATA_DIR", "half")
+
+    refused = run(command, "--port", free_port())
+
+    assert refused.code == 1
+    assert "is incomplete (" in refused.complaint
+    assert str(tmp_path / "half" / "postgres") in refused.complaint
+
+
+@pytest.mark.parametrize("command", ["serve", "demo"])
+def test_a_data_folder_that_cannot_be_written_is_one_line(
+    run: Run, monkeypatch: pytest.MonkeyPatch, command: str
+) -> None:
+    monkeypatch.setenv("DATA_DIR", "/proc/integrations-api")  # Where even root makes no folder.
+
+    refused = run(command, "--port", free_port())
+
+    assert refused.code == 1
+    assert "/proc/integrations-api" in refused.complaint
+    assert "DATA_DIR" in refused.complaint
+
+
+def test_an_unknown_fault_is_answered_with_the_known_ones(run: Run) -> None:
+    refused = run("simulate", "servicenow", "--fault", "earthquake")
+
+    assert refused.code == 2
+    assert "There is no fault 'earthquake'. Known faults: " in refused.complaint
+
+
+@pytest.mark.parametrize("command", HELP, ids=" ".join)
+def test_every_command_explains_itself_with_an_example(run: Run, command: tuple[str, ...]) -> None:
+    told = run(*command, "--help")
+
+    assert told.code == 0
+    assert ("Example" in told.out) == (command not in {(), ("users",), ("secrets",), ("simulate",)})
+    assert "--with-parent" not in told.out
+
+
+def test_no_command_is_left_out_of_these_tests(run: Run) -> None:
+    groups = [(), *((group.name,) for group in app.registered_groups)]
+    named = {
+        (*group, name)
+        for group in groups
+        for name in re.findall(r"^  ([a-z-]+)  ", run(*group, "--help").out.partition("Commands:")[2], re.MULTILINE)
+    }
+    assert named == set(HELP) - {()}
+
+
+def test_help_does_not_wait_for_what_it_does_not_need() -> None:
+    program = (
+        "import sys, integrations_api.cli\n"
+        "print(*sorted({name.partition('.')[0] for name in sys.modules} & set(sys.argv[1:])))"
+    )
+    heavy = ["fastapi", "sqlalchemy", "asyncpg", "alembic", "uvicorn", "httpx", "pydantic", "passlib"]
+
+    done = subprocess.run([sys.executable, "-c", program, *heavy], capture_output=True, text=True, timeout=60)
+
+    assert (done.stdout, done.returncode) == ("\n", 0)
+
+
+def test_a_defect_is_one_line_with_a_hint_and_no_traceback(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken() -> None:
+        raise RuntimeError("the roof\nis gone")
+
+    monkeypatch.setattr("integrations_api.vault.bootstrap.generate_secrets", broken)
+
+    told = run("secrets", "generate")
+
+    assert told.code == 1
+    assert told.complaint == (
+        "integrations-api: unexpected RuntimeError: the roof is gone (LOG_LEVEL=DEBUG shows where)"
+    )
+
+
+def free_port() -> str:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return str(listener.getsockname()[1])

@@ -8,6 +8,7 @@ from integrations_api.simulator.servicenow.catalogue import THEMES
 from integrations_api.simulator.servicenow.columns import CHOICES, INCIDENT, Kind
 from integrations_api.simulator.servicenow.incidents import GENERATED_UNTIL, IncidentGenerator
 from integrations_api.simulator.servicenow.people import PEOPLE, Values
+from integrations_api.simulator.servicenow.words import SLOTS, Words
 
 
 def everything(instance: ServiceNowInstance) -> list[tuple[Values, list[object]]]:
@@ -79,17 +80,14 @@ def test_every_value_belongs_to_a_column_and_every_code_has_a_label() -> None:
 
 
 def test_every_text_of_the_catalogue_can_be_told() -> None:
-    told = IncidentGenerator(1).told(0)
-    assert told
     slots = set()
     for theme in THEMES:
         for problem in theme.problems:
             for texts in (problem.titles, problem.details, problem.notes, problem.comments, problem.fixes):
                 slots |= set(re.findall(r"\{(\w+)\}", " ".join(texts)))
-    from integrations_api.simulator.servicenow.dice import Dice
-    from integrations_api.simulator.servicenow.incidents import words_for
 
-    assert slots <= set(words_for(Dice("x")))
+    assert slots <= set(SLOTS)
+    assert all(Words("x")[slot] for slot in SLOTS)
 
 
 def test_texts_vary_while_recurring_problems_share_their_words() -> None:
@@ -116,3 +114,11 @@ def test_evolving_changes_the_desk_the_same_way_each_time() -> None:
     assert sum(done.values()) == 200
     assert {"new", "note", "resolve", "delete"} <= set(done)
     assert first.listing(("sys_updated_on",)) != ServiceNowInstance.with_incidents(300).listing(("sys_updated_on",))
+
+
+def test_what_filters_see_of_an_unread_incident_is_what_readers_get() -> None:
+    generator = IncidentGenerator(500)
+
+    for index in range(500):
+        values = generator.told(index)[0]
+        assert generator.facts(index).items() <= values.items()

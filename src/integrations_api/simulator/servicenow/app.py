@@ -156,6 +156,7 @@ class Simulator:
     def _dressed(self, call: Call, answer: Answer) -> Answer:
         """The headers that every answer carries. The date is the instance's, not the machine's."""
         answer.headers.setdefault("Date", formatdate(self.instance.clock.now(), usegmt=True))
+        answer.headers.setdefault("Server", "ServiceNow")
         answer.headers.setdefault("X-Is-Logged-In", "true" if call.user else "false")
         answer.headers.setdefault("X-Transaction-ID", secrets.token_hex(6))
         if answer.status == 401:

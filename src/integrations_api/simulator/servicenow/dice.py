@@ -6,7 +6,7 @@ from struct import Struct
 from typing import TypeVar
 
 T = TypeVar("T")
-_SIXTEEN = Struct("<16I")
+SIXTEEN = Struct("<16I")
 
 
 def sys_id_for(*parts: object) -> str:
@@ -29,7 +29,7 @@ class Dice:
         for number in self._numbers:
             return number % bound
         self._round += 1
-        self._numbers = iter(_SIXTEEN.unpack(blake2b(f"{self._name}/{self._round}".encode()).digest()))
+        self._numbers = iter(SIXTEEN.unpack(blake2b(f"{self._name}/{self._round}".encode()).digest()))
         return next(self._numbers) % bound
 
     def pick(self, choices: Sequence[T]) -> T:

@@ -7,9 +7,10 @@ from . import people
 from .catalogue import THEMES
 from .clock import ManualClock, stamp
 from .dice import Dice
-from .incidents import ASIDES, CLOSE_CODES, REOPENINGS, REPLIES, words_for
+from .incidents import ASIDES, CLOSE_CODES, REOPENINGS, REPLIES
 from .instance import ServiceNowInstance
 from .people import Values
+from .words import Words
 
 TRIES = 60
 STEPS = ("new", "assign", "note", "comment", "reply", "hold", "resolve", "close", "reopen", "delete")
@@ -73,7 +74,7 @@ def _find(instance: ServiceNowInstance, random: Random, what: str) -> str | None
 
 def _change(instance: ServiceNowInstance, random: Random, what: str, sys_id: str) -> None:
     dice = Dice(f"evolve:{random.random()}")
-    slots = words_for(dice)
+    slots = Words(f"evolve:{random.random()}")
     agent = random.choice(people.AGENTS)
     group = random.choice([name for name, agents in people.AGENTS_OF.items() if agent in agents])
     now = stamp(instance.clock.now())
@@ -130,7 +131,7 @@ def _resolution(random: Random, agent: Values, slots: Values, now: str) -> Value
 def _new_values(random: Random) -> Values:
     theme = random.choice(THEMES)
     problem = random.choice(theme.problems)
-    slots = words_for(Dice(f"evolve:{random.random()}"))
+    slots = Words(f"evolve:{random.random()}")
     caller = random.choice(people.CALLERS)
     return {
         "short_description": random.choice(problem.titles).format_map(slots),

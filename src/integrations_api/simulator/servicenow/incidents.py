@@ -13,53 +13,9 @@ from .clock import parse_stamp, stamp
 from .dice import Dice, sys_id_for
 from .life import DAY, SPAN_DAYS, Event, live, office_time, state_after
 from .people import Values
+from .words import Words
 
 GENERATED_UNTIL = "2026-02-28 18:00:00"
-APPS = (
-    "ERP Finance",
-    "ERP Logistics",
-    "CRM",
-    "Payroll",
-    "Web Shop",
-    "Reporting",
-    "Time Recording",
-    "the intranet",
-    "the ticket shop",
-)
-ERRORS = (
-    "Timeout expired",
-    "Access is denied (0x80070005)",
-    "Connection reset by peer",
-    "Internal error 5021",
-    "Object is locked",
-    "No authorisation for transaction",
-    "Unknown host",
-    "Certificate not trusted",
-    "Out of memory",
-    "Service unavailable",
-    "Invalid session",
-    "Disk quota exceeded",
-    "Mailbox unavailable",
-    "IRQL_NOT_LESS_OR_EQUAL",
-    "Duplicate key",
-)
-DEVICES = ("Latitude 5540", "ThinkPad T14", "EliteBook 840", "Surface Laptop 5", "MacBook Pro 14", "Precision 3660")
-WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday")
-MONTHS = (
-    "January",
-    "February",
-    "March",
-    "April",
-    "May",
-    "June",
-    "July",
-    "August",
-    "September",
-    "October",
-    "November",
-    "December",
-)
-FLOORS = ("the ground floor", "floor 1", "floor 2", "floor 3", "floor 4", "floor 7")
 PRIORITY_OF = {
     ("1", "1"): "1",
     ("1", "2"): "2",
@@ -103,6 +59,8 @@ REPLIES = (
     "Yes, colleagues in {team} have it as well.",
 )
 REOPENINGS = ("The problem is back since this morning.", "Unfortunately it is not solved: '{error}' again.")
+BY_CALLER = ("self-service", "email")
+BY_AGENT = ("phone", "walk-in", "monitoring")
 CLOSE_CODES = ("Solution provided",) * 8 + ("Workaround provided", "Resolved by caller", "Known error", "User error")
 
 
@@ -144,6 +102,10 @@ class IncidentGenerator:
         created = min(created, self.until)
         return impact, urgency, live(dice, created=created, priority=PRIORITY_OF[impact, urgency], until=self.until)
 
+    def facts(self, index: int) -> Values:
+        """The columns that need no text: state, priority, category, people, …"""
+        return _Teller(self, index).facts()
+
     def told(self, index: int) -> tuple[Values, list[JournalEntry]]:
         """All columns that are not empty, as the database holds them, and the journal, oldest first. Read only."""
         # Writing a row asks for the columns, then for the journal: the last answer is kept for the second question.
@@ -160,109 +122,122 @@ class _Teller:
     __slots__ = (
         "agent",
         "caller",
-        "dice",
+        "close_code",
+        "contact_type",
         "events",
         "group",
         "impact",
         "index",
+        "is_by_caller",
         "made_by",
         "problem",
-        "slots",
         "theme",
         "urgency",
+        "words",
     )
 
     def __init__(self, made_by: IncidentGenerator, index: int) -> None:
         self.made_by = made_by
         self.index = index
         self.impact, self.urgency, self.events = made_by._life(index)
-        self.dice = dice = Dice(f"{made_by.seed}:{index}:tale")
+        dice = Dice(f"{made_by.seed}:{index}:tale")
         self.theme: Theme = dice.pick(THEMES)
         self.problem: Problem = dice.pick(self.theme.problems)
         self.caller = dice.pick(people.CALLERS)
         self.group = self.theme.group if dice.percent(90) else "Service Desk"
         self.agent = dice.pick(people.AGENTS_OF[self.group])
-        self.slots = words_for(dice)
+        self.close_code = dice.pick(CLOSE_CODES)
+        self.is_by_caller = dice.percent(60)
+        self.contact_type = dice.pick(BY_CALLER if self.is_by_caller else BY_AGENT)
+        self.words = Words(f"{made_by.seed}:{index}:words")
 
-    def values(self) -> Values:
-        events = self.events
-        created, updated = events[0].at, events[-1].at
-        state = state_after(events)
-        values = {
-            "sys_id": self.made_by.sys_id(self.index),
-            "number": self.made_by.number(self.index),
-            "sys_created_on": stamp(created),
-            "sys_updated_on": stamp(updated),
-            "opened_at": stamp(created),
-            "sys_mod_count": str(len(events) * 2 - 1 if len(events) > 1 else 0),
+    def facts(self) -> Values:
+        """What filters ask for most: everything that needs no text."""
+        state = state_after(self.events)
+        facts = {
             "state": state,
             "incident_state": state,
             "active": "false" if state in ("7", "8") else "true",
-            **_CONSTANT,
-        }
-        values.update(self._people(created))
-        values.update(self._words())
-        if len(events) > 1:
-            values.update(self._progress(state))
-        return values
-
-    def _people(self, created: int) -> Values:
-        dice = self.dice
-        by_caller = dice.percent(60)
-        opened_by = self.caller if by_caller else dice.pick(people.AGENTS_OF["Service Desk"])
-        host = dice.pick(people.HOST_ROWS) if dice.percent(45) else None
-        return {
-            "caller_id": self.caller["sys_id"],
-            "opened_by": opened_by["sys_id"],
-            "sys_created_by": opened_by["user_name"],
-            "sys_updated_by": opened_by["user_name"] if len(self.events) == 1 else self.agent["user_name"],
-            "contact_type": dice.pick(("self-service", "email"))
-            if by_caller
-            else dice.pick(("phone", "walk-in", "monitoring")),
-            "business_service": people.SERVICE_ID[dice.pick(self.theme.services)],
-            "location": people.LOCATION_ID[self.slots["site"]],
-            "u_business_unit": self.slots["team"],
-            "due_date": stamp(created + 3 * DAY) if dice.percent(20) else "",
-            "cmdb_ci": host["sys_id"] if host else "",
-            "problem_id": sys_id_for("problem", self.problem.titles[0]) if dice.percent(6) else "",
-        }
-
-    def _words(self) -> Values:
-        dice, problem, slots = self.dice, self.problem, self.slots
-        return {
-            "short_description": dice.pick(problem.titles).format_map(slots),
-            "description": (dice.pick(problem.details) + dice.pick(ENDINGS)).format_map(slots),
             "category": self.theme.category,
             "subcategory": self.theme.subcategory,
             "impact": self.impact,
             "urgency": self.urgency,
             "priority": PRIORITY_OF[self.impact, self.urgency],
             "severity": self.impact,
+            "caller_id": self.caller["sys_id"],
+            "contact_type": self.contact_type,
+        }
+        if len(self.events) > 1:
+            facts["assigned_to"] = self.agent["sys_id"]
+            facts["assignment_group"] = people.GROUP_ID[self.group]
+        if state in ("6", "7"):
+            facts["close_code"] = self.close_code
+        return facts
+
+    def values(self) -> Values:
+        facts = self.facts()
+        dice = Dice(f"{self.made_by.seed}:{self.index}:text")
+        slots = self.words
+        events = self.events
+        return {
+            "sys_id": self.made_by.sys_id(self.index),
+            "number": self.made_by.number(self.index),
+            "sys_created_on": stamp(events[0].at),
+            "sys_updated_on": stamp(events[-1].at),
+            "opened_at": stamp(events[0].at),
+            "sys_mod_count": str(len(events) * 2 - 1 if len(events) > 1 else 0),
+            **_CONSTANT,
+            **facts,
+            **self._surroundings(dice, slots),
+            **self._progress(dice, facts["state"]),
+            **self._words(dice, slots, facts["state"]),
         }
 
-    def _progress(self, state: str) -> Values:
+    def _surroundings(self, dice: Dice, slots: Words) -> Values:
+        opened_by = self.caller if self.is_by_caller else dice.pick(people.AGENTS_OF["Service Desk"])
+        return {
+            "opened_by": opened_by["sys_id"],
+            "sys_created_by": opened_by["user_name"],
+            "sys_updated_by": opened_by["user_name"] if len(self.events) == 1 else self.agent["user_name"],
+            "business_service": people.SERVICE_ID[dice.pick(self.theme.services)],
+            "location": people.LOCATION_ID[slots["site"]],
+            "u_business_unit": slots["team"],
+            "due_date": stamp(self.events[0].at + 3 * DAY) if dice.percent(20) else "",
+            "cmdb_ci": dice.pick(people.HOST_ROWS)["sys_id"] if dice.percent(45) else "",
+            "problem_id": sys_id_for("problem", self.problem.titles[0]) if dice.percent(6) else "",
+        }
+
+    def _words(self, dice: Dice, slots: Words, state: str) -> Values:
+        words = {
+            "short_description": dice.pick(self.problem.titles).format_map(slots),
+            "description": (dice.pick(self.problem.details) + dice.pick(ENDINGS)).format_map(slots),
+        }
+        if state in ("6", "7"):
+            words["close_notes"] = dice.pick(self.problem.fixes).format_map(slots)
+        return words
+
+    def _progress(self, dice: Dice, state: str) -> Values:
+        if len(self.events) == 1:
+            return {}
         agent, last = self.agent["sys_id"], {event.what: event.at for event in self.events}
-        values = {
-            "assigned_to": agent,
-            "assignment_group": people.GROUP_ID[self.group],
-            "reassignment_count": str(self.dice.below(3)),
+        progress = {
+            "reassignment_count": str(dice.below(3)),
             "reopen_count": "1" if "reopened" in last else "0",
             "hold_reason": "1" if state == "3" else "",
         }
-        if state in ("6", "7") and "resolved" in last:
-            values |= {
+        if state in ("6", "7"):
+            progress |= {
                 "resolved_at": stamp(last["resolved"]),
                 "resolved_by": agent,
-                "close_code": self.dice.pick(CLOSE_CODES),
-                "close_notes": self.dice.pick(self.problem.fixes).format_map(self.slots),
                 "calendar_stc": str(last["resolved"] - self.events[0].at),
                 "calendar_duration": stamp(last["resolved"] - self.events[0].at),
             }
         if state in ("7", "8"):
-            values |= {"closed_at": stamp(self.events[-1].at), "closed_by": agent}
-        return values
+            progress |= {"closed_at": stamp(self.events[-1].at), "closed_by": agent}
+        return progress
 
     def journal(self) -> list[JournalEntry]:
+        slots = self.words
         dice = Dice(f"{self.made_by.seed}:{self.index}:journal")
         entries = []
         for event in self.events:
@@ -271,7 +246,7 @@ class _Teller:
                 continue
             element, texts, by_caller = choice
             author = self.caller if by_caller else self.agent
-            text = dice.pick(texts).format_map(self.slots)
+            text = dice.pick(texts).format_map(slots)
             entries.append(JournalEntry(event.at, element, author["name"], author["user_name"], text))
         return entries
 
@@ -309,28 +284,3 @@ def _written(what: str, problem: Problem) -> tuple[str, tuple[str, ...], bool] |
             return "work_notes", ASIDES, False
         case _:
             return None
-
-
-def words_for(dice: Dice) -> Values:
-    """The words that fill the braces of the catalogue's texts."""
-    host = dice.pick(people.HOST_ROWS)
-    site = dice.pick(people.SITES)
-    return {
-        "app": dice.pick(APPS),
-        "count": str(dice.between(2, 48)),
-        "device": dice.pick(DEVICES),
-        "digit": str(dice.below(10)),
-        "error": dice.pick(ERRORS),
-        "floor": dice.pick(FLOORS),
-        "host": host["name"],
-        "ip": host["ip_address"],
-        "month": dice.pick(MONTHS),
-        "person": dice.pick(people.PEOPLE)["name"],
-        "printer": f"PRN-{site[:3].upper()}-{dice.between(1, 30):02d}",
-        "room": f"{dice.pick('ABCD')}{dice.between(101, 432)}",
-        "site": site,
-        "team": dice.pick(people.TEAMS),
-        "time": f"{dice.between(7, 18):02d}:{dice.below(12) * 5:02d}",
-        "version": f"{dice.between(2, 24)}.{dice.below(10)}.{dice.below(30)}",
-        "weekday": dice.pick(WEEKDAYS),
-    }

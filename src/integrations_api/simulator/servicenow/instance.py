@@ -100,9 +100,8 @@ class ServiceNowInstance(Store):
             row = self.row(sys_id)
             user_name = by or AGENTS[0]["user_name"]
             when = at or stamp(self.clock.now())
-            row.added_journal.append(
-                JournalEntry(parse_stamp(when), element, NAMES.get(user_name, user_name), user_name, text)
-            )
+            entry = JournalEntry(parse_stamp(when), element, NAMES.get(user_name, user_name), user_name, text)
+            row.added_journal += (entry,)
             self.update(sys_id, {}, at=when, by=user_name)
 
     def comment(self, sys_id: str, text: str, *, by: str = "") -> None:

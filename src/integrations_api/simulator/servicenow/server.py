@@ -1,7 +1,7 @@
 """Running the simulator: in a thread beside a test, or as a program."""
 
 import asyncio
-import logging
+import gc
 import socket
 import threading
 from collections.abc import Iterable
@@ -37,7 +37,6 @@ def _config(simulator: Simulator, certificate: Certificate | None = None) -> uvi
         ws="none",
         lifespan="off",
         log_config=None,
-        log_level=logging.CRITICAL,
         access_log=False,
         # The date is the instance's clock, which faults set wrong on purpose.
         date_header=False,
@@ -161,4 +160,6 @@ def run_simulator(
     serves until SIGINT or SIGTERM. Raises ValueError for a bad fault, OSError for a taken port.
     """
     simulator = make_simulator(incidents=incidents, seed=seed, faults=faults, user=user, client=client, control=control)
+    # The table lives as long as the process: without this every full collection walks through it, once a second or so.
+    gc.freeze()
     asyncio.run(serve(simulator, host=host, port=port))

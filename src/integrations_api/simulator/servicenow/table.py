@@ -50,7 +50,7 @@ class Row:
         self._facets: tuple[str, ...] | None = None
         self._source: IncidentGenerator | None = None
         self._index = 0
-        self.added_journal: list[JournalEntry] = []
+        self.added_journal: tuple[JournalEntry, ...] = ()
         self._read_core(values)
 
     def _read_core(self, values: Values) -> None:
@@ -85,7 +85,8 @@ class Row:
         if position is None:
             return self.values.get(column, "")
         if self._facets is None:
-            values = self.values
+            assert self._source is not None
+            values = self._source.facts(self._index)
             self._facets = tuple(values.get(name, "") for name in _FACETS)
         return self._facets[position]
 
@@ -100,7 +101,7 @@ class Row:
     def journal(self) -> list[JournalEntry]:
         """Comments and work notes, oldest first."""
         told = self._source.told(self._index)[1] if self._source else []
-        return told + self.added_journal
+        return [*told, *self.added_journal]
 
 
 @dataclass(slots=True)

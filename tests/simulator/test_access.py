@@ -7,6 +7,7 @@ import httpx
 import pytest
 
 from integrations_api.simulator.servicenow import ManualClock, ServiceNowInstance, Simulator
+from tests.simulator.gate import Gate, first_done
 from tests.simulator.reading import INCIDENTS, get, rows
 
 pytestmark = pytest.mark.anyio
@@ -153,9 +154,14 @@ async def test_a_session_cookie_puts_requests_in_a_row_and_a_long_row_is_dropped
     client: httpx.AsyncClient, simulator: Simulator
 ) -> None:
     first = await client.get(INCIDENTS, params={"sysparm_limit": "1"})
-    simulator.faults.add("latency", milliseconds=20)
+    gate = Gate()
+    simulator.faults.add(gate)
 
-    together = await asyncio.gather(*(client.get(INCIDENTS, params={"sysparm_limit": "1"}) for _ in range(20)))
+    tasks = [asyncio.create_task(client.get(INCIDENTS, params={"sysparm_limit": "1"})) for _ in range(20)]
+    await first_done(tasks, 9)
+    waiting = gate.waiting
+    gate.open()
+    together = await asyncio.gather(*tasks)
 
     dropped = [response for response in together if response.status_code == 202]
     assert {cookie.split("=")[0] for cookie in first.headers.get_list("set-cookie")} == {
@@ -163,6 +169,7 @@ async def test_a_session_cookie_puts_requests_in_a_row_and_a_long_row_is_dropped
         "glide_user_route",
         "glide_session_store",
     }
+    assert waiting == 1
     assert len(dropped) == 9
     assert all(response.content == b"" for response in dropped)
 
@@ -170,9 +177,14 @@ async def test_a_session_cookie_puts_requests_in_a_row_and_a_long_row_is_dropped
 async def test_requests_without_cookies_are_served_side_by_side(
     client: httpx.AsyncClient, simulator: Simulator
 ) -> None:
-    simulator.faults.add("latency", milliseconds=20)
+    gate = Gate()
+    simulator.faults.add(gate)
+    client.cookies.clear()
 
-    together = await asyncio.gather(*(get(client, limit=1) for _ in range(20)))
+    tasks = [asyncio.create_task(get(client, limit=1)) for _ in range(20)]
+    await gate.arrived(20)
+    gate.open()
+    together = await asyncio.gather(*tasks)
 
     assert {response.status_code for response in together} == {200}
     assert simulator.log.most_in_flight == 20

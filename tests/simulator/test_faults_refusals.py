@@ -1,5 +1,6 @@
 """Faults that answer in place of the table, and faults of time and of the query."""
 
+import asyncio
 from email.utils import parsedate_to_datetime
 from typing import Any
 
@@ -8,13 +9,15 @@ import pytest
 
 from integrations_api.simulator.servicenow import (
     FAULTS,
+    AfterPage,
     ManualClock,
     ServiceNowInstance,
     Simulator,
     make_fault,
     parse_fault,
 )
-from tests.simulator.reading import AUTH, get, ids, rows
+from tests.simulator.gate import Gate, first_done
+from tests.simulator.reading import AUTH, get, ids, rows, scan
 
 pytestmark = pytest.mark.anyio
 
@@ -96,15 +99,45 @@ async def test_a_redirect_a_dropped_request_and_a_refused_table(
 
 
 async def test_too_many_at_once_get_a_bare_429(client: httpx.AsyncClient, simulator: Simulator) -> None:
-    import asyncio
-
     simulator.faults.add("too_many_at_once", most=3)
-    simulator.faults.add("latency", milliseconds=30)
+    gate = Gate()
+    simulator.faults.add(gate)
 
-    together = await asyncio.gather(*(get(client, limit=1) for _ in range(8)))
+    tasks = [asyncio.create_task(get(client, limit=1)) for _ in range(8)]
+    await first_done(tasks, 5)
+    gate.open()
+    together = await asyncio.gather(*tasks)
 
     assert sorted(answer.status_code for answer in together) == [200] * 3 + [429] * 5
     assert (await get(client, limit=1)).status_code == 200
+
+
+async def test_a_rate_rule_tells_its_limit_on_every_answer_and_opens_again_with_the_hour(
+    client: httpx.AsyncClient, simulator: Simulator, clock: ManualClock
+) -> None:
+    clock.advance(1800)
+    simulator.faults.add("rate_rule", per_hour=2)
+
+    answers = [await get(client, limit=1) for _ in range(4)]
+    clock.advance(1800)
+    later = await get(client, limit=1)
+
+    assert [answer.status_code for answer in answers] == [200, 200, 429, 429]
+    assert {answer.headers["X-RateLimit-Limit"] for answer in answers} == {"2"}
+    assert answers[2].headers["Retry-After"] == "1800"
+    assert later.status_code == 200
+
+
+async def test_a_test_may_hook_in_after_every_page(
+    client: httpx.AsyncClient, simulator: Simulator, instance: ServiceNowInstance
+) -> None:
+    pages: list[int] = []
+    simulator.faults.add(AfterPage(pages.append))
+
+    await scan(client, page=20)
+    await get(client, query="ORDERBYsys_id", limit=1)
+
+    assert pages == [1, 2, 3, 4]
 
 
 async def test_a_token_expires_in_the_middle(client: httpx.AsyncClient, simulator: Simulator) -> None:

@@ -4,12 +4,13 @@ from .access import Client, User
 from .app import Simulator
 from .clock import ManualClock, WallClock
 from .evolve import evolve
-from .faults import FAULTS, Fault, FaultSet, make_fault, parse_fault
+from .faults import FAULTS, AfterPage, Fault, FaultSet, make_fault, parse_fault
 from .instance import ServiceNowInstance
 from .server import Certificate, SimulatorServer, make_simulator, run_simulator, serve
 
 __all__ = [
     "FAULTS",
+    "AfterPage",
     "Certificate",
     "Client",
     "Fault",

@@ -1,5 +1,6 @@
 """What a fault can do to an instance and to its answers."""
 
+from collections.abc import Callable
 from typing import ClassVar
 
 from integrations_api.simulator.servicenow.instance import ServiceNowInstance
@@ -7,6 +8,8 @@ from integrations_api.simulator.servicenow.messages import Answer, Call, CallKin
 from integrations_api.simulator.servicenow.query import Query
 from integrations_api.simulator.servicenow.rows_cache import Written
 from integrations_api.simulator.servicenow.table import Row
+
+PageHook = Callable[[int], None]
 
 
 class Fault:
@@ -84,3 +87,22 @@ class Fault:
 
     async def sent(self, call: Call, instance: ServiceNowInstance) -> None:
         """The answer has been sent."""
+
+
+class AfterPage(Fault):
+    """Calls a function of the test's own with 1, 2, 3, … after each page was read and before the reader gets it.
+
+    Not known by name: `server.add_fault(AfterPage(hook))`. The hook runs in the server's thread; it may change the
+    instance.
+    """
+
+    name = "after_page"
+
+    def __init__(self, hook: PageHook, *, on: str = "", skip: int = 0, times: int | None = -1) -> None:
+        super().__init__(on=on, skip=skip, times=times)
+        self.hook = hook
+
+    def after(self, call: Call, answer: Answer, instance: ServiceNowInstance) -> Answer:
+        if self.strikes(call):
+            self.hook(self.hits)
+        return answer

@@ -15,6 +15,7 @@ HIBERNATION_PAGE = """<!DOCTYPE html>
 <p>Sign in to the developer site to wake it up.</p></body></html>
 """
 ERROR_PAGE = "<html><head><title>{status}</title></head><body><h1>Service temporarily unavailable</h1></body></html>"
+RULE_ID = "5a3b9c0e1f2d4a6b8c7d9e0f1a2b3c4d"
 DEVELOPER_SITE = "https://developer.servicenow.com/dev.do"
 
 
@@ -63,12 +64,54 @@ class RateLimited(Refusal):
             return answer
         now = instance.clock.now()
         reset = str(now + self.wait)
-        answer.headers |= {"X-RateLimit-Limit": "100", "X-RateLimit-Reset": reset, "X-RateLimit-Rule": "a" * 32}
+        answer.headers |= {"X-RateLimit-Limit": "100", "X-RateLimit-Reset": reset, "X-RateLimit-Rule": RULE_ID}
         if self.kind == "seconds":
             answer.headers["Retry-After"] = str(self.wait)
         elif self.kind == "date":
             answer.headers["Retry-After"] = formatdate(now + self.wait, usegmt=True)
         return answer
+
+
+@register
+class RateRule(Fault):
+    """A rate limit rule: every answer tells the X-RateLimit headers, and past `per_hour` requests it is 429 until
+    the hour ends.
+
+    The hour is the instance's, from full hour to full hour.
+    """
+
+    name = "rate_rule"
+    default_on: ClassVar[str] = "any"
+
+    def __init__(self, *, per_hour: int = 100, on: str = "", skip: int = 0, times: int | None = -1) -> None:
+        super().__init__(on=on, skip=skip, times=times)
+        self.per_hour = per_hour
+        self._hour = 0
+        self._used = 0
+
+    async def before(self, call: Call, instance: ServiceNowInstance) -> Answer | None:
+        if not self.strikes(call):
+            return None
+        hour = instance.clock.now() // 3600
+        if hour != self._hour:
+            self._hour, self._used = hour, 0
+        self._used += 1
+        if self._used <= self.per_hour:
+            return None
+        detail = f"Rate limit of {self.per_hour} requests per hour for Table API exceeded"
+        wait = str((hour + 1) * 3600 - instance.clock.now())
+        answer = Answer.error(429, "Rate limit exceeded", detail, Retry_After=wait)
+        answer.headers |= self._headers()
+        return answer
+
+    def after(self, call: Call, answer: Answer, instance: ServiceNowInstance) -> Answer:
+        if self.strikes(call):
+            answer.headers |= self._headers()
+        return answer
+
+    def _headers(self) -> dict[str, str]:
+        reset = str((self._hour + 1) * 3600)
+        return {"X-RateLimit-Limit": str(self.per_hour), "X-RateLimit-Reset": reset, "X-RateLimit-Rule": RULE_ID}
 
 
 @register

@@ -64,7 +64,8 @@ def _described(status: int, message: str | None) -> dict[str, Any]:
 
 
 def install_openapi(app: FastAPI) -> None:
-    """`/openapi.json` also tells each operation's permission, in words and as `x-permission`."""
+    """`/openapi.json` also tells each operation's permission, in words and as `x-permission`, and shows malformed
+    input as we answer it, not as FastAPI would."""
 
     def openapi() -> dict[str, Any]:
         if app.openapi_schema is None:
@@ -87,7 +88,19 @@ def _with_permissions(app: FastAPI) -> dict[str, Any]:
             rule = next(access_rules(dependant), None)
             if operation is not None and rule is not None:
                 _tell(operation, rule)
+    _replace_fastapis_422(schema)
     return schema
+
+
+def _replace_fastapis_422(schema: dict[str, Any]) -> None:
+    for operation in (operation for item in schema["paths"].values() for operation in item.values()):
+        if "HTTPValidationError" in str(operation["responses"].get("422")):
+            described = _described(422, None)
+            described["content"]["application/json"]["schema"] = {"$ref": "#/components/schemas/ErrorEnvelope"}
+            del described["model"]
+            operation["responses"]["422"] = described
+    for name in ("HTTPValidationError", "ValidationError"):
+        schema["components"]["schemas"].pop(name, None)
 
 
 def _tell(operation: dict[str, Any], rule: AccessRule) -> None:

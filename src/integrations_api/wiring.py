@@ -14,7 +14,7 @@ from integrations_api.access.tokens import Tokens
 from integrations_api.api.components import Components
 from integrations_api.clock import Clock, utc_now
 from integrations_api.connectors.records import ConnectorContext
-from integrations_api.db.engine import asyncpg_dsn, create_engine, create_sessions
+from integrations_api.db.engine import Sessions, asyncpg_dsn, create_engine, create_sessions
 from integrations_api.db.migrations import current_revision, head_revision
 from integrations_api.db.notify import Listener
 from integrations_api.egress.guard import EgressPolicy
@@ -24,16 +24,18 @@ from integrations_api.knowledge.service import KnowledgeService
 from integrations_api.queue.worker import QueueWorker
 from integrations_api.settings import Settings
 from integrations_api.sync.control import RunControl
+from integrations_api.sync.duties import SyncDuties
 from integrations_api.sync.engine import EngineOptions
 from integrations_api.sync.executor import ENTRYPOINT, ExecutorOptions, RunExecutor
 from integrations_api.sync.publishing import Brake
 from integrations_api.sync.registered import RegisteredSources
 from integrations_api.sync.repository import CHANNEL
 from integrations_api.sync.service import SyncService
+from integrations_api.sync.slots import HostSlots
 from integrations_api.sync.sources import Sources
 from integrations_api.sync.stream import RunStreams
 from integrations_api.sync.tickets import Tickets
-from integrations_api.vault.bootstrap import resolve_secrets
+from integrations_api.vault.bootstrap import ProcessSecrets, resolve_secrets
 from integrations_api.vault.cipher import Vault
 
 
@@ -55,30 +57,39 @@ async def assemble(
     secrets = resolve_secrets(settings)
     components = Components()
     components.add(settings)
-    engine = create_engine(_resolved_url(settings, database_url), pool_size=settings.database_pool_size)
+    engine = components.add(create_engine(_resolved_url(settings, database_url), pool_size=settings.database_pool_size))
+    slots = HostSlots(dsn=asyncpg_dsn(engine.url), limit=settings.sync_requests_per_host)
     try:
-        components.add(engine)
-        sessions = components.add(create_sessions(engine), as_=async_sessionmaker)
-        vault = components.add(Vault(secrets.keyring))
-        access = components.add(
-            AccessService(
-                sessions=sessions,
-                tokens=Tokens(secret=secrets.secret_key.get_secret_value(), clock=clock),
-                passwords=passwords or Passwords(),
-                token_lifetime=timedelta(minutes=settings.access_token_minutes),
-                clock=clock,
-            )
-        )
-        integrations = components.add(IntegrationService(sessions=sessions, vault=vault, clock=clock))
-        components.add(KnowledgeService(sessions=sessions))
-        sources = sources or registered_sources(settings)
-        components.add(SyncService(sessions=sessions, integrations=integrations, sources=sources, clock=clock))
-        components.add(RunControl(sessions=sessions, integrations=integrations, clock=clock))
-        components.add(Tickets(sessions=sessions, access=access, clock=clock))
-        components.add(RunStreams(sessions=sessions, ping=settings.stream_ping))
-        yield components
+        async with slots:
+            _add_ground_floor(components, secrets=secrets, passwords=passwords or Passwords(), clock=clock)
+            _add_rooms(components, sources=sources or registered_sources(settings, slots), clock=clock)
+            yield components
     finally:
         await engine.dispose()
+
+
+def _add_ground_floor(components: Components, *, secrets: ProcessSecrets, passwords: Passwords, clock: Clock) -> None:
+    sessions = components.add(create_sessions(components[AsyncEngine]), as_=async_sessionmaker)
+    components.add(Vault(secrets.keyring))
+    components.add(
+        AccessService(
+            sessions=sessions,
+            tokens=Tokens(secret=secrets.secret_key.get_secret_value(), clock=clock),
+            passwords=passwords,
+            token_lifetime=timedelta(minutes=components[Settings].access_token_minutes),
+            clock=clock,
+        )
+    )
+
+
+def _add_rooms(components: Components, *, sources: Sources, clock: Clock) -> None:
+    sessions: Sessions = components[async_sessionmaker]
+    integrations = components.add(IntegrationService(sessions=sessions, vault=components[Vault], clock=clock))
+    components.add(KnowledgeService(sessions=sessions))
+    components.add(SyncService(sessions=sessions, integrations=integrations, sources=sources, clock=clock))
+    components.add(RunControl(sessions=sessions, integrations=integrations, clock=clock))
+    components.add(Tickets(sessions=sessions, access=components[AccessService], clock=clock))
+    components.add(RunStreams(sessions=sessions, ping=components[Settings].stream_ping))
 
 
 @asynccontextmanager
@@ -111,7 +122,19 @@ def build_worker(components: Components, *, clock: Clock = utc_now) -> QueueWork
         on_leave=executor.leave,
     )
     worker.handlers[ENTRYPOINT] = executor.carry_out
-    worker.duties += [("watch", timedelta(seconds=1), executor.watch), ("sweep", timedelta(seconds=5), executor.sweep)]
+    duties = SyncDuties(
+        sessions=components[async_sessionmaker],
+        integrations=components[IntegrationService],
+        clock=clock,
+        keep_events=settings.sync_keep_events,
+    )
+    worker.duties += [
+        ("watch", timedelta(seconds=1), executor.watch),
+        ("sweep", timedelta(seconds=5), executor.sweep),
+        ("start_due", timedelta(seconds=5), duties.start_due),
+        ("forget_old_events", timedelta(hours=1), duties.forget_old_events),
+        ("prune_tickets", timedelta(hours=1), components[Tickets].prune),
+    ]
     return worker
 
 
@@ -121,6 +144,7 @@ def executor_options(settings: Settings) -> ExecutorOptions:
     return ExecutorOptions(
         stall_timeout=settings.sync_stall_timeout,
         max_attempts=settings.sync_max_attempts,
+        pause_after_failures=settings.sync_pause_after_failures,
         engine=EngineOptions(
             batch_size=settings.sync_batch_size,
             chunk_size=settings.sync_chunk_size,
@@ -130,7 +154,7 @@ def executor_options(settings: Settings) -> ExecutorOptions:
     )
 
 
-def registered_sources(settings: Settings) -> Sources:
+def registered_sources(settings: Settings, slots: HostSlots) -> Sources:
     """The real services, reached through the egress guard."""
     context = ConnectorContext(
         page_size=settings.sync_page_size,
@@ -138,7 +162,7 @@ def registered_sources(settings: Settings) -> Sources:
         overlap_seconds=settings.sync_overlap.total_seconds(),
         retry_budget_seconds=settings.sync_retry_budget.total_seconds(),
     )
-    return RegisteredSources(context=context, policy=egress_policy(settings))
+    return RegisteredSources(context=context, policy=egress_policy(settings), slots=slots)
 
 
 def egress_policy(settings: Settings) -> EgressPolicy:

@@ -94,7 +94,9 @@ async def test_a_failure_leaves_what_earlier_syncs_reached(room: Room) -> None:
 
     for _ in range(2):
         async with room.sessions.begin() as session:
-            await room.service.record_failure(session, UUID(created["id"]), at=at, message="Connection timeout")
+            await room.service.record_failure(
+                session, UUID(created["id"]), at=at, message="Connection timeout", pause_after=5
+            )
 
     shown, stored = await room.shown(created["id"]), await room.stored(created["id"])
     assert [shown["last_sync_status"], shown["last_sync_error"]] == ["error", "Connection timeout"]

@@ -115,3 +115,15 @@ async def purge_dataset(session: AsyncSession, dataset_id: UUID) -> None:
     await session.execute(delete(StagedChange).where(StagedChange.run_id.in_(runs)))
     await session.execute(delete(Dataset).where(Dataset.id == dataset_id))
     await session.execute(delete(_runs).where(_runs.c.dataset_id == dataset_id))
+
+
+async def lock_due(session: AsyncSession, *, now: datetime, limit: int) -> list[Integration]:
+    """Scheduled integrations whose time has come, locked; those that another process holds are passed over."""
+    found = await session.scalars(
+        select(Integration)
+        .where(Integration.next_sync_at <= now, Integration.is_active, Integration.paused_reason.is_(None))
+        .order_by(Integration.next_sync_at)
+        .limit(limit)
+        .with_for_update(skip_locked=True)
+    )
+    return list(found)

@@ -15,8 +15,10 @@ from integrations_api.api.envelope import SuccessMessage
 from integrations_api.api.openapi import errors
 from integrations_api.api.pagination import DEFAULT_LIMIT, MAX_LIMIT, Cursor
 from integrations_api.api.routes import Router
+from integrations_api.clock import utc_now
 from integrations_api.connectors.registry import services
 from integrations_api.errors import NotFound
+from integrations_api.integrations.schedules import read_schedule
 from integrations_api.integrations.schemas import (
     CREATE_EXAMPLE,
     CREATED_EXAMPLE,
@@ -26,6 +28,7 @@ from integrations_api.integrations.schemas import (
     IntegrationAnswer,
     IntegrationIn,
     IntegrationsAnswer,
+    ScheduleIn,
     ServicesAnswer,
 )
 from integrations_api.integrations.service import IntegrationService
@@ -181,6 +184,33 @@ async def update(
     makes the next one read everything. `config.lastSynced` can move the start of the next sync back, never forward.
     """
     return answer(integration=await integrations.update(integration_id, sent, principal=principal))
+
+
+@router.put(
+    "/schedule/{integration_id}",
+    summary="Schedule syncs",
+    response_model=IntegrationAnswer,
+    responses=_answers(
+        200,
+        {"integration": INTEGRATION_EXAMPLE | {"schedule": {"cron": "0 6 * * 1-5", "time_zone": "UTC"}}},
+        401, 403, 404, 413, 415, 422,
+        m403=_lacks("edit"),
+        m404=_NOT_FOUND,
+        m422="cron: must be five fields: minute hour day month weekday, such as 0 6 * * 1-5",
+    ),
+)  # fmt: skip
+async def schedule_integration(
+    wanted: Annotated[UUID, Depends(integration_id)],
+    sent: ScheduleIn | None,
+    principal: Editor,
+    integrations: Integrations,
+) -> Response:
+    """Syncs by itself from now on, or no more (null). A due sync starts once, however many processes run; times missed
+    while the service was down count as one. Setting a schedule resumes one that was paused."""
+    schedule = None
+    if sent is not None and sent.cron is not None:
+        schedule = read_schedule(sent.cron, sent.time_zone, now=utc_now())
+    return answer(integration=await integrations.set_schedule(integration_id, schedule, principal=principal))
 
 
 @router.delete(

@@ -44,6 +44,8 @@ INTEGRATION_EXAMPLE: dict[str, Any] = {
     "user_id": "123e4567-e89b-12d3-a456-426614174000",
     "next_sync_at": None,
     "running_run_id": None,
+    "schedule": None,
+    "paused": None,
 }
 CREATED_EXAMPLE: dict[str, Any] = {
     **INTEGRATION_EXAMPLE,
@@ -76,6 +78,26 @@ class IntegrationOut(BaseModel):
     user_id: UUID | None
     next_sync_at: Timestamp | None
     running_run_id: UUID | None
+    schedule: "ScheduleOut | None"
+    paused: Annotated[str | None, Field(description="Why the schedule stands still; set it again to resume")]
+
+
+class ScheduleOut(BaseModel):
+    """When an integration is synced by itself."""
+
+    cron: str
+    time_zone: str
+
+
+class ScheduleIn(BaseModel):
+    """Five cron fields (minute hour day month weekday) and the zone they are meant in; null ends the schedule."""
+
+    model_config = ConfigDict(
+        strict=True, extra="forbid", json_schema_extra={"examples": [{"cron": "0 6 * * 1-5", "time_zone": "UTC"}]}
+    )
+
+    cron: Annotated[str | None, Field(max_length=200)]
+    time_zone: Annotated[str, Field(max_length=100)] = "UTC"
 
 
 _READ_ONLY = frozenset(IntegrationOut.model_fields) - {"service_name", "auth_type", "config", "is_active"}
@@ -160,7 +182,15 @@ def present(row: Integration, *, running_run_id: UUID | None) -> dict[str, Any]:
         "user_id": None if row.user_id is None else str(row.user_id),
         "next_sync_at": to_wire(row.next_sync_at),
         "running_run_id": None if running_run_id is None else str(running_run_id),
+        "schedule": _schedule(row),
+        "paused": row.paused_reason,
     }
+
+
+def _schedule(row: Integration) -> dict[str, Any] | None:
+    if row.schedule_cron is None:
+        return None
+    return {"cron": row.schedule_cron, "time_zone": row.schedule_zone}
 
 
 def _shown_config(config: dict[str, Any], last_synced: datetime | None) -> dict[str, Any]:

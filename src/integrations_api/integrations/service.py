@@ -22,6 +22,7 @@ from integrations_api.integrations.for_sync import IntegrationForSync
 from integrations_api.integrations.last_synced import SyncPosition, after_edit, at_creation
 from integrations_api.integrations.models import Integration
 from integrations_api.integrations.repository import Found
+from integrations_api.integrations.schedules import Schedule
 from integrations_api.integrations.schemas import IntegrationIn, present
 from integrations_api.vault.cipher import Vault
 
@@ -32,9 +33,9 @@ Presented = dict[str, Any]
 
 
 class IntegrationService:
-    """The first five groups are each one short transaction, committed before they return.
+    """What people ask for is one short transaction each, committed before it returns.
 
-    Those for the sync room (`load_for_sync` and on) work in the caller's transaction.
+    What the sync room asks for (it hands over a session) works in the caller's transaction.
     """
 
     def __init__(self, *, sessions: Sessions, vault: Vault, clock: Clock = utc_now) -> None:
@@ -113,6 +114,34 @@ class IntegrationService:
             if purge:
                 await repository.purge_dataset(session, integration_id)
 
+    async def set_schedule(self, integration_id: UUID, schedule: Schedule | None, *, principal: Principal) -> Presented:
+        """Sets, replaces or (None) ends a schedule; setting it resumes one that was paused. Raises `NotFound`."""
+        now = self._clock()
+        values = {
+            "schedule_cron": schedule.cron if schedule else None,
+            "schedule_zone": schedule.time_zone if schedule else None,
+            "next_sync_at": schedule.next_after(now) if schedule else None,
+            "paused_reason": None,
+            "failures_in_a_row": 0,
+        }
+        async with self._sessions.begin() as session:
+            _, running_run_id = await self._get(session, integration_id, lock=True)
+            row = await repository.replace(session, integration_id, values)
+            await _record(session, "schedule", row, principal, cron=values["schedule_cron"])
+        return present(row, running_run_id=running_run_id)
+
+    async def take_due(self, session: AsyncSession, *, now: datetime, limit: int) -> list[UUID]:
+        """Integrations whose time has come, each given to one caller only; their next time is set with it.
+
+        Times that were missed while nobody looked count as one.
+        """
+        due = await repository.lock_due(session, now=now, limit=limit)
+        for row in due:
+            schedule = Schedule(cron=row.schedule_cron or "", time_zone=row.schedule_zone or "UTC")
+            row.next_sync_at = schedule.next_after(now)
+        await session.flush()
+        return [row.id for row in due]
+
     async def load_for_sync(self, session: AsyncSession, integration_id: UUID) -> IntegrationForSync:
         """An integration with its secrets. Raises `NotFound`, and `VaultError` for a secret that does not open."""
         row, _ = await self._get(session, integration_id)
@@ -167,9 +196,18 @@ class IntegrationService:
             values["watermark"] = case((takes_watermark, watermark), else_=Integration.watermark)
         await _write_status(session, integration_id, values)
 
-    async def record_failure(self, session: AsyncSession, integration_id: UUID, *, at: datetime, message: str) -> None:
-        """Writes down a sync that failed; what earlier ones reached stays."""
+    async def record_failure(
+        self, session: AsyncSession, integration_id: UUID, *, at: datetime, message: str, pause_after: int
+    ) -> None:
+        """Writes down a sync that failed; what earlier ones reached stays.
+
+        After `pause_after` failures in a row a schedule pauses itself, and says so.
+        """
+        pauses = Integration.schedule_cron.is_not(None) & (Integration.failures_in_a_row + 1 >= pause_after)
+        why = f"{pause_after} syncs failed in a row. The last one said: {message}"
         values = {
+            "paused_reason": case((pauses, why), else_=Integration.paused_reason),
+            "next_sync_at": case((pauses, None), else_=Integration.next_sync_at),
             "last_sync_status": "error",
             "last_sync_error": message,
             "updated_at": at,

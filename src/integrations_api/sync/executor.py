@@ -36,6 +36,7 @@ class ExecutorOptions:
 
     stall_timeout: timedelta
     max_attempts: int
+    pause_after_failures: int
     engine: EngineOptions
 
 
@@ -150,6 +151,7 @@ class RunExecutor:
             return await self._integrations.load_for_sync(session, run.integration_id)
 
     async def _drive(self, run: SyncRun, integration: IntegrationForSync) -> None:
+        self._sources.check(integration)
         source = self._sources.describe(integration)
         journal = Journal(sessions=self._sessions, clock=self._clock, run=run, source_name=source.name)
         async with self._sources.open(integration, on_wait=journal.tell_wait) as connector:
@@ -189,7 +191,13 @@ class RunExecutor:
             )
             run = await repository.find_run(session, claim.run_id)
             if ended and run is not None and run.integration_id is not None:
-                await self._integrations.record_failure(session, run.integration_id, at=at, message=message)
+                await self._integrations.record_failure(
+                    session,
+                    run.integration_id,
+                    at=at,
+                    message=message,
+                    pause_after=self._options.pause_after_failures,
+                )
         log.warning("sync.failed", error=message)
 
     async def _give_back(self, claim: Claim, *, counts: bool) -> None:

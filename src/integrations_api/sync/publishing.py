@@ -92,7 +92,7 @@ async def _hold(
         f"publish or discard it under /knowledge/datasets/{run.dataset_id}/versions/{run.version}; "
         "a new sync discards it"
     )
-    await integrations.record_failure(session, run.integration_id, at=at, message=message)
+    await integrations.record_failure(session, run.integration_id, at=at, message=message, pause_after=1)
     told = await _complete(
         session,
         run=run,

@@ -2,6 +2,7 @@
 
 from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
+from urllib.parse import urlsplit
 
 from integrations_api.connectors.protocol import Connector
 from integrations_api.connectors.records import ConnectorContext, OnWait
@@ -9,15 +10,17 @@ from integrations_api.connectors.registry import find_service
 from integrations_api.egress.guard import EgressPolicy
 from integrations_api.errors import InvalidInput
 from integrations_api.integrations.for_sync import IntegrationForSync
+from integrations_api.sync.slots import HostSlots
 from integrations_api.sync.sources import SourceName
 
 
 class RegisteredSources:
     """The services of the connector registry, reached through the egress guard."""
 
-    def __init__(self, *, context: ConnectorContext, policy: EgressPolicy) -> None:
+    def __init__(self, *, context: ConnectorContext, policy: EgressPolicy, slots: HostSlots) -> None:
         self._context = context
         self._policy = policy
+        self._slots = slots
 
     def describe(self, integration: IntegrationForSync) -> SourceName:
         service = find_service(integration.service_name)
@@ -36,5 +39,6 @@ class RegisteredSources:
     def open(self, integration: IntegrationForSync, *, on_wait: OnWait) -> AbstractAsyncContextManager[Connector]:
         service = find_service(integration.service_name)
         assert service is not None
-        context = replace(self._context, on_wait=on_wait)
+        host = urlsplit(str(integration.config.get("url") or "")).netloc or service.name
+        context = replace(self._context, on_wait=on_wait, slot=self._slots.of(host))
         return service.open(integration.auth_type, integration.config, context, self._policy)

@@ -1,0 +1,42 @@
+"""When a scheduled integration is next due: five-field cron in a time zone. Pure."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from croniter import CroniterBadDateError, croniter
+
+from integrations_api.errors import FieldProblem, InvalidInput
+
+
+@dataclass(frozen=True, slots=True)
+class Schedule:
+    """A checked schedule."""
+
+    cron: str
+    time_zone: str
+
+    def next_after(self, moment: datetime) -> datetime:
+        """The first due time after a moment, in UTC. What a clock change skips is due right after it."""
+        local = moment.astimezone(ZoneInfo(self.time_zone))
+        due: datetime = croniter(self.cron, local).get_next(datetime)
+        return due.astimezone(UTC)
+
+
+def read_schedule(cron: str, time_zone: str, *, now: datetime) -> Schedule:
+    """Checks an expression and a zone. Raises `InvalidInput`."""
+    expression = " ".join(cron.split())
+    if len(expression.split(" ")) != 5 or not croniter.is_valid(expression):
+        raise InvalidInput.of(
+            [FieldProblem("cron", "must be five fields: minute hour day month weekday, such as 0 6 * * 1-5")]
+        )
+    try:
+        ZoneInfo(time_zone)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        raise InvalidInput.of([FieldProblem("time_zone", "must be a zone such as Europe/Berlin or UTC")]) from None
+    schedule = Schedule(cron=expression, time_zone=time_zone)
+    try:
+        schedule.next_after(now)
+    except CroniterBadDateError:
+        raise InvalidInput.of([FieldProblem("cron", "names a day that never comes")]) from None
+    return schedule

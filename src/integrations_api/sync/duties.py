@@ -1,0 +1,71 @@
+"""What workers do now and then: start due syncs, forget old logs."""
+
+from datetime import timedelta
+from uuid import uuid4
+
+from sqlalchemy import text
+
+from integrations_api.clock import Clock
+from integrations_api.db.engine import Sessions
+from integrations_api.integrations.service import IntegrationService
+from integrations_api.logs import get_logger
+from integrations_api.queue.jobs import enqueue
+from integrations_api.sync import repository
+from integrations_api.sync.executor import ENTRYPOINT
+
+log = get_logger(__name__)
+
+AT_ONCE = 100
+"""Due integrations started in one transaction, and events deleted in one."""
+
+
+class SyncDuties:
+    """Every worker has them; rows that are locked make sure that each thing is done once."""
+
+    def __init__(
+        self, *, sessions: Sessions, integrations: IntegrationService, clock: Clock, keep_events: timedelta
+    ) -> None:
+        self._sessions = sessions
+        self._integrations = integrations
+        self._clock = clock
+        self._keep_events = keep_events
+
+    async def start_due(self) -> None:
+        """Starts each scheduled sync whose time has come, and sets its next time in the same transaction."""
+        while await self._start_some() == AT_ONCE:
+            pass
+
+    async def _start_some(self) -> int:
+        now = self._clock()
+        async with self._sessions.begin() as session:
+            due = await self._integrations.take_due(session, now=now, limit=AT_ONCE)
+            for integration_id in due:
+                run_id = uuid4()
+                started = await repository.insert_run(
+                    session,
+                    id=run_id,
+                    integration_id=integration_id,
+                    dataset_id=integration_id,
+                    mode="incremental",
+                    trigger="schedule",
+                    created_at=now,
+                )
+                # One that is going on already serves: the due time is past, and the next one will come.
+                if started:
+                    await enqueue(session, entrypoint=ENTRYPOINT, key=str(run_id))
+                    log.info("sync.scheduled", integration_id=str(integration_id), run_id=str(run_id))
+        return len(due)
+
+    async def forget_old_events(self) -> None:
+        """Deletes the event logs of runs that ended long ago; the runs themselves stay."""
+        async with self._sessions.begin() as session:
+            await session.execute(
+                text("""
+                    DELETE FROM sync_events WHERE run_id IN (
+                        SELECT r.id FROM sync_runs r
+                        WHERE r.finished_at < :before AND EXISTS (SELECT FROM sync_events e WHERE e.run_id = r.id)
+                        ORDER BY r.finished_at LIMIT :many
+                    )
+                """),
+                {"before": self._clock() - self._keep_events, "many": AT_ONCE},
+            )

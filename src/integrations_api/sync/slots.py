@@ -1,0 +1,102 @@
+"""Requests to one host at the same time, limited over all integrations, workers and machines.
+
+A slot is an advisory lock of PostgreSQL. One connection holds those of this process, so a crash frees them; what
+this process itself holds it remembers, for a connection may take its own lock twice.
+"""
+
+import asyncio
+import hashlib
+import random
+from collections import defaultdict
+from collections.abc import AsyncGenerator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import Any
+
+import asyncpg
+
+from integrations_api.connectors.errors import Retryable
+from integrations_api.connectors.records import Slot
+from integrations_api.logs import get_logger
+
+log = get_logger(__name__)
+
+PATIENCE_SECONDS = 120.0
+"""How long a request waits for its turn before that counts as a failure to be retried."""
+PAUSE_SECONDS = (0.02, 0.2)
+
+
+class HostSlots:
+    """Gives out slots; open it around the work."""
+
+    def __init__(self, *, dsn: str, limit: int) -> None:
+        self._dsn = dsn
+        self._limit = limit
+        self._held: defaultdict[str, set[int]] = defaultdict(set)
+        self._connection: asyncpg.Connection[Any] | None = None
+        self._speaking = asyncio.Lock()
+
+    async def __aenter__(self) -> "HostSlots":
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        if self._connection is not None:
+            self._connection.terminate()
+
+    def of(self, host: str) -> Slot:
+        """The slot of one host, to be held during each request to it."""
+
+        def slot() -> AbstractAsyncContextManager[None]:
+            return self._hold(host)
+
+        return slot
+
+    @asynccontextmanager
+    async def _hold(self, host: str) -> AsyncGenerator[None, None]:
+        number = await self._wait_for_turn(host)
+        try:
+            yield
+        finally:
+            await self._free(host, number)
+
+    async def _wait_for_turn(self, host: str) -> int:
+        """Raises `Retryable` when no slot came free in time."""
+        try:
+            async with asyncio.timeout(PATIENCE_SECONDS):
+                while (number := await self._try_all(host)) is None:  # noqa: ASYNC110 - other machines free slots too
+                    await asyncio.sleep(random.uniform(*PAUSE_SECONDS))  # noqa: S311 - spreads the waiting, no secret
+        except TimeoutError:
+            raise Retryable("Too many requests to this host are going on at the same time") from None
+        return number
+
+    async def _try_all(self, host: str) -> int | None:
+        held = self._held[host]
+        free = [number for number in range(self._limit) if number not in held]
+        random.shuffle(free)
+        for number in free:
+            # Remembered before it is asked for: while we wait for the answer, another task may look.
+            held.add(number)
+            if await self._ask("SELECT pg_try_advisory_lock($1)", host, number):
+                return number
+            held.discard(number)
+        return None
+
+    async def _free(self, host: str, number: int) -> None:
+        await self._ask("SELECT pg_advisory_unlock($1)", host, number)
+        self._held[host].discard(number)
+
+    async def _ask(self, question: str, host: str, number: int) -> bool:
+        """The database's answer. While it is away every request may go: the run itself waits for it soon enough."""
+        try:
+            async with self._speaking:
+                if self._connection is None or self._connection.is_closed():
+                    self._connection = await asyncpg.connect(self._dsn, timeout=10)
+                return bool(await self._connection.fetchval(question, lock_key(host, number), timeout=10))
+        except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+            log.warning("sync.slots_lost", error=type(error).__name__)
+            return True
+
+
+def lock_key(host: str, number: int) -> int:
+    """The advisory lock of a slot: 63 bits of the host's hash and the slot's number."""
+    digest = hashlib.sha256(f"host-slot/{host.lower()}/{number}".encode()).digest()
+    return int.from_bytes(digest[:8], "big") >> 1

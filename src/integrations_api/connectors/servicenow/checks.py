@@ -79,7 +79,13 @@ class Preflight:
         began = client.patience.time.monotonic()
         try:
             self.sample = await client.ask(
-                source.table, joined(source.filter, ORDER), fields=source.fields, limit=_SAMPLE, labels=True, count=True
+                source.table,
+                joined(source.filter, ORDER),
+                fields=source.fields,
+                limit=_SAMPLE,
+                labels=True,
+                count=True,
+                shrinks=True,
             )
         except ConnectorError as error:
             return self._no_contact(error)
@@ -128,7 +134,7 @@ class Preflight:
         if len(ids) > 1:
             half = Range(ids[len(ids) // 2 - 1], False, ids[-1])
             query = joined(source.filter, half.condition(), ORDER)
-            answer = await client.ask(source.table, query, fields=["sys_id"], limit=_SAMPLE)
+            answer = await client.ask(source.table, query, fields=["sys_id"], limit=_SAMPLE, shrinks=True)
             Promise(half, None).check([], [sys_id for row in answer.rows if (sys_id := sys_id_of(row))])
         return Check("filter and order", "ok", "Filter, ranges and order are honoured")
 
@@ -165,10 +171,15 @@ class Preflight:
     async def _visible(self) -> Check:
         client, source = self.source.client, self.source
         rows = await client.ask(
-            source.table, joined(source.filter, ORDER), fields=["sys_id"], limit=source.page_size, count=True
+            source.table,
+            joined(source.filter, ORDER),
+            fields=["sys_id"],
+            limit=source.page_size,
+            count=True,
+            shrinks=True,
         )
         seen = sum(1 for row in rows.rows if sys_id_of(row))
-        expected = seen if rows.total is None else min(rows.total, source.page_size)
+        expected = seen if rows.total is None else min(rows.total, rows.limit)
         if seen < expected:
             text = f"Of {expected} records, {expected - seen} are hidden from the user"
             return Check("visible records", "warning", text, _READ_ALL)

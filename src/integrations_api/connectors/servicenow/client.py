@@ -2,10 +2,10 @@
 
 import re
 from collections import deque
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, TypeVar
+from typing import Any
 
 import httpx
 
@@ -14,19 +14,23 @@ from integrations_api.connectors.http import Answer, exchange
 from integrations_api.connectors.records import Slot
 from integrations_api.connectors.retry import Patience
 from integrations_api.connectors.servicenow.answers import read_result, rows_of
-
-T = TypeVar("T")
+from integrations_api.connectors.servicenow.mapping import cell
+from integrations_api.connectors.servicenow.query import any_of, joined
 
 Row = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """One answer of the Table API; `total` is the query's count before access rules, if it was asked for."""
+    """One answer of the Table API, to a request for `limit` rows at most.
+
+    `total` is the query's count before access rules, if it was asked for.
+    """
 
     rows: list[Row]
     total: int | None
     date: datetime | None
+    limit: int
 
 
 class ServiceNowClient:
@@ -56,15 +60,49 @@ class ServiceNowClient:
         answer = await self._get(f"/api/now/v2/table/{table}", params)
         result = read_result(answer, table=table, now=self.patience.time.now())
         total = answer.headers.get("x-total-count", "") if count else ""
-        return Rows(rows_of(result), int(total) if total.isascii() and total.isdigit() else None, answer.date)
+        return Rows(rows_of(result), int(total) if total.isascii() and total.isdigit() else None, answer.date, limit)
 
     async def ask(
-        self, table: str, query: str, *, fields: Sequence[str], limit: int, labels: bool = False, count: bool = False
+        self,
+        table: str,
+        query: str,
+        *,
+        fields: Sequence[str],
+        limit: int,
+        labels: bool = False,
+        count: bool = False,
+        shrinks: bool = False,
     ) -> Rows:
-        """The same with retries; for requests whose answer is small."""
-        return await self.persistently(
-            lambda: self.page(table, query, fields=fields, limit=limit, labels=labels, count=count)
-        )
+        """The same with retries. `shrinks`: where fewer rows will do, fewer are asked for if it is too much."""
+        trial = self.patience.trial()
+        while True:
+            try:
+                return await self.page(table, query, fields=fields, limit=limit, labels=labels, count=count)
+            except PageTooLarge as error:
+                smaller = max(1, limit // 2) if shrinks else limit
+                await trial.again(error, at_once=smaller < limit)
+                limit = smaller
+            except Retryable as error:
+                await trial.again(error)
+
+    async def find(self, table: str, sys_ids: Sequence[str], *, filter_text: str = "") -> list[str]:
+        """Those of the ids that the user is shown, as the source spells them; in two halves where it is too much."""
+        query = joined(filter_text, any_of("sys_id", sys_ids))
+        trial = self.patience.trial()
+        while True:
+            try:
+                answer = await self.page(table, query, fields=["sys_id"], limit=len(sys_ids))
+                return [found for row in answer.rows if (found := cell(row.get("sys_id"))[0])]
+            except PageTooLarge as error:
+                if len(sys_ids) == 1:
+                    await trial.again(error)
+                    continue
+            except Retryable as error:
+                await trial.again(error)
+                continue
+            middle = len(sys_ids) // 2
+            first = await self.find(table, sys_ids[:middle], filter_text=filter_text)
+            return first + await self.find(table, sys_ids[middle:], filter_text=filter_text)
 
     async def count(self, table: str, query: str) -> int:
         """How many rows a query has before access rules. Raises `PageTooLarge` where neither API tells."""
@@ -73,7 +111,12 @@ class ServiceNowClient:
 
     async def stats(self, table: str, query: str) -> int:
         """The same by the Aggregate API."""
-        return await self.persistently(lambda: self._stats(table, query))
+        trial = self.patience.trial()
+        while True:
+            try:
+                return await self._stats(table, query)
+            except Retryable as error:
+                await trial.again(error)
 
     async def _stats(self, table: str, query: str) -> int:
         answer = await self._get(f"/api/now/v2/stats/{table}", {"sysparm_count": "true", "sysparm_query": query})
@@ -82,15 +125,6 @@ class ServiceNowClient:
             return int(result["stats"]["count"])
         except (KeyError, TypeError, ValueError):
             raise PageTooLarge("The count was not in the answer") from None
-
-    async def persistently(self, attempt: Callable[[], Awaitable[T]]) -> T:
-        """Repeats what may pass by itself, within the budget."""
-        trial = self.patience.trial()
-        while True:
-            try:
-                return await attempt()
-            except Retryable as error:
-                await trial.again(error)
 
     @property
     def clock_spread(self) -> timedelta:

@@ -34,16 +34,21 @@ async def deleted_since(client: ServiceNowClient, table: str, since: datetime) -
         query = joined(base, part.condition(), ORDER)
         try:
             answer = await client.ask(
-                DELETE_LOG, query, fields=["sys_id", "documentkey", "tablename"], limit=_LOG_PAGE, count=True
+                DELETE_LOG,
+                query,
+                fields=["sys_id", "documentkey", "tablename"],
+                limit=_LOG_PAGE,
+                count=True,
+                shrinks=True,
             )
         except Refused:
             return None
         ids = [sys_id for row in answer.rows if (sys_id := sys_id_of(row))]
-        if len(ids) < min(_LOG_PAGE, answer.total if answer.total is not None else 0):
+        if len(ids) < min(answer.limit, answer.total if answer.total is not None else 0):
             return None  # counted, but not shown: an incomplete log is no log
         check_ids(ids, part)
         named.extend(cell(row.get("documentkey"))[0] for row in answer.rows if cell(row.get("tablename"))[0] == table)
-        if len(ids) < _LOG_PAGE:
+        if len(ids) < answer.limit:
             return [sys_id for sys_id in dict.fromkeys(named) if sys_id]
         part = part.after(ids[-1])
 
@@ -97,9 +102,8 @@ class Confirmation:
     async def _shown(self, ids: Sequence[str], filter_text: str, control: str | None) -> set[str]:
         """The ids that come back, case-folded."""
         asked = list(ids) if control is None or control in ids else [*ids, control]
-        query = joined(filter_text, any_of("sys_id", asked))
-        answer = await self._client.ask(self._table, query, fields=["sys_id"], limit=len(asked))
-        shown = {sys_id_of(row).casefold() for row in answer.rows} - {""}
+        found = await self._client.find(self._table, asked, filter_text=filter_text)
+        shown = {sys_id.casefold() for sys_id in found}
         if not shown <= {sys_id.casefold() for sys_id in asked}:
             raise ignored("sys_id")
         return shown
@@ -121,12 +125,9 @@ class Confirmation:
         if not ids:
             return set()
         try:
-            answer = await self._client.ask(
-                f"ar_{self._table}", any_of("sys_id", ids), fields=["sys_id"], limit=len(ids)
-            )
+            kept = {sys_id.casefold() for sys_id in await self._client.find(f"ar_{self._table}", ids)}
         except Refused:
             return set()
-        kept = {sys_id_of(row).casefold() for row in answer.rows}
         return {sys_id for sys_id in ids if sys_id.casefold() in kept}
 
 

@@ -96,9 +96,13 @@ class LaneReader:
         The limit applies before access rules. So the same stretch is asked for again, ids only, with its count: a
         count within the limit says that the limit cut nothing off, and then every id must have been read.
         """
-        limit = self._source.page_size
         probe = await self._client.ask(
-            self._source.table, self._query(current), fields=["sys_id"], limit=limit, count=True
+            self._source.table,
+            self._query(current),
+            fields=["sys_id"],
+            limit=self._source.page_size,
+            count=True,
+            shrinks=True,
         )
         found = [sys_id for row in probe.rows if (sys_id := sys_id_of(row))]
         check_ids(found, current)
@@ -109,7 +113,7 @@ class LaneReader:
         )
         if not set(found) <= set(ids):
             return await self._go_on(current, ids, found)
-        if total <= limit:
+        if total <= probe.limit:
             self._ranges.pop(0)
             return max(0, total - len(found))
         if ids:

@@ -62,6 +62,7 @@ async def _newest(client: ServiceNowClient, table: str, filter_text: str, column
         limit=limit,
         labels=True,
         count=True,
+        shrinks=True,
     )
 
 

@@ -1,0 +1,425 @@
+"""Each thing a ServiceNow can do to a reader; afterwards the copy equals the table, document by document."""
+
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from integrations_api.connectors.errors import ConnectorError, RateLimited, Refused, Retryable
+from integrations_api.connectors.records import FetchRequest
+from integrations_api.connectors.servicenow.mapping import one_line
+from integrations_api.connectors.text import storable
+from integrations_api.egress.guard import EgressPolicy
+from integrations_api.simulator.servicenow import SimulatorServer
+from integrations_api.simulator.servicenow.faults.bodies import SHAPES
+from tests.connectors.copying import Copy, Ear, fetch
+from tests.connectors.servicenow.sources import SimulatedServiceNow, instance_of
+
+pytestmark = pytest.mark.anyio
+
+COUNT = 130
+
+
+@pytest.fixture
+def source() -> Iterator[SimulatedServiceNow]:
+    with SimulatorServer(instance_of(COUNT)) as server:
+        yield SimulatedServiceNow(server)
+
+
+def copy_of(source: SimulatedServiceNow, **options: Any) -> Copy:
+    return Copy(lambda: source.open(**({"page_size": 20, "budget": 600} | options)))
+
+
+def assert_equal(copy: Copy, source: SimulatedServiceNow) -> None:
+    """The copy holds what the user may see of the table, as it is now."""
+    hidden = source.instance.hidden | source.instance.blank
+    table = {row["sys_id"]: row for row in source.instance.listing() if row["sys_id"].casefold() not in hidden}
+    assert set(copy.documents) == set(table)
+    for sys_id, row in table.items():
+        document, stamp = copy.documents[sys_id], copy.stamps[sys_id]
+        assert document.title == one_line(storable(row["short_description"]))
+        assert stamp is not None
+        assert stamp.strftime("%Y-%m-%d %H:%M:%S") == row["sys_updated_on"]
+
+
+async def survive(source: SimulatedServiceNow, copy: Copy) -> None:
+    """A full sync with the fault in force, then one ordinary sync without it."""
+    await copy.sync("full")
+    source.server.faults.clear()
+    source.advance(600)
+    await copy.sync()
+    assert_equal(copy, source)
+
+
+PASSING = [
+    ("rate_limited", {"kind": "seconds", "wait": 30, "times": 10}),
+    ("rate_limited", {"kind": "date", "wait": 30, "times": 2}),
+    ("rate_limited", {"kind": "reset", "wait": 30, "times": 2}),
+    ("rate_limited", {"kind": "bare", "times": 10}),
+    ("rate_limited", {"kind": "seconds", "wait": 5, "times": 3, "on": "any"}),
+    ("too_many_at_once", {"most": 2}),
+    ("server_error", {"status": 500, "times": 3}),
+    ("server_error", {"status": 502, "form": "html", "times": 3}),
+    ("server_error", {"status": 503, "times": 3, "on": "any"}),
+    ("accepted_202", {"times": 3}),
+    ("reset_mid_body", {"share": 0.5, "times": 2}),
+    ("reset_mid_body", {"at_byte": 0, "times": 1}),
+    ("reset_mid_body", {"at_byte": 1, "times": 1}),
+    ("truncated_json", {"at_byte": 0}),
+    ("truncated_json", {"at_byte": 11}),
+    ("truncated_json", {"at_byte": -1}),
+    ("truncated_json", {"at_byte": -2}),
+    ("truncated_json", {"share": 0.5, "times": 4}),
+    ("truncated_json", {"on": "any", "share": 0.9, "times": 3}),
+    ("quota_timeout", {"most_rows": 3}),
+    ("quota_timeout", {"most_rows": 5, "shape": "garbage_tail"}),
+    ("mutate_during_scan", {"updates": 5, "creates": 2, "deletes": 2}),
+    ("mutate_during_scan", {"updates": 0, "creates": 0, "deletes": 8}),
+    ("late_rows", {"count": 20, "lag": 120}),
+    ("slow_first_answer", {"clock_seconds": 240, "updates": 20}),
+    ("clock_skew", {"seconds": 900}),
+    ("clock_skew", {"seconds": -900}),
+    ("clock_jumps", {}),
+    ("capital_ids", {"every": 3}),
+    ("duplicate_number", {"pairs": 3}),
+    ("odd_text", {"every": 4}),
+    ("odd_fields", {"every": 5}),
+    ("empty_rows", {"every": 4}),
+    ("hidden_rows", {"percent": 30}),
+    ("hidden_rows", {"percent": 0, "run": 90}),
+    ("hidden_rows", {"percent": 0, "run": 130, "run_at": 0.0}),
+    ("hidden_fields", {"fields": "description+work_notes", "how": "missing"}),
+    ("hidden_fields", {"fields": "description+close_notes", "how": "empty"}),
+    ("stale_delete_log", {"count": 5}),
+    ("huge_description", {"count": 1, "megabytes": 5}),
+]
+
+
+@pytest.mark.parametrize("concurrency", [1, 3])
+@pytest.mark.parametrize(("name", "params"), PASSING, ids=[f"{name}-{params}" for name, params in PASSING])
+async def test_nothing_is_lost_under(
+    source: SimulatedServiceNow, name: str, params: dict[str, Any], concurrency: int
+) -> None:
+    source.server.add_fault(name, **params)
+    # What may be seen is part of the fault, so it stays in force for the comparison.
+    if name in {"hidden_rows", "empty_rows", "hidden_fields", "odd_fields"}:
+        copy = copy_of(source, concurrency=concurrency)
+        await copy.sync("full")
+        source.advance(600)
+        await copy.sync()
+        if name != "odd_fields":
+            assert_equal(copy, source)
+        else:
+            assert set(copy.documents) == set(source.titles())
+    else:
+        await survive(source, copy_of(source, concurrency=concurrency))
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("at_row", [0, 1, 19, None])
+async def test_no_broken_200_is_taken_for_data(source: SimulatedServiceNow, shape: str, at_row: int | None) -> None:
+    source.server.add_fault("broken_200", shape=shape, at_row=at_row, times=3, skip=1)
+    await survive(source, copy_of(source))
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+async def test_a_broken_200_in_the_proof_of_the_end_is_not_believed(source: SimulatedServiceNow, shape: str) -> None:
+    source.server.add_fault("broken_200", shape=shape, times=8, on="any", skip=1)
+    await survive(source, copy_of(source))
+
+
+async def test_changes_while_two_syncs_run_are_in_the_copy_after_the_third(source: SimulatedServiceNow) -> None:
+    source.server.add_fault("mutate_during_scan", updates=9, creates=3, deletes=3)
+    copy = copy_of(source, concurrency=2)
+    await copy.sync("full")
+    source.advance(1000)
+    await copy.sync()
+    await survive(source, copy)
+
+
+async def test_rows_behind_a_long_hidden_run_are_read_and_the_hidden_are_counted(source: SimulatedServiceNow) -> None:
+    source.server.add_fault("hidden_rows", percent=0, run=90)
+    async with source.open(page_size=10) as connector:
+        fetched = await fetch(connector)
+    assert len(fetched.records) == COUNT - 90
+    assert fetched.hidden == 90
+
+
+@pytest.mark.parametrize(("name", "params"), [("hidden_rows", {"percent": 30}), ("empty_rows", {"every": 4})])
+@pytest.mark.parametrize("page_size", [4, 20, 500])
+async def test_hidden_rows_are_counted_exactly(
+    source: SimulatedServiceNow, name: str, params: dict[str, Any], page_size: int
+) -> None:
+    source.server.add_fault(name, **params)
+    async with source.open(page_size=page_size) as connector:
+        fetched = await fetch(connector)
+    assert len(fetched.records) + fetched.hidden == COUNT
+    assert fetched.hidden == len(source.instance.hidden | source.instance.blank) > 0
+
+
+async def test_many_rows_of_one_second_are_all_read() -> None:
+    with SimulatorServer(instance_of(2500)) as server:
+        source = SimulatedServiceNow(server)
+        copy = copy_of(source, page_size=400)
+        await copy.sync("full")
+        source.advance(600)
+        server.add_fault("same_second_bulk", count=2400)
+        fetched = await copy.sync()
+        assert fetched.start.since is not None
+        assert_equal(copy, source)
+
+
+REFUSING = [
+    ("query_range", {"column": "sys_id", "how": "drop"}, "sys_id"),
+    ("query_range", {"column": "sys_id", "how": "refuse"}, "query"),
+    ("query_acl_drops_sort", {"column": "sys_id"}, "sys_id"),
+    ("ignored_term", {"column": "sys_id", "operator": ">"}, "sys_id"),
+]
+
+
+@pytest.mark.parametrize(("name", "params", "words"), REFUSING)
+async def test_a_source_that_breaks_the_querys_promise_ends_the_run(
+    source: SimulatedServiceNow, name: str, params: dict[str, Any], words: str
+) -> None:
+    source.server.add_fault(name, **params)
+    async with source.open(page_size=20) as connector:
+        with pytest.raises(Refused, match=words) as caught:
+            await fetch(connector)
+    assert "query_range" in (caught.value.remedy or "")
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [("ignored_term", {"column": "sys_updated_on"}), ("query_range", {"column": "sys_updated_on", "how": "drop"})],
+)
+async def test_an_ignored_time_bound_ends_an_incremental_run(source: SimulatedServiceNow, fault: Any) -> None:
+    copy = copy_of(source)
+    await copy.sync("full")
+    source.server.add_fault(fault[0], **fault[1])
+    with pytest.raises(Refused, match="sys_updated_on"):
+        await copy.sync()
+
+
+async def test_a_misspelt_filter_never_loads_the_whole_table(source: SimulatedServiceNow) -> None:
+    for returns_no_rows in (False, True):
+        source.instance.invalid_query_returns_no_rows = returns_no_rows
+        async with source.open(filter="u_nonsens=1^active=true") as connector:
+            with pytest.raises(Refused, match="u_nonsens"):
+                await fetch(connector)
+
+
+async def test_a_filter_that_is_ignored_ends_the_run(source: SimulatedServiceNow) -> None:
+    source.server.add_fault("ignored_term", column="state")
+    async with source.open(filter="state=2") as connector:
+        with pytest.raises(Refused, match="state"):
+            await fetch(connector)
+
+
+async def test_a_filter_limits_what_is_read(source: SimulatedServiceNow) -> None:
+    async with source.open(filter="state=7^ORstate=6^active=false") as connector:
+        fetched = await fetch(connector)
+        counted = await connector.count(source.now())
+    wanted = {
+        row["sys_id"]
+        for row in source.instance.listing(("sys_id", "state", "active"))
+        if row["state"] in "67" and row["active"] == "false"
+    }
+    assert {record.external_id for record in fetched.records} == wanted
+    assert 0 < len(wanted) < COUNT
+    assert counted.total == len(wanted)
+
+
+@pytest.mark.parametrize("name", ["hibernating", "hibernating_redirect"])
+async def test_a_hibernating_instance_is_told_in_words(source: SimulatedServiceNow, name: str) -> None:
+    source.server.add_fault(name, on="any")
+    async with source.open() as connector:
+        with pytest.raises(Refused, match="hibernating") as caught:
+            await fetch(connector)
+    assert "developer.servicenow.com" in (caught.value.remedy or "")
+
+
+async def test_a_redirect_is_refused_and_not_followed(source: SimulatedServiceNow) -> None:
+    with SimulatorServer(instance_of(3)) as elsewhere:
+        source.server.add_fault("redirect", location=f"{elsewhere.url}/api/now/v2/table/incident", on="any", times=None)
+        async with source.open() as connector:
+            with pytest.raises(Refused, match="redirects"):
+                await fetch(connector)
+        assert elsewhere.log.total == 0
+
+
+async def test_waits_are_told_as_they_are_asked(source: SimulatedServiceNow) -> None:
+    ear = Ear()
+    source.server.add_fault("rate_limited", kind="seconds", wait=30, times=2)
+    async with source.open(page_size=50, budget=600, on_wait=ear) as connector:
+        await fetch(connector)
+    assert [(wait.seconds, wait.reason) for wait in ear.heard] == [
+        (30, "ServiceNow asks to wait 30 s (rate limit)")
+    ] * 2
+    assert source.time.slept.count(30) == 2
+
+
+async def test_a_source_that_stays_busy_is_given_up_after_the_budget(source: SimulatedServiceNow) -> None:
+    source.server.add_fault("server_error", status=503, times=None, on="any")
+    async with source.open(budget=60) as connector:
+        with pytest.raises(Retryable, match="503"):
+            await fetch(connector)
+    assert 60 <= sum(source.time.slept) < 61
+
+
+async def test_a_rate_limit_beyond_the_budget_is_told_at_once(source: SimulatedServiceNow) -> None:
+    source.server.add_fault("rate_limited", kind="seconds", wait=3000, on="any")
+    async with source.open(budget=600) as connector:
+        with pytest.raises(RateLimited) as caught:
+            await fetch(connector)
+    assert source.time.slept == []
+    assert caught.value.retry_after == 3000
+
+
+async def test_pages_shrink_to_what_the_source_can_give_and_grow_again(source: SimulatedServiceNow) -> None:
+    fault = source.server.add_fault("quota_timeout", most_rows=3)
+    async with source.open(page_size=40, budget=600) as connector:
+        start = await connector.start(FetchRequest("full", None))
+        sizes = []
+        async for page in connector.pages(start, start.lanes):
+            sizes.append(len(page.records))
+            if len(sizes) == 6:
+                source.server.faults.clear(fault.name)
+    assert sizes[0] == 2
+    assert max(sizes) > 8
+    assert sum(sizes) == COUNT
+    assert source.time.slept == []
+
+
+async def test_a_server_that_never_answers_is_left_in_time(source: SimulatedServiceNow) -> None:
+    source.server.add_fault("never_answers", times=2)
+    policy = EgressPolicy(allowed_hosts=("127.0.0.1",), timeout=timedelta(seconds=0.3))
+    copy = copy_of(source, policy=policy)
+    await survive(source, copy)
+
+
+async def test_a_body_that_trickles_is_left_in_time(source: SimulatedServiceNow) -> None:
+    source.server.add_fault("trickle", size=64, seconds=0.05, times=2)
+    policy = EgressPolicy(allowed_hosts=("127.0.0.1",), timeout=timedelta(seconds=0.3))
+    await survive(source, copy_of(source, policy=policy))
+
+
+async def test_a_page_over_the_byte_limit_is_asked_for_in_smaller_pieces(source: SimulatedServiceNow) -> None:
+    policy = EgressPolicy(allowed_hosts=("127.0.0.1",), max_response_bytes=60_000)
+    await survive(source, copy_of(source, policy=policy, page_size=100))
+
+
+@pytest.mark.parametrize("how", ["missing", "null", "empty"])
+async def test_a_record_without_a_number_is_rejected_and_the_rest_goes_on(
+    source: SimulatedServiceNow, how: str
+) -> None:
+    source.server.add_fault("unmappable", field="number", how=how, every=10)
+    copy = copy_of(source)
+    await copy.sync("full")
+    assert len(copy.rejected) == COUNT // 10
+    assert len(copy.documents) == COUNT - len(copy.rejected)
+    source.server.faults.clear()
+    await copy.sync("full")
+    assert copy.rejected == {}
+    assert_equal(copy, source)
+
+
+async def test_no_cookie_is_ever_sent_back(source: SimulatedServiceNow) -> None:
+    async with source.open() as connector:
+        await fetch(connector)
+    assert source.server.log.total > 5
+    assert not any(request.sent_cookies for request in source.server.log.requests)
+
+
+async def test_no_more_requests_at_once_than_lanes(source: SimulatedServiceNow) -> None:
+    source.server.add_fault("latency", milliseconds=30)
+    async with source.open(page_size=5, concurrency=3) as connector:
+        await fetch(connector)
+    assert 1 < source.server.log.most_in_flight <= 3
+
+
+async def test_a_small_source_is_one_page(source: SimulatedServiceNow) -> None:
+    async with source.open(page_size=1000, concurrency=4) as connector:
+        fetched = await fetch(connector)
+    assert [(len(page.records), page.cursor) for page in fetched.pages] == [(COUNT, None)]
+
+
+@pytest.mark.parametrize(
+    ("how", "reason"),
+    [("delete", "deleted"), ("archive", "archived"), ("hide", "no_longer_visible"), ("close", "out_of_filter")],
+)
+async def test_a_record_that_vanished_has_its_reason(source: SimulatedServiceNow, how: str, reason: str) -> None:
+    copy = copy_of(source, filter="active=true")
+    await copy.sync("full")
+    lost, *others = sorted(copy.documents)
+    source.advance(600)
+    match how:
+        case "delete":
+            source.instance.delete(lost)
+        case "archive":
+            source.instance.archive(lost)
+        case "hide":
+            source.instance.hide([lost])
+        case _:
+            source.instance.update(lost, {"active": "false"})
+    await copy.sync("full")
+    assert copy.gone == {lost: reason}
+    assert set(copy.documents) == set(others)
+
+
+async def test_an_ordinary_sync_learns_of_deletes_from_the_log_and_checks_each(source: SimulatedServiceNow) -> None:
+    copy = copy_of(source)
+    await copy.sync("full")
+    source.advance(600)
+    living, dead, *_ = source.instance.sys_ids()
+    source.instance.log_delete_of_living(living)
+    source.instance.delete(dead)
+    await copy.sync()
+    assert copy.gone == {dead: "deleted"}
+
+
+async def test_a_delete_log_that_may_not_be_read_is_none_and_not_empty(source: SimulatedServiceNow) -> None:
+    source.instance.revoke("delete_log_reader")
+    async with source.open() as connector:
+        assert await connector.deleted_since(source.now()) is None
+
+
+async def test_ids_are_not_confirmed_gone_by_a_source_that_ignores_the_question(source: SimulatedServiceNow) -> None:
+    ids = source.instance.sys_ids()[:3]
+    for params in ({"column": "sys_id", "operator": "IN"},):
+        source.server.add_fault("ignored_term", **params)
+        async with source.open() as connector:
+            with pytest.raises(ConnectorError):
+                await connector.confirm_gone([*ids, "0" * 32])
+
+
+@pytest.mark.parametrize("zone", ["Europe/Berlin", "America/St_Johns", "Pacific/Auckland", "UTC"])
+@pytest.mark.parametrize("form", ["yyyy-MM-dd HH:mm:ss", "dd.MM.yyyy HH:mm:ss", "MM/dd/yyyy hh:mm:ss a"])
+async def test_literals_read_in_the_sessions_zone_are_shifted(zone: str, form: str) -> None:
+    with SimulatorServer(instance_of(COUNT, time_zone=zone, date_format=form)) as server:
+        source = SimulatedServiceNow(server)
+        server.add_fault("literal_in_session_zone")
+        copy = copy_of(source)
+        await copy.sync("full")
+        source.advance(3 * 3600)
+        changed = source.instance.sys_ids()[::20]
+        for sys_id in changed:
+            source.instance.update(sys_id, {"short_description": "Changed"})
+        fetched = await copy.sync()
+        assert fetched.start.since is not None
+        assert len(fetched.records) < COUNT
+        assert_equal(copy, source)
+        async with source.open() as connector:
+            assert (await connector.count(source.now())).total == COUNT
+
+
+async def test_a_literal_that_cannot_be_proved_means_reading_everything_and_saying_so() -> None:
+    with SimulatorServer(instance_of(COUNT, time_zone="Europe/Berlin", date_format="'on' yyyy MM dd")) as server:
+        source = SimulatedServiceNow(server)
+        server.add_fault("literal_in_session_zone")
+        copy = copy_of(source)
+        await copy.sync("full")
+        fetched = await copy.sync()
+        assert fetched.start.since is None
+        assert "Everything is read" in fetched.start.notes[0]
+        assert len(fetched.records) == COUNT

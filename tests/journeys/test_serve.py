@@ -1,0 +1,118 @@
+"""`serve` as an operator meets it: it starts whole, survives what it can, and leaves nothing behind."""
+
+import os
+import re
+import signal
+import socket
+import stat
+import subprocess
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.support.processes import Running, nothing_left, processes_below, running, wait_for
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder whose bundled PostgreSQL all tests here share, one after another."""
+    return tmp_path_factory.mktemp("serve")
+
+
+def worker_of(serve: Running) -> int:
+    """The process id of the newest worker that has begun to work."""
+
+    def newest() -> int | None:
+        pids = re.findall(r"serve\.worker_started .*\bpid=(\d+)", serve.said)
+        return int(pids[-1]) if serve.said.count("worker.started  ") == len(pids) else None
+
+    return wait_for(newest, "a worker")
+
+
+def test_one_command_is_the_whole_system_and_sigterm_ends_all_of_it(home: Path) -> None:
+    with running(home, "serve", "--port", "0") as serve:
+        url = serve.wait_until_ready()
+        commands = processes_below(home).values()
+        checks = httpx.get(f"{url}/readyz", trust_env=False).json()["checks"]
+        serve.tell(signal.SIGTERM)
+        code = serve.wait(seconds=30)
+
+        assert {check["name"]: check["ok"] for check in checks} == {"database": True, "schema": True, "worker": True}
+        assert sum("integrations_api worker" in command for command in commands) == 1
+        assert sum("/postgres " in command for command in commands) == 1
+        assert code == 0
+        assert processes_below(home) == {}
+    keys = home / "data" / "keys.env"
+    secrets = [line.partition("=")[2] for line in keys.read_text().splitlines() if "=" in line]
+    assert stat.S_IMODE(keys.stat().st_mode) == 0o600
+    assert len(secrets) == 2
+    assert not [secret for secret in secrets if secret in " ".join(commands) + serve.said]
+    with pytest.raises(httpx.ConnectError):
+        httpx.get(f"{url}/healthz", trust_env=False)
+
+
+def test_a_worker_that_dies_is_replaced_and_a_killed_serve_takes_everything_along(home: Path) -> None:
+    with running(home, "serve", "--port", "0") as serve:
+        url = serve.wait_until_ready()
+        first = worker_of(serve)
+        os.kill(first, signal.SIGKILL)
+        serve.wait_to_say(r"serve\.worker_died .*exit_code=-9 .*starts_again_in_seconds=1\.0")
+        second = wait_for(lambda: (pid := worker_of(serve)) != first and pid, "another worker")
+        assert second in processes_below(home)
+        assert httpx.get(f"{url}/healthz", trust_env=False).status_code == 200
+
+        serve.tell(signal.SIGKILL)
+        serve.wait()
+        nothing_left(home)
+
+
+def test_it_ends_with_a_parent_that_holds_its_input(home: Path) -> None:
+    with running(home, "serve", "--port", "0", "--no-worker", "--with-parent") as serve:
+        serve.wait_to_say(r"serve\.started .*worker=none")
+        assert not [command for command in processes_below(home).values() if "integrations_api worker" in command]
+
+        assert serve.process.stdin is not None
+        serve.process.stdin.close()
+
+        assert serve.wait(seconds=30) == 0
+
+
+def test_a_signal_while_it_starts_leaves_nothing(tmp_path: Path) -> None:
+    with running(tmp_path, "serve", "--port", "0") as serve:
+        wait_for(lambda: (tmp_path / "data" / "postgres.lock").exists(), "the database's start")
+        serve.tell(signal.SIGTERM)
+
+        assert serve.wait(seconds=30) == 128 + signal.SIGTERM
+        assert processes_below(tmp_path) == {}
+
+
+def test_a_simulated_servicenow_answers_until_ctrl_c(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = str(listener.getsockname()[1])
+    with running(tmp_path, "simulate", "servicenow", "--port", port, "--incidents", "3") as simulator:
+        simulator.wait_to_say("Ctrl-C ends it")
+        url = f"http://127.0.0.1:{port}/api/now/table/incident"
+        rows = wait_for(lambda: _rows(url), "an answer")
+        simulator.tell(signal.SIGINT)
+
+        assert len(rows) == 3
+        assert simulator.wait(seconds=30) == 0
+
+
+def _rows(url: str) -> list[object]:
+    try:
+        answer = httpx.get(url, auth=("integration", "simulator-password"), trust_env=False)
+    except httpx.TransportError:
+        return []
+    rows: list[object] = answer.json()["result"]
+    return rows
+
+
+def test_the_command_is_installed(tmp_path: Path) -> None:
+    from integrations_api.cli.child import own_command
+
+    told = subprocess.run(own_command("--help"), cwd=tmp_path, capture_output=True, text=True, timeout=60)
+
+    assert told.returncode == 0
+    assert "serve" in told.stdout

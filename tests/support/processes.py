@@ -1,0 +1,133 @@
+"""The installed command as real processes, in a folder of their own, so that what is left behind can be found."""
+
+import os
+import re
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TypeVar
+
+import httpx
+
+from integrations_api.cli.child import own_command
+from integrations_api.settings import Settings
+
+T = TypeVar("T")
+
+PATIENCE = 60.0
+"""Seconds until a condition that does not come true fails its test; a loaded machine is slow."""
+_OURS = {name.upper() for name in Settings.model_fields}
+
+
+def wait_for(condition: Callable[[], T | None], what: str, *, seconds: float = PATIENCE) -> T:
+    """The first value of `condition` that counts as true."""
+    deadline = time.monotonic() + seconds
+    while not (found := condition()):
+        assert time.monotonic() < deadline, f"waited in vain for {what}"
+        time.sleep(0.02)
+    return found
+
+
+def processes_below(folder: Path) -> dict[int, str]:
+    """Every process that works in the folder or below (also PostgreSQL's, in its data folder): id and command."""
+    found = {}
+    for entry in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            if entry.joinpath("cwd").readlink().is_relative_to(folder):
+                found[int(entry.name)] = entry.joinpath("cmdline").read_bytes().replace(b"\0", b" ").decode().strip()
+    return found
+
+
+class Running:
+    """One of our commands, its output in a file."""
+
+    def __init__(self, folder: Path, *arguments: str, settings: Mapping[str, str] | None = None) -> None:
+        self.folder = folder
+        self._output = folder / f"{arguments[0]}.out"
+        with self._output.open("wb") as output:
+            self.process = subprocess.Popen(
+                own_command(*arguments), cwd=folder, env=_environment(settings),
+                stdin=subprocess.PIPE, stdout=output, stderr=subprocess.STDOUT, start_new_session=True,
+            )  # fmt: skip
+
+    @property
+    def said(self) -> str:
+        return self._output.read_text(encoding="utf-8")
+
+    def wait_to_say(self, pattern: str) -> re.Match[str]:
+        """The first match in the output."""
+
+        def look() -> re.Match[str] | None:
+            self._check_alive()
+            return re.search(pattern, self.said)
+
+        return wait_for(look, f"{pattern!r}")
+
+    def wait_until_ready(self) -> str:
+        """The base URL, once `/readyz` says yes."""
+        url = self.wait_to_say(r"serve\.started .*\burl=(\S+)")[1]
+
+        def is_ready() -> bool:
+            self._check_alive()
+            return _is_ready(url)
+
+        wait_for(is_ready, "readiness")
+        return url
+
+    def _check_alive(self) -> None:
+        assert self.process.poll() is None, self.said
+
+    def tell(self, number: signal.Signals) -> None:
+        self.process.send_signal(number)
+
+    def wait(self, *, seconds: float = PATIENCE) -> int:
+        """The exit code."""
+        return self.process.wait(seconds)
+
+    def close(self) -> None:
+        """Whatever happened: nothing of it stays."""
+        assert self.process.stdin is not None
+        self.process.stdin.close()
+        if self.process.poll() is None:
+            self.tell(signal.SIGKILL)
+            self.process.wait()
+
+
+def _is_ready(url: str) -> bool:
+    try:
+        return httpx.get(f"{url}/readyz", trust_env=False).status_code == 200
+    except httpx.TransportError:
+        return False
+
+
+def _environment(settings: Mapping[str, str] | None) -> dict[str, str]:
+    """Ours, without any of our settings but those given."""
+    bare = {name: value for name, value in os.environ.items() if name not in _OURS}
+    return {**bare, **(settings or {})}
+
+
+def run_to_end(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """One of our commands that ends by itself."""
+    return subprocess.run(
+        own_command(*arguments), cwd=folder, env=_environment(None), stdin=subprocess.DEVNULL,
+        capture_output=True, text=True, timeout=PATIENCE,
+    )  # fmt: skip
+
+
+@contextmanager
+def running(folder: Path, *arguments: str, settings: Mapping[str, str] | None = None) -> Iterator[Running]:
+    """A command while the context lasts; afterwards no process is left that works in the folder."""
+    command = Running(folder, *arguments, settings=settings)
+    try:
+        yield command
+    finally:
+        command.close()
+        nothing_left(folder)
+
+
+def nothing_left(folder: Path) -> None:
+    """Waits until every process below the folder has ended."""
+    wait_for(lambda: not processes_below(folder), f"the end of {processes_below(folder)}")

@@ -5,7 +5,14 @@ from collections.abc import Iterator
 
 import pytest
 
+from integrations_api.logs import configure_logging
 from tests.support.databases import Databases, database_name, databases, throwaway_server
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _plain_logs() -> None:
+    """Log lines as the service writes them: the library's default would render local variables, slowly."""
+    configure_logging(log_format="text", level="INFO")
 
 
 @pytest.fixture(scope="session")

@@ -5,6 +5,7 @@ import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -15,9 +16,11 @@ from integrations_api.access.passwords import Passwords
 from integrations_api.access.permissions import ROLES, Role
 from integrations_api.access.principal import Principal
 from integrations_api.api.components import Components
+from integrations_api.clock import utc_now
 from integrations_api.connectors.records import Mode
 from integrations_api.integrations.schemas import IntegrationIn
 from integrations_api.integrations.service import IntegrationService
+from integrations_api.sync.duties import SyncDuties
 from integrations_api.sync.models import SyncRun
 from integrations_api.sync.runs import RunState
 from integrations_api.sync.service import SyncService
@@ -85,6 +88,19 @@ class Bench:
     async def rows(self, statement: str, **values: Any) -> list[Any]:
         async with self.sessions() as session:
             return list((await session.execute(text(statement), values)).all())
+
+    async def change(self, statement: str, **values: Any) -> None:
+        async with self.sessions.begin() as session:
+            await session.execute(text(statement), values)
+
+    def duties(self) -> SyncDuties:
+        """What a worker does now and then, to be done by hand."""
+        return SyncDuties(
+            sessions=self.sessions,
+            integrations=self.components[IntegrationService],
+            clock=utc_now,
+            keep_events=timedelta(days=30),
+        )
 
     async def titles(self, dataset_id: UUID, version: int | None = None) -> dict[str, str]:
         """number → title of what is live in a version, the head by default."""

@@ -200,7 +200,7 @@ async def update(
     ),
 )  # fmt: skip
 async def schedule_integration(
-    wanted: Annotated[UUID, Depends(integration_id)],
+    integration_id: Id,
     sent: ScheduleIn | None,
     principal: Editor,
     integrations: Integrations,

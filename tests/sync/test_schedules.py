@@ -1,0 +1,97 @@
+"""Scheduled syncs: due once, missed times count as one, failures pause."""
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from integrations_api.connectors.errors import Refused
+from integrations_api.errors import InvalidInput
+from integrations_api.integrations.schedules import Schedule, read_schedule
+from integrations_api.integrations.service import IntegrationService
+from tests.support.served import served
+from tests.support.syncing import ADMIN, Bench, bench
+
+NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("cron", "zone", "due"),
+    [
+        ("*/15 * * * *", "UTC", "2026-03-02T12:15:00+00:00"),
+        ("0 6 * * 1-5", "Europe/Berlin", "2026-03-03T05:00:00+00:00"),
+        ("30 23 * * *", "America/New_York", "2026-03-03T04:30:00+00:00"),
+    ],
+)
+def test_a_schedule_tells_its_next_time_in_utc(cron: str, zone: str, due: str) -> None:
+    assert Schedule(cron, zone).next_after(NOON).isoformat() == due
+
+
+@pytest.mark.parametrize(
+    ("cron", "zone", "field"),
+    [
+        ("* * * * * *", "UTC", "cron"),
+        ("@daily", "UTC", "cron"),
+        ("61 * * * *", "UTC", "cron"),
+        ("0 0 30 2 *", "UTC", "cron"),
+        ("0 0 * * *", "Mars/Olympus", "time_zone"),
+        ("0 0 * * *", "../etc/passwd", "time_zone"),
+    ],
+)
+def test_a_schedule_that_cannot_be_meant_is_refused(cron: str, zone: str, field: str) -> None:
+    with pytest.raises(InvalidInput) as caught:
+        read_schedule(cron, zone, now=NOON)
+
+    assert [problem.field for problem in caught.value.problems] == [field]
+
+
+async def _make_due(b: Bench, integration: UUID, *, since: timedelta) -> None:
+    await b.components[IntegrationService].set_schedule(integration, Schedule("0 * * * *", "UTC"), principal=ADMIN)
+    await b.change("UPDATE integrations SET next_sync_at = now() - CAST(:since AS interval)", since=since)
+
+
+async def _shown(b: Bench, integration: UUID) -> dict[str, Any]:
+    return await b.components[IntegrationService].get(integration)
+
+
+@pytest.mark.anyio
+async def test_a_due_sync_starts_once_however_many_look(database_url: str) -> None:
+    async with bench(database_url, workers=0) as b:
+        b.source.fill(2)
+        integration = await b.integration()
+        await _make_due(b, integration, since=timedelta(hours=30))
+
+        await asyncio.gather(*(b.duties().start_due() for _ in range(5)))
+
+        runs = await b.rows("SELECT id, trigger FROM sync_runs")
+        assert [run.trigger for run in runs] == ["schedule"]
+        b.start_worker()
+        assert (await b.finished(runs[0].id)).added == 2
+        shown = await _shown(b, integration)
+        assert datetime.fromisoformat(shown["next_sync_at"]) > datetime.now(UTC)
+
+
+@pytest.mark.anyio
+async def test_a_schedule_pauses_itself_after_failures_in_a_row_and_says_so(database_url: str) -> None:
+    async with bench(database_url, sync_pause_after_failures=2) as b, served(b) as api:
+        b.source.fill(1)
+        integration = await b.integration()
+        await _make_due(b, integration, since=timedelta(hours=-1))
+        b.source.fail_at_page, b.source.failure = 0, Refused("User Not Authenticated")
+
+        await b.sync(integration)
+        assert (await _shown(b, integration))["paused"] is None
+        await b.sync(integration)
+
+        shown = await _shown(b, integration)
+        assert shown["paused"].startswith("2 syncs failed in a row. The last one said: Failed to fetch")
+        assert shown["next_sync_at"] is None
+        path = f"/integrations/schedule/{integration}"
+        again = (await api.client.put(path, json={"cron": "0 6 * * *", "time_zone": "UTC"})).json()["integration"]
+        assert (again["paused"], again["schedule"]["cron"]) == (None, "0 6 * * *")
+        ended = (await api.client.put(path, content="null", headers={"Content-Type": "application/json"})).json()
+        assert (ended["integration"]["schedule"], ended["integration"]["next_sync_at"]) == (None, None)
+        wrong = await api.client.put(path, json={"cron": "often", "time_zone": "UTC"})
+        assert wrong.status_code == 422

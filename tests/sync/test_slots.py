@@ -1,0 +1,44 @@
+"""The limit on requests to one host, over processes."""
+
+import asyncio
+
+import pytest
+
+from integrations_api.db.engine import asyncpg_dsn
+from integrations_api.sync.slots import HostSlots
+
+pytestmark = pytest.mark.anyio
+
+
+async def test_no_more_requests_at_once_than_allowed_over_all_processes(database_url: str) -> None:
+    dsn = asyncpg_dsn(database_url)
+    now, most = 0, 0
+
+    async def request(slots: HostSlots) -> None:
+        nonlocal now, most
+        async with slots.of("dev1.service-now.com")():
+            now += 1
+            most = max(most, now)
+            await asyncio.sleep(0)
+            now -= 1
+
+    async with HostSlots(dsn=dsn, limit=3) as one, HostSlots(dsn=dsn, limit=3) as other:
+        await asyncio.gather(*(request(slots) for slots in (one, other) for _ in range(20)))
+
+    assert 1 <= most <= 3
+
+
+async def test_another_host_is_not_held_up(database_url: str) -> None:
+    async with HostSlots(dsn=asyncpg_dsn(database_url), limit=1) as slots, slots.of("a")(), slots.of("b")():
+        assert True
+
+
+async def test_a_process_that_dies_frees_its_slots(database_url: str) -> None:
+    dsn = asyncpg_dsn(database_url)
+    async with HostSlots(dsn=dsn, limit=1) as living:
+        async with HostSlots(dsn=dsn, limit=1) as dying:
+            holding = dying.of("a")()
+            await holding.__aenter__()
+
+        async with asyncio.timeout(10), living.of("a")():
+            pass

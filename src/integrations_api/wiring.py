@@ -35,6 +35,7 @@ from integrations_api.sync.slots import HostSlots
 from integrations_api.sync.sources import Sources
 from integrations_api.sync.stream import RunStreams
 from integrations_api.sync.tickets import Tickets
+from integrations_api.sync.trial import Trial
 from integrations_api.vault.bootstrap import ProcessSecrets, resolve_secrets
 from integrations_api.vault.cipher import Vault
 
@@ -87,6 +88,7 @@ def _add_rooms(components: Components, *, sources: Sources, clock: Clock) -> Non
     integrations = components.add(IntegrationService(sessions=sessions, vault=components[Vault], clock=clock))
     components.add(KnowledgeService(sessions=sessions))
     components.add(SyncService(sessions=sessions, integrations=integrations, sources=sources, clock=clock))
+    components.add(Trial(sessions=sessions, integrations=integrations, sources=sources))
     components.add(RunControl(sessions=sessions, integrations=integrations, clock=clock))
     components.add(Tickets(sessions=sessions, access=components[AccessService], clock=clock))
     components.add(RunStreams(sessions=sessions, ping=components[Settings].stream_ping))

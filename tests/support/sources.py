@@ -139,6 +139,9 @@ class MemoryConnector:
             sum(datetime.fromisoformat(r["created"]) <= created_until for r in self.source.rows.values())
         )
 
+    async def count_to_read(self, start: FetchStart) -> SourceCount:
+        return SourceCount(len(self._after("", start.since)))
+
     async def deleted_since(self, since: datetime) -> Sequence[str] | None:
         return self.source.delete_log
 

@@ -53,6 +53,10 @@ class Connector(Protocol):
         """How many records of the configured filter the source has, created at or before the given source time."""
         ...
 
+    async def count_to_read(self, start: FetchStart) -> SourceCount:
+        """How many records the fetch that `start` begins would read, as the source counts them."""
+        ...
+
     async def deleted_since(self, since: datetime) -> Sequence[str] | None:
         """External ids the source's delete log names since then; None where it cannot be read."""
         ...

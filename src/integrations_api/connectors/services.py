@@ -12,14 +12,14 @@ from integrations_api.connectors.protocol import Connector
 from integrations_api.connectors.records import ConnectorContext, JsonObject
 from integrations_api.connectors.retry import Time
 from integrations_api.egress.guard import EgressPolicy
-from integrations_api.errors import ApplicationError, FieldProblem
+from integrations_api.errors import FieldProblem, InvalidInput
 
 
-class UnsupportedService(ApplicationError):
+class UnsupportedService(InvalidInput):
     """The service, or this way of signing in to it, cannot be synced by this release."""
 
 
-class MissingConfiguration(ApplicationError):
+class MissingConfiguration(InvalidInput):
     """The stored config lacks what the service needs; the message names all of the required keys."""
 
 

@@ -114,6 +114,24 @@ class IntegrationService:
             if purge:
                 await repository.purge_dataset(session, integration_id)
 
+    def as_if_stored(self, sent: IntegrationIn) -> IntegrationForSync:
+        """An integration that is not stored, for a trial. Raises `InvalidInput`; a masked secret is nobody's."""
+        draft = draft_of(sent, now=self._clock())
+        taken = split(draft.config, secret_names=draft.secret_names)
+        return IntegrationForSync(
+            id=uuid4(),
+            service_name=draft.service_name,
+            auth_type=draft.auth_type,
+            is_active=draft.is_active,
+            config_revision=0,
+            public_config=taken.public,
+            config=draft.config,
+            fingerprint=draft.fingerprint,
+            watermark=draft.last_synced,
+            needs_full=False,
+            last_synced_at=None,
+        )
+
     async def set_schedule(self, integration_id: UUID, schedule: Schedule | None, *, principal: Principal) -> Presented:
         """Sets, replaces or (None) ends a schedule; setting it resumes one that was paused. Raises `NotFound`."""
         now = self._clock()

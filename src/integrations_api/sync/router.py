@@ -1,5 +1,6 @@
 """`/integrations/sync` and `/integrations/runs`: start or join a sync and watch it, look at runs."""
 
+from collections.abc import Sequence
 from typing import Annotated
 from uuid import UUID
 
@@ -15,13 +16,20 @@ from integrations_api.api.envelope import SuccessMessage
 from integrations_api.api.openapi import errors
 from integrations_api.api.pagination import DEFAULT_LIMIT, Cursor, Limit
 from integrations_api.api.routes import Router
+from integrations_api.connectors.records import Check
 from integrations_api.errors import ApplicationError
+from integrations_api.integrations.schemas import IntegrationIn
 from integrations_api.knowledge.schemas import VersionAnswer
 from integrations_api.knowledge.service import KnowledgeService
 from integrations_api.sync.control import RunControl
 from integrations_api.sync.dependencies import MayWatchRun
 from integrations_api.sync.docs import STREAM, WATCHED
+from integrations_api.sync.runs import as_mode
 from integrations_api.sync.schemas import (
+    CheckOnTheWire,
+    ChecksAnswer,
+    PreviewAnswer,
+    PreviewedIncident,
     RejectedAnswer,
     RejectedOnTheWire,
     RollbackAnswer,
@@ -34,6 +42,7 @@ from integrations_api.sync.schemas import (
 from integrations_api.sync.service import SyncService, as_id
 from integrations_api.sync.stream import RunStreams
 from integrations_api.sync.tickets import Tickets
+from integrations_api.sync.trial import Trial
 
 router = Router(prefix="/integrations", tags=["sync"])
 decisions = Router(prefix="/knowledge", tags=["knowledge"])
@@ -53,6 +62,8 @@ TicketDesk = Annotated[Tickets, Depends(component(Tickets))]
 Knowledge = Annotated[KnowledgeService, Depends(component(KnowledgeService))]
 MayRollBack = Annotated[Principal, Depends(require(Permission.KNOWLEDGE_ROLLBACK))]
 VersionNumber = Annotated[int, Path(ge=1, le=2**31 - 2, description="A version's number.")]
+MayCreate = Annotated[Principal, Depends(require(Permission.INTEGRATION_CREATE))]
+Trials = Annotated[Trial, Depends(component(Trial))]
 Control = Annotated[RunControl, Depends(component(RunControl))]
 
 
@@ -196,6 +207,46 @@ async def list_rejected(
         rejected=[RejectedOnTheWire.model_validate(one, from_attributes=True) for one in rejected],
         next_cursor=next_cursor,
     )
+
+
+@router.post(
+    "/test",
+    summary="Test a connection before it is stored",
+    responses=errors(401, 403, 413, 415, 422, m422="config.password: is required"),
+)
+async def test_unsaved(sent: IntegrationIn, principal: MayCreate, trial: Trials) -> ChecksAnswer:
+    """A preflight of named checks, each with what was seen and the remedy in words. Reads only; takes seconds."""
+    return _checks(await trial.test_unsaved(sent))
+
+
+@router.post(
+    "/test/{integration_id}",
+    summary="Test a stored connection",
+    responses=errors(401, 403, 404, 422, m404="Integration not found"),
+)
+async def test_stored(integration_id: str, principal: MaySync, trial: Trials) -> ChecksAnswer:
+    """The same preflight with the stored secrets. Reads only; takes seconds."""
+    return _checks(await trial.test(as_id(integration_id, "Integration not found")))
+
+
+@router.get(
+    "/preview/{integration_id}",
+    summary="Preview the next sync",
+    responses=errors(401, 403, 404, 422, m404="Integration not found"),
+)
+async def preview(integration_id: str, principal: MaySync, trial: Trials) -> PreviewAnswer:
+    """How many records the next sync would read, and five of them as they would be stored. Nothing is written."""
+    shown = await trial.preview(as_id(integration_id, "Integration not found"))
+    return PreviewAnswer(
+        mode=as_mode(shown.mode),
+        to_read=shown.to_read,
+        notes=list(shown.notes),
+        incidents=[PreviewedIncident.of(record) for record in shown.records],
+    )
+
+
+def _checks(checks: Sequence[Check]) -> ChecksAnswer:
+    return ChecksAnswer(checks=[CheckOnTheWire.model_validate(check, from_attributes=True) for check in checks])
 
 
 @decisions.post(

@@ -6,6 +6,7 @@ from uuid import UUID
 from pydantic import BaseModel, ConfigDict, Field
 
 from integrations_api.api.envelope import Success, Timestamp
+from integrations_api.knowledge.documents import StagedRecord
 from integrations_api.knowledge.schemas import VersionAnswer
 from integrations_api.sync.models import SyncRun
 
@@ -177,3 +178,66 @@ class RollbackAnswer(VersionAnswer):
     """The version that was made, and what follows from it."""
 
     message: str
+
+
+class CheckOnTheWire(BaseModel):
+    """One named check of a preflight."""
+
+    name: str
+    status: Literal["ok", "warning", "failed"]
+    seen: str
+    remedy: str | None = Field(description="What to do about it: which role or rule, in the source's own words.")
+
+
+class ChecksAnswer(Success):
+    """`success` says that the test ran; whether the source is fit is told by the checks."""
+
+    checks: list[CheckOnTheWire]
+
+
+class NoteOnTheWire(BaseModel):
+    """A dated, authored remark."""
+
+    at: str
+    author: str
+    kind: str
+    text: str
+
+
+class PreviewedIncident(BaseModel):
+    """A record as it would be stored, or the reason why it would not be."""
+
+    number: str | None
+    external_id: str
+    title: str | None
+    text: str | None
+    notes: list[NoteOnTheWire]
+    attributes: dict[str, Any]
+    url: str | None
+    source_updated_at: Timestamp | None
+    rejection: str | None
+
+    @classmethod
+    def of(cls, staged: StagedRecord) -> "PreviewedIncident":
+        """Shapes a staged record."""
+        document = staged.document
+        return cls(
+            number=document.number if document else None,
+            external_id=staged.source.external_id,
+            title=document.title if document else None,
+            text=document.text if document else None,
+            notes=[NoteOnTheWire.model_validate(n, from_attributes=True) for n in document.notes] if document else [],
+            attributes=dict(document.attributes) if document else {},
+            url=document.url if document else None,
+            source_updated_at=staged.source.updated_at,
+            rejection=staged.rejection,
+        )
+
+
+class PreviewAnswer(Success):
+    """What the next sync would read."""
+
+    mode: Mode
+    to_read: int | None = Field(description="Records the next sync would read; null where the source cannot count.")
+    notes: list[str]
+    incidents: list[PreviewedIncident]

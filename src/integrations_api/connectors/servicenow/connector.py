@@ -152,6 +152,13 @@ class ServiceNowConnector:
         query = joined(self._config.filter, f"sys_created_on<={stamp(created_until, shift)}")
         return SourceCount(await self._client.count(self._config.table, query))
 
+    async def count_to_read(self, start: FetchStart) -> SourceCount:
+        """Rows of the filter from the lower bound on, before access rules."""
+        cursors = [Cursor.from_json(cursor) for cursor in start.lanes.values() if cursor is not None]
+        since = cursors[0].since if cursors else None
+        bound = f"sys_updated_on>={since.literal}" if since else ""
+        return SourceCount(await self._client.count(self._config.table, joined(self._config.filter, bound)))
+
     async def deleted_since(self, since: datetime) -> Sequence[str] | None:
         """Ids that the delete log names; None where it cannot be read."""
         return await gone.deleted_since(self._client, self._config.table, since)

@@ -1,0 +1,132 @@
+"""Whole syncs from the simulated ServiceNow, through connector, engine and API."""
+
+import json
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from uuid import UUID
+
+import pytest
+
+from integrations_api.simulator.servicenow import ServiceNowInstance, SimulatorServer, evolve
+from tests.support.served import Served, served
+from tests.support.syncing import Bench, bench
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture
+def simulator() -> Iterator[SimulatorServer]:
+    with SimulatorServer(ServiceNowInstance.with_incidents(120, seed=7)) as running:
+        yield running
+
+
+@asynccontextmanager
+async def _service(database_url: str, simulator: SimulatorServer) -> AsyncIterator[tuple[Bench, Served, UUID]]:
+    host = simulator.url.partition("//")[2]
+    async with (
+        bench(database_url, in_memory=False, egress_allowed_hosts=(host,), sync_page_size=50) as b,
+        served(b) as api,
+    ):
+        integration = await b.integration(url=simulator.url, username="integration", password="simulator-password")
+        yield b, api, integration
+
+
+async def _stored(api: Served, integration: UUID) -> dict[str, tuple[str, str]]:
+    """sys_id → (number, source time) of every incident at the head."""
+    dataset = (await api.client.get(f"/knowledge/datasets/{integration}")).json()["dataset"]
+    url = f"/knowledge/datasets/{integration}/versions/{dataset['head']}/incidents?limit=1000"
+    incidents = (await api.client.get(url)).json()["incidents"]
+    return {one["external_id"]: (one["number"], one["source_updated_at"]) for one in incidents}
+
+
+def _table(simulator: SimulatorServer) -> dict[str, tuple[str, str]]:
+    return {
+        row["sys_id"]: (row["number"], row["sys_updated_on"].replace(" ", "T") + "Z")
+        for row in simulator.instance.listing()
+    }
+
+
+async def test_the_dataset_equals_the_table_after_each_sync(database_url: str, simulator: SimulatorServer) -> None:
+    async with _service(database_url, simulator) as (b, api, integration):
+        first = await b.sync(integration)
+        assert first.error is None
+        assert await _stored(api, integration) == _table(simulator)
+
+        evolve(simulator.instance, 60, seed=3)
+        second = await b.sync(integration, mode="full")
+
+        assert second.error is None
+        assert await _stored(api, integration) == _table(simulator)
+        assert second.verdict is not None
+        assert second.verdict["state"] == "complete"
+
+
+async def test_an_incident_reads_as_a_person_would_want_it(database_url: str, simulator: SimulatorServer) -> None:
+    sys_id = simulator.instance.create(
+        {"short_description": "VPN drops every hour", "description": "Since Monday.\nHome office only.", "state": "2"}
+    )
+    simulator.instance.work_note(sys_id, "Asked for the client's log.")
+    async with _service(database_url, simulator) as (b, api, integration):
+        await b.sync(integration)
+        number = _table(simulator)[sys_id][0]
+
+        incident = (await api.client.get(f"/knowledge/incidents/{number}")).json()["incident"]
+
+        assert incident["title"] == "VPN drops every hour"
+        assert "Since Monday.\nHome office only." in incident["text"]
+        assert [note["text"] for note in incident["notes"]] == ["Asked for the client's log."]
+        assert incident["attributes"]["state"] == "In Progress"
+        assert incident["url"].startswith(simulator.url)
+        assert (incident["version"], incident["change"]) == (1, "added")
+
+
+async def test_a_connection_can_be_tested_and_previewed_before_it_is_used(
+    database_url: str, simulator: SimulatorServer
+) -> None:
+    async with _service(database_url, simulator) as (b, api, integration):
+        stored = (await api.client.post(f"/integrations/test/{integration}")).json()
+        config = {"url": simulator.url, "username": "integration", "password": "wrong"}
+        body = {"service_name": "ServiceNow", "auth_type": "basic_auth", "config": config, "is_active": True}
+        unsaved = (await api.client.post("/integrations/test", json=body)).json()
+        preview = (await api.client.get(f"/integrations/preview/{integration}")).json()
+
+        assert stored["success"]
+        assert "failed" not in [check["status"] for check in stored["checks"]]
+        assert unsaved["success"]
+        assert "failed" in [check["status"] for check in unsaved["checks"]]
+        assert (preview["mode"], preview["to_read"], len(preview["incidents"])) == ("full", 120, 5)
+        assert await b.rows("SELECT 1 FROM sync_runs") == []
+
+
+async def test_the_raw_records_of_the_latest_fetch_are_one_json_array_in_a_private_file(
+    database_url: str, simulator: SimulatorServer, tmp_path: Path
+) -> None:
+    path = tmp_path / "raw" / "incidents.json"
+    host = simulator.url.partition("//")[2]
+    async with bench(database_url, in_memory=False, egress_allowed_hosts=(host,), raw_dump_path=str(path)) as b:
+        integration = await b.integration(url=simulator.url, username="integration", password="simulator-password")
+
+        run = await b.sync(integration)
+
+        assert run.warnings == []
+        saved = json.loads(path.read_text())
+        assert {record["sys_id"]["value"] for record in saved} == set(_table(simulator))
+        assert path.stat().st_mode & 0o777 == 0o600
+        assert [one.name for one in path.parent.iterdir()] == ["incidents.json"]
+
+
+async def test_an_unwritable_raw_file_is_a_warning_not_a_failure(
+    database_url: str, simulator: SimulatorServer, tmp_path: Path
+) -> None:
+    (tmp_path / "raw").write_text("a file where a folder should be")
+    host = simulator.url.partition("//")[2]
+    async with bench(
+        database_url, in_memory=False, egress_allowed_hosts=(host,), raw_dump_path=str(tmp_path / "raw" / "x.json")
+    ) as b:
+        integration = await b.integration(url=simulator.url, username="integration", password="simulator-password")
+
+        run = await b.sync(integration)
+
+        assert run.state == "succeeded"
+        assert [warning.startswith("The raw records were not saved to") for warning in run.warnings] == [True]

@@ -180,8 +180,15 @@ async def test_a_body_up_to_the_limit_is_read_and_a_longer_one_is_not() -> None:
     assert fits.status_code == 200
     for refused in (declared, chunked):
         assert refused.status_code == 413
-        assert refused.json()["success"] is False
+        assert refused.json() == {"success": False, "message": "The request body is larger than 2000 bytes"}
         assert refused.headers["X-Request-ID"]
+
+
+async def test_a_body_that_declares_too_much_is_refused_whatever_it_is_for() -> None:
+    async with client_of(planted_app(max_body_bytes=2000)) as client:
+        response = await client.post("/nowhere", content=b"x" * 2001)
+
+    assert response.status_code == 413
 
 
 async def _chunks(body: bytes) -> AsyncIterator[bytes]:

@@ -170,7 +170,6 @@ async def _http_error(request: Request, error: Exception) -> JSONResponse:
 _WORDS = {
     404: "There is no such route",
     405: "This route does not know that method",
-    413: "The request body is too large",
 }
 
 

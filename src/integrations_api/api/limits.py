@@ -27,7 +27,7 @@ class BodyLimitMiddleware:
         if declared > self._max_bytes:
             if declared <= _DRAIN_BYTES:
                 await _drain(receive)
-            response = error_response(413, f"The request body is larger than {self._max_bytes} bytes")
+            response = error_response(413, _words(self._max_bytes))
             await response(scope, receive, send)
             return
         await self._app(scope, *_counted(receive, send, self._max_bytes))
@@ -49,7 +49,7 @@ def _counted(receive: Receive, send: Send, max_bytes: int) -> tuple[Receive, Sen
             return {"type": "http.disconnect"}
         if message.get("more_body", False):
             await _drain(receive)
-        raise HTTPException(413)
+        raise HTTPException(413, _words(max_bytes))
 
     async def noting_send(message: Message) -> None:
         nonlocal answering
@@ -71,6 +71,10 @@ async def _drain(receive: Receive) -> None:
                     return
     except TimeoutError:
         return
+
+
+def _words(max_bytes: int) -> str:
+    return f"The request body is larger than {max_bytes} bytes"
 
 
 def _declared_length(scope: Scope) -> int:

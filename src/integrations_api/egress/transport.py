@@ -98,7 +98,7 @@ class GuardedTransport(httpx.AsyncBaseTransport):
     """What every outbound request passes; bound to one origin, so that credentials cannot be sent to another."""
 
     def __init__(
-        self, *, origin: Target, policy: EgressPolicy, tls: ssl.SSLContext, resolver: Resolver = system_resolver
+        self, *, origin: Target, policy: EgressPolicy, tls: ssl.SSLContext | None, resolver: Resolver = system_resolver
     ) -> None:
         self._origin = origin
         self._policy = policy

@@ -67,7 +67,8 @@ class SimulatorServer:
         self.simulator = Simulator(instance, control=control)
         self.instance = instance
         self._server = uvicorn.Server(_config(self.simulator, certificate))
-        self._socket = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+        # Named as TCP, or asyncio leaves Nagle's algorithm on and every answer waits 40 ms for an acknowledgement.
+        self._socket = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         self._socket.bind((host, port))
         scheme = "https" if certificate else "http"
@@ -119,7 +120,7 @@ class SimulatorServer:
 
 async def serve(simulator: Simulator, *, host: str, port: int) -> None:
     """Serves until the task is cancelled or the process is told to end. Raises OSError when the port is taken."""
-    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as listening:
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP) as listening:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listening.bind((host, port))
         await uvicorn.Server(_config(simulator)).serve(sockets=[listening])

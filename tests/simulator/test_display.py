@@ -125,3 +125,36 @@ async def test_choices_can_be_read_as_a_table(client: httpx.AsyncClient) -> None
     choices = await rows(client, "/api/now/table/sys_choice", query="name=incident^element=state^ORDERBYsequence")
 
     assert {choice["value"]: choice["label"] for choice in choices}["3"] == "On Hold"
+
+
+async def test_a_new_note_shows_in_the_journal_table_at_once(
+    client: httpx.AsyncClient, instance: ServiceNowInstance
+) -> None:
+    instance.grant("journal_reader")
+    sys_id = instance.create()
+    path, query = "/api/now/table/sys_journal_field", f"element_id={sys_id}^ORDERBYsys_created_on"
+    before = await rows(client, path, query=query)
+
+    instance.work_note(sys_id, "New")
+
+    assert (before, [row["value"] for row in await rows(client, path, query=query)]) == ([], ["New"])
+
+
+async def named(client: httpx.AsyncClient, group: str) -> list[tuple[str, str]]:
+    """Number and displayed group of the incidents of a group."""
+    query = f"assignment_group.name={group}^ORDERBYnumber"
+    listed = await rows(client, query=query, display_value="true", exclude_reference_link="true")
+    return [(row["number"], row["assignment_group"]) for row in listed]
+
+
+async def test_a_renamed_group_shows_in_the_incidents_that_refer_to_it(
+    client: httpx.AsyncClient, instance: ServiceNowInstance
+) -> None:
+    before = await named(client, "Network")
+    group = next(row for row in instance.tables["sys_user_group"].rows.values() if row.get("name") == "Network")
+
+    instance.update(group.sys_id, {"name": "Nets"}, table="sys_user_group")
+
+    assert before
+    assert await named(client, "Nets") == [(number, "Nets") for number, _ in before]
+    assert await named(client, "Network") == []

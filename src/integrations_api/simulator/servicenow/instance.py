@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping
 from typing import Literal
 
 from .clock import parse_stamp, stamp
+from .columns import TABLES
 from .dice import sys_id_for
 from .incidents import JournalEntry
 from .people import AGENTS, CALLERS, PEOPLE, Values
@@ -11,6 +12,7 @@ from .store import INCIDENT, Store
 from .table import Row
 
 Element = Literal["comments", "work_notes"]
+SHOWN_IN_INCIDENTS = frozenset({column.reference for column in TABLES[INCIDENT].values()} - {"", INCIDENT})
 NAMES = {person["user_name"]: person["name"] for person in PEOPLE}
 
 
@@ -40,8 +42,10 @@ class ServiceNowInstance(Store):
             if table == INCIDENT:
                 row_values |= self._new_incident(when)
             row_values |= values or {}
-            self.tables[table].add(Row(row_values))
-            return row_values["sys_id"]
+            row = Row(row_values)
+            self.tables[table].add(row)
+            self._row_changed(table, row)
+            return row.sys_id
 
     def _new_incident(self, when: str) -> Values:
         self._last_number += 1
@@ -187,13 +191,13 @@ class ServiceNowInstance(Store):
         self._row_changed(INCIDENT, row)
 
     def _row_changed(self, table: str, row: Row) -> None:
-        """Forgets what was derived from the row as it was."""
-        self.tables[table].changed()
+        """Forgets what was derived from the row as it was: journals and dot-walked queries reach across tables."""
+        for each in self.tables.values():
+            each.changed()
+        self._names.pop((table, row.sys_id), None)
         if table == INCIDENT:
             self.cache.forget(table, row.key)
-        else:
-            # Names of users and groups stand in the rows that refer to them.
-            self._names.clear()
+        elif table in SHOWN_IN_INCIDENTS:
             self.cache.clear()
 
     # ---- access

@@ -131,6 +131,10 @@ class Settings(BaseSettings):
         description="File that gets the raw records of the latest fetch, as one JSON array; empty switches it off.",
     )
     worker_concurrency: int = Field(4, ge=1, le=64, description="Runs one worker carries out at the same time.")
+    worker_silence: Annotated[timedelta, BeforeValidator(_duration), Field(ge=timedelta(seconds=1))] = Field(
+        timedelta(seconds=10),
+        description="A worker that was not heard of for this long has lost its runs: they go on elsewhere.",
+    )
     stream_ping: PositiveDuration = Field(
         timedelta(seconds=15), description="How often an idle event stream sends a comment, to stay open."
     )

@@ -58,7 +58,13 @@ async def assemble(
     secrets = resolve_secrets(settings)
     components = Components()
     components.add(settings)
-    engine = components.add(create_engine(_resolved_url(settings, database_url), pool_size=settings.database_pool_size))
+    engine = components.add(
+        create_engine(
+            _resolved_url(settings, database_url),
+            pool_size=settings.database_pool_size,
+            idle_limit=settings.worker_silence,
+        )
+    )
     slots = HostSlots(dsn=asyncpg_dsn(engine.url), limit=settings.sync_requests_per_host)
     try:
         async with slots:
@@ -119,6 +125,7 @@ def build_worker(components: Components, *, clock: Clock = utc_now) -> QueueWork
         dsn=asyncpg_dsn(components[AsyncEngine].url),
         sessions=components[async_sessionmaker],
         concurrency=settings.worker_concurrency,
+        silence=settings.worker_silence,
         busy_with=executor.active_runs,
         on_stop=executor.stop,
         on_leave=executor.leave,
@@ -145,6 +152,8 @@ def executor_options(settings: Settings) -> ExecutorOptions:
     path = settings.raw_dump_path
     return ExecutorOptions(
         stall_timeout=settings.sync_stall_timeout,
+        # A little less than a job's: the job is delivered again to one who may then take the run.
+        worker_silence=settings.worker_silence * 0.8,
         max_attempts=settings.sync_max_attempts,
         pause_after_failures=settings.sync_pause_after_failures,
         engine=EngineOptions(

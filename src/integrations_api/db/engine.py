@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import timedelta
 from typing import Any
 
 import asyncpg
@@ -18,8 +19,15 @@ def _dumps(value: Any) -> str:
     return orjson.dumps(value).decode()
 
 
-def create_engine(url: str, *, pool_size: int) -> AsyncEngine:
-    """An engine whose connections are checked before use, so that a database restart costs no request."""
+IDLE_LIMIT = timedelta(seconds=10)
+
+
+def create_engine(url: str, *, pool_size: int, idle_limit: timedelta = IDLE_LIMIT) -> AsyncEngine:
+    """An engine whose connections are checked before use, so that a database restart costs no request.
+
+    A transaction that stands idle for `idle_limit` is ended by the server: a process that was stopped in the middle
+    of one must not keep its row locks from the process that takes over.
+    """
     return create_async_engine(
         sqlalchemy_url(url),
         pool_size=pool_size,
@@ -31,7 +39,11 @@ def create_engine(url: str, *, pool_size: int) -> AsyncEngine:
         json_deserializer=orjson.loads,
         connect_args={
             "timeout": 10,
-            "server_settings": {"application_name": "integrations-api", "jit": "off"},
+            "server_settings": {
+                "application_name": "integrations-api",
+                "jit": "off",
+                "idle_in_transaction_session_timeout": str(int(idle_limit.total_seconds() * 1000)),
+            },
         },
     )
 

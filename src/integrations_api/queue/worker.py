@@ -33,9 +33,6 @@ Handler = Callable[[str], Awaitable[None]]
 
 Duty = Callable[[], Awaitable[None]]
 
-SIGN_OF_LIFE = timedelta(seconds=2)
-JOB_SILENCE = timedelta(seconds=10)
-"""A job whose worker has not been heard of for so long is delivered again."""
 POLL = timedelta(seconds=2)
 GOODBYE = timedelta(seconds=5)
 """How long work may take to reach a boundary after the worker was asked to stop."""
@@ -45,12 +42,14 @@ GOODBYE = timedelta(seconds=5)
 class QueueWorker:
     """One worker process's loop. Rooms register handlers and duties before `run`.
 
-    `on_stop` asks what is going on to come to a boundary, `on_leave` ends what has not come to one.
+    A job, and a worker, that were not heard of for `silence` count as lost. `on_stop` asks what is going on to come
+    to a boundary, `on_leave` ends what has not come to one.
     """
 
     dsn: str
     sessions: Sessions
     concurrency: int
+    silence: timedelta
     busy_with: Callable[[], Sequence[UUID]]
     on_stop: Callable[[], None]
     on_leave: Callable[[], Awaitable[None]]
@@ -73,7 +72,7 @@ class QueueWorker:
             await self._leave()
 
     def _all(self) -> list[tuple[str, timedelta, Duty]]:
-        return [("sign_of_life", SIGN_OF_LIFE, self._show_life), *self.duties]
+        return [("sign_of_life", self.silence / 5, self._show_life), *self.duties]
 
     async def _repeat(self, name: str, every: timedelta, duty: Duty, stopping: asyncio.Event) -> None:
         """A duty now and then every so often; one that fails is logged and comes round again."""
@@ -111,7 +110,7 @@ class QueueWorker:
                 dequeue_timeout=POLL,
                 batch_size=1,
                 max_concurrent_tasks=max(2, self.concurrency),
-                heartbeat_timeout=JOB_SILENCE,
+                heartbeat_timeout=self.silence,
                 shutdown_on_listener_failure=True,
             )
         )

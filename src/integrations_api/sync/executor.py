@@ -35,6 +35,7 @@ class ExecutorOptions:
     """How patient this worker is with a run."""
 
     stall_timeout: timedelta
+    worker_silence: timedelta
     max_attempts: int
     pause_after_failures: int
     engine: EngineOptions
@@ -100,7 +101,13 @@ class RunExecutor:
         """One attempt; says whether nothing is left to do for this run."""
         bind(run_id=str(run_id))
         async with self._sessions.begin() as session:
-            run = await repository.claim(session, run_id=run_id, worker_id=self._worker_id, now=self._clock())
+            run = await repository.claim(
+                session,
+                run_id=run_id,
+                worker_id=self._worker_id,
+                now=self._clock(),
+                silence=self._options.worker_silence,
+            )
         if run is None:
             return await self._is_over(run_id)
         claim = Claim(run_id=run.id, attempt=run.attempt)

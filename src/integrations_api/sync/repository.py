@@ -19,9 +19,6 @@ from integrations_api.sync.models import SyncEvent, SyncRun
 from integrations_api.sync.runs import Claim, Fenced, RunState
 
 CHANNEL = "sync_events"
-WORKER_SILENCE = timedelta(seconds=8)
-"""A worker that has not been seen for so long has lost its runs; it is seen every two seconds."""
-
 ACTIVE = (RunState.QUEUED, RunState.RUNNING)
 
 
@@ -50,14 +47,16 @@ async def find_run(session: AsyncSession, run_id: UUID) -> SyncRun | None:
     return await session.get(SyncRun, run_id)
 
 
-async def claim(session: AsyncSession, *, run_id: UUID, worker_id: UUID, now: datetime) -> SyncRun | None:
+async def claim(
+    session: AsyncSession, *, run_id: UUID, worker_id: UUID, now: datetime, silence: timedelta
+) -> SyncRun | None:
     """Takes a run that is queued, or whose worker is silent: raises its attempt, so that whoever had it is fenced off.
 
     None when the run has ended, or when a living worker is busy with it.
     """
     alive = exists().where(
         Worker.id == SyncRun.worker_id,
-        Worker.seen_at > func.now() - WORKER_SILENCE,
+        Worker.seen_at > func.now() - silence,
         SyncRun.id == Worker.busy_with.any_(),
     )
     return await session.scalar(

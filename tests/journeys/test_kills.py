@@ -1,0 +1,165 @@
+"""Workers killed by SIGKILL at each step: another goes on, and the version is the same as without it."""
+
+import asyncio
+import os
+import signal
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from integrations_api.settings import Settings
+from integrations_api.simulator.servicenow import ServiceNowInstance, SimulatorServer
+from tests.support.gates import gate
+from tests.support.processes import Running, nothing_left
+from tests.support.syncing import Bench, bench
+
+pytestmark = pytest.mark.anyio
+
+STEPS = {
+    "first page": "NEW.pages = 1 AND OLD.pages = 0",
+    "mid-fetch": "NEW.pages = 3 AND OLD.pages = 2",
+    "between fetch and ingest": "NEW.phase = 'comparing' AND OLD.phase = 'fetching'",
+    "planned": "NEW.phase = 'ingesting' AND OLD.phase = 'comparing'",
+    "mid-ingest": "NEW.ingested >= 40 AND OLD.ingested < 40 AND OLD.ingested > 0",
+    "publishing": "NEW.state = 'succeeded'",
+}
+IN_EVERY_RUN = ("mid-fetch", "mid-ingest", "publishing")
+CHOSEN = list(STEPS) if os.environ.get("FAULT_MATRIX") == "full" else list(IN_EVERY_RUN)
+
+
+@pytest.fixture(scope="module")
+def simulator() -> Iterator[SimulatorServer]:
+    with SimulatorServer(ServiceNowInstance.with_incidents(100, seed=11)) as running:
+        yield running
+
+
+@dataclass
+class Scene:
+    """An integration to sync, and workers as real processes."""
+
+    bench: Bench
+    integration: UUID
+    folder: Path
+    settings: dict[str, str]
+
+    @contextmanager
+    def worker(self) -> Iterator[Running]:
+        """One more worker process, ready to take runs."""
+        home = self.folder / f"worker{len(list(self.folder.iterdir()))}"
+        home.mkdir()
+        running = Running(home, "worker", settings=self.settings)
+        try:
+            running.wait_to_say("worker.started")
+            yield running
+        finally:
+            running.close()
+            nothing_left(home)
+
+    async def content(self, version: int) -> list[Any]:
+        """Everything a version says, but not when it was made."""
+        return await self.bench.rows(
+            """
+            SELECT d.external_id, r.number, r.change, r.source_updated_at, encode(c.hash, 'hex') AS hash, c.notes::text
+            FROM revisions r JOIN documents d ON d.id = r.document_id JOIN contents c ON c.id = r.content_id
+            WHERE r.dataset_id = :id AND r.valid_from <= :v AND :v < r.valid_to ORDER BY d.external_id
+            """,
+            id=self.integration,
+            v=version,
+        )
+
+
+@asynccontextmanager
+async def _scene(database_url: str, simulator: SimulatorServer, folder: Path) -> AsyncIterator[Scene]:
+    host = simulator.url.partition("//")[2]
+    values = {"egress_allowed_hosts": (host,), "sync_page_size": 20, "sync_chunk_size": 20, "worker_silence": 2}
+    async with bench(database_url, workers=0, in_memory=False, **values) as b:
+        integration = await b.integration(url=simulator.url, username="integration", password="simulator-password")
+        yield Scene(bench=b, integration=integration, folder=folder, settings=_as_environment(b.components[Settings]))
+
+
+def _as_environment(settings: Settings) -> dict[str, str]:
+    assert settings.database_url is not None
+    assert settings.secret_key is not None
+    assert settings.encryption_keys is not None
+    return {
+        "DATABASE_URL": settings.database_url.get_secret_value(),
+        "SECRET_KEY": settings.secret_key.get_secret_value(),
+        "ENCRYPTION_KEYS": settings.encryption_keys.get_secret_value(),
+        "EGRESS_ALLOWED_HOSTS": ",".join(settings.egress_allowed_hosts),
+        "SYNC_PAGE_SIZE": str(settings.sync_page_size),
+        "SYNC_CHUNK_SIZE": str(settings.sync_chunk_size),
+        "WORKER_SILENCE": f"{settings.worker_silence.total_seconds():.0f}s",
+        "RAW_DUMP_PATH": "",
+    }
+
+
+@pytest.mark.parametrize("step", CHOSEN)
+async def test_another_worker_goes_on_after_a_kill(
+    step: str, database_url: str, simulator: SimulatorServer, tmp_path: Path
+) -> None:
+    async with _scene(database_url, simulator, tmp_path) as scene:
+        async with gate(database_url, when=STEPS[step]) as closed:
+            with scene.worker() as first:
+                run_id = await scene.bench.start(scene.integration)
+                await closed.reached()
+                first.tell(signal.SIGKILL)
+            await closed.open()
+        with scene.worker():
+            run = await scene.bench.finished(run_id)
+
+        assert (run.state, run.attempt, run.added, run.version) == ("succeeded", 2, 100, 1)
+        events = await scene.bench.events(run_id)
+        named = [number for name, data in events if name == "progress" for number in data.get("incidents", [])]
+        assert named == sorted(row.number for row in await scene.content(1))
+        assert [data["batch"] for name, data in events if data.get("batch")] == list(range(1, 21))
+        assert run.verdict is not None
+        assert run.verdict["state"] == "complete"
+
+
+async def test_a_run_that_was_killed_while_queued_is_taken_by_the_next_worker(
+    database_url: str, simulator: SimulatorServer, tmp_path: Path
+) -> None:
+    async with _scene(database_url, simulator, tmp_path) as scene:
+        run_id = await scene.bench.start(scene.integration)
+        await scene.bench.change("DELETE FROM pgqueuer")
+
+        with scene.worker():
+            run = await scene.bench.finished(run_id)
+
+        assert (run.state, run.attempt) == ("succeeded", 1)
+
+
+async def test_a_worker_that_was_stopped_and_comes_back_touches_nothing(
+    database_url: str, simulator: SimulatorServer, tmp_path: Path
+) -> None:
+    async with _scene(database_url, simulator, tmp_path) as scene:
+        async with gate(database_url, when=STEPS["mid-ingest"]) as closed:
+            with scene.worker() as paused:
+                run_id = await scene.bench.start(scene.integration)
+                await closed.reached()
+                paused.tell(signal.SIGSTOP)
+                await closed.open()
+                with scene.worker() as second:
+                    await _until(scene, run_id, attempt=2)
+                    paused.tell(signal.SIGCONT)
+                    run = await scene.bench.finished(run_id)
+                    assert second.process.poll() is None
+                paused.tell(signal.SIGTERM)
+                paused.wait()
+
+        assert (run.state, run.attempt, run.version) == ("succeeded", 2, 1)
+        assert len(await scene.content(1)) == 100
+        batches = [data["batch"] for _, data in await scene.bench.events(run_id) if data.get("batch")]
+        assert batches == list(range(1, 21))
+
+
+async def _until(scene: Scene, run_id: UUID, *, attempt: int) -> None:
+
+    async with asyncio.timeout(60):
+        while (await scene.bench.run(run_id)).attempt < attempt:  # noqa: ASYNC110 - another process moves it
+            await asyncio.sleep(0.02)

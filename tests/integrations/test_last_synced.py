@@ -76,6 +76,12 @@ def test_the_time_of_the_last_sync_sent_back_changes_nothing() -> None:
     assert edited(same) == SyncPosition(watermark=WATERMARK, shown=same, needs_full=False)
 
 
+def test_it_changes_nothing_even_where_the_sources_clock_is_ahead_of_ours() -> None:
+    ahead = SyncPosition(watermark=SYNCED + timedelta(minutes=10), shown=SYNCED, needs_full=False)
+
+    assert edited(SYNCED.replace(microsecond=0), before=ahead).watermark == ahead.watermark
+
+
 def test_an_earlier_time_moves_the_watermark_back() -> None:
     earlier = WATERMARK - timedelta(days=3)
 

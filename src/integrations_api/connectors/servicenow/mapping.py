@@ -6,7 +6,8 @@ sys_mod_count, …) are left out, so that the content hash says what a person wo
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import orjson
@@ -70,9 +71,7 @@ TEXTS = ("number", "short_description", "description", "close_notes", "cause")
 FIELDS = ("sys_id", *TEXTS, *JOURNALS, *CHOICES, *REFERENCES, *TIMES, *COUNTS, *FLAGS, *WORDS, "sys_updated_on")
 """The columns that are asked for; ServiceNow ignores those a table has not."""
 
-_KNOWN = frozenset(
-    {*FIELDS, "sys_updated_by", "sys_created_by", "sys_mod_count", "sys_tags", "comments_and_work_notes"}
-)
+LEFT_OUT = ("sys_id", "sys_updated_by", "sys_created_by", "sys_mod_count", "sys_tags", "comments_and_work_notes")
 _CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
 _ISO_VALUE = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d")
 
@@ -109,31 +108,146 @@ def read_record(raw: JsonObject) -> SourceRecord:
     )
 
 
+@dataclass(slots=True)
+class _Parts:
+    """What the columns of one row have given so far; empty columns give nothing."""
+
+    attributes: dict[str, Any] = field(default_factory=dict)
+    texts: dict[str, str] = field(default_factory=dict)
+    journals: dict[str, str] = field(default_factory=dict)
+    clocks: list[tuple[str, str]] = field(default_factory=list)
+    """Times as (UTC value, display value): they tell the session's zone."""
+
+
 def map_record(record: SourceRecord, link: str) -> MappedDocument:
     """The row as it is kept; `link` is the address of a record, to which the sys_id is appended.
 
     Raises `RecordRejected` when there is no number to call it by.
     """
-    cells = {column: cell(raw) for column, raw in record.raw.items()}
-    number = one_line(_value(cells, "number"))
+    parts = _taken_apart(record.raw)
+    texts = parts.texts
+    number = one_line(texts.get("number", ""))
     if not number:
         raise RecordRejected("The record has no number")
+    if resolution := _lines(texts.get("close_notes", "")):
+        parts.attributes["resolution"] = resolution
     return MappedDocument(
         number=number,
-        title=one_line(_value(cells, "short_description")),
-        text=_body(cells),
-        notes=_notes(cells),
-        attributes=_attributes(cells),
+        title=one_line(texts.get("short_description", "")),
+        text=_body(texts),
+        notes=notes_of(parts.journals, measured_zone(parts.clocks)) if parts.journals else [],
+        attributes=parts.attributes,
         url=f"{link}{record.external_id}",
     )
 
 
-Cells = Mapping[str, tuple[str, str]]
+def _taken_apart(raw: JsonObject) -> _Parts:
+    """Hands each column to its rule. The usual shape is read in place: this loop is most of a sync's own work."""
+    parts = _Parts()
+    for column, found in raw.items():
+        if type(found) is dict:
+            value, label = found.get("value"), found.get("display_value")
+            if type(value) is not str or type(label) is not str:
+                value, label = cell(found)
+        else:
+            value, label = cell(found)
+        if not value:
+            if label and column in JOURNALS:
+                parts.journals[column] = label
+        elif (rule := _RULES.get(column)) is not None:
+            rule(parts, value, label or value)
+        else:
+            _keep_other(parts, column, value, label or value)
+    return parts
 
 
-def _value(cells: Cells, column: str) -> str:
-    found = cells.get(column)
-    return "" if found is None else found[0]
+Rule = Callable[[_Parts, str, str], None]
+"""Keeps one column's value and label."""
+
+
+def _pair(label_name: str, value_name: str) -> Rule:
+    def keep(parts: _Parts, value: str, label: str) -> None:
+        parts.attributes[label_name] = label
+        parts.attributes[value_name] = value
+
+    return keep
+
+
+def _time(name: str) -> Rule:
+    def keep(parts: _Parts, value: str, label: str) -> None:
+        parts.attributes[name] = to_wire(value)
+        parts.clocks.append((value, label))
+
+    return keep
+
+
+def _text_of(name: str) -> Rule:
+    def keep(parts: _Parts, value: str, label: str) -> None:
+        parts.texts[name] = value
+
+    return keep
+
+
+def _journal(name: str) -> Rule:
+    def keep(parts: _Parts, value: str, label: str) -> None:
+        parts.journals[name] = label
+
+    return keep
+
+
+def _count(name: str) -> Rule:
+    def keep(parts: _Parts, value: str, label: str) -> None:
+        is_number = value.isascii() and value.isdigit() and len(value) < 16
+        parts.attributes[name] = int(value) if is_number else value
+
+    return keep
+
+
+def _flag(name: str) -> Rule:
+    def keep(parts: _Parts, value: str, label: str) -> None:
+        parts.attributes[name] = {"true": True, "false": False}.get(value, value)
+
+    return keep
+
+
+def _word(name: str) -> Rule:
+    def keep(parts: _Parts, value: str, label: str) -> None:
+        parts.attributes[name] = value
+
+    return keep
+
+
+def _only_a_clock(parts: _Parts, value: str, label: str) -> None:
+    """sys_updated_on is the surest time of all; it tells the zone, and is no part of what is kept."""
+    parts.clocks.append((value, label))
+
+
+def _leave_out(parts: _Parts, value: str, label: str) -> None:
+    pass
+
+
+_RULES: dict[str, Rule] = {
+    **{column: _pair(*names) for column, names in CHOICES.items()},
+    **{column: _pair(name, f"{name}_id") for column, name in REFERENCES.items()},
+    **{column: _time(name) for column, name in TIMES.items()},
+    **{column: _text_of(column) for column in TEXTS},
+    **{column: _journal(column) for column in JOURNALS},
+    **{column: _count(column) for column in COUNTS},
+    **{column: _flag(column) for column in FLAGS},
+    **{column: _word(column) for column in WORDS},
+    "sys_updated_on": _only_a_clock,
+    **dict.fromkeys(LEFT_OUT, _leave_out),
+}
+
+
+def _keep_other(parts: _Parts, column: str, value: str, label: str) -> None:
+    """A column that an administrator added (`u_…`, dot-walked): its label, and the code where that is another."""
+    if _ISO_VALUE.fullmatch(value):
+        parts.attributes[column] = to_wire(value)
+        return
+    parts.attributes[column] = label
+    if label != value:
+        parts.attributes[f"{column}_code"] = value
 
 
 def one_line(text: str) -> str:
@@ -141,10 +255,10 @@ def one_line(text: str) -> str:
     return text.strip() if text.isprintable() else _CONTROLS.sub(" ", text).strip()
 
 
-def _body(cells: Cells) -> str:
-    parts = [_lines(_value(cells, "description"))]
+def _body(texts: Mapping[str, str]) -> str:
+    parts = [_lines(texts.get("description", ""))]
     for column, heading in (("cause", "Cause"), ("close_notes", "Resolution")):
-        if text := _lines(_value(cells, column)):
+        if text := _lines(texts.get(column, "")):
             parts.append(f"{heading}: {text}")
     return "\n\n".join(part for part in parts if part)
 
@@ -153,45 +267,3 @@ def _lines(text: str) -> str:
     if "\r" in text:
         text = text.replace("\r\n", "\n").replace("\r", "\n")
     return text.strip()
-
-
-def _notes(cells: Cells) -> list[Any]:
-    journals = {column: cells[column][1] for column in JOURNALS if column in cells and cells[column][1]}
-    if not journals:
-        return []
-    # sys_updated_on is the surest clock of all; it tells the zone here, and is no part of what is kept.
-    zone = measured_zone(cells[column] for column in (*TIMES, "sys_updated_on") if column in cells)
-    return notes_of(journals, zone)
-
-
-def _attributes(cells: Cells) -> dict[str, Any]:
-    """Codes beside labels, names beside ids; empty columns are left out."""
-    found: dict[str, Any] = {}
-    for column, (value, label) in cells.items():
-        if not value:
-            continue
-        if (choice := CHOICES.get(column)) is not None:
-            found[choice[0]], found[choice[1]] = label, value
-        elif (name := REFERENCES.get(column)) is not None:
-            found[name], found[f"{name}_id"] = label, value
-        elif (name := TIMES.get(column)) is not None:
-            found[name] = to_wire(value)
-        elif column in COUNTS:
-            found[column] = int(value) if value.isascii() and value.isdigit() and len(value) < 16 else value
-        elif column in FLAGS:
-            found[column] = {"true": True, "false": False}.get(value, value)
-        elif column not in _KNOWN or column in WORDS:
-            _add_other(found, column, value, label)
-    if resolution := _lines(_value(cells, "close_notes")):
-        found["resolution"] = resolution
-    return found
-
-
-def _add_other(found: dict[str, Any], column: str, value: str, label: str) -> None:
-    """A column that an administrator added (`u_…`, dot-walked): its label, and the code where that is another."""
-    if _ISO_VALUE.fullmatch(value):
-        found[column] = to_wire(value)
-        return
-    found[column] = label
-    if label != value:
-        found[f"{column}_code"] = value

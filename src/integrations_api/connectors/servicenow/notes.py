@@ -3,11 +3,10 @@
 import re
 from collections.abc import Mapping
 
-from integrations_api.clock import to_wire
 from integrations_api.connectors.records import Note
 from integrations_api.connectors.servicenow.times import SHAPE, Zone
 
-_HEADER = re.compile(rf"(?:\A|(?<=\n))(?P<at>{SHAPE}) - (?P<author>[^\n]*?) \((?P<kind>[^()\n]+)\)[ \t]*(?:\n|\Z)")
+_HEADER = re.compile(rf"(?:\A|(?<=\n\n))(?P<at>{SHAPE}) - (?P<author>[^\n]*?) \((?P<kind>[^()\n]+)\)[ \t]*(?:\n|\Z)")
 
 
 def notes_of(journals: Mapping[str, str], zone: Zone | None) -> list[Note]:
@@ -24,8 +23,10 @@ def notes_of(journals: Mapping[str, str], zone: Zone | None) -> list[Note]:
 
 
 def _entries(column: str, block: str, zone: Zone | None) -> list[Note]:
-    block = block.replace("\r\n", "\n").replace("\r", "\n")
-    headers = [match for match in _HEADER.finditer(block) if _starts_an_entry(block, match.start())]
+    if "\r" in block:
+        block = block.replace("\r\n", "\n").replace("\r", "\n")
+    # Entries are parted by an empty line: a line that only looks like a header has text right above it.
+    headers = list(_HEADER.finditer(block))
     if not headers:
         text = block.strip()
         return [Note(at="", author="", kind=column, text=text)] if text else []
@@ -38,11 +39,5 @@ def _entries(column: str, block: str, zone: Zone | None) -> list[Note]:
     return [Note(at="", author="", kind=column, text=before), *notes] if before else notes
 
 
-def _starts_an_entry(block: str, position: int) -> bool:
-    """Entries are parted by an empty line; a line within a note that only looks like a header has text above it."""
-    return position == 0 or block[:position].endswith("\n\n")
-
-
 def _moment(shown: str, zone: Zone | None) -> str:
-    moment = zone.to_utc(shown) if zone is not None else None
-    return to_wire(moment) or shown
+    return (zone.to_utc(shown) if zone is not None else None) or shown

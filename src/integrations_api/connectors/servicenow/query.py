@@ -52,10 +52,9 @@ def stamp(moment: datetime, shift: timedelta = timedelta(0)) -> str:
 def read_stamp(text: str) -> datetime | None:
     """A time as `value` holds it: UTC, whole seconds; None for anything else."""
     try:
-        moment = datetime.fromisoformat(text)
+        return datetime.fromisoformat(f"{text}+00:00") if len(text) == 19 else None
     except ValueError:
         return None
-    return moment.replace(tzinfo=UTC) if moment.tzinfo is None and len(text) == 19 else None
 
 
 def any_of(column: str, values: Iterable[str]) -> str:

@@ -8,9 +8,7 @@ within one record).
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-
-from integrations_api.connectors.servicenow.query import read_stamp
+from datetime import datetime, timedelta
 
 ISO = "%Y-%m-%d %H:%M:%S"
 _DATES = ("%Y-%m-%d", "%d-%m-%Y", "%m-%d-%Y", "%d/%m/%Y", "%m/%d/%Y", "%d.%m.%Y", "%Y/%m/%d", "%Y.%m.%d")
@@ -26,24 +24,29 @@ _STEP = timedelta(minutes=15)
 
 @dataclass(frozen=True, slots=True)
 class Zone:
-    """How a session shows times: the format, and offsets from UTC measured at some moments."""
+    """How a session shows times: the format, and offsets from UTC measured at some moments.
+
+    All times here are without a zone, as they are written.
+    """
 
     format: str
     offsets: tuple[tuple[datetime, timedelta], ...]
-    """(display time as if it were UTC, offset) pairs."""
+    """(display time, offset) pairs."""
 
-    def to_utc(self, shown: str) -> datetime | None:
-        """The moment that a display time means; None where it cannot be read."""
+    def to_utc(self, shown: str) -> str | None:
+        """The moment that a display time means, as times leave the service; None where it cannot be read."""
         local = _parse(shown, self.format)
         if local is None:
             return None
-        _, offset = min(self.offsets, key=lambda pair: abs(pair[0] - local))
-        return local - offset
+        offset = self.offsets[0][1]
+        if any(other != offset for _, other in self.offsets):
+            offset = min(self.offsets, key=lambda pair: abs(pair[0] - local))[1]
+        return f"{(local - offset).isoformat()[:19]}Z"
 
 
 def measured_zone(pairs: Iterable[tuple[str, str]]) -> Zone | None:
     """The zone that explains (value, display value) pairs of one record; None where none or several formats do."""
-    known = [(moment, shown) for value, shown in pairs if shown and (moment := read_stamp(value)) is not None]
+    known = [(moment, shown) for value, shown in pairs if shown and (moment := _parse(value, ISO)) is not None]
     if not known:
         return None
     if zone := _zone(known, ISO):
@@ -64,7 +67,7 @@ def _zone(known: list[tuple[datetime, str]], form: str) -> Zone | None:
         if local is None:
             return None
         # A format without seconds cuts them off.
-        offset = local - moment if "%S" in form else local - moment.replace(second=0)
+        offset = local - moment if form == ISO or "%S" in form else local - moment.replace(second=0)
         if not _WEST <= offset <= _EAST or offset % _STEP:
             return None
         offsets.append((local, offset))
@@ -74,8 +77,9 @@ def _zone(known: list[tuple[datetime, str]], form: str) -> Zone | None:
 def _parse(text: str, form: str) -> datetime | None:
     try:
         if form == ISO:
-            return datetime.fromisoformat(text).replace(tzinfo=UTC) if len(text) == 19 else None
-        return datetime.strptime(re.sub(r"(?<=\d)(?=[AaPp][Mm]$)", " ", text), form).replace(tzinfo=UTC)
+            moment = datetime.fromisoformat(text)
+            return moment if len(text) == 19 and moment.tzinfo is None else None
+        return datetime.strptime(re.sub(r"(?<=\d)(?=[AaPp][Mm]$)", " ", text), form)  # noqa: DTZ007
     except ValueError:
         return None
 

@@ -4,7 +4,7 @@ PYTHON ?= python3
 ARGS ?=
 BIN := .venv/bin
 READY := .venv/.ready
-PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-input --no-deps
+PIP_INSTALL := $(BIN)/python -m pip install -qq --disable-pip-version-check --no-input --no-deps
 SCRATCH := .venv-lock
 COMPILE := $(SCRATCH)/bin/uv pip compile pyproject.toml --quiet --universal --python-version 3.11 \
 	--generate-hashes --no-header --no-annotate --no-emit-index-url --no-emit-find-links
@@ -46,7 +46,7 @@ bench: $(READY) ## measure against other tools (ARGS="sync")
 
 lock: ## write the lock files anew from pyproject.toml (ARGS="--upgrade")
 	@$(PYTHON) -m venv $(SCRATCH)
-	@$(SCRATCH)/bin/python -m pip install --quiet --disable-pip-version-check --no-input uv
+	@$(SCRATCH)/bin/python -m pip install -qq --disable-pip-version-check --no-input uv
 	@$(COMPILE) --output-file requirements.lock $(ARGS)
 	@$(COMPILE) --output-file requirements-dev.lock --all-extras --group dev --constraint requirements.lock $(ARGS)
 	@$(COMPILE_BUILD) --output-file requirements-build.lock --constraint requirements-dev.lock $(ARGS)

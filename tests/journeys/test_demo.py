@@ -20,12 +20,6 @@ INCIDENTS = 120
 
 
 @pytest.fixture(scope="module")
-def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder in which the demo is started again and again."""
-    return tmp_path_factory.mktemp("demo")
-
-
-@pytest.fixture(scope="module")
 def port() -> str:
     return free_port()
 

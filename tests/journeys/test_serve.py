@@ -14,12 +14,6 @@ import pytest
 from tests.support.processes import Running, nothing_left, processes_below, running, wait_for
 
 
-@pytest.fixture(scope="module")
-def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder whose bundled PostgreSQL all tests here share, one after another."""
-    return tmp_path_factory.mktemp("serve")
-
-
 def worker_of(serve: Running) -> int:
     """The process id of the newest worker that has begun to work."""
 
@@ -78,13 +72,13 @@ def test_it_ends_with_a_parent_that_holds_its_input(home: Path) -> None:
         assert serve.wait(seconds=30) == 0
 
 
-def test_a_signal_while_it_starts_leaves_nothing(tmp_path: Path) -> None:
-    with running(tmp_path, "serve", "--port", "0") as serve:
-        wait_for(lambda: (tmp_path / "data" / "postgres.lock").exists(), "the database's start")
+def test_a_signal_while_it_starts_leaves_nothing(empty_home: Path) -> None:
+    with running(empty_home, "serve", "--port", "0") as serve:
+        wait_for(lambda: (empty_home / "data" / "postgres.lock").exists(), "the database's start")
         serve.tell(signal.SIGTERM)
 
         assert serve.wait(seconds=30) == 128 + signal.SIGTERM
-        assert processes_below(tmp_path) == {}
+        assert processes_below(empty_home) == {}
 
 
 def test_a_simulated_servicenow_answers_until_ctrl_c(tmp_path: Path) -> None:

@@ -2,8 +2,10 @@
 
 import os
 import re
+import shutil
 import signal
 import subprocess
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -118,6 +120,19 @@ def run_to_end(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str
 
 
 @contextmanager
+def workplace() -> Iterator[Path]:
+    """A folder to run commands in that a database's own account can pass, gone afterwards.
+
+    Not pytest's: of that, every pytest that begins takes away what other accounts may.
+    """
+    folder = Path(tempfile.mkdtemp(prefix="integrations-api-journey-")).resolve()
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
 def running(folder: Path, *arguments: str, settings: Mapping[str, str] | None = None) -> Iterator[Running]:
     """A command while the context lasts; afterwards no process is left that works in the folder."""
     command = Running(folder, *arguments, settings=settings)
@@ -129,5 +144,12 @@ def running(folder: Path, *arguments: str, settings: Mapping[str, str] | None = 
 
 
 def nothing_left(folder: Path) -> None:
-    """Waits until every process below the folder has ended."""
-    wait_for(lambda: not processes_below(folder), f"the end of {processes_below(folder)}")
+    """Waits until every process below the folder has ended; those that do not are named, and killed."""
+    try:
+        wait_for(lambda: not processes_below(folder), "the end of all processes")
+    except AssertionError:
+        left = processes_below(folder)
+        for pid in left:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        raise AssertionError(f"still there: {left}") from None

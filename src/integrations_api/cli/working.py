@@ -8,6 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from integrations_api.cli import loops
 from integrations_api.cli.setup import check_schema, opened_database, settings_for_process
 from integrations_api.cli.signals import Signals, end_with_parent
+from integrations_api.db.embedded import stop_abandoned
 from integrations_api.logs import get_logger
 from integrations_api.settings import Settings
 from integrations_api.wiring import assemble, build_worker
@@ -17,12 +18,22 @@ log = get_logger(__name__)
 
 def run_worker(*, with_parent: bool) -> None:
     """Runs until SIGINT or SIGTERM, or with its parent."""
-    signals = Signals()
-    if with_parent:
-        end_with_parent()
     settings = settings_for_process()
-    # A parent of ours has migrated the database before it started us.
-    with opened_database(settings, migrated=not with_parent) as url:
+    signals = Signals()
+    if not with_parent:
+        _run(settings, signals, migrated=True)
+        return
+    try:
+        end_with_parent()
+        _run(settings, signals, migrated=False)  # The parent has done that.
+    finally:
+        if settings.uses_bundled_database:
+            # A parent that was killed before we had joined it leaves its PostgreSQL to us.
+            stop_abandoned(settings.data_dir)
+
+
+def _run(settings: Settings, signals: Signals, *, migrated: bool) -> None:
+    with opened_database(settings, migrated=migrated) as url:
         loops.run(_work(settings, url, signals))
 
 

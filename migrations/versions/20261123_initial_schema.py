@@ -2,7 +2,7 @@
 
 Revision ID: 20261123_initial
 Revises:
-Create Date: 2026-11-23 21:31:12.723714+00:00
+Create Date: 2026-11-23 22:05:12.267335+00:00
 """
 
 import sqlalchemy as sa
@@ -143,7 +143,7 @@ def upgrade() -> None:
         "users",
         sa.Column("id", sa.Uuid(), nullable=False),
         sa.Column("email", sa.Text(), nullable=False, comment="lower case"),
-        sa.Column("password_hash", sa.Text(), nullable=False),
+        sa.Column("password_hash", sa.Text(), nullable=True, comment="null until an invitation is accepted"),
         sa.Column("permissions", postgresql.ARRAY(sa.Text()), nullable=False),
         sa.Column(
             "token_generation",
@@ -313,6 +313,18 @@ def upgrade() -> None:
         postgresql_where="state IN ('queued', 'running')",
     )
     op.create_table(
+        "user_links",
+        sa.Column("user_id", sa.Uuid(), nullable=False, comment="a new link replaces the one before"),
+        sa.Column("hash", sa.LargeBinary(), nullable=False),
+        sa.Column("purpose", sa.Text(), nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("expires_at", sa.DateTime(timezone=True), nullable=False),
+        sa.CheckConstraint("purpose IN ('invite', 'reset')", name=op.f("ck_user_links_purpose")),
+        sa.ForeignKeyConstraint(["user_id"], ["users.id"], name=op.f("fk_user_links_user_id"), ondelete="CASCADE"),
+        sa.PrimaryKeyConstraint("user_id", name=op.f("pk_user_links")),
+        sa.UniqueConstraint("hash", name=op.f("uq_user_links_hash")),
+    )
+    op.create_table(
         "contents",
         sa.Column("id", sa.BigInteger(), sa.Identity(always=False), nullable=False),
         sa.Column("dataset_id", sa.Uuid(), nullable=False),
@@ -455,6 +467,7 @@ def downgrade() -> None:
     op.drop_index("uq_contents_hash", table_name="contents")
     op.drop_index("ix_contents_tsv", table_name="contents", postgresql_using="gin")
     op.drop_table("contents")
+    op.drop_table("user_links")
     op.drop_index("uq_sync_runs_active", table_name="sync_runs", postgresql_where="state IN ('queued', 'running')")
     op.drop_index("ix_sync_runs_unfinished", table_name="sync_runs", postgresql_where="state IN ('queued', 'running')")
     op.drop_index("ix_sync_runs_integration", table_name="sync_runs")

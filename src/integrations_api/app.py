@@ -17,6 +17,7 @@ from integrations_api.sync import router as sync
 
 ROUTERS = (
     access.router,
+    access.users,
     integrations.router,
     sync.router,
     sync.decisions,

@@ -8,6 +8,8 @@ from uuid import uuid4
 
 from sqlalchemy.ext.asyncio import AsyncEngine, async_sessionmaker
 
+from integrations_api.access.account import Account
+from integrations_api.access.administration import UserAdministration
 from integrations_api.access.passwords import Passwords
 from integrations_api.access.service import AccessService
 from integrations_api.access.tokens import Tokens
@@ -78,7 +80,7 @@ async def assemble(
 def _add_ground_floor(components: Components, *, secrets: ProcessSecrets, passwords: Passwords, clock: Clock) -> None:
     sessions = components.add(create_sessions(components[AsyncEngine]), as_=async_sessionmaker)
     components.add(Vault(secrets.keyring))
-    components.add(
+    access = components.add(
         AccessService(
             sessions=sessions,
             tokens=Tokens(secret=secrets.secret_key.get_secret_value(), clock=clock),
@@ -87,6 +89,8 @@ def _add_ground_floor(components: Components, *, secrets: ProcessSecrets, passwo
             clock=clock,
         )
     )
+    components.add(Account(sessions=sessions, access=access, passwords=passwords))
+    components.add(UserAdministration(sessions=sessions, passwords=passwords, clock=clock))
 
 
 def _add_rooms(components: Components, *, sources: Sources, clock: Clock) -> None:

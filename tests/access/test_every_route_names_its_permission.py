@@ -14,13 +14,14 @@ from tests.support.applications import bare_app
 
 PUBLIC_ROUTES = {
     "/auth/token",
+    "/auth/invitation",
     "/healthz",
     "/readyz",
     "/docs",
     "/docs/oauth2-redirect",
     "/openapi.json",
 }
-SIGNED_IN_ROUTES = {"/auth/me"}
+SIGNED_IN_ROUTES = {"/auth/me", "/auth/logout", "/auth/password"}
 
 
 def silent_routes(app: FastAPI) -> list[str]:

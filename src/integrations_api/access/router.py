@@ -1,20 +1,56 @@
-"""`/auth`: signing in, and who am I."""
+"""`/auth`: signing in and out, one's own credentials. `/users`: those of others."""
 
 from typing import Annotated
+from uuid import UUID
 
-from fastapi import Depends
+from fastapi import Depends, Path
+from fastapi.responses import HTMLResponse
 from fastapi.security import OAuth2PasswordRequestForm
 
-from integrations_api.access.dependencies import PUBLIC, SignedIn
-from integrations_api.access.schemas import MeAnswer, TokenAnswer, UserOnTheWire
-from integrations_api.access.service import AccessService
+from integrations_api.access.account import Account
+from integrations_api.access.administration import Link, UserAdministration
+from integrations_api.access.dependencies import PUBLIC, SignedIn, require
+from integrations_api.access.invitation_page import PAGE, POLICY
+from integrations_api.access.permissions import Permission
+from integrations_api.access.principal import Principal
+from integrations_api.access.schemas import (
+    AcceptRequest,
+    InviteRequest,
+    LinkAnswer,
+    LinkOut,
+    ManagedUser,
+    MeAnswer,
+    PasswordRequest,
+    PermissionsRequest,
+    TokenAnswer,
+    UserAnswer,
+    UserOnTheWire,
+    UsersAnswer,
+)
+from integrations_api.access.service import AccessService, UserDetails
+from integrations_api.access.tokens import IssuedToken
 from integrations_api.api.components import component
+from integrations_api.api.envelope import SuccessMessage
 from integrations_api.api.openapi import errors
+from integrations_api.api.pagination import DEFAULT_LIMIT, Cursor, Limit
 from integrations_api.api.routes import Router
+from integrations_api.settings import Settings
 
 router = Router(prefix="/auth", tags=["access"])
+users = Router(prefix="/users", tags=["access"])
 
 Access = Annotated[AccessService, Depends(component(AccessService))]
+OwnAccount = Annotated[Account, Depends(component(Account))]
+Administration = Annotated[UserAdministration, Depends(component(UserAdministration))]
+Chosen = Annotated[Settings, Depends(component(Settings))]
+Manager = Annotated[Principal, Depends(require(Permission.USER_MANAGE))]
+UserId = Annotated[UUID, Path(description="The user's id.")]
+
+_LACKS = "Missing permission: user.manage"
+_NO_USER = "User not found"
+_LAST = "Nobody could manage users any more: give somebody else user.manage first"
+_VOID = "This link is not valid, was used already, or has expired: ask for a new one"
+_SHORT = "password: must have at least 12 characters"
 
 
 @router.post(
@@ -25,11 +61,131 @@ Access = Annotated[AccessService, Depends(component(AccessService))]
 )
 async def sign_in(form: Annotated[OAuth2PasswordRequestForm, Depends()], access: Access) -> TokenAnswer:
     """Gives a bearer token for an e-mail (as `username`) and password: the OAuth2 password form."""
-    token = await access.sign_in(form.username, form.password)
-    return TokenAnswer(access_token=token.text, expires_in=int(token.lifetime.total_seconds()))
+    return _token(await access.sign_in(form.username, form.password))
 
 
 @router.get("/me", summary="Who am I?", responses=errors(401))
 async def me(principal: SignedIn) -> MeAnswer:
     """Tells who the token stands for and which permissions count at this moment."""
     return MeAnswer(user=UserOnTheWire.of(principal))
+
+
+@router.post("/logout", summary="Sign out", responses=errors(401))
+async def sign_out(principal: SignedIn, account: OwnAccount) -> SuccessMessage:
+    """Ends this token and every older one of yours, on whatever device."""
+    await account.sign_out(principal)
+    return SuccessMessage(message="Signed out everywhere")
+
+
+@router.post("/password", summary="Change your password", responses=errors(401, 413, 415, 422, m422=_SHORT))
+async def change_password(sent: PasswordRequest, principal: SignedIn, account: OwnAccount) -> TokenAnswer:
+    """Ends every older token of yours; the answer holds the one to go on with."""
+    changed = await account.change_password(principal, current=sent.current_password, new=sent.new_password)
+    return _token(changed)
+
+
+@router.get("/invitation", dependencies=[PUBLIC], include_in_schema=False)
+async def invitation_page() -> HTMLResponse:
+    """What a one-time link opens."""
+    return HTMLResponse(PAGE, headers={"Content-Security-Policy": POLICY})
+
+
+@router.post(
+    "/invitation",
+    summary="Set a password by a one-time link",
+    dependencies=[PUBLIC],
+    responses=errors(404, 413, 415, 422, m404=_VOID, m422=_SHORT),
+)
+async def accept(sent: AcceptRequest, administration: Administration) -> UserAnswer:
+    """Uses up the token of an invitation or reset; older bearer tokens of the user end."""
+    return _user(await administration.accept(sent.token, sent.password))
+
+
+@users.get("", summary="List users", responses=errors(401, 403, 422, m403=_LACKS))
+async def list_users(
+    _: Manager, administration: Administration, limit: Limit = DEFAULT_LIMIT, cursor: Cursor = None
+) -> UsersAnswer:
+    """Everybody, by e-mail."""
+    page, next_cursor = await administration.page(limit=limit, cursor=cursor)
+    return UsersAnswer(users=[ManagedUser.of(user) for user in page], next_cursor=next_cursor)
+
+
+@users.post(
+    "",
+    summary="Invite a user",
+    status_code=201,
+    responses=errors(
+        401, 403, 409, 413, 415, 422,
+        m403="Missing permission: knowledge.purge",
+        m409="There is a user ada@example.com already",
+        m422="email: must be an e-mail address such as ada@example.com",
+    ),
+)  # fmt: skip
+async def invite(sent: InviteRequest, principal: Manager, administration: Administration, chosen: Chosen) -> LinkAnswer:
+    """Makes a user who sets his password by the link in the answer, within three days. You can give only what you
+    have yourself. No mail is sent: pass the link on over a channel you trust."""
+    user, link = await administration.invite(email=sent.email, permissions=sent.permissions, by=principal)
+    return _link(user, link, chosen)
+
+
+@users.get("/{user_id}", summary="Get a user", responses=errors(401, 403, 404, 422, m403=_LACKS, m404=_NO_USER))
+async def get_user(user_id: UserId, _: Manager, administration: Administration) -> UserAnswer:
+    """One user: his state and what he may do."""
+    return _user(await administration.get(user_id))
+
+
+@users.put(
+    "/{user_id}/permissions",
+    summary="Say what a user may do",
+    responses=errors(401, 403, 404, 409, 413, 415, 422, m403=_LACKS, m404=_NO_USER, m409=_LAST),
+)
+async def set_permissions(
+    user_id: UserId, sent: PermissionsRequest, principal: Manager, administration: Administration
+) -> UserAnswer:
+    """Replaces his permissions, from his next request on. You need every one he has and every one he gets."""
+    return _user(await administration.set_permissions(user_id, sent.permissions, by=principal))
+
+
+@users.post(
+    "/{user_id}/disable",
+    summary="Disable a user",
+    responses=errors(401, 403, 404, 409, 422, m403=_LACKS, m404=_NO_USER, m409=_LAST),
+)
+async def disable(user_id: UserId, principal: Manager, administration: Administration) -> UserAnswer:
+    """Ends his access from the next request on, whatever credential he uses. You need every permission he has."""
+    return _user(await administration.disable(user_id, by=principal))
+
+
+@users.post(
+    "/{user_id}/enable",
+    summary="Enable a user",
+    responses=errors(401, 403, 404, 422, m403=_LACKS, m404=_NO_USER),
+)
+async def enable(user_id: UserId, principal: Manager, administration: Administration) -> UserAnswer:
+    """Lets a disabled user sign in again, with the permissions he had; older tokens stay void."""
+    return _user(await administration.enable(user_id, by=principal))
+
+
+@users.post(
+    "/{user_id}/reset",
+    summary="Reset a user's password",
+    responses=errors(401, 403, 404, 409, 422, m403=_LACKS, m404=_NO_USER, m409="The user is disabled"),
+)
+async def reset(user_id: UserId, principal: Manager, administration: Administration, chosen: Chosen) -> LinkAnswer:
+    """Gives a link with which he sets a new password (or his first); a link given before is void. The old password
+    works until then: to shut somebody out at once, disable him."""
+    user, link = await administration.reset(user_id, by=principal)
+    return _link(user, link, chosen)
+
+
+def _token(token: IssuedToken) -> TokenAnswer:
+    return TokenAnswer(access_token=token.text, expires_in=int(token.lifetime.total_seconds()))
+
+
+def _user(user: UserDetails) -> UserAnswer:
+    return UserAnswer(user=ManagedUser.of(user))
+
+
+def _link(user: UserDetails, link: Link, settings: Settings) -> LinkAnswer:
+    url = f"{settings.public_url.rstrip('/')}/auth/invitation#{link.token}"
+    return LinkAnswer(user=ManagedUser.of(user), link=LinkOut(url=url, token=link.token, expires_at=link.expires_at))

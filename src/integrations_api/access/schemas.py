@@ -1,27 +1,53 @@
 """Users and tokens as they are on the wire."""
 
-from typing import Literal
+from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from integrations_api.access.permissions import Permission
 from integrations_api.access.principal import Principal
-from integrations_api.api.envelope import Success
+from integrations_api.access.service import UserDetails
+from integrations_api.api.envelope import Success, Timestamp
+
+_ID = "123e4567-e89b-12d3-a456-426614174000"
+_USER: dict[str, Any] = {
+    "id": _ID,
+    "email": "ada@example.com",
+    "permissions": ["integration.view", "knowledge.view"],
+    "state": "active",
+    "created_at": "2026-03-01T10:30:00Z",
+    "disabled_at": None,
+}
+_LINK: dict[str, Any] = {
+    "url": "https://integrations.example.com/auth/invitation#iai_Zm9yIGV4YW1wbGU",
+    "token": "iai_Zm9yIGV4YW1wbGU",
+    "expires_at": "2026-03-04T10:30:00Z",
+}
+_PERMISSIONS = ["integration.view", "knowledge.view"]
+LONGEST_PASSWORD = 4096
+"""Characters that are read at all; what may be a password is decided in `passwords`."""
+
+Password = Annotated[str, Field(max_length=LONGEST_PASSWORD, json_schema_extra={"format": "password"})]
+Permissions = Annotated[list[str], Field(max_length=100, description="Permissions by name; none that you lack.")]
+
+
+def _example(**fields: Any) -> ConfigDict:
+    return ConfigDict(json_schema_extra={"example": fields})
+
+
+def _strict(**fields: Any) -> ConfigDict:
+    return ConfigDict(strict=True, extra="forbid", json_schema_extra={"example": fields})
 
 
 class TokenAnswer(Success):
     """A bearer token, as OAuth2 (RFC 6749, 5.1) spells it; `expires_in` is in seconds."""
 
-    model_config = ConfigDict(
-        json_schema_extra={
-            "example": {
-                "success": True,
-                "access_token": "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.eyJpc3MiOi…",
-                "token_type": "bearer",
-                "expires_in": 3600,
-            }
-        }
+    model_config = _example(
+        success=True,
+        access_token="eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.eyJpc3MiOi…",  # noqa: S106 - an example
+        token_type="bearer",  # noqa: S106 - the word the standard asks for
+        expires_in=3600,
     )
 
     access_token: str
@@ -45,17 +71,103 @@ class UserOnTheWire(BaseModel):
 class MeAnswer(Success):
     """The caller."""
 
-    model_config = ConfigDict(
-        json_schema_extra={
-            "example": {
-                "success": True,
-                "user": {
-                    "id": "123e4567-e89b-12d3-a456-426614174000",
-                    "email": "ada@example.com",
-                    "permissions": ["integration.view", "knowledge.view"],
-                },
-            }
-        }
+    model_config = _example(
+        success=True, user={"id": _ID, "email": "ada@example.com", "permissions": ["integration.view"]}
     )
 
     user: UserOnTheWire
+
+
+class ManagedUser(BaseModel):
+    """A user as those who manage users see him; `invited` means that he has not set a password yet."""
+
+    id: UUID
+    email: str
+    permissions: list[Permission]
+    state: Literal["active", "invited", "disabled"]
+    created_at: Timestamp
+    disabled_at: Timestamp | None
+
+    @classmethod
+    def of(cls, user: UserDetails) -> "ManagedUser":
+        """The user as he is now."""
+        return cls(
+            id=user.id,
+            email=user.email,
+            permissions=sorted(user.permissions),
+            state=user.state,
+            created_at=user.created_at,
+            disabled_at=user.disabled_at,
+        )
+
+
+class UserAnswer(Success):
+    """One user."""
+
+    model_config = _example(success=True, user=_USER)
+
+    user: ManagedUser
+
+
+class UsersAnswer(Success):
+    """Users, by e-mail."""
+
+    model_config = _example(success=True, users=[_USER], next_cursor=None)
+
+    users: list[ManagedUser]
+    next_cursor: str | None
+
+
+class LinkOut(BaseModel):
+    """A one-time link: whoever opens it sets the user's password, so send it to nobody else. Shown only now."""
+
+    url: str
+    token: str
+    expires_at: Timestamp
+
+
+class LinkAnswer(Success):
+    """A user, and the link that is to be given to him."""
+
+    model_config = _example(success=True, user={**_USER, "state": "invited"}, link=_LINK)
+
+    user: ManagedUser
+    link: LinkOut
+
+
+class InviteRequest(BaseModel):
+    """Whom to invite, and what he may do."""
+
+    model_config = _strict(email="ada@example.com", permissions=_PERMISSIONS)
+
+    email: Annotated[str, Field(max_length=300)]
+    permissions: Permissions
+
+
+class PermissionsRequest(BaseModel):
+    """All a user may do from now on."""
+
+    model_config = _strict(permissions=_PERMISSIONS)
+
+    permissions: Permissions
+
+
+class AcceptRequest(BaseModel):
+    """The token of a one-time link, and the password to set."""
+
+    model_config = _strict(token=_LINK["token"], password="a long sentence that only you know")  # noqa: S106
+
+    token: Annotated[str, Field(max_length=200)]
+    password: Password
+
+
+class PasswordRequest(BaseModel):
+    """The password that counts now, and the one that is to count."""
+
+    model_config = _strict(
+        current_password="the one you signed in with",  # noqa: S106 - an example
+        new_password="a long sentence that only you know",  # noqa: S106 - an example
+    )
+
+    current_password: Password
+    new_password: Password

@@ -4,12 +4,14 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Literal
 from uuid import UUID, uuid4
 
 from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from integrations_api.access import repository
 from integrations_api.access.models import User
 from integrations_api.access.passwords import Passwords
 from integrations_api.access.permissions import Permission, known_permissions, parse_permissions
@@ -35,8 +37,17 @@ class UserDetails:
     id: UUID
     email: str
     permissions: frozenset[Permission]
+    is_invited: bool
+    """He has not set a password yet."""
     disabled_at: datetime | None
     created_at: datetime
+
+    @property
+    def state(self) -> Literal["active", "invited", "disabled"]:
+        """The three states a user can be in."""
+        if self.disabled_at is not None:
+            return "disabled"
+        return "invited" if self.is_invited else "active"
 
 
 class AccessService:
@@ -60,7 +71,7 @@ class AccessService:
     async def sign_in(self, email: str, password: str) -> IssuedToken:
         """A token for the right password. Raises `Unauthenticated`, alike for every reason, in text and in work."""
         async with self._sessions() as session:
-            user = await _find(session, normal_email(email))
+            user = await repository.find_by_email(session, normal_email(email))
         fits = await self._passwords.verify(password, user.password_hash if user else None)
         if user is None or not fits or user.disabled_at is not None:
             log.info("access.sign_in_refused")
@@ -74,7 +85,11 @@ class AccessService:
                 actor=user.email,
                 actor_id=user.id,
             )
-        return self._tokens.issue(user_id=user.id, generation=user.token_generation, lifetime=self._token_lifetime)
+        return self.token_for(user_id=user.id, generation=user.token_generation)
+
+    def token_for(self, *, user_id: UUID, generation: int) -> IssuedToken:
+        """A token with the usual life, for somebody who has just proved who he is."""
+        return self._tokens.issue(user_id=user_id, generation=generation, lifetime=self._token_lifetime)
 
     async def authenticate(self, token: str) -> Principal:
         """Who the token stands for, from the user's row as it is now. Raises `Unauthenticated`."""
@@ -102,7 +117,7 @@ class AccessService:
         self, *, email: str, password: str, permissions: Iterable[str], actor: str = COMMAND_LINE
     ) -> UserDetails:
         """A new user. Raises `InvalidInput` for a malformed e-mail, password or permission, `Conflict` if he exists."""
-        email = _checked_email(email)
+        email = checked_email(email)
         granted = parse_permissions(permissions)
         user = User(
             id=uuid4(),
@@ -119,12 +134,12 @@ class AccessService:
                 await _record(session, user, "user.create", actor)
         except IntegrityError:
             raise Conflict(f"There is a user {email} already") from None
-        return _details(user)
+        return details_of(user)
 
     async def list_users(self) -> Sequence[UserDetails]:
         """Everybody, by e-mail."""
         async with self._sessions() as session:
-            return [_details(user) for user in await session.scalars(select(User).order_by(User.email))]
+            return [details_of(user) for user in await repository.by_email(session)]
 
     async def disable_user(self, email: str, *, actor: str = COMMAND_LINE) -> UserDetails:
         """Ends a user's access from the next request on; twice is fine. Raises `NotFound`."""
@@ -134,7 +149,7 @@ class AccessService:
                 user.disabled_at = self._clock()
                 user.token_generation += 1
                 await _record(session, user, "user.disable", actor)
-        return _details(user)
+        return details_of(user)
 
     async def set_permissions(
         self, email: str, permissions: Iterable[str], *, actor: str = COMMAND_LINE
@@ -145,7 +160,7 @@ class AccessService:
             user = await _get(session, email)
             user.permissions = sorted(granted)
             await _record(session, user, "user.set_permissions", actor)
-        return _details(user)
+        return details_of(user)
 
     async def issue_token(self, email: str, lifetime: timedelta, *, actor: str = COMMAND_LINE) -> IssuedToken:
         """A token without a password, for an operator on the machine. Raises `NotFound`, `Conflict` when disabled."""
@@ -162,16 +177,12 @@ def normal_email(email: str) -> str:
     return email.strip().lower()
 
 
-def _checked_email(email: str) -> str:
+def checked_email(email: str) -> str:
+    """A normal e-mail. Raises `InvalidInput` for what is none."""
     normal = normal_email(email)
     if _EMAIL.fullmatch(normal) is None:
         raise InvalidInput.of([FieldProblem("email", "must be an e-mail address such as ada@example.com")])
     return normal
-
-
-async def _find(session: AsyncSession, email: str) -> User | None:
-    found: User | None = await session.scalar(select(User).where(User.email == email))
-    return found
 
 
 async def _get(session: AsyncSession, email: str) -> User:
@@ -187,11 +198,13 @@ async def _record(session: AsyncSession, user: User, action: str, actor: str) ->
     await audit.record(session, action=action, object_type="user", object_id=user.id, actor=actor, details=details)
 
 
-def _details(user: User) -> UserDetails:
+def details_of(user: User) -> UserDetails:
+    """What may be shown of a user's row."""
     return UserDetails(
         id=user.id,
         email=user.email,
         permissions=known_permissions(user.permissions),
+        is_invited=user.password_hash is None,
         disabled_at=user.disabled_at,
         created_at=user.created_at,
     )

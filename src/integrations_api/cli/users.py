@@ -57,7 +57,7 @@ def list_all() -> None:
     users = run_with_parts(settings_for_command(), lambda parts: parts[AccessService].list_users())
     width = max((len(user.email) for user in users), default=0)
     for user in users:
-        print(f"{user.email:<{width}}  {'active  ' if user.disabled_at is None else 'disabled'}  {_may(user)}")
+        print(f"{user.email:<{width}}  {user.state:<8}  {_may(user)}")
 
 
 @app.command("disable")

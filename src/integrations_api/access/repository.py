@@ -1,0 +1,56 @@
+"""Questions about users. Each works in its caller's transaction."""
+
+from collections.abc import Sequence
+from uuid import UUID
+
+from sqlalchemy import func, select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from integrations_api.access.models import User, UserLink
+from integrations_api.access.permissions import Permission
+
+_ADMINISTRATION_LOCK = 7_215_002
+
+
+async def find_by_email(session: AsyncSession, email: str) -> User | None:
+    """The user of a normal e-mail."""
+    found: User | None = await session.scalar(select(User).where(User.email == email))
+    return found
+
+
+async def find_locked(session: AsyncSession, user_id: UUID) -> User | None:
+    """The user's row, kept from other changes until the transaction ends."""
+    found: User | None = await session.scalar(select(User).where(User.id == user_id).with_for_update())
+    return found
+
+
+async def by_email(session: AsyncSession, *, limit: int | None = None, after: str | None = None) -> Sequence[User]:
+    """Users in the order of their e-mails."""
+    question = select(User).order_by(User.email).limit(limit)
+    if after is not None:
+        question = question.where(User.email > after)
+    return (await session.scalars(question)).all()
+
+
+async def one_change_at_a_time(session: AsyncSession) -> None:
+    """Waits for other changes of who may do what: two admins must not remove each other at the same moment."""
+    await session.execute(select(func.pg_advisory_xact_lock(_ADMINISTRATION_LOCK)))
+
+
+async def count_managers(session: AsyncSession) -> int:
+    """How many users can sign in and manage users."""
+    question = select(func.count()).where(
+        User.permissions.contains([Permission.USER_MANAGE.value]),
+        User.disabled_at.is_(None),
+        User.password_hash.is_not(None),
+    )
+    return await session.scalar(question) or 0
+
+
+async def find_link(session: AsyncSession, digest: bytes, *, lock: bool = False) -> tuple[UserLink, User] | None:
+    """A link by the hash of its token, and whose it is."""
+    question = select(UserLink, User).join(User, User.id == UserLink.user_id).where(UserLink.hash == digest)
+    if lock:
+        question = question.with_for_update()
+    row = (await session.execute(question)).one_or_none()
+    return None if row is None else (row[0], row[1])

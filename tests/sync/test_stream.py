@@ -7,6 +7,7 @@ from uuid import UUID, uuid4
 import pytest
 
 from integrations_api.connectors.records import Wait
+from integrations_api.sync.stream import RunStreams
 from tests.support.served import served
 from tests.support.syncing import PATIENCE, bench
 
@@ -215,6 +216,47 @@ async def test_deleting_the_integration_ends_the_stream_with_an_error(database_u
         await api.client.delete(f"/integrations/delete/{integration}")
 
         assert json.loads((await watching)[-1].data) == {"success": False, "message": "Integration was deleted"}
+
+
+async def test_a_stream_ends_when_its_run_is_purged_with_the_integration(database_url: str) -> None:
+    async with bench(database_url) as b, served(b) as api:
+        b.source.fill(3)
+        b.source.gate = asyncio.Event()
+        integration = await b.integration()
+        watching = asyncio.create_task(api.watch("POST", f"/integrations/sync/{integration}"))
+        await asyncio.wait_for(b.source.reached.wait(), PATIENCE)
+
+        purged = await api.client.delete(f"/integrations/delete/{integration}?purge=true")
+
+        assert purged.status_code == 200
+        assert json.loads((await watching)[-1].data) == {"success": False, "message": "Integration was deleted"}
+
+
+async def test_a_log_that_was_pruned_says_so_instead_of_hanging(database_url: str) -> None:
+    async with bench(database_url) as b, served(b) as api:
+        b.source.fill(3)
+        integration = await b.integration()
+        run = await b.sync(integration)
+        await b.change("UPDATE sync_runs SET finished_at = now() - interval '31 days'")
+        await b.duties().forget_old_events()
+
+        seen = await api.watch("GET", f"/integrations/runs/{run.id}/events")
+
+        assert json.loads(seen[0].data)["message"].startswith("The events of this run are no longer kept")
+
+
+async def test_streams_end_with_a_hint_to_come_back_when_the_process_is_asked_to_end(database_url: str) -> None:
+    async with bench(database_url) as b, served(b) as api:
+        b.source.fill(3)
+        b.source.gate = asyncio.Event()
+        integration = await b.integration()
+        asking = asyncio.create_task(api.client.post(f"/integrations/sync/{integration}"))
+        await asyncio.wait_for(b.source.reached.wait(), PATIENCE)
+
+        b.components[RunStreams].close()
+
+        assert (await asking).text.endswith(": restarting: come back with Last-Event-ID\nretry: 1000\n\n")
+        b.source.gate.set()
 
 
 def _run_of(event_id: str) -> UUID:

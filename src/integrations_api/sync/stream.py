@@ -21,7 +21,8 @@ from integrations_api.db.engine import Sessions
 from integrations_api.logs import get_logger
 from integrations_api.sync import events, repository
 from integrations_api.sync.events import LoggedEvent
-from integrations_api.sync.service import Position
+from integrations_api.sync.executor import INTEGRATION_DELETED
+from integrations_api.sync.service import Position, is_final
 
 log = get_logger(__name__)
 
@@ -30,6 +31,10 @@ WINDOW = 2000
 """Events of a run that are kept in memory; who is further behind reads the database."""
 CHUNK = 500
 QUEUED_NOTICE_SECONDS = 2.0
+GOODBYE_SECONDS = 3.0
+"""How long a stream that `close` has ended may take to say so, before it is cut off."""
+EVENTS_GONE = "The events of this run are no longer kept; GET /integrations/runs/{run_id} tells how it ended"
+COME_BACK = ServerSentEvent(comment="restarting: come back with Last-Event-ID", retry=1000, sep="\n").encode()
 IN_QUEUE = "Waiting for a worker: the sync is queued..."
 
 
@@ -116,7 +121,9 @@ class RunStreams:
         return self._respond(_just(encode_loose(events.error(message))))
 
     def _respond(self, frames: AsyncGenerator[bytes, None]) -> EventSourceResponse:
-        return EventSourceResponse(frames, sep="\n", ping=self._ping.total_seconds())
+        return EventSourceResponse(
+            frames, sep="\n", ping=self._ping.total_seconds(), shutdown_grace_period=GOODBYE_SECONDS
+        )
 
     def nudge(self, run_id: str | None) -> None:
         """Called for each NOTIFY; None means that some may have been missed."""
@@ -141,6 +148,7 @@ class RunStreams:
                         return
                 if not frames:
                     await changed.wait()
+            yield COME_BACK
         finally:
             await self._leave(tail)
 
@@ -175,8 +183,23 @@ class RunStreams:
                     continue
                 with suppress(TimeoutError):
                     await asyncio.wait_for(tail.nudged.wait(), timeout=POLL_SECONDS)
+                    continue
+                if (farewell := await self._farewell(tail)) is not None:
+                    tail.add([farewell])
+                    return
         finally:
             notice.cancel()
+
+    async def _farewell(self, tail: _Tail) -> Frame | None:
+        """The last frame of a log that will not grow any more although its end was not seen."""
+        with suppress(SQLAlchemyError, OSError):
+            async with self._sessions() as session:
+                run = await repository.find_run(session, tail.run_id)
+            if run is None:
+                return _last_frame(tail, INTEGRATION_DELETED)
+            if is_final(run) and not await self._read(tail.run_id, tail.newest):
+                return _last_frame(tail, EVENTS_GONE)
+        return None
 
     async def _read_patiently(self, run_id: UUID, seq: int) -> list[Frame]:
         """Rows after a seq; inside a stream a database that is away is waited for, not raised."""
@@ -198,6 +221,10 @@ class RunStreams:
         with suppress(SQLAlchemyError, OSError):
             async with self._sessions.begin() as session:
                 await repository.write_first_event(session, run_id=run_id, event=events.progress(IN_QUEUE))
+
+
+def _last_frame(tail: _Tail, message: str) -> Frame:
+    return Frame(seq=tail.newest + 1, is_terminal=True, data=encode_loose(events.error(message)))
 
 
 async def _just(*frames: bytes) -> AsyncGenerator[bytes, None]:

@@ -96,6 +96,14 @@ async def test_what_was_changed_and_put_back_does_not_differ(api: Api, sessions:
     assert (await api.get(path_of(story, 2), base=2))["changes"] == []
 
 
+async def test_two_tombstones_do_not_differ_whatever_lay_between(api: Api, sessions: Sessions) -> None:
+    story = await build_versions(
+        sessions, {"INC1": doc()}, {"INC1": gone("archived")}, {"INC1": doc(state="Closed")}, {"INC1": gone("deleted")}
+    )
+
+    assert (await api.get(path_of(story, 4), base=2))["changes"] == []
+
+
 async def test_a_new_number_and_new_notes_are_changes(api: Api, sessions: Sessions) -> None:
     note = Note(at="2026-03-01T09:58:10Z", author="Beth", kind="work_notes", text="Restarted.")
     story = await build_versions(

@@ -57,12 +57,12 @@ async def everything(sessions: Sessions) -> str:
 async def test_a_purged_incident_is_in_no_version_and_in_no_table(api: Api, sessions: Sessions) -> None:
     story = await build_versions(
         sessions,
-        {"INC1": doc(text=f"{SECRET} cannot print"), "INC2": doc(text="Nobody can print")},
-        {"INC1": doc(text=f"{SECRET} can print again")},
-        {"INC1": gone()},
-        {"INC1": doc(text=f"{SECRET} cannot print")},
+        {"sys-id-1": doc("INC1", text=f"{SECRET} cannot print"), "INC2": doc(text="Nobody can print")},
+        {"sys-id-1": doc("INC1", text=f"{SECRET} can print again")},
+        {"sys-id-1": gone()},
+        {"sys-id-1": doc("INC1", text=f"{SECRET} cannot print")},
     )
-    await stage_raw(sessions, story, "INC1")
+    await stage_raw(sessions, story, "sys-id-1")
 
     answer = await api.post("/knowledge/incidents/INC1/purge", BODY)
 
@@ -70,14 +70,16 @@ async def test_a_purged_incident_is_in_no_version_and_in_no_table(api: Api, sess
         "success": True,
         "message": "The incident is removed from every version",
         "purged": {
-            "id": str(story.id("INC1")),
+            "id": str(story.id("sys-id-1")),
             "integration_id": str(story.dataset_id),
             "revisions": 4,
             "contents": 2,
             "raw_records": 1,
         },
     }
-    assert SECRET not in await everything(sessions)
+    left = await everything(sessions)
+    assert SECRET not in left
+    assert "sys-id-1" not in left
     for version in range(1, 5):
         page = await api.get(f"/knowledge/datasets/{story.dataset_id}/versions/{version}/incidents?include=tombstones")
         assert [incident["number"] for incident in page["incidents"]] == ["INC2"]

@@ -18,8 +18,8 @@ LONG_TEXT = 80
 TEXT_BOUND = 100_000
 """Pairs of words that are compared at most for one text: some ten milliseconds."""
 
-ANSWER_BOUND = 2_000_000
-"""Pairs of words that are compared at most for one answer."""
+ANSWER_BOUND = 500_000
+"""Pairs of words that are compared at most for one answer: some thirty milliseconds."""
 
 Operation = Literal["equal", "insert", "delete"]
 

@@ -2,7 +2,8 @@
 
 A document that differs has a revision that begins between the two and is not a mere touch: a document's revisions
 have no gaps, for nothing ends but by its successor, tombstones included. So the candidates come from
-`ix_revisions_changed`, and each is looked up twice by primary key. Nothing reads the documents that stayed.
+`ix_revisions_changed`, and each is looked up twice by primary key. Nothing reads the documents that stayed. A content's
+hash covers the number too, so the same content means that nothing differs.
 """
 
 from collections.abc import Sequence
@@ -73,8 +74,7 @@ DIFFERENT = """
         SELECT *, CASE WHEN lives THEN new_number ELSE base_number END AS number,
                CASE WHEN NOT was THEN 'added' WHEN NOT lives THEN 'removed' ELSE 'changed' END AS kind
         FROM sides
-        WHERE (was OR lives)
-          AND (was <> lives OR base_content <> new_content OR base_number <> new_number)
+        WHERE (was OR lives) AND (was <> lives OR base_content <> new_content)
     )
 """
 """Common table expressions that end in `different`: every document that reads differently in the two versions."""
@@ -94,7 +94,7 @@ _QUESTION = """
         ORDER BY number, document_id LIMIT :limit
     )
     SELECT k.added, k.changed, k.removed, k.matching,
-           p.document_id AS id, p.number, p.kind, CASE WHEN p.kind = 'removed' THEN p.reason END AS reason,
+           p.document_id AS id, p.number, p.kind, p.reason,
            p.base_number, p.new_number,
            b.title AS base_title, b.text AS base_text, b.notes AS base_notes, b.attributes AS base_attributes,
            b.url AS base_url,
@@ -147,11 +147,16 @@ def _statement(fields: Sequence[str]) -> tuple[TextClause, dict[str, str]]:
 
 
 async def difference(session: AsyncSession, question: DiffQuestion) -> DiffAnswer:
-    """Answers a question about two versions, whichever of them is the newer. Raises `InvalidInput` for a field."""
+    """Answers a question about two versions, whichever of them is the newer. Raises `InvalidInput` for a field.
+
+    The rest of the caller's transaction runs without parallel workers.
+    """
     problems = [FieldProblem("field", problem) for field in question.fields if (problem := field_problem(field))]
     if problems:
         raise InvalidInput.of(problems)
     statement, values = _statement(question.fields)
+    # A few hundred look-ups: starting a parallel worker takes longer than making them.
+    await session.execute(text("SET LOCAL max_parallel_workers_per_gather = 0"))
     found = await session.execute(
         statement.columns(base_notes=JSONB, base_attributes=JSONB, new_notes=JSONB, new_attributes=JSONB),
         {**values, **_facts(question)},

@@ -1,0 +1,142 @@
+"""What the knowledge room asks of PostgreSQL follows indexes, in a dataset where reading everything would show."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+from sqlalchemy import event, text
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from integrations_api.db.engine import Sessions, raw_connection
+from integrations_api.knowledge.diffing import DiffQuestion
+from integrations_api.knowledge.repository import IncidentKey
+from integrations_api.knowledge.rollback import roll_back
+from integrations_api.knowledge.service import KnowledgeService
+
+pytestmark = pytest.mark.anyio
+
+DATASET = uuid4()
+TABLES = {"revisions", "contents", "documents"}
+
+# 20,000 documents in version 1; version 2 changes 20 of them and touches 5,000.
+_FILL = """
+    INSERT INTO datasets (id, service_name, head, last_version) VALUES (:dataset, 'ServiceNow', 2, 2);
+    INSERT INTO versions (dataset_id, number, state, kind, published_at)
+    SELECT :dataset, n, 'published', 'sync', now() FROM generate_series(1, 2) n;
+    INSERT INTO contents (dataset_id, hash, title, text, notes, attributes, tsv)
+    SELECT :dataset, decode(md5(n::text), 'hex'), 'Mail ' || n, 'It is down.', '[]', '{}', ''
+    FROM generate_series(1, 20000) n;
+    INSERT INTO documents (id, dataset_id, external_id)
+    SELECT md5(n::text)::uuid, :dataset, 'id-' || n FROM generate_series(1, 20000) n;
+    INSERT INTO revisions (document_id, valid_from, valid_to, dataset_id, content_id, number, change)
+    SELECT md5(n::text)::uuid, 1, CASE WHEN n <= 5020 THEN 2 ELSE 2147483647 END, :dataset,
+           (SELECT min(id) FROM contents) + n - 1, 'INC' || lpad(n::text, 7, '0'), 'added'
+    FROM generate_series(1, 20000) n;
+    INSERT INTO revisions (document_id, valid_from, dataset_id, content_id, number, change)
+    SELECT md5(n::text)::uuid, 2, :dataset,
+           (SELECT max(id) FROM contents) - CASE WHEN n <= 20 THEN n ELSE 20000 - n END,
+           'INC' || lpad(n::text, 7, '0'), CASE WHEN n <= 20 THEN 'updated' ELSE 'touched' END
+    FROM generate_series(1, 5020) n;
+    ANALYZE;
+"""
+
+
+@pytest.fixture
+async def many(sessions: Sessions) -> None:
+    async with sessions() as session, session.begin():
+        for statement in _FILL.split(";"):
+            if statement.strip():
+                await session.execute(text(statement), {"dataset": DATASET})
+
+
+@contextmanager
+def noted(sessions: Sessions) -> Iterator[list[tuple[str, Any]]]:
+    """The statements that are sent meanwhile, with their parameters."""
+    engine: AsyncEngine = sessions.kw["bind"]
+    seen: list[tuple[str, Any]] = []
+
+    def note(_: Any, __: Any, statement: str, parameters: Any, *___: Any) -> None:
+        seen.append((statement, parameters))
+
+    event.listen(engine.sync_engine, "before_cursor_execute", note)
+    try:
+        yield seen
+    finally:
+        event.remove(engine.sync_engine, "before_cursor_execute", note)
+
+
+async def plans(sessions: Sessions, statements: list[tuple[str, Any]]) -> tuple[set[str], set[str]]:
+    """Names of the indexes that the statements use, and of our tables that they read from end to end."""
+    indexes: set[str] = set()
+    scanned: set[str] = set()
+    async with sessions() as session:
+        await session.execute(text("SELECT 1"))
+        async with raw_connection(session) as driver:
+            for statement, parameters in statements:
+                if statement.startswith("SET"):
+                    continue
+                (answer,) = await driver.fetch(f"EXPLAIN (FORMAT JSON) {statement}", *parameters)
+                for node in nodes(answer[0][0]["Plan"]):
+                    indexes |= {node["Index Name"]} if "Index Name" in node else set()
+                    scanned |= {node["Relation Name"]} if node["Node Type"] == "Seq Scan" else set()
+    return indexes, scanned & TABLES
+
+
+def nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    yield plan
+    for child in plan.get("Plans", ()):
+        yield from nodes(child)
+
+
+@pytest.mark.usefixtures("many")
+@pytest.mark.parametrize(("base", "version"), [(1, 2), (2, 1)])
+@pytest.mark.parametrize("fields", [(), ("title", "attributes.state")])
+async def test_a_diff_starts_from_what_changed(
+    knowledge: KnowledgeService, sessions: Sessions, base: int, version: int, fields: tuple[str, ...]
+) -> None:
+    with noted(sessions) as statements:
+        question = DiffQuestion(dataset_id=DATASET, base=base, version=version, fields=fields, limit=1000)
+        found = await knowledge.diff(question, base=base)
+
+    indexes, scanned = await plans(sessions, statements)
+    assert found.counts == {"added": 0, "changed": 20, "removed": 0}
+    assert {"ix_revisions_changed", "pk_revisions", "pk_contents"} <= indexes
+    assert scanned == set()
+
+
+@pytest.mark.usefixtures("many")
+async def test_a_page_is_read_in_the_order_of_numbers(knowledge: KnowledgeService, sessions: Sessions) -> None:
+    with noted(sessions) as statements:
+        after = IncidentKey("INC0010000", UUID(int=0))
+        page = await knowledge.incidents(DATASET, 2, after=after, limit=50, tombstones=False)
+
+    indexes, scanned = await plans(sessions, statements)
+    assert page.incidents[0]["number"] == "INC0010000"
+    assert {"ix_revisions_number", "pk_contents"} <= indexes
+    assert scanned == set()
+
+
+@pytest.mark.usefixtures("many")
+async def test_one_incident_is_found_by_number_and_by_id(knowledge: KnowledgeService, sessions: Sessions) -> None:
+    with noted(sessions) as statements:
+        one, _ = await knowledge.incident("INC0000007", dataset_id=None, version=None)
+        await knowledge.incident(one["id"], dataset_id=None, version=1)
+        await knowledge.history("INC0000007", dataset_id=None, version=None, before=None, limit=50)
+
+    indexes, scanned = await plans(sessions, statements)
+    assert {"ix_revisions_number", "pk_revisions"} <= indexes
+    assert scanned == set()
+
+
+@pytest.mark.usefixtures("many")
+async def test_a_rollback_follows_the_difference(sessions: Sessions) -> None:
+    with noted(sessions) as statements:
+        async with sessions() as session:
+            plan = await roll_back(session, dataset_id=DATASET, to_version=1, new_number=3)
+
+    indexes, scanned = await plans(sessions, statements)
+    assert plan.updated == 20
+    assert {"ix_revisions_changed", "ix_revisions_ended"} <= indexes
+    assert scanned == set()

@@ -38,6 +38,7 @@ class Bench:
 
     components: Components
     source: MemorySource
+    patience: float = PATIENCE
     workers: list[tuple[asyncio.Task[None], asyncio.Event]] = field(default_factory=list)
 
     @property
@@ -60,7 +61,7 @@ class Bench:
 
     async def finished(self, run_id: UUID) -> SyncRun:
         """The run, once it is over."""
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(self.patience):
             while not RunState((run := await self.run(run_id)).state).is_final:  # noqa: ASYNC110 - another process ends it
                 await asyncio.sleep(0.02)
         return run
@@ -119,14 +120,14 @@ class Bench:
 
 @asynccontextmanager
 async def bench(
-    database_url: str, *, workers: int = 1, in_memory: bool = True, **settings: Any
+    database_url: str, *, workers: int = 1, in_memory: bool = True, patience: float = PATIENCE, **settings: Any
 ) -> AsyncIterator[Bench]:
     """Parts over the test's database, with workers running; the source is in memory, or what integrations name."""
     chosen = settings_for(database_url, **{"raw_dump_path": "", **settings})
     source = MemorySource()
     sources = MemorySources(source) if in_memory else None
     async with assemble(chosen, passwords=Passwords(CHEAP), sources=sources) as components:
-        made = Bench(components=components, source=source)
+        made = Bench(components=components, source=source, patience=patience)
         for _ in range(workers):
             made.start_worker()
         try:

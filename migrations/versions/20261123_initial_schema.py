@@ -2,7 +2,7 @@
 
 Revision ID: 20261123_initial
 Revises:
-Create Date: 2026-11-23 22:05:12.267335+00:00
+Create Date: 2026-11-23 22:12:18.473890+00:00
 """
 
 import sqlalchemy as sa
@@ -91,6 +91,12 @@ def upgrade() -> None:
         postgresql_where="next_sync_at IS NOT NULL",
     )
     op.create_table(
+        "rate_buckets",
+        sa.Column("key", sa.Text(), nullable=False, comment="allowance and user"),
+        sa.Column("full_at", sa.DateTime(timezone=True), nullable=False),
+        sa.PrimaryKeyConstraint("key", name=op.f("pk_rate_buckets")),
+    )
+    op.create_table(
         "raw_records",
         sa.Column("run_id", sa.Uuid(), nullable=False),
         sa.Column("external_id", sa.Text(collation="C"), nullable=False),
@@ -126,6 +132,14 @@ def upgrade() -> None:
     )
     op.create_index(
         "ix_rejected_records_open", "rejected_records", ["dataset_id"], unique=False, postgresql_where="NOT resolved"
+    )
+    op.create_table(
+        "sign_in_counters",
+        sa.Column("key", sa.Text(), nullable=False, comment="kind and hash: names nobody"),
+        sa.Column("failures", sa.Integer(), nullable=False),
+        sa.Column("last_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("blocked_until", sa.DateTime(timezone=True), nullable=True),
+        sa.PrimaryKeyConstraint("key", name=op.f("pk_sign_in_counters")),
     )
     op.create_table(
         "staged_changes",
@@ -174,6 +188,21 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_workers")),
     )
     op.create_table(
+        "api_keys",
+        sa.Column("id", sa.Uuid(), nullable=False),
+        sa.Column("user_id", sa.Uuid(), nullable=False),
+        sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("hash", sa.LargeBinary(), nullable=False),
+        sa.Column("permissions", postgresql.ARRAY(sa.Text()), nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("expires_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("last_used_at", sa.DateTime(timezone=True), nullable=True, comment="to within five minutes"),
+        sa.ForeignKeyConstraint(["user_id"], ["users.id"], name=op.f("fk_api_keys_user_id"), ondelete="CASCADE"),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_api_keys")),
+        sa.UniqueConstraint("hash", name=op.f("uq_api_keys_hash")),
+    )
+    op.create_index(op.f("ix_api_keys_user_id"), "api_keys", ["user_id"], unique=False)
+    op.create_table(
         "datasets",
         sa.Column("id", sa.Uuid(), nullable=False),
         sa.Column("integration_id", sa.Uuid(), nullable=True),
@@ -211,6 +240,14 @@ def upgrade() -> None:
             ondelete="CASCADE",
         ),
         sa.PrimaryKeyConstraint("integration_id", "path", name=op.f("pk_integration_secrets")),
+    )
+    op.create_table(
+        "known_addresses",
+        sa.Column("user_id", sa.Uuid(), nullable=False),
+        sa.Column("address", sa.Text(), nullable=False, comment="an IPv4 address, or the /64 of an IPv6 one"),
+        sa.Column("seen_at", sa.DateTime(timezone=True), nullable=False),
+        sa.ForeignKeyConstraint(["user_id"], ["users.id"], name=op.f("fk_known_addresses_user_id"), ondelete="CASCADE"),
+        sa.PrimaryKeyConstraint("user_id", "address", name=op.f("pk_known_addresses")),
     )
     op.create_table(
         "sync_runs",
@@ -336,7 +373,8 @@ def upgrade() -> None:
         sa.Column("notes", postgresql.JSONB(astext_type=sa.Text()), nullable=False),
         sa.Column("attributes", postgresql.JSONB(astext_type=sa.Text()), nullable=False),
         sa.Column("url", sa.Text(), nullable=True),
-        sa.Column("tsv", postgresql.TSVECTOR(), nullable=False),
+        sa.Column("tsv", postgresql.TSVECTOR(), nullable=False, comment="see knowledge/terms.py"),
+        sa.Column("words", sa.Integer(), server_default="0", nullable=False, comment="length of tsv, in words"),
         sa.ForeignKeyConstraint(
             ["dataset_id"], ["datasets.id"], name=op.f("fk_contents_dataset_id"), ondelete="CASCADE"
         ),
@@ -381,6 +419,17 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("run_id", "seq", name=op.f("pk_sync_events")),
     )
     op.create_table(
+        "term_counts",
+        sa.Column("dataset_id", sa.Uuid(), nullable=False),
+        sa.Column("term", sa.Text(collation="C"), nullable=False),
+        sa.Column("version", sa.Integer(), nullable=False),
+        sa.Column("documents", sa.Integer(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["dataset_id"], ["datasets.id"], name=op.f("fk_term_counts_dataset_id"), ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("dataset_id", "term", "version", name=op.f("pk_term_counts")),
+    )
+    op.create_table(
         "versions",
         sa.Column("dataset_id", sa.Uuid(), nullable=False),
         sa.Column("number", sa.Integer(), nullable=False),
@@ -393,6 +442,9 @@ def upgrade() -> None:
         sa.Column("updated", sa.Integer(), server_default="0", nullable=False),
         sa.Column("deleted", sa.Integer(), server_default="0", nullable=False),
         sa.Column("documents", sa.Integer(), server_default="0", nullable=False, comment="live in it, once published"),
+        sa.Column(
+            "words", sa.BigInteger(), server_default="0", nullable=False, comment="in the texts of its live documents"
+        ),
         sa.Column("created_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
         sa.Column("published_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("note", sa.Text(), nullable=True),
@@ -460,6 +512,7 @@ def downgrade() -> None:
     op.drop_index("ix_revisions_begun", table_name="revisions")
     op.drop_table("revisions")
     op.drop_table("versions")
+    op.drop_table("term_counts")
     op.drop_table("sync_events")
     op.drop_table("stream_tickets")
     op.drop_index("uq_documents_external_id", table_name="documents")
@@ -473,15 +526,20 @@ def downgrade() -> None:
     op.drop_index("ix_sync_runs_integration", table_name="sync_runs")
     op.drop_index("ix_sync_runs_dataset", table_name="sync_runs")
     op.drop_table("sync_runs")
+    op.drop_table("known_addresses")
     op.drop_table("integration_secrets")
     op.drop_table("datasets")
+    op.drop_index(op.f("ix_api_keys_user_id"), table_name="api_keys")
+    op.drop_table("api_keys")
     op.drop_table("workers")
     op.drop_table("users")
     op.drop_table("staged_changes")
+    op.drop_table("sign_in_counters")
     op.drop_index("ix_rejected_records_open", table_name="rejected_records", postgresql_where="NOT resolved")
     op.drop_table("rejected_records")
     op.drop_index("ix_raw_records_document", table_name="raw_records")
     op.drop_table("raw_records")
+    op.drop_table("rate_buckets")
     op.drop_index(
         "ix_integrations_next_sync_at", table_name="integrations", postgresql_where="next_sync_at IS NOT NULL"
     )

@@ -32,6 +32,17 @@ class PermissionDenied(ApplicationError):
         self.permission = permission
 
 
+class PersonRequired(ApplicationError):
+    """The credential is good, but only a person may do this."""
+
+    def __init__(self) -> None:
+        super().__init__("An API key cannot do this: sign in with e-mail and password")
+
+
+class PreconditionFailed(ApplicationError):
+    """What the request was made for has changed in the meantime."""
+
+
 class NotFound(ApplicationError):
     """The thing named does not exist (or is not to be seen by the caller)."""
 

@@ -10,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine, async_sessionmaker
 
 from integrations_api.access.account import Account
 from integrations_api.access.administration import UserAdministration
+from integrations_api.access.api_keys import ApiKeys
 from integrations_api.access.passwords import Passwords
 from integrations_api.access.service import AccessService
 from integrations_api.access.tokens import Tokens
@@ -80,9 +81,11 @@ async def assemble(
 def _add_ground_floor(components: Components, *, secrets: ProcessSecrets, passwords: Passwords, clock: Clock) -> None:
     sessions = components.add(create_sessions(components[AsyncEngine]), as_=async_sessionmaker)
     components.add(Vault(secrets.keyring))
+    keys = components.add(ApiKeys(sessions=sessions, clock=clock))
     access = components.add(
         AccessService(
             sessions=sessions,
+            keys=keys,
             tokens=Tokens(secret=secrets.secret_key.get_secret_value(), clock=clock),
             passwords=passwords,
             token_lifetime=timedelta(minutes=components[Settings].access_token_minutes),

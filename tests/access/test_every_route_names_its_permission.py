@@ -21,7 +21,7 @@ PUBLIC_ROUTES = {
     "/docs/oauth2-redirect",
     "/openapi.json",
 }
-SIGNED_IN_ROUTES = {"/auth/me", "/auth/logout", "/auth/password"}
+SIGNED_IN_ROUTES = {"/auth/me", "/auth/logout", "/auth/password", "/auth/api-keys", "/auth/api-keys/{key_id}"}
 
 
 def silent_routes(app: FastAPI) -> list[str]:

@@ -11,15 +11,15 @@ from integrations_api.access.principal import Principal
 from integrations_api.access.service import AccessService
 from integrations_api.api.components import component
 from integrations_api.api.routes import PUBLIC, AccessRule
-from integrations_api.errors import Unauthenticated
+from integrations_api.errors import PersonRequired, Unauthenticated
 
-__all__ = ["PUBLIC", "Requirement", "SignedIn", "require"]
+__all__ = ["PUBLIC", "Person", "Requirement", "SignedIn", "require"]
 
 # Relative, so that "Authorize" works behind a proxy that serves us under a path.
 bearer_scheme = OAuth2PasswordBearer(
     tokenUrl="auth/token",
     scheme_name="bearer",
-    description="A token from `POST /auth/token` or from `integrations-api token`.",
+    description="A token from `POST /auth/token` or from `integrations-api token`, or an API key (`iak_…`).",
     auto_error=False,
 )
 
@@ -50,6 +50,27 @@ def require(permission: Permission) -> Requirement:
     """Names a route's permission, once: `viewer: Annotated[Principal, Depends(require(Permission.KNOWLEDGE_VIEW))]`."""
     return Requirement(permission)
 
+
+class _Person(Requirement):
+    """Somebody who signed in: an API key must not make further keys, nor change a password."""
+
+    def __init__(self) -> None:
+        super().__init__(None)
+
+    async def __call__(
+        self,
+        token: Annotated[str | None, Depends(bearer_scheme)],
+        access: Annotated[AccessService, Depends(component(AccessService))],
+    ) -> Principal:
+        """Raises `Unauthenticated`, or `PersonRequired` for an API key."""
+        principal = await super().__call__(token, access)
+        if not principal.is_person:
+            raise PersonRequired
+        return principal
+
+
+Person = Annotated[Principal, Depends(_Person())]
+"""For routes about one's own credentials: `me: Person`."""
 
 SignedIn = Annotated[Principal, Depends(Requirement(None))]
 """For the few routes that any signed-in user may call: `me: SignedIn`."""

@@ -37,3 +37,48 @@ class UserLink(Base):
     purpose: Mapped[str]
     created_at: Mapped[datetime]
     expires_at: Mapped[datetime]
+
+
+class ApiKey(Base):
+    """A credential for scripts. Only its hash is kept; what it may do is also bounded by what its user may do now."""
+
+    __tablename__ = "api_keys"
+
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    user_id: Mapped[UUID] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"), index=True)
+    name: Mapped[str]
+    hash: Mapped[bytes] = mapped_column(LargeBinary, unique=True)
+    permissions: Mapped[list[str]] = mapped_column(ARRAY(Text))
+    created_at: Mapped[datetime]
+    expires_at: Mapped[datetime]
+    last_used_at: Mapped[datetime | None] = mapped_column(comment="to within five minutes")
+
+
+class SignInCounter(Base):
+    """Failed sign-ins under one key: an account, an address, or an account from a known address."""
+
+    __tablename__ = "sign_in_counters"
+
+    key: Mapped[str] = mapped_column(primary_key=True, comment="kind and hash: names nobody")
+    failures: Mapped[int]
+    last_at: Mapped[datetime]
+    blocked_until: Mapped[datetime | None]
+
+
+class KnownAddress(Base):
+    """An address from which a user has signed in; strangers' failures elsewhere do not keep him out there."""
+
+    __tablename__ = "known_addresses"
+
+    user_id: Mapped[UUID] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"), primary_key=True)
+    address: Mapped[str] = mapped_column(primary_key=True, comment="an IPv4 address, or the /64 of an IPv6 one")
+    seen_at: Mapped[datetime]
+
+
+class RateBucket(Base):
+    """How much of a route's allowance somebody has used: the moment from which all of it is there again."""
+
+    __tablename__ = "rate_buckets"
+
+    key: Mapped[str] = mapped_column(primary_key=True, comment="allowance and user")
+    full_at: Mapped[datetime]

@@ -15,7 +15,12 @@ class Principal:
     email: str
     permissions: frozenset[Permission]
     credential: str
-    """What he showed, fit for logs and audit: `token:<id>`, never the token."""
+    """What he showed, fit for logs and audit: `token:<id>`, `key:<id>`, `ticket:<part of its hash>`, never the thing."""
+
+    @property
+    def is_person(self) -> bool:
+        """Whether he signed in himself, rather than a script with an API key."""
+        return self.credential.startswith("token:")
 
     def allows(self, permission: Permission) -> bool:
         """Whether the caller has the permission."""

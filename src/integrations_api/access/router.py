@@ -9,17 +9,22 @@ from fastapi.security import OAuth2PasswordRequestForm
 
 from integrations_api.access.account import Account
 from integrations_api.access.administration import Link, UserAdministration
-from integrations_api.access.dependencies import PUBLIC, SignedIn, require
+from integrations_api.access.api_keys import ApiKeys
+from integrations_api.access.dependencies import PUBLIC, Person, SignedIn, require
 from integrations_api.access.invitation_page import PAGE, POLICY
 from integrations_api.access.permissions import Permission
 from integrations_api.access.principal import Principal
 from integrations_api.access.schemas import (
     AcceptRequest,
+    ApiKeyOut,
+    ApiKeyRequest,
+    ApiKeysAnswer,
     InviteRequest,
     LinkAnswer,
     LinkOut,
     ManagedUser,
     MeAnswer,
+    NewApiKeyAnswer,
     PasswordRequest,
     PermissionsRequest,
     TokenAnswer,
@@ -44,9 +49,11 @@ OwnAccount = Annotated[Account, Depends(component(Account))]
 Administration = Annotated[UserAdministration, Depends(component(UserAdministration))]
 Chosen = Annotated[Settings, Depends(component(Settings))]
 Manager = Annotated[Principal, Depends(require(Permission.USER_MANAGE))]
+Keys = Annotated[ApiKeys, Depends(component(ApiKeys))]
 UserId = Annotated[UUID, Path(description="The user's id.")]
 
 _LACKS = "Missing permission: user.manage"
+_NO_KEY = "An API key cannot do this: sign in with e-mail and password"
 _NO_USER = "User not found"
 _LAST = "Nobody could manage users any more: give somebody else user.manage first"
 _VOID = "This link is not valid, was used already, or has expired: ask for a new one"
@@ -70,15 +77,17 @@ async def me(principal: SignedIn) -> MeAnswer:
     return MeAnswer(user=UserOnTheWire.of(principal))
 
 
-@router.post("/logout", summary="Sign out", responses=errors(401))
-async def sign_out(principal: SignedIn, account: OwnAccount) -> SuccessMessage:
+@router.post("/logout", summary="Sign out", responses=errors(401, 403, m403=_NO_KEY))
+async def sign_out(principal: Person, account: OwnAccount) -> SuccessMessage:
     """Ends this token and every older one of yours, on whatever device."""
     await account.sign_out(principal)
     return SuccessMessage(message="Signed out everywhere")
 
 
-@router.post("/password", summary="Change your password", responses=errors(401, 413, 415, 422, m422=_SHORT))
-async def change_password(sent: PasswordRequest, principal: SignedIn, account: OwnAccount) -> TokenAnswer:
+@router.post(
+    "/password", summary="Change your password", responses=errors(401, 403, 413, 415, 422, m403=_NO_KEY, m422=_SHORT)
+)
+async def change_password(sent: PasswordRequest, principal: Person, account: OwnAccount) -> TokenAnswer:
     """Ends every older token of yours; the answer holds the one to go on with."""
     changed = await account.change_password(principal, current=sent.current_password, new=sent.new_password)
     return _token(changed)
@@ -99,6 +108,38 @@ async def invitation_page() -> HTMLResponse:
 async def accept(sent: AcceptRequest, administration: Administration) -> UserAnswer:
     """Uses up the token of an invitation or reset; older bearer tokens of the user end."""
     return _user(await administration.accept(sent.token, sent.password))
+
+
+@router.post(
+    "/api-keys",
+    summary="Make an API key",
+    status_code=201,
+    responses=errors(401, 403, 409, 413, 415, 422, m403=_NO_KEY, m409="You have 50 API keys: delete one first"),
+)
+async def make_key(sent: ApiKeyRequest, person: Person, keys: Keys) -> NewApiKeyAnswer:
+    """For scripts: `Authorization: Bearer iak_…`. It may do what is named here and what you may do at the moment it
+    is used; it ends with its expiry, with its deletion, or when you are disabled. The key is shown only now."""
+    made = await keys.make(name=sent.name, permissions=sent.permissions, days=sent.expires_in_days, principal=person)
+    return NewApiKeyAnswer(api_key=ApiKeyOut.of(made.details), key=made.text)
+
+
+@router.get("/api-keys", summary="List your API keys", responses=errors(401, 403, m403=_NO_KEY))
+async def list_keys(person: Person, keys: Keys) -> ApiKeysAnswer:
+    """Your keys, newest first, the expired ones too; never any part of a key."""
+    return ApiKeysAnswer(api_keys=[ApiKeyOut.of(key) for key in await keys.of_user(person.user_id)])
+
+
+@router.delete(
+    "/api-keys/{key_id}",
+    summary="Delete an API key",
+    responses=errors(401, 403, 404, 422, m403=_NO_KEY, m404="API key not found"),
+)
+async def delete_key(
+    key_id: Annotated[UUID, Path(description="The key's id.")], person: Person, keys: Keys
+) -> SuccessMessage:
+    """Ends a key of yours from the next request on."""
+    await keys.delete(key_id, principal=person)
+    return SuccessMessage(message="API key deleted successfully")
 
 
 @users.get("", summary="List users", responses=errors(401, 403, 422, m403=_LACKS))

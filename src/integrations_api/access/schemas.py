@@ -5,6 +5,7 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from integrations_api.access.api_keys import ApiKeyDetails
 from integrations_api.access.permissions import Permission
 from integrations_api.access.principal import Principal
 from integrations_api.access.service import UserDetails
@@ -25,6 +26,14 @@ _LINK: dict[str, Any] = {
     "expires_at": "2026-03-04T10:30:00Z",
 }
 _PERMISSIONS = ["integration.view", "knowledge.view"]
+_KEY: dict[str, Any] = {
+    "id": "5f0c3c6e-9d5a-4f1c-8d0f-4d3b0a6d2c11",
+    "name": "nightly export",
+    "permissions": ["knowledge.view"],
+    "created_at": "2026-03-01T10:30:00Z",
+    "expires_at": "2026-05-30T10:30:00Z",
+    "last_used_at": None,
+}
 LONGEST_PASSWORD = 4096
 """Characters that are read at all; what may be a password is decided in `passwords`."""
 
@@ -171,3 +180,53 @@ class PasswordRequest(BaseModel):
 
     current_password: Password
     new_password: Password
+
+
+class ApiKeyRequest(BaseModel):
+    """What the key is for, what it may do, and for how long."""
+
+    model_config = _strict(name="nightly export", permissions=["knowledge.view"], expires_in_days=90)
+
+    name: Annotated[str, Field(min_length=1, max_length=100)]
+    permissions: Annotated[list[str], Field(min_length=1, max_length=100, description="Some of your own, by name.")]
+    expires_in_days: Annotated[int, Field(ge=1, le=366)] = 90
+
+
+class ApiKeyOut(BaseModel):
+    """A key without the key itself; `last_used_at` is right to within five minutes."""
+
+    id: UUID
+    name: str
+    permissions: list[Permission]
+    created_at: Timestamp
+    expires_at: Timestamp
+    last_used_at: Timestamp | None
+
+    @classmethod
+    def of(cls, key: ApiKeyDetails) -> "ApiKeyOut":
+        """A key as its owner may see it."""
+        return cls(
+            id=key.id,
+            name=key.name,
+            permissions=sorted(key.permissions),
+            created_at=key.created_at,
+            expires_at=key.expires_at,
+            last_used_at=key.last_used_at,
+        )
+
+
+class ApiKeysAnswer(Success):
+    """Your keys, newest first."""
+
+    model_config = _example(success=True, api_keys=[_KEY])
+
+    api_keys: list[ApiKeyOut]
+
+
+class NewApiKeyAnswer(Success):
+    """A fresh key; `key` is shown only now."""
+
+    model_config = _example(success=True, api_key=_KEY, key="iak_…")
+
+    api_key: ApiKeyOut
+    key: str

@@ -12,7 +12,9 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from integrations_api.access import repository
+from integrations_api.access.api_keys import ApiKeys
 from integrations_api.access.models import User
+from integrations_api.access.one_time import KEY_PREFIX
 from integrations_api.access.passwords import Passwords
 from integrations_api.access.permissions import Permission, known_permissions, parse_permissions
 from integrations_api.access.principal import Principal
@@ -58,12 +60,14 @@ class AccessService:
         *,
         sessions: Sessions,
         tokens: Tokens,
+        keys: ApiKeys,
         passwords: Passwords,
         token_lifetime: timedelta,
         clock: Clock = utc_now,
     ) -> None:
         self._sessions = sessions
         self._tokens = tokens
+        self._keys = keys
         self._passwords = passwords
         self._token_lifetime = token_lifetime
         self._clock = clock
@@ -92,7 +96,9 @@ class AccessService:
         return self._tokens.issue(user_id=user_id, generation=generation, lifetime=self._token_lifetime)
 
     async def authenticate(self, token: str) -> Principal:
-        """Who the token stands for, from the user's row as it is now. Raises `Unauthenticated`."""
+        """Who the token or API key stands for, from the user's row as it is now. Raises `Unauthenticated`."""
+        if token.startswith(KEY_PREFIX):
+            return await self._keys.recognise(token)
         claims = self._tokens.read(token)
         return await self.recognise(claims.user_id, generation=claims.generation, credential=f"token:{claims.token_id}")
 

@@ -1,0 +1,166 @@
+"""API keys: what a key may do, when it ends, and that it is shown once."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import httpx
+import pytest
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from integrations_api.access.one_time import is_api_key, new_api_key
+from tests.support.applications import LiveApp, live_app
+
+pytestmark = pytest.mark.anyio
+
+
+async def make(live: LiveApp, headers: dict[str, str], *permissions: str, **more: Any) -> httpx.Response:
+    body = {"name": "nightly", "permissions": list(permissions) or ["knowledge.view"], **more}
+    return await live.client.post("/auth/api-keys", json=body, headers=headers)
+
+
+async def me(live: LiveApp, key: str) -> httpx.Response:
+    return await live.client.get("/auth/me", headers={"Authorization": f"Bearer {key}"})
+
+
+async def run(live: LiveApp, statement: str) -> list[Any]:
+    async with live.components[AsyncEngine].begin() as connection:
+        result = await connection.execute(text(statement))
+        return list(result.all()) if result.returns_rows else []
+
+
+async def test_a_key_does_what_it_is_for_and_nothing_else(database_url: str) -> None:
+    async with live_app(database_url) as live:
+        key = (await make(live, await live.credentials(), "integration.view")).json()["key"]
+        headers = {"Authorization": f"Bearer {key}"}
+
+        shown = await me(live, key)
+        allowed = await live.client.get("/integrations/all", headers=headers)
+        refused = await live.client.get("/knowledge/datasets", headers=headers)
+
+    assert shown.json()["user"]["permissions"] == ["integration.view"]
+    assert (allowed.status_code, refused.status_code) == (200, 403)
+
+
+async def test_a_key_loses_what_its_user_loses(database_url: str) -> None:
+    async with live_app(database_url) as live:
+        email = await live.user(["integration.view", "knowledge.view"])
+        key = (await make(live, await live.credentials_of(email), "integration.view", "knowledge.view")).json()["key"]
+
+        await live.access.set_permissions(email, ["knowledge.view", "audit.view"])
+        left = (await me(live, key)).json()["user"]["permissions"]
+        await live.access.disable_user(email)
+        after = await me(live, key)
+
+    assert left == ["knowledge.view"]
+    assert after.status_code == 401
+
+
+async def test_a_key_gets_nothing_its_maker_lacks(database_url: str) -> None:
+    async with live_app(database_url) as live:
+        answer = await make(live, await live.credentials(["knowledge.view"]), "knowledge.view", "audit.view")
+
+    assert (answer.status_code, answer.json()["message"]) == (403, "Missing permission: audit.view")
+
+
+async def test_a_key_expires_and_a_deleted_one_is_gone(database_url: str) -> None:
+    now = datetime(2026, 3, 1, tzinfo=UTC)
+    async with live_app(database_url, clock=lambda: now, access_token_minutes=60 * 24 * 30) as live:
+        email = await live.user()
+        person = await live.credentials_of(email)
+        short, long = [(await make(live, person, expires_in_days=days)).json() for days in (1, 2)]
+        statuses = [(await me(live, made["key"])).status_code for made in (short, long)]
+        now += timedelta(days=1)
+        statuses += [(await me(live, made["key"])).status_code for made in (short, long)]
+        await live.client.delete(f"/auth/api-keys/{long['api_key']['id']}", headers=await live.credentials_of(email))
+        statuses.append((await me(live, long["key"])).status_code)
+
+    assert statuses == [200, 200, 401, 200, 401]
+
+
+async def test_a_key_is_shown_once_and_stored_as_a_hash(database_url: str) -> None:
+    async with live_app(database_url) as live:
+        person = await live.credentials()
+        made = (await make(live, person)).json()
+        listed = await live.client.get("/auth/api-keys", headers=person)
+        stored = str([await run(live, f"SELECT * FROM {table}") for table in ("api_keys", "audit_entries")])
+
+    assert [key["id"] for key in listed.json()["api_keys"]] == [made["api_key"]["id"]]
+    assert made["key"][4:20] not in listed.text + stored
+
+
+async def test_a_key_makes_no_key_and_changes_no_password(database_url: str) -> None:
+    async with live_app(database_url) as live:
+        key = (await make(live, await live.credentials(), "user.manage")).json()["key"]
+        headers = {"Authorization": f"Bearer {key}"}
+        passwords = {"current_password": "correct horse battery staple", "new_password": "a long sentence of mine"}
+
+        answers = [
+            await make(live, headers, "user.manage"),
+            await live.client.get("/auth/api-keys", headers=headers),
+            await live.client.post("/auth/logout", headers=headers),
+            await live.client.post("/auth/password", json=passwords, headers=headers),
+        ]
+
+    assert [answer.status_code for answer in answers] == [403, 403, 403, 403]
+
+
+async def test_nobody_sees_or_ends_anothers_key(database_url: str) -> None:
+    async with live_app(database_url) as live:
+        made = (await make(live, await live.credentials())).json()
+        other = await live.credentials()
+
+        listed = await live.client.get("/auth/api-keys", headers=other)
+        deleted = await live.client.delete(f"/auth/api-keys/{made['api_key']['id']}", headers=other)
+        still = await me(live, made["key"])
+
+    assert listed.json()["api_keys"] == []
+    assert (deleted.status_code, still.status_code) == (404, 200)
+
+
+async def test_use_is_noted_at_most_every_five_minutes(database_url: str) -> None:
+    now = datetime(2026, 3, 1, tzinfo=UTC)
+    noted = []
+    async with live_app(database_url, clock=lambda: now) as live:
+        made = (await make(live, await live.credentials())).json()
+        for seconds in (0, 299, 1):
+            now += timedelta(seconds=seconds)
+            await me(live, made["key"])
+            ((used_at,),) = await run(live, "SELECT last_used_at FROM api_keys")
+            noted.append(used_at - datetime(2026, 3, 1, tzinfo=UTC))
+
+    assert noted == [timedelta(0), timedelta(0), timedelta(minutes=5)]
+
+
+async def test_there_is_a_most_of_keys(database_url: str) -> None:
+    async with live_app(database_url) as live:
+        person = await live.credentials()
+        await make(live, person)
+        await run(
+            live,
+            "INSERT INTO api_keys SELECT gen_random_uuid(), user_id, name, n::text::bytea, permissions, created_at, "
+            "expires_at FROM api_keys, generate_series(1, 49) AS n",
+        )
+
+        answer = await make(live, person)
+
+    assert (answer.status_code, answer.json()["message"]) == (409, "You have 50 API keys: delete one first")
+
+
+async def test_deeds_of_a_key_are_recorded_under_its_id(database_url: str) -> None:
+    async with live_app(database_url) as live:
+        made = (await make(live, await live.credentials(), "user.manage", "knowledge.view")).json()
+        headers = {"Authorization": f"Bearer {made['key']}"}
+        await live.client.post("/users", json={"email": "a@x.org", "permissions": []}, headers=headers)
+        (entry,) = await run(live, "SELECT credential FROM audit_entries WHERE action = 'user.invite'")
+
+    assert entry.credential == f"key:{made['api_key']['id']}"
+
+
+def test_a_checksum_tells_a_key_from_what_only_looks_like_one() -> None:
+    keys = [new_api_key() for _ in range(50)]
+
+    assert all(is_api_key(key) for key in keys)
+    assert {len(key) for key in keys} == {53}
+    for wrong in (keys[0][:-1], keys[0] + "0", "iak_" + "x" * 49, keys[0].swapcase(), "", "iak_", keys[0][4:]):
+        assert not is_api_key(wrong)

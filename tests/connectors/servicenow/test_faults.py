@@ -76,7 +76,8 @@ PASSING = [
     ("quota_timeout", {"most_rows": 5, "shape": "garbage_tail"}),
     ("mutate_during_scan", {"updates": 5, "creates": 2, "deletes": 2}),
     ("mutate_during_scan", {"updates": 0, "creates": 0, "deletes": 8}),
-    ("late_rows", {"count": 20, "lag": 120}),
+    # The first request that a fault calls a page is the measurement of the watermark; the scan comes after it.
+    ("late_rows", {"count": 20, "lag": 120, "skip": 3}),
     ("slow_first_answer", {"clock_seconds": 240, "updates": 20}),
     ("clock_skew", {"seconds": 900}),
     ("clock_skew", {"seconds": -900}),
@@ -136,6 +137,14 @@ async def test_changes_while_two_syncs_run_are_in_the_copy_after_the_third(sourc
     source.advance(1000)
     await copy.sync()
     await survive(source, copy)
+
+
+@pytest.mark.parametrize("skip", [1, 2, 5])
+async def test_changes_made_by_nodes_with_other_clocks_are_not_lost(source: SimulatedServiceNow, skip: int) -> None:
+    source.touch(source.instance.sys_ids()[0])  # the newest change is of this second
+    source.server.add_fault("clock_jumps", offsets=(0, 900, -900, 60))
+    source.server.add_fault("mutate_during_scan", updates=9, creates=3, deletes=0, skip=skip)
+    await survive(source, copy_of(source))
 
 
 async def test_rows_behind_a_long_hidden_run_are_read_and_the_hidden_are_counted(source: SimulatedServiceNow) -> None:

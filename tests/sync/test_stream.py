@@ -168,7 +168,7 @@ async def test_a_batch_event_is_news_of_a_commit(database_url: str) -> None:
 async def test_what_the_source_makes_us_wait_for_is_told(database_url: str) -> None:
     async with bench(database_url) as b, served(b) as api:
         b.source.fill(2)
-        b.source.waits.append(Wait(seconds=30, reason="rate limit"))
+        b.source.waits.append(Wait(seconds=30, reason="ServiceNow asks to wait 30 s (rate limit)"))
         integration = await b.integration()
 
         seen = await api.watch("POST", f"/integrations/sync/{integration}")

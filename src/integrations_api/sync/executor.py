@@ -159,8 +159,7 @@ class RunExecutor:
 
     async def _drive(self, run: SyncRun, integration: IntegrationForSync) -> None:
         self._sources.check(integration)
-        source = self._sources.describe(integration)
-        journal = Journal(sessions=self._sessions, clock=self._clock, run=run, source_name=source.name)
+        journal = Journal(sessions=self._sessions, clock=self._clock, run=run)
         async with self._sources.open(integration, on_wait=journal.tell_wait) as connector:
             engine = SyncEngine(
                 journal=journal,

@@ -37,10 +37,9 @@ Work = Callable[[AsyncSession], Awaitable[StepResult]]
 class Journal:
     """The run's row as this attempt knows it, and the only way to change it."""
 
-    def __init__(self, *, sessions: Sessions, clock: Clock, run: SyncRun, source_name: str) -> None:
+    def __init__(self, *, sessions: Sessions, clock: Clock, run: SyncRun) -> None:
         self._sessions = sessions
         self._clock = clock
-        self._source_name = source_name
         self.run = run
         self.claim = Claim(run_id=run.id, attempt=run.attempt)
 
@@ -97,8 +96,15 @@ class Journal:
         self.run = run
 
     async def tell_wait(self, wait: Wait) -> None:
-        """Says what the run waits for; until then it does not count as stuck."""
-        what = f"{self._source_name} asks to wait {wait.seconds:.0f} s ({wait.reason})"
+        """Says what the run waits for; until then it does not count as stuck. Raises `Fenced`.
+
+        While the database is away nothing is said: the wait is the same, and the next step waits for the database.
+        """
         until = self._clock() + timedelta(seconds=wait.seconds)
-        async with self._sessions.begin() as session:
-            await repository.wait_until(session, self.claim, until=until, event=events.progress(what))
+        try:
+            async with self._sessions.begin() as session:
+                await repository.wait_until(session, self.claim, until=until, event=events.progress(wait.reason))
+        except Exception as error:
+            if not is_lost_connection(error):
+                raise
+            log.warning("sync.wait_not_told", run_id=str(self.run.id), error=type(error).__name__)

@@ -17,6 +17,7 @@ from integrations_api.access.tokens import Tokens
 from integrations_api.api.components import Components
 from integrations_api.clock import Clock, utc_now
 from integrations_api.connectors.records import ConnectorContext
+from integrations_api.connectors.retry import Time
 from integrations_api.db.engine import Sessions, asyncpg_dsn, create_engine, create_sessions
 from integrations_api.db.migrations import current_revision, head_revision
 from integrations_api.db.notify import Listener
@@ -172,15 +173,15 @@ def executor_options(settings: Settings) -> ExecutorOptions:
     )
 
 
-def registered_sources(settings: Settings, slots: HostSlots) -> Sources:
-    """The real services, reached through the egress guard."""
+def registered_sources(settings: Settings, slots: HostSlots, *, time: Time | None = None) -> Sources:
+    """The real services, reached through the egress guard; tests give another `time` to wait by."""
     context = ConnectorContext(
         page_size=settings.sync_page_size,
         concurrency=settings.sync_fetch_concurrency,
         overlap_seconds=settings.sync_overlap.total_seconds(),
         retry_budget_seconds=settings.sync_retry_budget.total_seconds(),
     )
-    return RegisteredSources(context=context, policy=egress_policy(settings), slots=slots)
+    return RegisteredSources(context=context, policy=egress_policy(settings), slots=slots, time=time)
 
 
 def egress_policy(settings: Settings) -> EgressPolicy:

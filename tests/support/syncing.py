@@ -24,6 +24,7 @@ from integrations_api.sync.duties import SyncDuties
 from integrations_api.sync.models import SyncRun
 from integrations_api.sync.runs import RunState
 from integrations_api.sync.service import SyncService
+from integrations_api.sync.sources import Sources
 from integrations_api.wiring import assemble, build_worker
 from tests.support.applications import CHEAP, settings_for
 from tests.support.sources import MemorySource, MemorySources
@@ -120,13 +121,19 @@ class Bench:
 
 @asynccontextmanager
 async def bench(
-    database_url: str, *, workers: int = 1, in_memory: bool = True, patience: float = PATIENCE, **settings: Any
+    database_url: str,
+    *,
+    workers: int = 1,
+    in_memory: bool = True,
+    sources: Sources | None = None,
+    patience: float = PATIENCE,
+    **settings: Any,
 ) -> AsyncIterator[Bench]:
-    """Parts over the test's database, with workers running; the source is in memory, or what integrations name."""
+    """Parts over the test's database, with workers running; the source is in memory, what integrations name, or `sources`."""
     chosen = settings_for(database_url, **{"raw_dump_path": "", **settings})
     source = MemorySource()
-    sources = MemorySources(source) if in_memory else None
-    async with assemble(chosen, passwords=Passwords(CHEAP), sources=sources) as components:
+    chosen_sources = sources or (MemorySources(source) if in_memory else None)
+    async with assemble(chosen, passwords=Passwords(CHEAP), sources=chosen_sources) as components:
         made = Bench(components=components, source=source, patience=patience)
         for _ in range(workers):
             made.start_worker()

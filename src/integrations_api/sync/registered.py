@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 from integrations_api.connectors.protocol import Connector
 from integrations_api.connectors.records import ConnectorContext, OnWait
 from integrations_api.connectors.registry import find_service
+from integrations_api.connectors.retry import Time
 from integrations_api.egress.guard import EgressPolicy
 from integrations_api.errors import InvalidInput
 from integrations_api.integrations.for_sync import IntegrationForSync
@@ -17,10 +18,13 @@ from integrations_api.sync.sources import SourceName
 class RegisteredSources:
     """The services of the connector registry, reached through the egress guard."""
 
-    def __init__(self, *, context: ConnectorContext, policy: EgressPolicy, slots: HostSlots) -> None:
+    def __init__(
+        self, *, context: ConnectorContext, policy: EgressPolicy, slots: HostSlots, time: Time | None = None
+    ) -> None:
         self._context = context
         self._policy = policy
         self._slots = slots
+        self._time = time
 
     def describe(self, integration: IntegrationForSync) -> SourceName:
         service = find_service(integration.service_name)
@@ -41,4 +45,4 @@ class RegisteredSources:
         assert service is not None
         host = urlsplit(str(integration.config.get("url") or "")).netloc or service.name
         context = replace(self._context, on_wait=on_wait, slot=self._slots.of(host))
-        return service.open(integration.auth_type, integration.config, context, self._policy)
+        return service.open(integration.auth_type, integration.config, context, self._policy, self._time)

@@ -81,6 +81,7 @@ def test_a_run_in_progress_is_handed_over_and_its_stream_ends_whole(
         assert "sync.handed_over" in serve.said
         assert processes_below(tmp_path) == {}
     source.faults.clear()
+    goodbye = seen.pop()
     with running(tmp_path, "serve", "--port", "0", settings=settings) as serve:
         run_id = seen[0].id.partition(":")[0]
         with client(serve.wait_until_ready(), token) as api:
@@ -88,8 +89,9 @@ def test_a_run_in_progress_is_handed_over_and_its_stream_ends_whole(
                 rest = list(stream.iter_sse())
             run = api.get(f"/integrations/runs/{run_id}").json()["run"]
 
+    assert (goodbye.retry, goodbye.data, goodbye.id) == (1000, "", seen[-1].id)
     assert {event.event for event in seen} == {"progress"}
-    assert rest[-1].event == "complete"
+    assert rest[-1].event == "complete", rest[-1].data + serve.said
     assert [event.id for event in seen + rest] == [f"{run_id}:{seq}" for seq in range(1, len(seen + rest) + 1)]
     assert rest[-1].json()["stats"]["added"] == INCIDENTS
     assert rest[-1].json()["stats"]["verdict"]["state"] == "complete"

@@ -77,9 +77,8 @@ def forbidden_kind(address: Address) -> str | None:
     if isinstance(address, ipaddress.IPv4Address):
         kind = next((kind for network, kind in _KINDS_V4 if address in network), None)
     else:
-        bare = ipaddress.IPv6Address(int(address))  # a scope id (%eth0) would keep it out of every network
-        kind = next((kind for network, kind in _KINDS_V6 if bare in network), None)
-        if kind is None and bare not in _GLOBAL_V6:
+        kind = next((kind for network, kind in _KINDS_V6 if address in network), None)
+        if kind is None and address not in _GLOBAL_V6:
             kind = "a reserved"
     # What the tables do not know yet, a newer Python may.
     return kind or (None if address.is_global else "a reserved")

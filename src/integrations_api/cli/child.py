@@ -27,9 +27,12 @@ def own_command(*arguments: str) -> list[str]:
 class WorkerChild:
     """Settings reach the child as they reached us: by the environment, `.env` and the data folder's key file."""
 
-    def __init__(self, command: Sequence[str] | None = None, *, first_pause: float = FIRST_PAUSE) -> None:
+    def __init__(
+        self, command: Sequence[str] | None = None, *, first_pause: float = FIRST_PAUSE, goodbye: float = GOODBYE
+    ) -> None:
         self._command = list(command) if command is not None else own_command("worker", "--with-parent")
         self._first_pause = first_pause
+        self._goodbye = goodbye
         self._stopping = asyncio.Event()
         self._process: Process | None = None
 
@@ -72,16 +75,14 @@ class WorkerChild:
         finally:
             asked.cancel()
             if not ended.done():
-                await _end(process, ended)
+                await self._end(process, ended)
         return await ended
 
-
-async def _end(process: Process, ended: "asyncio.Task[int]") -> None:
-    with suppress(ProcessLookupError):
-        process.terminate()
-    await asyncio.wait({ended}, timeout=GOODBYE)
-    if not ended.done():
-        log.warning("serve.worker_killed", pid=process.pid)
+    async def _end(self, process: Process, ended: "asyncio.Task[int]") -> None:
         with suppress(ProcessLookupError):
-            process.kill()
-        await ended
+            process.terminate()
+        await asyncio.wait({ended}, timeout=self._goodbye)
+        if not ended.done():
+            log.warning("serve.worker_killed", pid=process.pid)
+            with suppress(ProcessLookupError):
+                process.kill()

@@ -115,5 +115,5 @@ class _Ending:
 
 
 def _say_where(listener: socket.socket, *, with_worker: bool) -> None:
-    url = base_url(listener)
+    url = base_url(*listener.getsockname()[:2])
     log.info("serve.started", url=url, docs=f"{url}/docs", worker="beside" if with_worker else "none")

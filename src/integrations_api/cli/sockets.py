@@ -40,9 +40,8 @@ def check_port(host: str, port: int) -> None:
         pass
 
 
-def base_url(listener: socket.socket) -> str:
-    """Where a client on this machine reaches the socket."""
-    host, port = listener.getsockname()[:2]
-    if host in {"0.0.0.0", "::"}:  # noqa: S104 (compared, not bound)
+def base_url(host: str, port: int) -> str:
+    """Where a client on this machine reaches what listens there."""
+    if host in {"0.0.0.0", "::", ""}:  # noqa: S104 (compared, not bound)
         host = "127.0.0.1"
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"

@@ -14,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from integrations_api.access.service import AccessService
 from integrations_api.cli.setup import opened_database
 from integrations_api.cli.signals import Signals
-from integrations_api.cli.sockets import check_port
+from integrations_api.cli.sockets import base_url, check_port
 from integrations_api.db.migrations import head_revision
 from integrations_api.demo.admin import Admin, ensure_admin
 from integrations_api.demo.api import Api
@@ -70,8 +70,7 @@ class _Demo:
         self._stack = stack
         self._incidents = incidents
         self._folder = settings.data_dir.absolute() / "demo"
-        host = "127.0.0.1" if settings.host in {"0.0.0.0", "::"} else settings.host  # noqa: S104 (compared)
-        self._url = f"http://{host}:{settings.port}"
+        self._url = base_url(settings.host, settings.port)
 
     def start(self) -> None:
         """Everything up to an integration that can be synced."""

@@ -1,0 +1,119 @@
+"""The supervised child process: replaced with growing pauses when it dies, and gone when it is to be gone."""
+
+import asyncio
+import os
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from structlog.testing import capture_logs
+
+from integrations_api.cli import child
+from integrations_api.cli.child import WorkerChild
+
+pytestmark = pytest.mark.anyio
+
+DIES = [sys.executable, "-S", "-c", "raise SystemExit(3)"]
+
+
+def works(ready: Path, *, stubborn: bool = False) -> list[str]:
+    """A child that says its process id in a file and waits for its end."""
+    program = (
+        "import os, signal, sys, time\n"
+        "signal.signal(signal.SIGTERM, signal.SIG_IGN if sys.argv[2] == 'True' else signal.SIG_DFL)\n"
+        "open(sys.argv[1] + '.new', 'w').write(str(os.getpid()))\n"
+        "os.rename(sys.argv[1] + '.new', sys.argv[1])\n"
+        "time.sleep(60)"
+    )
+    return [sys.executable, "-S", "-c", program, str(ready), str(stubborn)]
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    """Waits for what another process brings about."""
+    async with asyncio.timeout(30):
+        while not condition():  # noqa: ASYNC110 (no event crosses the border of processes)
+            await asyncio.sleep(0.01)
+
+
+async def pid_in(ready: Path) -> int:
+    await until(ready.exists)
+    return int(ready.read_text())  # noqa: ASYNC240 (a few bytes)
+
+
+def deaths(logged: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    return [line for line in logged if line["event"] == "serve.worker_died"]
+
+
+def is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+async def test_a_child_that_dies_again_and_again_is_started_after_growing_pauses(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(child, "LONGEST_PAUSE", 0.03)
+    worker = WorkerChild(DIES, first_pause=0.01)
+
+    with capture_logs() as logged:
+        running = asyncio.create_task(worker.run())
+        await until(lambda: len(deaths(logged)) >= 4)
+        worker.stop()
+        await running
+
+    died = deaths(logged)[:4]
+    assert [line["starts_again_in_seconds"] for line in died] == [0.01, 0.02, 0.03, 0.03]
+    assert {line["exit_code"] for line in died} == {3}
+
+
+async def test_a_child_that_worked_for_long_is_started_soon_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(child, "STEADY", 0.0)
+    worker = WorkerChild(DIES, first_pause=0.01)
+
+    with capture_logs() as logged:
+        running = asyncio.create_task(worker.run())
+        await until(lambda: len(deaths(logged)) >= 3)
+        worker.stop()
+        await running
+
+    assert {line["starts_again_in_seconds"] for line in deaths(logged)} == {0.01}
+
+
+async def test_stop_ends_the_child(tmp_path: Path) -> None:
+    worker = WorkerChild(works(tmp_path / "pid"))
+    running = asyncio.create_task(worker.run())
+    pid = await pid_in(tmp_path / "pid")
+
+    worker.stop()
+    await asyncio.wait_for(running, 30)
+
+    assert not is_alive(pid)
+
+
+async def test_a_child_that_does_not_listen_is_killed(tmp_path: Path) -> None:
+    worker = WorkerChild(works(tmp_path / "pid", stubborn=True), goodbye=0.1)
+    running = asyncio.create_task(worker.run())
+    pid = await pid_in(tmp_path / "pid")
+
+    with capture_logs() as logged:
+        worker.stop()
+        await asyncio.wait_for(running, 30)
+
+    assert not is_alive(pid)
+    assert "serve.worker_killed" in {line["event"] for line in logged}
+
+
+async def test_kill_does_not_wait(tmp_path: Path) -> None:
+    worker = WorkerChild(works(tmp_path / "pid", stubborn=True), goodbye=3600)
+    running = asyncio.create_task(worker.run())
+    pid = await pid_in(tmp_path / "pid")
+
+    worker.kill()
+    await asyncio.wait_for(running, 30)
+
+    assert not is_alive(pid)

@@ -15,6 +15,7 @@ from integrations_api.knowledge.service import KnowledgeService
 from integrations_api.knowledge.versions import begin_version, publish, undo_unpublished
 from tests.knowledge.conftest import MOST_PAGES
 from tests.support.knowledge import EPOCH, Doc, Gone, Story, Touched, begin_story, doc, gone, published_at, touched
+from tests.support.terms import assert_counts_are_exact
 
 pytestmark = pytest.mark.anyio
 
@@ -149,3 +150,4 @@ async def test_every_version_reads_back_as_it_was_written(
             assert await all_changes(knowledge, model.story, base, version) == expected_changes(
                 model.versions[base], model.versions[version]
             )
+    await assert_counts_are_exact(sessions, model.story.dataset_id)

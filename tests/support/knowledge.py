@@ -16,6 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from integrations_api.connectors.records import MappedDocument, Note
 from integrations_api.db.engine import Sessions
+from integrations_api.knowledge import terms
 from integrations_api.knowledge.documents import as_columns
 
 EPOCH = datetime(2026, 3, 1, 10, 0, tzinfo=UTC)
@@ -118,6 +119,8 @@ class Story:
             facts |= {"documents": len(self.live) - tombstones, **counts}
             await session.execute(_COUNT_VERSION, facts)
             await session.execute(_COUNT_DATASET, facts)
+            if state == "published":
+                await terms.count_version(session, dataset_id=self.dataset_id, version=self.last)
         return self.last
 
     async def live_content(self, external_id: str) -> int:
@@ -220,10 +223,15 @@ _INSERT_REVISION = text("""
     INSERT INTO revisions (document_id, valid_from, dataset_id, content_id, number, change, reason, source_updated_at)
     VALUES (:id, :version, :dataset, :content, :number, :change, :reason, :updated)
 """)
-_INSERT_CONTENT = text("""
-    INSERT INTO contents (dataset_id, hash, title, text, notes, attributes, url, tsv)
-    VALUES (:dataset, :hash, :title, :text, CAST(:notes AS jsonb), CAST(:attributes AS jsonb), :url,
-            to_tsvector('english', :title) || to_tsvector('english', :text))
+_VECTOR = terms.document_vector_sql(
+    title="CAST(:title AS text)", text="CAST(:text AS text)", notes="CAST(:notes AS jsonb)"
+)
+_INSERT_CONTENT = text(f"""
+    INSERT INTO contents (dataset_id, hash, title, text, notes, attributes, url, tsv, words)
+    SELECT CAST(:dataset AS uuid), CAST(:hash AS bytea), CAST(:title AS text), CAST(:text AS text),
+           CAST(:notes AS jsonb), CAST(:attributes AS jsonb), CAST(:url AS text), made.tsv,
+           {terms.WORDS_SQL.format(vector="made.tsv")}
+    FROM (SELECT {_VECTOR} AS tsv) made
     ON CONFLICT (dataset_id, hash) DO NOTHING
 """)
 _CONTENT_ID = text("SELECT id FROM contents WHERE dataset_id = :dataset AND hash = :hash")

@@ -56,6 +56,7 @@ class Version(Base):
     updated: Mapped[int] = mapped_column(server_default="0")
     deleted: Mapped[int] = mapped_column(server_default="0")
     documents: Mapped[int] = mapped_column(server_default="0", comment="live in it, once published")
+    words: Mapped[int] = mapped_column(BigInteger, server_default="0", comment="in the texts of its live documents")
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
     published_at: Mapped[datetime | None]
     note: Mapped[str | None]
@@ -90,7 +91,19 @@ class Content(Base):
     notes: Mapped[list[Any]]
     attributes: Mapped[dict[str, Any]]
     url: Mapped[str | None]
-    tsv: Mapped[Any] = mapped_column(TSVECTOR, nullable=False)
+    tsv: Mapped[Any] = mapped_column(TSVECTOR, nullable=False, comment="see knowledge/terms.py")
+    words: Mapped[int] = mapped_column(server_default="0", comment="length of tsv, in words")
+
+
+class TermCount(Base):
+    """In how many documents a term stands, from this version on until the term's next row."""
+
+    __tablename__ = "term_counts"
+
+    dataset_id: Mapped[UUID] = mapped_column(ForeignKey("datasets.id", ondelete="CASCADE"), primary_key=True)
+    term: Mapped[str] = mapped_column(NumberText, primary_key=True)
+    version: Mapped[int] = mapped_column(primary_key=True)
+    documents: Mapped[int]
 
 
 class Revision(Base):

@@ -13,6 +13,7 @@ import orjson
 from sqlalchemy import select, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from integrations_api.knowledge import terms
 from integrations_api.knowledge.models import Version
 from integrations_api.knowledge.staging import Plan
 
@@ -86,20 +87,20 @@ class Chunk:
     last: int
 
 
-# Of each text 60,000 characters are searched: a tsvector holds at most 1 MB, and one may need four bytes.
-_CONTENTS = text("""
-    INSERT INTO contents (dataset_id, hash, title, text, notes, attributes, url, tsv)
-    SELECT DISTINCT ON (w.hash) :dataset, w.hash, w.title, w.text, w.notes, w.attributes, w.url,
-           setweight(to_tsvector('english', left(w.title, 60000)), 'A')
-           || setweight(to_tsvector('english', left(w.text, 60000)), 'B')
-           || setweight(to_tsvector('english', left(coalesce((
-                SELECT string_agg(note ->> 'text', ' ') FROM jsonb_array_elements(w.notes) note
-              ), ''), 60000)), 'C')
-    FROM staged_changes s
-    JOIN raw_records w ON w.run_id = s.run_id AND w.external_id = s.external_id AND w.seq = s.seq
-    WHERE s.run_id = :run AND s.ordinal BETWEEN :first AND :last AND s.change IN ('added', 'updated')
+_VECTOR = terms.document_vector_sql(title="w.title", text="w.text", notes="w.notes")
+
+_CONTENTS = text(f"""
+    INSERT INTO contents (dataset_id, hash, title, text, notes, attributes, url, tsv, words)
+    SELECT n.*, {terms.WORDS_SQL.format(vector="n.tsv")}
+    FROM (
+        SELECT DISTINCT ON (w.hash) CAST(:dataset AS uuid), w.hash, w.title, w.text, w.notes, w.attributes, w.url,
+               {_VECTOR} AS tsv
+        FROM staged_changes s
+        JOIN raw_records w ON w.run_id = s.run_id AND w.external_id = s.external_id AND w.seq = s.seq
+        WHERE s.run_id = :run AND s.ordinal BETWEEN :first AND :last AND s.change IN ('added', 'updated')
+    ) n
     ON CONFLICT (dataset_id, hash) DO NOTHING
-""")
+""")  # noqa: S608 - put together from constants
 
 _DOCUMENTS = text("""
     INSERT INTO documents (id, dataset_id, external_id, source_created_at)
@@ -185,6 +186,7 @@ async def publish(session: AsyncSession, *, dataset_id: UUID, version: int, plan
             "restored": plan.restored,
         },
     )
+    await terms.count_version(session, dataset_id=dataset_id, version=version)
 
 
 async def touch_in_place(session: AsyncSession, run_id: UUID) -> None:

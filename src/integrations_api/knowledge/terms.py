@@ -1,0 +1,164 @@
+"""What searching needs of every text: its search vector, and in how many documents of a version each term stands.
+
+`term_counts` keeps a row for each term and version in which its number of documents changed, so that a ranking over
+an old version weighs terms as they were weighed then. Every function works in its caller's transaction, and its cost
+follows the documents that changed. See docs/decisions/term-statistics.md.
+"""
+
+from uuid import UUID
+
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncSession
+
+JOINTS = "./_-:=@"
+"""Characters that join words into names, paths and addresses: each part is searched as a word of its own."""
+LONGEST_TEXT = 60_000
+"""Characters of a text that are searched: a search vector holds at most 1 MB, and one may need four bytes."""
+
+
+def vector_sql(part: str) -> str:
+    """SQL of the search vector of an SQL text, in which compound names are taken apart."""
+    blanks = " " * len(JOINTS)
+    return f"to_tsvector('english', translate(left({part}, {LONGEST_TEXT}), '{JOINTS}', '{blanks}'))"
+
+
+def document_vector_sql(*, title: str, text: str, notes: str) -> str:
+    """SQL of a document's search vector: its title weighs A, its text B, its notes (a jsonb) C."""
+    spoken = f"coalesce((SELECT string_agg(note ->> 'text', ' ') FROM jsonb_array_elements({notes}) note), '')"  # noqa: S608 - put together from constants
+    return (
+        f"setweight({vector_sql(title)}, 'A') || setweight({vector_sql(text)}, 'B') "
+        f"|| setweight({vector_sql(spoken)}, 'C')"
+    )
+
+
+WORDS_SQL = "(SELECT coalesce(sum(cardinality(positions)), 0) FROM unnest({vector}))"
+"""SQL of the length of a search vector, in words: format it with the vector's SQL."""
+
+# Terms and words of the contents that a version brings, and of those that it replaces. A touched revision does
+# neither. `ts_stat` counts at the speed of C, and takes its query as a text: made here from an id and numbers alone.
+_COMES = """
+    FROM revisions r JOIN contents c ON c.id = r.content_id
+    WHERE r.dataset_id = %L AND r.valid_from = %L AND r.change IN ('added', 'updated')
+"""
+_GOES = """
+    FROM revisions r
+    JOIN revisions p ON p.document_id = r.document_id AND p.valid_to = r.valid_from AND p.change <> 'deleted'
+    JOIN contents c ON c.id = p.content_id
+    WHERE r.dataset_id = %L AND r.valid_from = %L AND r.change <> 'touched'
+"""
+
+
+def _counted(rows: str) -> str:
+    query = f"SELECT c.tsv {rows}"
+    return f"ts_stat(format($${query}$$, CAST(:dataset AS uuid), CAST(:version AS integer)))"
+
+
+def _words(rows: str) -> str:
+    bound = rows.replace("%L", ":dataset", 1).replace("%L", ":version", 1)
+    return f"(SELECT coalesce(sum(c.words), 0) {bound})"
+
+
+_COUNT_TERMS = text(f"""
+    INSERT INTO term_counts (dataset_id, term, version, documents)
+    SELECT :dataset, moved.term, :version, coalesce(before.documents, 0) + moved.documents
+    FROM (
+        SELECT both_ways.word COLLATE "C" AS term, sum(both_ways.documents) AS documents
+        FROM (
+            SELECT word, ndoc AS documents FROM {_counted(_COMES)}
+            UNION ALL SELECT word, -ndoc FROM {_counted(_GOES)}
+        ) both_ways
+        GROUP BY 1 HAVING sum(both_ways.documents) <> 0
+    ) moved
+    LEFT JOIN LATERAL (
+        SELECT t.documents FROM term_counts t
+        WHERE t.dataset_id = :dataset AND t.term = moved.term AND t.version < :version
+        ORDER BY t.version DESC LIMIT 1
+    ) before ON true
+""")  # noqa: S608 - put together from constants
+
+_COUNT_WORDS = text(f"""
+    UPDATE versions v
+    SET words = {_words(_COMES)} - {_words(_GOES)} + coalesce((
+        SELECT p.words FROM versions p
+        WHERE p.dataset_id = :dataset AND p.number < :version AND p.state = 'published'
+        ORDER BY p.number DESC LIMIT 1
+    ), 0)
+    WHERE v.dataset_id = :dataset AND v.number = :version
+""")  # noqa: S608 - put together from constants
+
+
+async def count_version(session: AsyncSession, *, dataset_id: UUID, version: int) -> None:
+    """Counts terms and words of a version that is being published, from those of the one before."""
+    facts = {"dataset": dataset_id, "version": version}
+    await session.execute(_COUNT_TERMS, facts)
+    await session.execute(_COUNT_WORDS, facts)
+
+
+# Where a document lived with which content, in published versions; a content may come more than once.
+_LIVED = """
+    lived AS (
+        SELECT r.valid_from AS begun, r.valid_to AS ended, r.content_id FROM revisions r
+        JOIN datasets d ON d.id = r.dataset_id
+        WHERE r.document_id = :id AND r.change <> 'deleted' AND r.valid_from <= d.head
+    )
+"""
+
+# A count holds from its row to the term's next one. Where the document came or went without a row, for others went or
+# came with it, a row is put first, so that the subtraction has the document's own bounds.
+_BOUNDS = text(f"""
+    WITH {_LIVED}, bound AS (
+        SELECT DISTINCT u.lexeme COLLATE "C" AS term, edge.version
+        FROM lived l JOIN contents c ON c.id = l.content_id, unnest(c.tsv) u,
+             LATERAL (VALUES (l.begun), (l.ended)) edge(version)
+        WHERE edge.version <= (SELECT head FROM datasets WHERE id = :dataset)
+    )
+    INSERT INTO term_counts (dataset_id, term, version, documents)
+    SELECT :dataset, b.term, b.version, before.documents
+    FROM bound b
+    JOIN LATERAL (
+        SELECT t.documents FROM term_counts t
+        WHERE t.dataset_id = :dataset AND t.term = b.term AND t.version <= b.version ORDER BY t.version DESC LIMIT 1
+    ) before ON true
+    ON CONFLICT DO NOTHING
+""")  # noqa: S608 - put together from constants
+
+_UNCOUNT_TERMS = text(f"""
+    WITH {_LIVED}, held AS (
+        SELECT u.lexeme COLLATE "C" AS term, l.begun, l.ended
+        FROM lived l JOIN contents c ON c.id = l.content_id, unnest(c.tsv) u
+    )
+    UPDATE term_counts t SET documents = t.documents - 1 FROM held h
+    WHERE t.dataset_id = :dataset AND t.term = h.term AND t.version >= h.begun AND t.version < h.ended
+""")  # noqa: S608 - put together from constants
+
+_UNCOUNT_WORDS = text(f"""
+    WITH {_LIVED}
+    UPDATE versions v SET words = v.words - c.words
+    FROM lived l JOIN contents c ON c.id = l.content_id
+    WHERE v.dataset_id = :dataset AND v.number >= l.begun AND v.number < l.ended AND v.state = 'published'
+""")  # noqa: S608 - put together from constants
+
+
+async def uncount_document(session: AsyncSession, *, dataset_id: UUID, document_id: UUID) -> None:
+    """Takes a document out of the counts of every version, before it is purged; its rare words go altogether."""
+    facts = {"dataset": dataset_id, "id": document_id}
+    terms = await session.scalars(
+        text(f"WITH {_LIVED} SELECT DISTINCT u.lexeme FROM lived JOIN contents c ON c.id = content_id, unnest(tsv) u"),  # noqa: S608
+        facts,
+    )
+    await session.execute(_BOUNDS, facts)
+    await session.execute(_UNCOUNT_TERMS, facts)
+    await session.execute(_UNCOUNT_WORDS, facts)
+    await _forget_unused(session, dataset_id=dataset_id, terms=list(terms))
+
+
+async def _forget_unused(session: AsyncSession, *, dataset_id: UUID, terms: list[str]) -> None:
+    """Removes terms that no version knows any more: a word of a purged text must not stay behind here."""
+    await session.execute(
+        text("""
+            DELETE FROM term_counts t WHERE t.dataset_id = :dataset AND t.term = ANY(CAST(:terms AS text[]))
+              AND NOT EXISTS (
+                SELECT FROM term_counts o WHERE o.dataset_id = t.dataset_id AND o.term = t.term AND o.documents > 0)
+        """),
+        {"dataset": dataset_id, "terms": terms},
+    )

@@ -35,9 +35,9 @@ def parsed(body: str) -> list[dict[str, Any]]:
 
 
 async def five(sessions: Sessions) -> Story:
-    return await build_versions(
-        sessions, {f"INC{i}": doc() for i in range(1, 6)}, {"INC1": gone(), "INC2": doc(state="Closed")}
-    )
+    """INC1 to INC5, of which only the first and the last have a certain attribute."""
+    first = {"INC1": doc(early="yes"), "INC2": doc(), "INC3": doc(), "INC4": doc(), "INC5": doc(late="yes")}
+    return await build_versions(sessions, first, {"INC1": gone(), "INC2": doc(state="Closed")})
 
 
 @pytest.mark.usefixtures("pages_of_two")

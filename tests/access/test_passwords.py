@@ -46,7 +46,9 @@ async def test_the_same_keys_pressed_on_another_system_fit() -> None:
     assert await passwords.verify(unicodedata.normalize("NFD", "crème brûlée, twice"), stored)
 
 
-@pytest.mark.parametrize(("password", "fits"), [("x" * 11, False), ("x" * 12, True), ("x" * 1024, True)])
+@pytest.mark.parametrize(
+    ("password", "fits"), [("kwv xzbfj qm", True), ("kwv xzbfj q", False), ("kwv xzbfj qm " * 78 + "end", True)]
+)
 async def test_new_passwords_have_at_least_twelve_characters(password: str, fits: bool) -> None:
     if fits:
         assert await Passwords(CHEAP).hash(password)
@@ -124,3 +126,39 @@ def test_nothing_but_argon2_is_accepted() -> None:
 
     assert context.schemes() == ("argon2",)
     assert module.HashCost() == HashCost(memory_kib=65536, passes=3, lanes=4)
+
+
+COMMON = [
+    "password2026", "Password2026!", "P@ssw0rd2026", "passwordpassword", "AdminPassword1!", "Welcome12345!", "iloveyou1987",
+    "aaaaaaaaaaaa", "abababababab", "abcdefghijkl", "qwertyuiop[]", "123456789012", "1qaz2wsx3edc", "Summer-2026!",
+    "letmeinletmein1", "changeme12345", "administrator", "ServiceNow2026", "integrations1!", "test test test 1", "zyxwvutsrqpo",
+]  # fmt: skip
+OWN = [
+    PASSWORD, "x7#Kp2!qLm9$", "8#2!9$4@7%1^", "my dog eats green apples", "Zwölf Boxkämpfer jagen", "это длинная фраза",
+    "the password is not this one", "kwvxzbfjqmtu", "4c1f8d0f4d3b",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("password", COMMON)
+async def test_what_anybody_would_try_first_is_refused(password: str) -> None:
+    with pytest.raises(InvalidInput, match="anybody would try") as caught:
+        await Passwords(CHEAP).hash(password)
+
+    assert password not in str(caught.value)
+
+
+@pytest.mark.parametrize("password", OWN)
+async def test_a_sentence_or_random_characters_are_taken(password: str) -> None:
+    assert await Passwords(CHEAP).hash(password)
+
+
+async def test_a_hash_is_renewed_only_when_the_cost_has_changed() -> None:
+    cheap, dearer = Passwords(CHEAP), Passwords(HashCost(memory_kib=16, passes=1, lanes=1))
+    stored = await cheap.hash(PASSWORD)
+
+    renewed = await dearer.renewed(PASSWORD, stored)
+
+    assert await cheap.renewed(PASSWORD, stored) is None
+    assert renewed is not None
+    assert "m=16," in renewed
+    assert await dearer.verify(PASSWORD, renewed)

@@ -17,6 +17,7 @@ from integrations_api.access.passwords import Passwords
 from integrations_api.access.permissions import Permission, known_permissions, parse_permissions
 from integrations_api.access.principal import Principal
 from integrations_api.access.service import UserDetails, checked_email, details_of
+from integrations_api.access.throttle import SignInThrottle
 from integrations_api.api.pagination import decode_cursor, encode_cursor
 from integrations_api.audit import service as audit
 from integrations_api.clock import Clock, utc_now
@@ -37,9 +38,12 @@ class Link:
 class UserAdministration:
     """Each method is one transaction, written into the audit with it."""
 
-    def __init__(self, *, sessions: Sessions, passwords: Passwords, clock: Clock = utc_now) -> None:
+    def __init__(
+        self, *, sessions: Sessions, passwords: Passwords, throttle: SignInThrottle, clock: Clock = utc_now
+    ) -> None:
         self._sessions = sessions
         self._passwords = passwords
+        self._throttle = throttle
         self._clock = clock
 
     async def page(self, *, limit: int, cursor: str | None) -> tuple[Sequence[UserDetails], str | None]:
@@ -147,6 +151,7 @@ class UserAdministration:
                 actor_id=user.id,
                 details={"purpose": link.purpose},
             )
+        await self._throttle.know_address(user.id)
         return details_of(user)
 
     def _open(self, found: tuple[UserLink, User] | None) -> tuple[UserLink, User]:

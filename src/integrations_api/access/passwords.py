@@ -13,6 +13,7 @@ import anyio
 from anyio.to_thread import run_sync
 from passlib.context import CryptContext
 
+from integrations_api.access.common_passwords import is_common
 from integrations_api.errors import FieldProblem, InvalidInput, Unavailable
 
 T = TypeVar("T")
@@ -49,7 +50,7 @@ class Passwords:
         self._limiter = anyio.CapacityLimiter(_AT_ONCE)
 
     async def hash(self, password: str) -> str:
-        """The hash to store. Raises `InvalidInput` for a password that is too short or too long."""
+        """The hash to store. Raises `InvalidInput` for a password that is too short, too long, or common."""
         check_new_password(password)
         return await self._in_thread(partial(self._context.hash, _normal(password)))
 
@@ -61,6 +62,12 @@ class Passwords:
         fits = await self._in_thread(partial(self._context.verify, plain, stored or self._decoy))
         return fits and stored is not None
 
+    async def renewed(self, password: str, stored: str) -> str | None:
+        """A new hash of a password that fits, where the stored one was made at another cost; else None."""
+        if not self._context.needs_update(stored):
+            return None
+        return await self._in_thread(partial(self._context.hash, _normal(password)))
+
     async def _in_thread(self, work: Callable[[], T]) -> T:
         try:
             async with asyncio.timeout(_PATIENCE):
@@ -70,11 +77,14 @@ class Passwords:
 
 
 def check_new_password(password: str) -> None:
-    """Raises `InvalidInput` for a password that is too short or too long."""
+    """Raises `InvalidInput` for a password that is too short, too long, or common."""
     if len(_normal(password)) < MIN_LENGTH:
         raise InvalidInput.of([FieldProblem("password", f"must have at least {MIN_LENGTH} characters")])
     if len(_normal(password).encode()) > MAX_BYTES:
         raise InvalidInput.of([FieldProblem("password", f"must have at most {MAX_BYTES} bytes")])
+    if is_common(_normal(password)):
+        problem = "is among the first that anybody would try: take a sentence of your own"
+        raise InvalidInput.of([FieldProblem("password", problem)])
 
 
 def _normal(password: str) -> str:

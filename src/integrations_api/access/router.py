@@ -64,7 +64,7 @@ _SHORT = "password: must have at least 12 characters"
     "/token",
     summary="Sign in",
     dependencies=[PUBLIC],
-    responses=errors(401, 413, 415, 422, m401="Wrong e-mail or password"),
+    responses=errors(401, 413, 415, 422, 429, m401="Wrong e-mail or password"),
 )
 async def sign_in(form: Annotated[OAuth2PasswordRequestForm, Depends()], access: Access) -> TokenAnswer:
     """Gives a bearer token for an e-mail (as `username`) and password: the OAuth2 password form."""
@@ -85,7 +85,9 @@ async def sign_out(principal: Person, account: OwnAccount) -> SuccessMessage:
 
 
 @router.post(
-    "/password", summary="Change your password", responses=errors(401, 403, 413, 415, 422, m403=_NO_KEY, m422=_SHORT)
+    "/password",
+    summary="Change your password",
+    responses=errors(401, 403, 413, 415, 422, 429, m403=_NO_KEY, m422=_SHORT),
 )
 async def change_password(sent: PasswordRequest, principal: Person, account: OwnAccount) -> TokenAnswer:
     """Ends every older token of yours; the answer holds the one to go on with."""

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from typing import Literal
 from uuid import UUID, uuid4
 
-from sqlalchemy import select
+from sqlalchemy import select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -18,6 +18,7 @@ from integrations_api.access.one_time import KEY_PREFIX
 from integrations_api.access.passwords import Passwords
 from integrations_api.access.permissions import Permission, known_permissions, parse_permissions
 from integrations_api.access.principal import Principal
+from integrations_api.access.throttle import SignInThrottle
 from integrations_api.access.tokens import IssuedToken, Tokens
 from integrations_api.audit import service as audit
 from integrations_api.clock import Clock, utc_now
@@ -61,6 +62,7 @@ class AccessService:
         sessions: Sessions,
         tokens: Tokens,
         keys: ApiKeys,
+        throttle: SignInThrottle,
         passwords: Passwords,
         token_lifetime: timedelta,
         clock: Clock = utc_now,
@@ -68,28 +70,48 @@ class AccessService:
         self._sessions = sessions
         self._tokens = tokens
         self._keys = keys
+        self._throttle = throttle
         self._passwords = passwords
         self._token_lifetime = token_lifetime
         self._clock = clock
 
     async def sign_in(self, email: str, password: str) -> IssuedToken:
-        """A token for the right password. Raises `Unauthenticated`, alike for every reason, in text and in work."""
+        """A token for the right password.
+
+        Raises `Unauthenticated`, alike for every reason, in text and in work, and `TooManyRequests` while failures
+        before this attempt make it wait.
+        """
+        email = normal_email(email)
+        charge = await self._throttle.charge(email)
         async with self._sessions() as session:
-            user = await repository.find_by_email(session, normal_email(email))
+            user = await repository.find_by_email(session, email)
         fits = await self._passwords.verify(password, user.password_hash if user else None)
         if user is None or not fits or user.disabled_at is not None:
-            log.info("access.sign_in_refused")
+            await self._record_refusal(user, wait=charge.wait)
             raise Unauthenticated("Wrong e-mail or password")
+        await self._throttle.forgive(charge, user.id)
+        await self._renew_hash(user, password)
         async with self._sessions.begin() as session:
-            await audit.record(
-                session,
-                action="auth.sign_in",
-                object_type="user",
-                object_id=user.id,
-                actor=user.email,
-                actor_id=user.id,
-            )
+            await _record_sign_in(session, "auth.sign_in", user)
         return self.token_for(user_id=user.id, generation=user.token_generation)
+
+    async def _record_refusal(self, user: User | None, *, wait: timedelta) -> None:
+        log.info("access.sign_in_refused")
+        async with self._sessions.begin() as session:
+            # An e-mail nobody has is not written down: people type their password there.
+            await _record_sign_in(
+                session, "auth.sign_in_refused", user, next_attempt_in_seconds=int(wait.total_seconds())
+            )
+
+    async def _renew_hash(self, user: User, password: str) -> None:
+        """Stores the password at today's cost, unless it was changed in the meantime."""
+        stored = user.password_hash or ""
+        renewed = await self._passwords.renewed(password, stored)
+        if renewed is None:
+            return
+        async with self._sessions.begin() as session:
+            same = (User.id == user.id) & (User.password_hash == stored)
+            await session.execute(update(User).where(same).values(password_hash=renewed))
 
     def token_for(self, *, user_id: UUID, generation: int) -> IssuedToken:
         """A token with the usual life, for somebody who has just proved who he is."""
@@ -197,6 +219,18 @@ async def _get(session: AsyncSession, email: str) -> User:
     if user is None:
         raise NotFound(f"There is no user {normal_email(email)}")
     return user
+
+
+async def _record_sign_in(session: AsyncSession, action: str, user: User | None, **details: int) -> None:
+    await audit.record(
+        session,
+        action=action,
+        object_type="user",
+        object_id=user.id if user else None,
+        actor=user.email if user else "unknown",
+        actor_id=user.id if user else None,
+        details=details,
+    )
 
 
 async def _record(session: AsyncSession, user: User, action: str, actor: str) -> None:

@@ -1,0 +1,222 @@
+"""Sign-ins that fail have to wait, on every replica; strangers keep nobody out of where he has been."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+import httpx
+import pytest
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from integrations_api.access.passwords import HashCost, Passwords
+from integrations_api.access.throttle import LONGEST_WAIT, SignInThrottle, network_of_request, wait_after
+from integrations_api.api.context import RequestContext, serving
+from tests.support.applications import PASSWORD, LiveApp, live_app
+
+pytestmark = pytest.mark.anyio
+
+OFFICE, ATTACKER = "192.0.2.1", "198.51.100.7"
+
+
+@dataclass
+class Door:
+    """The sign-in route, knocked at from any address."""
+
+    live: LiveApp
+
+    async def knock(self, email: str, password: str = "wrong", *, at: str = ATTACKER) -> httpx.Response:
+        transport = httpx.ASGITransport(self.live.app, client=(at, 1234))
+        async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+            return await client.post("/auth/token", data={"username": email, "password": password})
+
+    async def statuses(self, count: int, email: str, password: str = "wrong", *, at: str = ATTACKER) -> list[int]:
+        return [(await self.knock(email, password, at=at)).status_code for _ in range(count)]
+
+    async def pass_time(self, seconds: float) -> None:
+        """As if so much time had passed for the counters."""
+        change = (
+            f"UPDATE sign_in_counters SET last_at = last_at - interval '{seconds} s', "
+            f"blocked_until = blocked_until - interval '{seconds} s'"
+        )
+        async with self.live.components[AsyncEngine].begin() as connection:
+            await connection.execute(text(change))
+
+    async def rows(self, question: str) -> list[Any]:
+        async with self.live.components[AsyncEngine].connect() as connection:
+            return list((await connection.execute(text(question))).all())
+
+
+@asynccontextmanager
+async def door(database_url: str) -> AsyncIterator[Door]:
+    async with live_app(database_url) as live:
+        yield Door(live)
+
+
+async def test_after_five_wrong_passwords_the_right_one_has_to_wait_too(database_url: str) -> None:
+    async with door(database_url) as at_door:
+        email = await at_door.live.user()
+        wrong = await at_door.statuses(6, email)
+        waiting = await at_door.knock(email, PASSWORD)
+        await at_door.pass_time(2)
+        after = await at_door.knock(email, PASSWORD)
+
+    assert wrong == [401] * 6
+    assert (waiting.status_code, waiting.headers["Retry-After"]) == (429, "1")
+    assert waiting.json() == {"success": False, "message": "Too many attempts: wait 1 seconds"}
+    assert after.status_code == 200
+
+
+async def test_an_account_that_does_not_exist_waits_alike(database_url: str) -> None:
+    async with door(database_url) as at_door:
+        statuses = await at_door.statuses(7, "nobody@example.com")
+
+    assert statuses == [401] * 6 + [429]
+
+
+async def test_strangers_do_not_keep_a_user_out_of_where_he_has_been(database_url: str) -> None:
+    async with door(database_url) as at_door:
+        email = await at_door.live.user()
+        await at_door.knock(email, PASSWORD, at=OFFICE)
+        await at_door.statuses(7, email, at=ATTACKER)
+
+        elsewhere = await at_door.knock(email, PASSWORD, at="203.0.113.9")
+        office = await at_door.knock(email, PASSWORD, at=OFFICE)
+
+    assert (elsewhere.status_code, office.status_code) == (429, 200)
+
+
+async def test_at_a_known_address_too_guesses_have_to_wait(database_url: str) -> None:
+    async with door(database_url) as at_door:
+        email = await at_door.live.user()
+        await at_door.knock(email, PASSWORD, at=OFFICE)
+
+        statuses = await at_door.statuses(12, email, at=OFFICE)
+
+    assert statuses == [401] * 11 + [429]
+
+
+async def test_one_address_that_tries_many_accounts_has_to_wait(database_url: str) -> None:
+    async with door(database_url) as at_door:
+        statuses = [(await at_door.knock(f"user-{n}@example.com")).status_code for n in range(22)]
+        elsewhere = await at_door.knock("user-99@example.com", at=OFFICE)
+
+    assert statuses == [401] * 21 + [429]
+    assert elsewhere.status_code == 401
+
+
+async def test_signing_in_to_an_own_account_does_not_clean_an_addresss_counter(database_url: str) -> None:
+    async with door(database_url) as at_door:
+        own = [await at_door.live.user() for _ in range(3)]
+        statuses = []
+        for n in range(22):
+            if n % 8 == 7:
+                await at_door.knock(own.pop(), PASSWORD)
+            statuses.append((await at_door.knock(f"user-{n}@example.com")).status_code)
+
+    assert statuses[-1] == 429
+
+
+async def test_guesses_at_the_same_moment_are_counted_one_after_the_other(database_url: str) -> None:
+    async with door(database_url) as at_door:
+        email = await at_door.live.user()
+
+        answers = await asyncio.gather(*(at_door.knock(email) for _ in range(20)))
+
+    assert sorted(answer.status_code for answer in answers) == [401] * 6 + [429] * 14
+
+
+async def test_another_replica_makes_it_wait_as_well(database_url: str) -> None:
+    async with door(database_url) as one, door(database_url) as other:
+        email = await one.live.user()
+        await one.statuses(6, email)
+
+        answer = await other.knock(email, at=OFFICE)
+
+    assert answer.status_code == 429
+
+
+async def test_an_attempt_while_waiting_makes_the_wait_no_longer(database_url: str) -> None:
+    async with door(database_url) as at_door:
+        email = await at_door.live.user()
+        await at_door.statuses(6, email)
+        await at_door.statuses(10, email)
+
+        counts = await at_door.rows("SELECT failures FROM sign_in_counters WHERE key LIKE 'account:%'")
+
+    assert counts == [(6,)]
+
+
+async def test_a_day_without_failures_is_forgotten(database_url: str) -> None:
+    async with door(database_url) as at_door:
+        email = await at_door.live.user()
+        await at_door.statuses(6, email)
+        await at_door.pass_time(24 * 3600 + 1)
+        again = await at_door.statuses(6, email)
+        await at_door.pass_time(24 * 3600 + 1)
+        await at_door.live.components[SignInThrottle].prune()
+        left = await at_door.rows("SELECT 1 FROM sign_in_counters")
+
+    assert again == [401] * 6
+    assert left == []
+
+
+async def test_changing_a_password_is_no_way_around_the_wait(database_url: str) -> None:
+    async with door(database_url) as at_door:
+        email = await at_door.live.user()
+        headers = await at_door.live.credentials_of(email)
+        body = {"current_password": "wrong", "new_password": "a long sentence of my own"}
+
+        answers = [await at_door.live.client.post("/auth/password", json=body, headers=headers) for _ in range(7)]
+
+    assert [answer.status_code for answer in answers] == [422] * 6 + [429]
+
+
+async def test_refusals_are_recorded_without_what_was_typed(database_url: str) -> None:
+    async with door(database_url) as at_door:
+        email = await at_door.live.user()
+        await at_door.knock(email, "typed-password")
+        await at_door.knock("typed-into-the-wrong-field")
+        entries = await at_door.rows("SELECT * FROM audit_entries WHERE action = 'auth.sign_in_refused' ORDER BY id")
+        counters = await at_door.rows("SELECT * FROM sign_in_counters")
+
+    assert [(entry.actor, entry.address) for entry in entries] == [(email, ATTACKER), ("unknown", ATTACKER)]
+    assert "typed" not in str(entries) + str(counters)
+
+
+async def test_a_password_is_stored_anew_when_the_cost_has_changed(database_url: str) -> None:
+    async with door(database_url) as at_door:
+        email = await at_door.live.user()
+        at_door.live.access._passwords = Passwords(HashCost(memory_kib=16, passes=1, lanes=1))
+
+        statuses = await at_door.statuses(2, email, PASSWORD)
+        ((stored,),) = await at_door.rows("SELECT password_hash FROM users")
+
+    assert statuses == [200, 200]
+    assert "m=16," in stored
+
+
+@pytest.mark.parametrize(
+    ("failures", "seconds"), [(0, 0), (5, 0), (6, 1), (7, 2), (8, 4), (15, 512), (16, 900), (10**9, 900)]
+)
+def test_waits_double_up_to_a_quarter_of_an_hour(failures: int, seconds: int) -> None:
+    assert wait_after(failures, free=5) == timedelta(seconds=seconds) <= LONGEST_WAIT
+
+
+@pytest.mark.parametrize(
+    ("address", "network"),
+    [
+        ("192.0.2.1", "192.0.2.1"),
+        ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::/64"),
+        ("2001:db8:1:2::9", "2001:db8:1:2::/64"),
+        ("::ffff:192.0.2.1", "192.0.2.1"),
+        ("testclient", None),
+        (None, None),
+    ],
+)
+def test_an_ipv6_customer_is_one_address(address: str | None, network: str | None) -> None:
+    with serving(RequestContext(request_id="r", address=address)):
+        assert network_of_request() == network

@@ -129,9 +129,11 @@ def test_nothing_but_argon2_is_accepted() -> None:
 
 
 COMMON = [
-    "password2026", "Password2026!", "P@ssw0rd2026", "passwordpassword", "AdminPassword1!", "Welcome12345!", "iloveyou1987",
+    "password2026", "Password2026!", "P@ssw0rd2026", "passwordpassword", "AdminPassword1!", "Welcome12345!",
+    "iloveyou1987",
     "aaaaaaaaaaaa", "abababababab", "abcdefghijkl", "qwertyuiop[]", "123456789012", "1qaz2wsx3edc", "Summer-2026!",
-    "letmeinletmein1", "changeme12345", "administrator", "ServiceNow2026", "integrations1!", "test test test 1", "zyxwvutsrqpo",
+    "letmeinletmein1", "changeme12345", "administrator", "ServiceNow2026", "integrations1!", "test test test 1",
+    "zyxwvutsrqpo",
 ]  # fmt: skip
 OWN = [
     PASSWORD, "x7#Kp2!qLm9$", "8#2!9$4@7%1^", "my dog eats green apples", "Zwölf Boxkämpfer jagen", "это длинная фраза",

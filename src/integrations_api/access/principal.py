@@ -15,7 +15,7 @@ class Principal:
     email: str
     permissions: frozenset[Permission]
     credential: str
-    """What he showed, fit for logs and audit: `token:<id>`, `key:<id>`, `ticket:<part of its hash>`, never the thing."""
+    """What he showed, fit for logs and audit: `token:<id>`, `key:<id>`, `ticket:<hash>`; never the thing itself."""
 
     @property
     def is_person(self) -> bool:

@@ -40,18 +40,19 @@ class Charge:
     """How long the next attempt has to wait if this one fails."""
 
 
-def wait_after(failures: int, *, free: int) -> timedelta:
-    """Nothing for the first `free` failures, then a second, doubled by each further one, up to `LONGEST_WAIT`."""
+def wait_after(failures: int, *, free: int, first: timedelta = timedelta(seconds=1)) -> timedelta:
+    """Nothing for the `free` failures, then `first`, doubled by each further one, up to `LONGEST_WAIT`."""
     if failures <= free:
         return timedelta(0)
-    return min(timedelta(seconds=2 ** min(failures - free - 1, 20)), LONGEST_WAIT)
+    return min(first * 2 ** min(failures - free - 1, 20), LONGEST_WAIT)
 
 
 class SignInThrottle:
     """Counts attempts by account and by address; an account from an address it is known at counts by itself."""
 
-    def __init__(self, *, sessions: Sessions) -> None:
+    def __init__(self, *, sessions: Sessions, first_wait: timedelta = timedelta(seconds=1)) -> None:
         self._sessions = sessions
+        self.first_wait = first_wait
 
     async def charge(self, email: str) -> Charge:
         """Counts an attempt on a normal e-mail from the current request's address, as if it had failed.
@@ -65,7 +66,7 @@ class SignInThrottle:
             counters = await _locked(session, keys, now)
             _refuse_while_waiting(counters, now)
             for counter in counters:
-                _count(counter, now)
+                _count(counter, now, first=self.first_wait)
             waits = {counter.key: counter.blocked_until for counter in counters}
         return Charge(address=address, waits=waits, wait=max(_rest(until, now) for until in waits.values()))
 
@@ -154,12 +155,12 @@ def _refuse_while_waiting(counters: list[SignInCounter], now: datetime) -> None:
         raise TooManyRequests(f"Too many attempts: wait {seconds} seconds", retry_after=seconds)
 
 
-def _count(counter: SignInCounter, now: datetime) -> None:
+def _count(counter: SignInCounter, now: datetime, *, first: timedelta) -> None:
     if counter.last_at < now - FORGOTTEN_AFTER:
         counter.failures = 0
     counter.failures += 1
     counter.last_at = now
-    wait = wait_after(counter.failures, free=FREE[counter.key.partition(":")[0]])
+    wait = wait_after(counter.failures, free=FREE[counter.key.partition(":")[0]], first=first)
     counter.blocked_until = now + wait if wait else None
 
 

@@ -4,6 +4,7 @@ Each phase ends with a transaction that names the next one, so that whoever resu
 was. Network calls come before the transaction that uses their answer.
 """
 
+import asyncio
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
@@ -16,15 +17,16 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from integrations_api.clock import Clock
 from integrations_api.connectors.errors import ConnectorError
 from integrations_api.connectors.protocol import Connector
-from integrations_api.connectors.records import FetchRequest, Page, SourceCount
+from integrations_api.connectors.records import FetchRequest, FetchStart, Page, SourceCount
 from integrations_api.db.engine import Sessions
 from integrations_api.integrations.service import IntegrationForSync, IntegrationService
 from integrations_api.knowledge import staging, versions
+from integrations_api.knowledge.documents import Row
 from integrations_api.knowledge.staging import Plan
 from integrations_api.logs import get_logger
 from integrations_api.sync import events
 from integrations_api.sync.events import LoggedEvent
-from integrations_api.sync.intake import stage_page, stage_rejected_again
+from integrations_api.sync.intake import map_page, stage_rejected_again
 from integrations_api.sync.journal import Journal, StepResult
 from integrations_api.sync.publishing import Brake, end_run
 from integrations_api.sync.raw_file import write_raw_file
@@ -137,15 +139,37 @@ class SyncEngine:
         """Reads every page from the committed cursors on, then saves the raw file."""
         if "source_now" not in self._journal.run.fetch_state:
             await self._measure_start()
-        run = self._journal.run
-        start = load_start(run.fetch_state)
-        async with aclosing(self._connector.pages(start, start.lanes)) as pages:
-            async for page in pages:
-                for event in await self._keep(page):
-                    yield event
-                self._pause_for_handover()
-        warnings = [*run.warnings, *await self._save_raw_file()]
+        start = load_start(self._journal.run.fetch_state)
+        async with aclosing(self._pages_kept(start)) as kept:
+            async for event in kept:
+                yield event
+        warnings = [*self._journal.run.warnings, *await self._save_raw_file()]
         await self._journal.note(phase=Phase.COMPARING, warnings=warnings)
+
+    async def _pages_kept(self, start: FetchStart) -> Events:
+        """Maps each page while the one before is being committed: the two use different processors."""
+        numbered = self._journal.run.fetched
+        committing: asyncio.Task[list[LoggedEvent]] | None = None
+        try:
+            async with aclosing(self._connector.pages(start, start.lanes)) as pages:
+                async for page in pages:
+                    rows = await map_page(page, run=self._journal.run, connector=self._connector, first=numbered)
+                    numbered += len(rows)
+                    for event in await _outcome(committing):
+                        yield event
+                    self._pause_for_handover()
+                    committing = asyncio.create_task(self._keep(page, rows))
+            for event in await _outcome(committing):
+                yield event
+        except ConnectorError:
+            # What was read before the failure is kept: a resumed run goes on after it.
+            for event in await _outcome(committing):
+                yield event
+            raise
+        finally:
+            if committing is not None:
+                committing.cancel()
+                await asyncio.wait({committing})
 
     async def _measure_start(self) -> None:
         """Measures the next watermark before the first page, and stages again what could not be mapped before."""
@@ -166,10 +190,9 @@ class SyncEngine:
 
         await self._journal.step(work)
 
-    async def _keep(self, page: Page) -> Sequence[LoggedEvent]:
+    async def _keep(self, page: Page, rows: Sequence[Row]) -> list[LoggedEvent]:
         """Commits one page: its records, the lane's cursor, the counts."""
         run = self._journal.run
-        rows = await stage_page(page, run=run, connector=self._connector)
         fetched = run.fetched + len(page.records)
         is_further = run.pages > 0 and bool(page.records)
         told = [events.progress(f"Fetched {fetched} {self._connector.noun}...")] if is_further else []
@@ -281,6 +304,10 @@ class SyncEngine:
                 await staging.drop_superseded_raw(session, run_id=run.id, dataset_id=run.dataset_id)
         except SQLAlchemyError:
             log.warning("sync.tidy_failed", run_id=str(run.id))
+
+
+async def _outcome(task: "asyncio.Task[list[LoggedEvent]] | None") -> list[LoggedEvent]:
+    return [] if task is None else await task
 
 
 def _counts(plan: Plan) -> dict[str, object]:

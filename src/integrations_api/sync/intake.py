@@ -18,9 +18,9 @@ SLICE = 50
 """Records mapped before other tasks get a turn: heartbeats and streams must breathe."""
 
 
-async def stage_page(page: Page, *, run: SyncRun, connector: Connector) -> list[Row]:
-    """Rows of `raw_records` for a page, numbered after what the run has fetched already."""
-    return await _rows(page.records, run=run, connector=connector, first=run.fetched)
+async def map_page(page: Page, *, run: SyncRun, connector: Connector, first: int) -> list[Row]:
+    """Rows of `raw_records` for a page, numbered from `first` on."""
+    return await _rows(page.records, run=run, connector=connector, first=first)
 
 
 async def stage_rejected_again(session: AsyncSession, *, run: SyncRun, connector: Connector) -> None:

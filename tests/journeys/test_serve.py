@@ -13,6 +13,8 @@ import pytest
 
 from tests.support.processes import Running, nothing_left, processes_below, running, wait_for
 
+FORWARDED = {"X-Forwarded-For": "203.0.113.9"}
+
 
 def worker_of(serve: Running) -> int:
     """The process id of the newest worker that has begun to work."""
@@ -29,9 +31,11 @@ def test_one_command_is_the_whole_system_and_sigterm_ends_all_of_it(home: Path) 
         url = serve.wait_until_ready()
         commands = processes_below(home).values()
         checks = httpx.get(f"{url}/readyz", trust_env=False).json()["checks"]
+        httpx.get(f"{url}/healthz", headers=FORWARDED, trust_env=False)
         serve.tell(signal.SIGTERM)
         code = serve.wait(seconds=30)
 
+        assert FORWARDED["X-Forwarded-For"] not in serve.said
         assert {check["name"]: check["ok"] for check in checks} == {"database": True, "schema": True, "worker": True}
         assert sum("integrations_api worker" in command for command in commands) == 1
         assert sum("/postgres " in command for command in commands) == 1
@@ -61,9 +65,12 @@ def test_a_worker_that_dies_is_replaced_and_a_killed_serve_takes_everything_alon
         nothing_left(home)
 
 
-def test_it_ends_with_a_parent_that_holds_its_input(home: Path) -> None:
-    with running(home, "serve", "--port", "0", "--no-worker", "--with-parent") as serve:
-        serve.wait_to_say(r"serve\.started .*worker=none")
+def test_it_believes_a_trusted_proxy_and_ends_with_a_parent_that_holds_its_input(home: Path) -> None:
+    settings = {"TRUSTED_PROXIES": "127.0.0.1"}
+    with running(home, "serve", "--port", "0", "--no-worker", "--with-parent", settings=settings) as serve:
+        url = serve.wait_to_say(r"serve\.started .*\burl=(\S+) worker=none")[1]
+        httpx.get(f"{url}/healthz", headers=FORWARDED, trust_env=False)
+        serve.wait_to_say(f"address={FORWARDED['X-Forwarded-For']} ")
         assert not [command for command in processes_below(home).values() if "integrations_api worker" in command]
 
         assert serve.process.stdin is not None

@@ -1,6 +1,7 @@
 """The application: routers, error handlers, middleware; nothing else."""
 
 from fastapi import FastAPI
+from starlette.middleware.cors import CORSMiddleware
 
 from integrations_api import __version__
 from integrations_api.access import router as access
@@ -8,7 +9,7 @@ from integrations_api.api import docs, health
 from integrations_api.api.components import Components, install_components
 from integrations_api.api.context import RequestContextMiddleware
 from integrations_api.api.envelope import install_error_handlers
-from integrations_api.api.limits import BodyLimitMiddleware
+from integrations_api.api.limits import BodyLimitMiddleware, HeadLimitMiddleware
 from integrations_api.api.openapi import install_openapi
 from integrations_api.integrations import router as integrations
 from integrations_api.knowledge import router as knowledge
@@ -60,6 +61,16 @@ def create_app(components: Components, settings: Settings) -> FastAPI:
     install_error_handlers(app)
     install_openapi(app)
     app.add_middleware(BodyLimitMiddleware, max_bytes=settings.max_body_bytes)
+    app.add_middleware(HeadLimitMiddleware)
+    if settings.cors_origins:
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=settings.cors_origins,
+            allow_methods=["GET", "POST", "PUT", "DELETE"],
+            allow_headers=["Authorization", "Content-Type", "If-Match", "Last-Event-ID", "X-Request-ID"],
+            expose_headers=["ETag", "Location", "Retry-After", "X-Request-ID"],
+            allow_credentials=False,  # Tokens travel in a header: no cookie is ever wanted.
+        )
     app.add_middleware(RequestContextMiddleware)  # Added last: the outermost, so that it sees every answer.
     for router in ROUTERS:
         app.include_router(router)

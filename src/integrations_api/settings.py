@@ -25,8 +25,9 @@ from integrations_api.errors import ConfigurationError
 
 _DURATION = re.compile(r"(\d+)\s*(s|m|h|d)?")
 _UNITS = {None: 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
+_ORIGIN = re.compile(r"https?://[a-z0-9.-]+(:[0-9]{1,5})?|https?://\[[0-9a-f:]+\](:[0-9]{1,5})?")
 _FAMILIES = (
-    "SYNC_", "EGRESS_", "KNOWLEDGE_", "LOG_", "STREAM_", "WORKER_", "ACCESS_", "RAW_", "ENCRYPTION_", "LOGIN_",
+    "SYNC_", "EGRESS_", "KNOWLEDGE_", "LOG_", "STREAM_", "WORKER_", "ACCESS_", "RAW_", "ENCRYPTION_", "LOGIN_", "CORS_",
 )  # fmt: skip
 
 
@@ -50,6 +51,12 @@ def _positive(value: timedelta) -> timedelta:
     if value <= timedelta(0):
         raise ValueError("must be longer than zero")
     return value
+
+
+def _origins(values: tuple[str, ...]) -> tuple[str, ...]:
+    if not all(_ORIGIN.fullmatch(value) for value in values):
+        raise ValueError("expected origins such as https://admin.example.com, without a path; * is not one")
+    return values
 
 
 Duration = Annotated[timedelta, BeforeValidator(_duration)]
@@ -91,6 +98,15 @@ class Settings(BaseSettings):
     )
     access_token_minutes: int = Field(60, ge=1, le=60 * 24 * 30, description="Life of a bearer token, in minutes.")
     max_body_bytes: int = Field(1_000_000, ge=1000, description="Largest request body that is read, in bytes.")
+
+    access_rate_factor: float = Field(
+        1.0, ge=0, le=1000, description="Multiplies what a user may do of expensive things; 0 switches limits off."
+    )
+    cors_origins: Annotated[Words, AfterValidator(_origins)] = Field(
+        (),
+        description="Origins, such as https://admin.example.com, whose pages may call this service from a browser; "
+        "comma-separated. Empty: none but its own.",
+    )
 
     sync_batch_size: int = Field(5, ge=1, le=1000, description="Incidents named by one progress event.")
     sync_page_size: int = Field(1000, ge=1, le=10_000, description="Records asked for in one request.")

@@ -12,6 +12,7 @@ from integrations_api.access.account import Account
 from integrations_api.access.administration import UserAdministration
 from integrations_api.access.api_keys import ApiKeys
 from integrations_api.access.passwords import Passwords
+from integrations_api.access.rates import Rates
 from integrations_api.access.service import AccessService
 from integrations_api.access.throttle import SignInThrottle
 from integrations_api.access.tokens import Tokens
@@ -84,12 +85,14 @@ def _add_ground_floor(components: Components, *, secrets: ProcessSecrets, passwo
     sessions = components.add(create_sessions(components[AsyncEngine]), as_=async_sessionmaker)
     components.add(Vault(secrets.keyring))
     keys = components.add(ApiKeys(sessions=sessions, clock=clock))
+    rates = components.add(Rates(sessions=sessions, factor=components[Settings].access_rate_factor))
     throttle = components.add(SignInThrottle(sessions=sessions))
     access = components.add(
         AccessService(
             sessions=sessions,
             keys=keys,
             throttle=throttle,
+            rates=rates,
             tokens=Tokens(secret=secrets.secret_key.get_secret_value(), clock=clock),
             passwords=passwords,
             token_lifetime=timedelta(minutes=components[Settings].access_token_minutes),
@@ -153,6 +156,7 @@ def build_worker(components: Components, *, clock: Clock = utc_now) -> QueueWork
         ("sweep", timedelta(seconds=5), executor.sweep),
         ("start_due", timedelta(seconds=5), duties.start_due),
         ("forget_old_events", timedelta(hours=1), duties.forget_old_events),
+        ("prune_rates", timedelta(hours=1), components[Rates].prune),
         ("prune_sign_ins", timedelta(hours=1), components[SignInThrottle].prune),
         ("prune_tickets", timedelta(hours=1), components[Tickets].prune),
     ]

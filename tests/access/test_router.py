@@ -4,6 +4,8 @@ from typing import Annotated
 
 import pytest
 from fastapi import Depends
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncEngine
 from structlog.testing import capture_logs
 
 from integrations_api.access.dependencies import require
@@ -86,8 +88,13 @@ async def test_a_missing_permission_is_named(database_url: str) -> None:
         plant(live)
         answer = await live.client.get("/edit", headers=await live.credentials(["integration.view"]))
 
+        async with live.components[AsyncEngine].connect() as connection:
+            question = text("SELECT object_id, actor FROM audit_entries WHERE action = 'access.denied'")
+            denials = [row.object_id for row in await connection.execute(question)]
+
     assert answer.status_code == 403
     assert answer.json() == {"success": False, "message": "Missing permission: integration.edit"}
+    assert denials == ["integration.edit"]
 
 
 async def test_a_change_of_permissions_counts_from_the_next_request(database_url: str) -> None:

@@ -8,6 +8,7 @@ from fastapi.security import OAuth2PasswordBearer
 
 from integrations_api.access.permissions import Permission
 from integrations_api.access.principal import Principal
+from integrations_api.access.rates import Rate
 from integrations_api.access.service import AccessService
 from integrations_api.api.components import component
 from integrations_api.api.routes import PUBLIC, AccessRule
@@ -27,8 +28,9 @@ bearer_scheme = OAuth2PasswordBearer(
 class Requirement(AccessRule):
     """A dependency that gives the principal, or answers 401 or 403."""
 
-    def __init__(self, permission: Permission | None) -> None:
+    def __init__(self, permission: Permission | None, rate: Rate | None = None) -> None:
         self.permission = permission
+        self.rate = rate
         self._permission = permission
 
     async def __call__(
@@ -36,19 +38,26 @@ class Requirement(AccessRule):
         token: Annotated[str | None, Depends(bearer_scheme)],
         access: Annotated[AccessService, Depends(component(AccessService))],
     ) -> Principal:
-        """Raises `Unauthenticated` or `PermissionDenied`."""
+        """Raises `Unauthenticated`, `PermissionDenied`, and `TooManyRequests` beyond an allowance."""
         if not token:
             raise Unauthenticated("Sign in first: send Authorization: Bearer <token>")
         principal = await access.authenticate(token)
         if self._permission is not None:
+            if not principal.allows(self._permission):
+                await access.note_denial(principal, self._permission)
             principal.demand(self._permission)
+        if self.rate is not None:
+            await access.draw(self.rate, principal)
         return principal
 
 
 @cache
-def require(permission: Permission) -> Requirement:
-    """Names a route's permission, once: `viewer: Annotated[Principal, Depends(require(Permission.KNOWLEDGE_VIEW))]`."""
-    return Requirement(permission)
+def require(permission: Permission, rate: Rate | None = None) -> Requirement:
+    """Names a route's permission, once: `viewer: Annotated[Principal, Depends(require(Permission.KNOWLEDGE_VIEW))]`.
+
+    With a `rate` each request also draws from the user's allowance of that name.
+    """
+    return Requirement(permission, rate)
 
 
 class _Person(Requirement):

@@ -18,6 +18,7 @@ from integrations_api.access.one_time import KEY_PREFIX
 from integrations_api.access.passwords import Passwords
 from integrations_api.access.permissions import Permission, known_permissions, parse_permissions
 from integrations_api.access.principal import Principal
+from integrations_api.access.rates import Rate, Rates
 from integrations_api.access.throttle import SignInThrottle
 from integrations_api.access.tokens import IssuedToken, Tokens
 from integrations_api.audit import service as audit
@@ -63,6 +64,7 @@ class AccessService:
         tokens: Tokens,
         keys: ApiKeys,
         throttle: SignInThrottle,
+        rates: Rates,
         passwords: Passwords,
         token_lifetime: timedelta,
         clock: Clock = utc_now,
@@ -71,6 +73,7 @@ class AccessService:
         self._tokens = tokens
         self._keys = keys
         self._throttle = throttle
+        self._rates = rates
         self._passwords = passwords
         self._token_lifetime = token_lifetime
         self._clock = clock
@@ -123,6 +126,21 @@ class AccessService:
             return await self._keys.recognise(token)
         claims = self._tokens.read(token)
         return await self.recognise(claims.user_id, generation=claims.generation, credential=f"token:{claims.token_id}")
+
+    async def draw(self, rate: Rate, principal: Principal) -> None:
+        """One request of the caller from his allowance. Raises `TooManyRequests`."""
+        await self._rates.draw(rate, principal.user_id)
+
+    async def note_denial(self, principal: Principal, permission: Permission) -> None:
+        """Writes down that somebody known asked for what he may not do."""
+        async with self._sessions.begin() as session:
+            await audit.record(
+                session,
+                action="access.denied",
+                object_type="permission",
+                object_id=permission.value,
+                principal=principal,
+            )
 
     async def recognise(self, user_id: UUID, *, generation: int, credential: str) -> Principal:
         """The user behind a credential that was valid when it was given out. Raises `Unauthenticated`."""

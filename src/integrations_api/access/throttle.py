@@ -44,7 +44,8 @@ def wait_after(failures: int, *, free: int, first: timedelta = timedelta(seconds
     """Nothing for the `free` failures, then `first`, doubled by each further one, up to `LONGEST_WAIT`."""
     if failures <= free:
         return timedelta(0)
-    return min(first * 2 ** min(failures - free - 1, 20), LONGEST_WAIT)
+    doublings: int = min(failures - free - 1, 20)
+    return min(first * (1 << doublings), LONGEST_WAIT)
 
 
 class SignInThrottle:

@@ -1,4 +1,4 @@
-"""The bound on request bodies, for declared and for chunked ones alike."""
+"""Bounds on what a request may bring: its query, its headers, and its body, declared or chunked."""
 
 import asyncio
 
@@ -8,8 +8,37 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from integrations_api.api.envelope import error_response
 
+MAX_QUERY_BYTES = 16_384
+MAX_HEADER_BYTES = 32_768
+"""All names and values together; ours need a few hundred."""
+MAX_HEADERS = 100
 _DRAIN_BYTES = 32_000_000
 _DRAIN_SECONDS = 5.0
+
+
+class HeadLimitMiddleware:
+    """Answers 414 for a query, and 431 for headers, that are longer than anything we could want."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        refusal = _head_problem(scope) if scope["type"] == "http" else None
+        if refusal is None:
+            await self._app(scope, receive, send)
+        else:
+            await error_response(*refusal)(scope, receive, send)
+
+
+def _head_problem(scope: Scope) -> tuple[int, str] | None:
+    if len(scope.get("query_string", b"")) > MAX_QUERY_BYTES:
+        return 414, f"The query is longer than {MAX_QUERY_BYTES} bytes"
+    headers = scope["headers"]
+    if len(headers) > MAX_HEADERS:
+        return 431, f"The request has more than {MAX_HEADERS} headers"
+    if sum(len(name) + len(value) for name, value in headers) > MAX_HEADER_BYTES:
+        return 431, f"The headers are longer than {MAX_HEADER_BYTES} bytes"
+    return None
 
 
 class BodyLimitMiddleware:

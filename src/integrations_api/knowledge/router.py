@@ -11,6 +11,7 @@ from starlette.convertors import Convertor, register_url_convertor
 from integrations_api.access.dependencies import require
 from integrations_api.access.permissions import Permission
 from integrations_api.access.principal import Principal
+from integrations_api.access.rates import Rate
 from integrations_api.api.answers import answer
 from integrations_api.api.components import component
 from integrations_api.api.openapi import errors
@@ -39,6 +40,7 @@ router = Router(prefix="/knowledge", tags=["knowledge"])
 
 Knowledge = Annotated[KnowledgeService, Depends(component(KnowledgeService))]
 Viewer = Annotated[Principal, Depends(require(Permission.KNOWLEDGE_VIEW))]
+Exporter = Annotated[Principal, Depends(require(Permission.KNOWLEDGE_VIEW, Rate.EXPORT))]
 Purger = Annotated[Principal, Depends(require(Permission.KNOWLEDGE_PURGE))]
 DatasetId = Annotated[UUID, Path(description="The integration's id; it stays when the integration is deleted.")]
 VersionNumber = Annotated[int, Path(ge=1, le=NEWEST_VERSION, description="A version's number.")]
@@ -223,6 +225,7 @@ async def diff(
             404,
             409,
             422,
+            429,
             m404="There is no version 7",
             m409="Version 4 is being built: export it when it is published",
         ),
@@ -232,7 +235,7 @@ async def export(
     integration_id: DatasetId,
     n: VersionNumber,
     knowledge: Knowledge,
-    viewer: Viewer,
+    viewer: Exporter,
     format_: Annotated[
         Format, Query(alias="format", description="`ndjson`: one INCIDENT in JSON on each line; `csv`: a table.")
     ] = "ndjson",

@@ -10,6 +10,7 @@ from sse_starlette import EventSourceResponse
 from integrations_api.access.dependencies import require
 from integrations_api.access.permissions import Permission
 from integrations_api.access.principal import Principal
+from integrations_api.access.rates import Rate
 from integrations_api.api.answers import answer
 from integrations_api.api.components import component
 from integrations_api.api.envelope import SuccessMessage
@@ -51,6 +52,8 @@ decisions = Router(prefix="/knowledge", tags=["knowledge"])
 Syncs = Annotated[SyncService, Depends(component(SyncService))]
 Streams = Annotated[RunStreams, Depends(component(RunStreams))]
 MaySync = Annotated[Principal, Depends(require(Permission.INTEGRATION_SYNC))]
+MayStart = Annotated[Principal, Depends(require(Permission.INTEGRATION_SYNC, Rate.SYNC))]
+MayTry = Annotated[Principal, Depends(require(Permission.INTEGRATION_SYNC, Rate.TRIAL))]
 MayView = Annotated[Principal, Depends(require(Permission.INTEGRATION_VIEW))]
 LastEventId = Annotated[
     str | None, Header(alias="Last-Event-ID", description="Resume after this event: `<run id>:<seq>`.")
@@ -62,7 +65,7 @@ TicketDesk = Annotated[Tickets, Depends(component(Tickets))]
 Knowledge = Annotated[KnowledgeService, Depends(component(KnowledgeService))]
 MayRollBack = Annotated[Principal, Depends(require(Permission.KNOWLEDGE_ROLLBACK))]
 VersionNumber = Annotated[int, Path(ge=1, le=2**31 - 2, description="A version's number.")]
-MayCreate = Annotated[Principal, Depends(require(Permission.INTEGRATION_CREATE))]
+MayCreate = Annotated[Principal, Depends(require(Permission.INTEGRATION_CREATE, Rate.TRIAL))]
 Trials = Annotated[Trial, Depends(component(Trial))]
 Control = Annotated[RunControl, Depends(component(RunControl))]
 
@@ -71,11 +74,11 @@ Control = Annotated[RunControl, Depends(component(RunControl))]
     "/sync/{integration_id}",
     summary="Trigger manual sync",
     response_class=EventSourceResponse,
-    responses={**errors(401, 403, m403="Missing permission: integration.sync"), 200: STREAM},
+    responses={**errors(401, 403, 429, m403="Missing permission: integration.sync"), 200: STREAM},
 )
 async def trigger_sync(
     integration_id: str,
-    principal: MaySync,
+    principal: MayStart,
     syncs: Syncs,
     streams: Streams,
     mode: Annotated[str, Query(description="`incremental` (default) or `full`.")] = "incremental",
@@ -212,7 +215,7 @@ async def list_rejected(
 @router.post(
     "/test",
     summary="Test a connection before it is stored",
-    responses=errors(401, 403, 413, 415, 422, m422="config.password: is required"),
+    responses=errors(401, 403, 413, 415, 422, 429, m422="config.password: is required"),
 )
 async def test_unsaved(sent: IntegrationIn, principal: MayCreate, trial: Trials) -> ChecksAnswer:
     """A preflight of named checks, each with what was seen and the remedy in words. Reads only; takes seconds."""
@@ -222,9 +225,9 @@ async def test_unsaved(sent: IntegrationIn, principal: MayCreate, trial: Trials)
 @router.post(
     "/test/{integration_id}",
     summary="Test a stored connection",
-    responses=errors(401, 403, 404, 422, m404="Integration not found"),
+    responses=errors(401, 403, 404, 422, 429, m404="Integration not found"),
 )
-async def test_stored(integration_id: str, principal: MaySync, trial: Trials) -> ChecksAnswer:
+async def test_stored(integration_id: str, principal: MayTry, trial: Trials) -> ChecksAnswer:
     """The same preflight with the stored secrets. Reads only; takes seconds."""
     return _checks(await trial.test(as_id(integration_id, "Integration not found")))
 
@@ -232,9 +235,9 @@ async def test_stored(integration_id: str, principal: MaySync, trial: Trials) ->
 @router.get(
     "/preview/{integration_id}",
     summary="Preview the next sync",
-    responses=errors(401, 403, 404, 422, m404="Integration not found"),
+    responses=errors(401, 403, 404, 422, 429, m404="Integration not found"),
 )
-async def preview(integration_id: str, principal: MaySync, trial: Trials) -> PreviewAnswer:
+async def preview(integration_id: str, principal: MayTry, trial: Trials) -> PreviewAnswer:
     """How many records the next sync would read, and five of them as they would be stored. Nothing is written."""
     shown = await trial.preview(as_id(integration_id, "Integration not found"))
     return PreviewAnswer(

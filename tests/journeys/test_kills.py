@@ -76,7 +76,12 @@ class Scene:
 @asynccontextmanager
 async def _scene(database_url: str, simulator: SimulatorServer, folder: Path) -> AsyncIterator[Scene]:
     host = simulator.url.partition("//")[2]
-    values = {"egress_allowed_hosts": (host,), "sync_page_size": 20, "sync_chunk_size": 20, "worker_silence": 2}
+    values: dict[str, Any] = {
+        "egress_allowed_hosts": (host,),
+        "sync_page_size": 20,
+        "sync_chunk_size": 20,
+        "worker_silence": 2,
+    }
     async with bench(database_url, workers=0, in_memory=False, **values) as b:
         integration = await b.integration(url=simulator.url, username="integration", password="simulator-password")
         yield Scene(bench=b, integration=integration, folder=folder, settings=_as_environment(b.components[Settings]))

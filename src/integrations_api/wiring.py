@@ -25,9 +25,11 @@ from integrations_api.db.migrations import current_revision, head_revision
 from integrations_api.db.notify import Listener
 from integrations_api.egress.guard import EgressPolicy
 from integrations_api.errors import ConfigurationError
+from integrations_api.integrations.secrets import SecretKeeper
 from integrations_api.integrations.service import IntegrationService
 from integrations_api.knowledge.service import KnowledgeService
 from integrations_api.queue.worker import QueueWorker
+from integrations_api.search.service import SearchService
 from integrations_api.settings import Settings
 from integrations_api.sync.control import RunControl
 from integrations_api.sync.duties import SyncDuties
@@ -106,7 +108,9 @@ def _add_ground_floor(components: Components, *, secrets: ProcessSecrets, passwo
 def _add_rooms(components: Components, *, sources: Sources, clock: Clock) -> None:
     sessions: Sessions = components[async_sessionmaker]
     integrations = components.add(IntegrationService(sessions=sessions, vault=components[Vault], clock=clock))
+    components.add(SecretKeeper(sessions=sessions, vault=components[Vault]))
     components.add(KnowledgeService(sessions=sessions))
+    components.add(SearchService(sessions=sessions))
     components.add(SyncService(sessions=sessions, integrations=integrations, sources=sources, clock=clock))
     components.add(Trial(sessions=sessions, integrations=integrations, sources=sources))
     components.add(RunControl(sessions=sessions, integrations=integrations, clock=clock))
@@ -156,6 +160,7 @@ def build_worker(components: Components, *, clock: Clock = utc_now) -> QueueWork
         ("sweep", timedelta(seconds=5), executor.sweep),
         ("start_due", timedelta(seconds=5), duties.start_due),
         ("forget_old_events", timedelta(hours=1), duties.forget_old_events),
+        ("forget_old_plans", timedelta(hours=1), duties.forget_old_plans),
         ("prune_rates", timedelta(hours=1), components[Rates].prune),
         ("prune_sign_ins", timedelta(hours=1), components[SignInThrottle].prune),
         ("prune_tickets", timedelta(hours=1), components[Tickets].prune),

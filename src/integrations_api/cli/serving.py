@@ -16,6 +16,7 @@ from integrations_api.cli.child import WorkerChild
 from integrations_api.cli.setup import check_schema, opened_database, settings_for_process
 from integrations_api.cli.signals import Signals, end_with_parent
 from integrations_api.cli.sockets import base_url, listen
+from integrations_api.integrations.secrets import SecretKeeper
 from integrations_api.logs import get_logger
 from integrations_api.settings import Settings
 from integrations_api.sync.stream import RunStreams
@@ -40,6 +41,7 @@ def run_service(*, host: str | None, port: int | None, with_worker: bool, with_p
 async def _serve(settings: Settings, url: str, listener: socket.socket, signals: Signals, *, with_worker: bool) -> None:
     async with assemble(settings, database_url=url) as components:
         await check_schema(components[AsyncEngine])
+        await components[SecretKeeper].require_keys()
         server = _Server(_config(create_app(components, settings), settings))
         async with listening(components), _beside(WorkerChild() if with_worker else None) as worker:
             ending = _Ending(server=server, streams=components[RunStreams], worker=worker)

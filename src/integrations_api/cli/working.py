@@ -9,6 +9,7 @@ from integrations_api.cli import loops
 from integrations_api.cli.setup import check_schema, opened_database, settings_for_process
 from integrations_api.cli.signals import Signals, end_with_parent
 from integrations_api.db.embedded import stop_abandoned
+from integrations_api.integrations.secrets import SecretKeeper
 from integrations_api.logs import get_logger
 from integrations_api.settings import Settings
 from integrations_api.wiring import assemble, build_worker
@@ -40,6 +41,7 @@ def _run(settings: Settings, signals: Signals, *, migrated: bool) -> None:
 async def _work(settings: Settings, url: str, signals: Signals) -> None:
     async with assemble(settings, database_url=url) as components:
         await check_schema(components[AsyncEngine])
+        await components[SecretKeeper].require_keys()
         loop, stopping = asyncio.get_running_loop(), asyncio.Event()
         worker = build_worker(components)
         running = asyncio.create_task(worker.run(stopping))

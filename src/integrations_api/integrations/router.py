@@ -29,13 +29,17 @@ from integrations_api.integrations.schemas import (
     IntegrationIn,
     IntegrationsAnswer,
     ScheduleIn,
+    SecretOut,
+    SecretsAnswer,
     ServicesAnswer,
 )
+from integrations_api.integrations.secrets import SecretKeeper
 from integrations_api.integrations.service import IntegrationService
 
 router = Router(prefix="/integrations", tags=["integrations"])
 
 Integrations = Annotated[IntegrationService, Depends(component(IntegrationService))]
+Secrets = Annotated[SecretKeeper, Depends(component(SecretKeeper))]
 Viewer = Annotated[Principal, Depends(require(Permission.INTEGRATION_VIEW))]
 Creator = Annotated[Principal, Depends(require(Permission.INTEGRATION_CREATE))]
 Editor = Annotated[Principal, Depends(require(Permission.INTEGRATION_EDIT))]
@@ -128,6 +132,17 @@ async def list_services(_: Viewer) -> Response:
 async def get_one(_: Viewer, integration_id: Id, integrations: Integrations) -> Response:
     """One integration, its secrets shown as `********`."""
     return answer(integration=await integrations.get(integration_id))
+
+
+@router.get(
+    "/secrets/{integration_id}",
+    summary="Tell which secrets are set",
+    responses=errors(401, 403, 404, m403=_lacks("view"), m404=_NOT_FOUND),
+)
+async def secrets(_: Viewer, integration_id: Id, keeper: Secrets) -> SecretsAnswer:
+    """Which secrets of an integration are set, and since when; never a part of one."""
+    names = await keeper.names(integration_id)
+    return SecretsAnswer(secrets=[SecretOut(name=one.name, set_at=one.set_at) for one in names])
 
 
 @router.post(

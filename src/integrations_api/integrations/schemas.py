@@ -147,6 +147,25 @@ class IntegrationsAnswer(Success):
     next_cursor: Annotated[str | None, Field(description="Only where `limit` or `cursor` was sent")] = None
 
 
+class SecretOut(BaseModel):
+    """That a secret is set, and since when."""
+
+    name: Annotated[str, Field(description="Its place, such as `config.password`")]
+    set_at: Timestamp
+
+
+class SecretsAnswer(Success):
+    """The secrets of an integration that are set, by name."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "example": {"success": True, "secrets": [{"name": "config.password", "set_at": "2026-03-01T10:30:00Z"}]}
+        }
+    )
+
+    secrets: list[SecretOut]
+
+
 class AuthTypeOut(BaseModel):
     """One way to sign in at a service, and the config it takes."""
 

@@ -24,6 +24,7 @@ from integrations_api.integrations.models import Integration
 from integrations_api.integrations.repository import Found
 from integrations_api.integrations.schedules import Schedule
 from integrations_api.integrations.schemas import IntegrationIn, present
+from integrations_api.integrations.secrets import context_of
 from integrations_api.vault.cipher import Vault
 
 __all__ = ["IntegrationForSync", "IntegrationService"]
@@ -165,7 +166,7 @@ class IntegrationService:
         row, _ = await self._get(session, integration_id)
         sealed = await repository.secrets_of(session, integration_id)
         secrets = {
-            path: self._vault.open(ciphertext, context=_context(integration_id, path))
+            path: self._vault.open(ciphertext, context=context_of(integration_id, path))
             for path, ciphertext in sealed.items()
         }
         return IntegrationForSync(
@@ -265,13 +266,10 @@ class IntegrationService:
         self, session: AsyncSession, integration_id: UUID, taken: SplitConfig, *, at: datetime
     ) -> None:
         sealed = {
-            path: self._vault.seal(text, context=_context(integration_id, path)) for path, text in taken.secrets.items()
+            path: self._vault.seal(text, context=context_of(integration_id, path))
+            for path, text in taken.secrets.items()
         }
         await repository.replace_secrets(session, integration_id, keep=taken.kept, new=sealed, at=at)
-
-
-def _context(integration_id: UUID, path: str) -> str:
-    return f"integration_secrets/{integration_id}/{path}"
 
 
 def _shown(found: Found) -> Presented:

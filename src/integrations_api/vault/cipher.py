@@ -10,7 +10,7 @@ nonce (12), ciphertext with tag (16 bytes longer than the secret).
 
 import itertools
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Self
 
 from cryptography.exceptions import InvalidTag
@@ -22,6 +22,8 @@ from integrations_api.vault.keys import KEY_BYTES, KeyRing
 _VERSION = 1
 _NONCE = 12
 _TAG = 16
+LONGEST_PREFIX = 2 + 32
+"""Bytes: version, length, and an id of the greatest length."""
 _WRAPPED = KEY_BYTES + _TAG
 
 
@@ -84,10 +86,46 @@ class Vault:
             raise SecretNotAuthentic(sealed.key_id) from None
         return plaintext.decode()
 
+    def rewrap(self, ciphertext: bytes, *, context: str) -> bytes:
+        """The same secret under the ring's first key. The data key is wrapped anew; the secret itself stays shut.
+
+        Raises `UnknownKey`, `SecretDamaged`, `SecretNotAuthentic`.
+        """
+        sealed = _Sealed.from_bytes(ciphertext)
+        old, new, nonce = self._keyring[sealed.key_id], self._keyring.primary, os.urandom(_NONCE)
+        try:
+            data_key = AESGCM(old.material).decrypt(sealed.wrap_nonce, sealed.wrapped, _bound("key", context))
+        except InvalidTag:
+            raise SecretNotAuthentic(sealed.key_id) from None
+        wrapped = AESGCM(new.material).encrypt(nonce, data_key, _bound("key", context))
+        return replace(sealed, key_id=new.id, wrap_nonce=nonce, wrapped=wrapped).to_bytes()
+
+    @property
+    def primary_id(self) -> str:
+        """The id of the key that seals."""
+        return self._keyring.primary.id
+
+    @property
+    def key_ids(self) -> tuple[str, ...]:
+        """The ids of all keys that may open, the sealing one's first."""
+        return self._keyring.ids
+
 
 def key_id_of(ciphertext: bytes) -> str:
     """The id of the key a ciphertext was sealed under. Raises `SecretDamaged`."""
     return _Sealed.from_bytes(ciphertext).key_id
+
+
+def sealed_prefix(key_id: str) -> bytes:
+    """How every ciphertext under a key begins, and none under another: a query finds them by it."""
+    return bytes([_VERSION, len(key_id)]) + key_id.encode()
+
+
+def key_id_of_prefix(head: bytes) -> str | None:
+    """The id of the key from the first `LONGEST_PREFIX` bytes of a ciphertext; None for what is none of ours."""
+    if len(head) < 2 or head[0] != _VERSION or not head[1] <= len(head) - 2:
+        return None
+    return head[2 : 2 + head[1]].decode("ascii", "replace")
 
 
 def _bound(part: str, context: str) -> bytes:

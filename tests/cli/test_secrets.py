@@ -1,0 +1,24 @@
+"""`secrets`: keys are printed, secrets are moved and checked."""
+
+import os
+
+import pytest
+
+from tests.cli.conftest import Run
+
+pytestmark = pytest.mark.usefixtures("on_database")
+
+
+def test_a_fresh_pair_is_printed_each_time(run: Run) -> None:
+    first, second = run("secrets", "generate"), run("secrets", "generate")
+
+    assert [line.partition("=")[0] for line in first.out.splitlines()] == ["SECRET_KEY", "ENCRYPTION_KEYS"]
+    assert not set(first.out.splitlines()) & set(second.out.splitlines())
+
+
+def test_rotating_and_checking_nothing_is_done_at_once(run: Run) -> None:
+    rotated, checked = run("secrets", "rotate"), run("secrets", "check")
+
+    assert (rotated.code, rotated.out) == (0, "0 re-wrapped, 0 remain\n")
+    assert (checked.code, checked.out) == (0, "0 of 0 secrets open\n")
+    assert os.environ["ENCRYPTION_KEYS"] not in rotated.out + rotated.err + checked.out + checked.err

@@ -129,7 +129,7 @@ async def bench(
     patience: float = PATIENCE,
     **settings: Any,
 ) -> AsyncIterator[Bench]:
-    """Parts over the test's database, with workers running; the source is in memory, what integrations name, or `sources`."""
+    """Parts over the test's database, and workers; the source is in memory, `sources`, or what integrations name."""
     chosen = settings_for(database_url, **{"raw_dump_path": "", **settings})
     source = MemorySource()
     chosen_sources = sources or (MemorySources(source) if in_memory else None)

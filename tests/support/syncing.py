@@ -51,7 +51,7 @@ class Bench:
         config = {"url": "https://dev1.service-now.com", "username": "admin", "password": "secret", **changes}
         sent = IntegrationIn(service_name="ServiceNow", auth_type="basic_auth", config=config, is_active=True)
         shown = await self.components[IntegrationService].create(sent, principal=ADMIN)
-        return UUID(str(shown["id"]))
+        return UUID(str(shown.integration["id"]))
 
     async def start(self, integration_id: UUID, *, mode: Mode = "incremental") -> UUID:
         return await self.components[SyncService].start(integration_id, mode=mode, principal=ADMIN)

@@ -53,7 +53,7 @@ async def _make_due(b: Bench, integration: UUID, *, since: timedelta) -> None:
 
 
 async def _shown(b: Bench, integration: UUID) -> dict[str, Any]:
-    return await b.components[IntegrationService].get(integration)
+    return (await b.components[IntegrationService].get(integration)).integration
 
 
 @pytest.mark.anyio

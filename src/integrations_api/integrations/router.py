@@ -4,7 +4,7 @@ from functools import cache
 from typing import Annotated, Any
 from uuid import UUID
 
-from fastapi import Body, Depends, Path, Query, Request, Response
+from fastapi import Body, Depends, Header, Path, Query, Request, Response
 
 from integrations_api.access.dependencies import require
 from integrations_api.access.permissions import Permission
@@ -18,6 +18,7 @@ from integrations_api.api.routes import Router
 from integrations_api.clock import utc_now
 from integrations_api.connectors.registry import services
 from integrations_api.errors import NotFound
+from integrations_api.integrations.etags import revisions_of
 from integrations_api.integrations.schedules import read_schedule
 from integrations_api.integrations.schemas import (
     CREATE_EXAMPLE,
@@ -34,7 +35,7 @@ from integrations_api.integrations.schemas import (
     ServicesAnswer,
 )
 from integrations_api.integrations.secrets import SecretKeeper
-from integrations_api.integrations.service import IntegrationService
+from integrations_api.integrations.service import IntegrationService, Revised
 
 router = Router(prefix="/integrations", tags=["integrations"])
 
@@ -84,6 +85,16 @@ async def integration_id(
 
 
 Id = Annotated[UUID, Depends(integration_id)]
+IfMatch = Annotated[
+    str | None, Header(alias="If-Match", max_length=1000, description="The `ETag` it was read with.", examples=['"1"'])
+]
+
+
+def _tagged(revised: Revised) -> Response:
+    """The integration, with its config's revision as `ETag`: an edit changes it, a sync does not."""
+    response = answer(integration=revised.integration)
+    response.headers["ETag"] = f'"{revised.revision}"'
+    return response
 
 
 @router.get(
@@ -131,7 +142,7 @@ async def list_services(_: Viewer) -> Response:
 )
 async def get_one(_: Viewer, integration_id: Id, integrations: Integrations) -> Response:
     """One integration, its secrets shown as `********`."""
-    return answer(integration=await integrations.get(integration_id))
+    return _tagged(await integrations.get(integration_id))
 
 
 @router.get(
@@ -165,9 +176,9 @@ async def create(
     The first word of `service_name` picks the connector, in any case. `config.lastSynced`, where it is sent, is the
     start of the first sync; without it that one reads everything.
     """
-    integration = await integrations.create(sent, principal=principal)
-    location = f"{request.scope.get('root_path', '').rstrip('/')}/integrations/id/{integration['id']}"
-    response = answer(integration=integration)
+    created = await integrations.create(sent, principal=principal)
+    location = f"{request.scope.get('root_path', '').rstrip('/')}/integrations/id/{created.integration['id']}"
+    response = _tagged(created)
     response.status_code, response.headers["Location"] = 201, location
     return response
 
@@ -179,7 +190,7 @@ async def create(
     responses=_answers(
         200,
         {"integration": UPDATED_EXAMPLE},
-        *(401, 403, 404, 413, 415, 422),
+        *(401, 403, 404, 412, 413, 415, 422),
         m403=_lacks("edit"),
         m404=_NOT_FOUND,
         m422="Re-enter the password: the URL points to another origin",
@@ -190,15 +201,19 @@ async def update(
     integration_id: Id,
     sent: Annotated[IntegrationIn, Body(openapi_examples={"servicenow": {"value": UPDATE_EXAMPLE}})],
     integrations: Integrations,
+    if_match: IfMatch = None,
 ) -> Response:
     """Replaces all four fields, the whole config included.
+
+    With `If-Match` only if nobody else has edited it since it was read; a sync in between does not count as an edit.
 
     A secret sent as exactly `********` stays as it is stored, unless the origin of `url` changes: then it has to be
     entered again. A secret that is left out is removed. Fields that only the service writes (`id`, `updated_at`, …)
     may be sent back and are passed over. Pointing to another source (origin, table, filter) ends a running sync and
     makes the next one read everything. `config.lastSynced` can move the start of the next sync back, never forward.
     """
-    return answer(integration=await integrations.update(integration_id, sent, principal=principal))
+    updated = await integrations.update(integration_id, sent, principal=principal, revisions=revisions_of(if_match))
+    return _tagged(updated)
 
 
 @router.put(

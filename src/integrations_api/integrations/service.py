@@ -1,6 +1,7 @@
 """Configured connections: the contract's five operations, and what a sync reads and writes of them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 from uuid import UUID, uuid4
@@ -14,7 +15,7 @@ from integrations_api.api.pagination import decode_cursor, encode_cursor
 from integrations_api.audit import service as audit
 from integrations_api.clock import Clock, utc_now
 from integrations_api.db.engine import Sessions
-from integrations_api.errors import InvalidInput, NotFound
+from integrations_api.errors import InvalidInput, NotFound, PreconditionFailed
 from integrations_api.integrations import repository
 from integrations_api.integrations.configs import SplitConfig, changed_keys, reassemble, split, split_edit
 from integrations_api.integrations.drafts import Draft, draft_of, service_of
@@ -31,6 +32,14 @@ __all__ = ["IntegrationForSync", "IntegrationService"]
 
 Presented = dict[str, Any]
 """An integration as it leaves: see `schemas.present`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Revised:
+    """An integration as it leaves, and how often its config was edited: from 1 on, syncs do not count."""
+
+    integration: Presented
+    revision: int
 
 
 class IntegrationService:
@@ -58,12 +67,13 @@ class IntegrationService:
         last = page[-1][0] if len(found) > limit else None
         return [_shown(one) for one in page], None if last is None else encode_cursor(last.created_at, last.id)
 
-    async def get(self, integration_id: UUID) -> Presented:
+    async def get(self, integration_id: UUID) -> Revised:
         """One integration. Raises `NotFound`."""
         async with self._sessions() as session:
-            return await self.present_by_id(session, integration_id)
+            found = await self._get(session, integration_id)
+        return Revised(_shown(found), found[0].config_revision)
 
-    async def create(self, sent: IntegrationIn, *, principal: Principal) -> Presented:
+    async def create(self, sent: IntegrationIn, *, principal: Principal) -> Revised:
         """Stores a new integration. Raises `InvalidInput` that lists what is wrong with the config."""
         now = self._clock()
         draft = draft_of(sent, now=now)
@@ -76,14 +86,26 @@ class IntegrationService:
             await session.flush()
             await self._store_secrets(session, row.id, taken, at=now)
             await _record(session, "create", row, principal, config_keys=sorted(taken.public))
-        return present(row, running_run_id=None)
+        return Revised(present(row, running_run_id=None), row.config_revision)
 
-    async def update(self, integration_id: UUID, sent: IntegrationIn, *, principal: Principal) -> Presented:
-        """Replaces an integration; edits of one row happen one after the other. Raises `NotFound`, `InvalidInput`."""
+    async def update(
+        self,
+        integration_id: UUID,
+        sent: IntegrationIn,
+        *,
+        principal: Principal,
+        revisions: Collection[int] | None = None,
+    ) -> Revised:
+        """Replaces an integration; edits of one row happen one after the other.
+
+        Raises `NotFound`, `InvalidInput`, and `PreconditionFailed` unless it is at one of the `revisions`, if given.
+        """
         now = self._clock()
         draft = draft_of(sent, now=now)
         async with self._sessions.begin() as session:
             before, running_run_id = await self._get(session, integration_id, lock=True)
+            if revisions is not None and before.config_revision not in revisions:
+                raise PreconditionFailed("The integration was changed in the meantime: read it again")
             taken = split_edit(
                 draft.config,
                 secret_names=draft.secret_names,
@@ -97,7 +119,7 @@ class IntegrationService:
             row = await repository.replace(session, integration_id, _edited_values(before, draft, taken, now=now))
             await self._store_secrets(session, integration_id, taken, at=now)
             await _record(session, "update", row, principal, **changes)
-        return present(row, running_run_id=running_run_id)
+        return Revised(present(row, running_run_id=running_run_id), row.config_revision)
 
     async def delete(self, integration_id: UUID, *, principal: Principal, purge: bool = False) -> None:
         """Removes an integration, its config and its secrets for good, which ends a run that is going on.

@@ -1,0 +1,88 @@
+"""Of two who edit the same integration the second is told, and a sync disturbs nobody who edits."""
+
+import asyncio
+from datetime import UTC, datetime
+from uuid import UUID
+
+import httpx
+import pytest
+
+from integrations_api.integrations.etags import revisions_of
+from tests.integrations.conftest import SERVICENOW, Room
+
+pytestmark = pytest.mark.anyio
+
+
+async def edit(room: Room, integration_id: str, tag: str | None, name: str = "ServiceNow B") -> httpx.Response:
+    headers = room.admin if tag is None else {**room.admin, "If-Match": tag}
+    body = {**SERVICENOW, "service_name": name}
+    return await room.send("PUT", f"/integrations/update/{integration_id}", body, headers=headers)
+
+
+async def test_a_lost_update_is_refused(room: Room) -> None:
+    created = await room.create()
+    tag = (await room.send("GET", f"/integrations/id/{created['id']}")).headers["ETag"]
+
+    first = await edit(room, created["id"], tag)
+    second = await edit(room, created["id"], tag, "ServiceNow C")
+    again = await edit(room, created["id"], first.headers["ETag"], "ServiceNow C")
+
+    assert [answer.status_code for answer in (first, second, again)] == [200, 412, 200]
+    assert second.json() == {
+        "success": False,
+        "message": "The integration was changed in the meantime: read it again",
+    }
+    assert (tag, first.headers["ETag"], again.headers["ETag"]) == ('"1"', '"2"', '"3"')
+
+
+async def test_of_two_edits_at_the_same_moment_one_is_refused(room: Room) -> None:
+    created = await room.create()
+
+    answers = await asyncio.gather(*(edit(room, created["id"], '"1"', f"ServiceNow {n}") for n in range(2)))
+
+    assert sorted(answer.status_code for answer in answers) == [200, 412]
+
+
+async def test_a_sync_disturbs_nobody_who_edits(room: Room) -> None:
+    created = await room.create()
+    at = datetime(2026, 3, 1, 10, tzinfo=UTC)
+    async with room.sessions.begin() as session:
+        await room.service.record_success(session, UUID(created["id"]), at=at, watermark=at, fingerprint=None)
+
+    read = await room.send("GET", f"/integrations/id/{created['id']}")
+    edited = await edit(room, created["id"], '"1"')
+
+    assert read.headers["ETag"] == '"1"'
+    assert edited.status_code == 200
+
+
+async def test_without_a_tag_or_with_a_star_the_last_one_wins(room: Room) -> None:
+    created = await room.create()
+
+    answers = [await edit(room, created["id"], tag) for tag in (None, "*", '"1"')]
+
+    assert [answer.status_code for answer in answers] == [200, 200, 412]
+
+
+async def test_a_new_integration_says_its_tag(room: Room) -> None:
+    created = await room.send("POST", "/integrations/create", SERVICENOW)
+
+    assert created.headers["ETag"] == '"1"'
+
+
+@pytest.mark.parametrize(
+    ("header", "revisions"),
+    [
+        (None, None),
+        ("*", None),
+        ('"3"', {3}),
+        ('"3", "4"', {3, 4}),
+        ('W/"3"', set()),
+        ("3", set()),
+        ('"x"', set()),
+        ("", set()),
+        ('"' + "9" * 19 + '"', set()),
+    ],
+)
+def test_a_tag_that_is_none_of_ours_matches_nothing(header: str | None, revisions: set[int] | None) -> None:
+    assert revisions_of(header) == revisions

@@ -30,7 +30,6 @@ class Allowance:
 class Rate(Enum):
     """Which allowance a route draws from; all of a user's credentials draw from the same."""
 
-    SYNC = Allowance(at_once=30, a_minute=60)
     TRIAL = Allowance(at_once=10, a_minute=20)
     EXPORT = Allowance(at_once=10, a_minute=30)
     SEARCH = Allowance(at_once=100, a_minute=600)

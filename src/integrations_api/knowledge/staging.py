@@ -5,6 +5,7 @@ In the statements 2147483647 is `models.FOREVER`: a revision that nothing has re
 
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -96,7 +97,19 @@ _STAGE_REMOVALS = text("""
     FROM unnest(CAST(:ids AS text[]), CAST(:reasons AS text[])) AS g(external_id, reason)
     JOIN documents d ON d.dataset_id = :dataset AND d.external_id = g.external_id
     JOIN revisions r ON r.document_id = d.id AND r.valid_to = 2147483647 AND r.change <> 'deleted'
-    WHERE NOT EXISTS (SELECT FROM raw_records w WHERE w.run_id = :run AND w.external_id = g.external_id)
+    WHERE NOT EXISTS (
+        SELECT FROM raw_records w WHERE w.run_id = :run AND w.external_id = g.external_id AND w.seq >= 0
+    )
+""")
+
+# Below zero stand the stored copies of what could not be mapped before: no sign that the source still has it.
+_FORGET_COPIES = text("""
+    DELETE FROM raw_records WHERE run_id = :run AND seq < 0 AND external_id = ANY(CAST(:ids AS text[]))
+""")
+_RESOLVE_GONE = text("""
+    UPDATE rejected_records r SET resolved = true
+    WHERE r.dataset_id = :dataset AND NOT r.resolved AND r.external_id = ANY(CAST(:ids AS text[]))
+      AND NOT EXISTS (SELECT FROM raw_records w WHERE w.run_id = :run AND w.external_id = r.external_id)
 """)
 
 _REJECTIONS = text("""
@@ -128,10 +141,13 @@ async def plan(session: AsyncSession, *, run_id: UUID, dataset_id: UUID, gone: S
     """
     facts = {"run": run_id, "dataset": dataset_id}
     await discard_staged(session, run_id)
+    ids, reasons = [one for one, _ in gone], [reason for _, reason in gone]
+    if gone:
+        await session.execute(_FORGET_COPIES, {"run": run_id, "ids": ids})
+        await session.execute(_RESOLVE_GONE, {**facts, "ids": ids})
     await session.execute(_PLAN, facts)
     if gone:
-        ids, reasons = zip(*gone, strict=True)
-        await session.execute(_STAGE_REMOVALS, {**facts, "ids": list(ids), "reasons": list(reasons)})
+        await session.execute(_STAGE_REMOVALS, {**facts, "ids": ids, "reasons": reasons})
     await session.execute(_REJECTIONS, facts)
     return await planned(session, run_id)
 
@@ -149,9 +165,20 @@ async def unseen_documents(session: AsyncSession, *, run_id: UUID, dataset_id: U
             SELECT d.external_id FROM documents d
             JOIN revisions r ON r.document_id = d.id AND r.valid_to = 2147483647 AND r.change <> 'deleted'
             WHERE d.dataset_id = :dataset AND coalesce(d.source_created_at <= :until, true)
-              AND NOT EXISTS (SELECT FROM raw_records w WHERE w.run_id = :run AND w.external_id = d.external_id)
+              AND NOT EXISTS (
+                  SELECT FROM raw_records w WHERE w.run_id = :run AND w.external_id = d.external_id AND w.seq >= 0
+              )
         """),
         {"run": run_id, "dataset": dataset_id, "until": created_until},
+    )
+    return list(found.scalars())
+
+
+async def unread_rejections(session: AsyncSession, run_id: UUID) -> list[str]:
+    """External ids of records that this run tries again from their stored copy and did not fetch."""
+    found = await session.execute(
+        text("SELECT external_id FROM raw_records WHERE run_id = :run GROUP BY external_id HAVING max(seq) < 0"),
+        {"run": run_id},
     )
     return list(found.scalars())
 
@@ -169,14 +196,14 @@ async def live_among(session: AsyncSession, *, dataset_id: UUID, external_ids: S
     return list(found.scalars())
 
 
-async def open_rejections(session: AsyncSession, dataset_id: UUID) -> list[str]:
-    """Raw JSON of the records that earlier runs could not map, to be tried again."""
+async def open_rejections(session: AsyncSession, dataset_id: UUID, *, limit: int = 5000) -> list[str]:
+    """Raw JSON of records that earlier runs could not map, to be tried again: so many in one run, the rest later."""
     found = await session.execute(
         text("""
             SELECT DISTINCT ON (external_id) raw FROM rejected_records
-            WHERE dataset_id = :dataset AND NOT resolved ORDER BY external_id, at DESC
+            WHERE dataset_id = :dataset AND NOT resolved ORDER BY external_id, at DESC LIMIT :limit
         """),
-        {"dataset": dataset_id},
+        {"dataset": dataset_id, "limit": limit},
     )
     return list(found.scalars())
 
@@ -211,6 +238,18 @@ async def raw_texts(sessions: Sessions, run_id: UUID, *, chunk: int = 500) -> As
         if len(rows) < chunk:
             return
         after = (rows[-1].external_id, rows[-1].seq)
+
+
+async def drop_plans_of_ended_runs(session: AsyncSession, *, ended_before: datetime) -> None:
+    """Forgets plans that nobody will carry out; a held one waits for its decision, a failed one for a while."""
+    await session.execute(
+        text("""
+            DELETE FROM staged_changes s USING sync_runs r
+            WHERE r.id = s.run_id
+              AND (r.state IN ('succeeded', 'cancelled') OR r.state = 'failed' AND r.finished_at < :before)
+        """),
+        {"before": ended_before},
+    )
 
 
 async def drop_superseded_raw(session: AsyncSession, *, run_id: UUID, dataset_id: UUID) -> None:

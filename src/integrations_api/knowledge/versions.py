@@ -7,10 +7,11 @@ see: its revisions begin above the head, and publishing moves the head. In the s
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any, cast
 from uuid import UUID
 
 import orjson
-from sqlalchemy import select, text
+from sqlalchemy import CursorResult, select, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from integrations_api.knowledge import terms
@@ -76,6 +77,10 @@ async def begin_version(
     return number
 
 
+class PlanBroken(Exception):
+    """What was staged is not there any more: a version made from the rest would lose documents in silence."""
+
+
 @dataclass(frozen=True, slots=True)
 class Chunk:
     """Staged changes first..last (ordinals, both included) that go into a version in one transaction."""
@@ -138,7 +143,10 @@ _BURY = text("""
 
 
 async def ingest(session: AsyncSession, chunk: Chunk) -> list[str]:
-    """Writes contents and revisions of a chunk; returns the numbers of its added and updated documents, in order."""
+    """Writes contents and revisions of a chunk; returns the numbers of its added and updated documents, in order.
+
+    Raises `PlanBroken` when a staged change did not become a revision.
+    """
     facts = {
         "dataset": chunk.dataset_id,
         "run": chunk.run_id,
@@ -146,8 +154,11 @@ async def ingest(session: AsyncSession, chunk: Chunk) -> list[str]:
         "first": chunk.first,
         "last": chunk.last,
     }
-    for statement in (_CONTENTS, _DOCUMENTS, _CLOSE, _OPEN, _BURY):
+    for statement in (_CONTENTS, _DOCUMENTS, _CLOSE):
         await session.execute(statement, facts)
+    written = [await session.execute(statement, facts) for statement in (_OPEN, _BURY)]
+    if sum(cast("CursorResult[Any]", result).rowcount for result in written) != chunk.last - chunk.first + 1:
+        raise PlanBroken(f"Staged changes {chunk.first} to {chunk.last} did not all become revisions")
     numbers = await session.execute(
         text(
             """

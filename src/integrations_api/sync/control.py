@@ -1,6 +1,7 @@
 """Decisions people take about runs and the versions they made: cancel, resume, publish or discard what is held."""
 
 from dataclasses import dataclass
+from datetime import timedelta
 from uuid import UUID
 
 from sqlalchemy import update
@@ -18,10 +19,13 @@ from integrations_api.knowledge.models import Version
 from integrations_api.knowledge.rollback import roll_back
 from integrations_api.queue.jobs import enqueue
 from integrations_api.sync import events, repository
+from integrations_api.sync.duties import PLANS_KEPT
 from integrations_api.sync.executor import ENTRYPOINT
 from integrations_api.sync.models import SyncRun
 from integrations_api.sync.publishing import publish_run
 from integrations_api.sync.runs import RunState
+
+RESUMABLE_FOR = PLANS_KEPT - timedelta(days=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +76,8 @@ class RunControl:
             raise Conflict(f"Only a failed run can be resumed; this one is {run.state}")
         if run.integration_id is None:
             raise Conflict("The integration of this run was deleted")
+        if run.finished_at is not None and run.finished_at < self._clock() - RESUMABLE_FOR:
+            raise Conflict("The run failed too long ago: start a new sync")
         integration = await self._integrations.load_for_sync(session, run.integration_id)
         if run.fingerprint is not None and integration.fingerprint != run.fingerprint:
             raise Conflict("The integration reads another source now: start a new sync")

@@ -8,6 +8,7 @@ from sqlalchemy import text
 from integrations_api.clock import Clock
 from integrations_api.db.engine import Sessions
 from integrations_api.integrations.service import IntegrationService
+from integrations_api.knowledge import staging
 from integrations_api.logs import get_logger
 from integrations_api.queue.jobs import enqueue
 from integrations_api.sync import repository
@@ -15,6 +16,8 @@ from integrations_api.sync.executor import ENTRYPOINT
 
 log = get_logger(__name__)
 
+PLANS_KEPT = timedelta(days=7)
+"""How long a failed run may be resumed in its ingest without planning again."""
 AT_ONCE = 100
 """Due integrations started in one transaction, and events deleted in one."""
 
@@ -55,6 +58,11 @@ class SyncDuties:
                     await enqueue(session, entrypoint=ENTRYPOINT, key=str(run_id))
                     log.info("sync.scheduled", integration_id=str(integration_id), run_id=str(run_id))
         return len(due)
+
+    async def forget_old_plans(self) -> None:
+        """Drops what runs had planned and will not carry out."""
+        async with self._sessions.begin() as session:
+            await staging.drop_plans_of_ended_runs(session, ended_before=self._clock() - PLANS_KEPT)
 
     async def forget_old_events(self) -> None:
         """Deletes the event logs of runs that ended long ago; the runs themselves stay."""

@@ -221,6 +221,7 @@ class RunExecutor:
             moving = await repository.moving_runs(session, claims, since=self._clock() - self._options.stall_timeout)
         for active in mine:
             if active.claim is not None and active.claim.run_id not in moving:
+                active.claim = None  # Once is enough: a second cancel would hit the giving back.
                 active.task.cancel()
 
     async def _end_overtaken(self) -> None:

@@ -52,7 +52,6 @@ decisions = Router(prefix="/knowledge", tags=["knowledge"])
 Syncs = Annotated[SyncService, Depends(component(SyncService))]
 Streams = Annotated[RunStreams, Depends(component(RunStreams))]
 MaySync = Annotated[Principal, Depends(require(Permission.INTEGRATION_SYNC))]
-MayStart = Annotated[Principal, Depends(require(Permission.INTEGRATION_SYNC, Rate.SYNC))]
 MayTry = Annotated[Principal, Depends(require(Permission.INTEGRATION_SYNC, Rate.TRIAL))]
 MayView = Annotated[Principal, Depends(require(Permission.INTEGRATION_VIEW))]
 LastEventId = Annotated[
@@ -74,11 +73,11 @@ Control = Annotated[RunControl, Depends(component(RunControl))]
     "/sync/{integration_id}",
     summary="Trigger manual sync",
     response_class=EventSourceResponse,
-    responses={**errors(401, 403, 429, m403="Missing permission: integration.sync"), 200: STREAM},
+    responses={**errors(401, 403, m403="Missing permission: integration.sync"), 200: STREAM},
 )
 async def trigger_sync(
     integration_id: str,
-    principal: MayStart,
+    principal: MaySync,
     syncs: Syncs,
     streams: Streams,
     mode: Annotated[str, Query(description="`incremental` (default) or `full`.")] = "incremental",

@@ -10,11 +10,16 @@ Gone = list[tuple[str, str]]
 
 
 async def find_gone(sessions: Sessions, *, run: SyncRun, connector: Connector) -> Gone:
-    """A full run asks for every live document it did not see; an incremental one follows the delete log."""
-    candidates = await _candidates(sessions, run=run, connector=connector)
+    """A full run asks for every live document it did not see; an incremental one follows the delete log.
+
+    Both ask for the records that are only tried again: one that was rejected and has vanished must not stay.
+    """
+    named = await _candidates(sessions, run=run, connector=connector)
+    async with sessions() as session:
+        candidates = dict.fromkeys([*named, *await staging.unread_rejections(session, run.id)])
     if not candidates:
         return []
-    return [(gone.external_id, gone.reason) for gone in await connector.confirm_gone(candidates)]
+    return [(gone.external_id, gone.reason) for gone in await connector.confirm_gone(list(candidates))]
 
 
 async def _candidates(sessions: Sessions, *, run: SyncRun, connector: Connector) -> list[str]:

@@ -13,6 +13,7 @@ from integrations_api.api.limits import BodyLimitMiddleware, HeadLimitMiddleware
 from integrations_api.api.openapi import install_openapi
 from integrations_api.integrations import router as integrations
 from integrations_api.knowledge import router as knowledge
+from integrations_api.search import router as search
 from integrations_api.settings import Settings
 from integrations_api.sync import router as sync
 
@@ -23,6 +24,7 @@ ROUTERS = (
     sync.router,
     sync.decisions,
     knowledge.router,
+    search.router,
     health.router,
     docs.router,
 )

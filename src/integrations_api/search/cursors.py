@@ -1,0 +1,43 @@
+"""The cursor of a search: how far it was read, and in which versions, so that a sync between pages moves nothing."""
+
+from uuid import UUID
+
+from integrations_api.api.pagination import decode_cursor, encode_cursor
+from integrations_api.errors import FieldProblem, InvalidInput
+from integrations_api.knowledge.models import FOREVER
+from integrations_api.search.repository import MOST_HITS
+from integrations_api.search.scope import Scope
+
+_MOST_PINNED = 50
+"""A cursor stays short enough for a URL; a search over more datasets reads their heads anew."""
+
+Pinned = tuple[tuple[UUID, int], ...]
+
+
+def cursor_of(offset: int | None, scope: Scope) -> str | None:
+    """The cursor of the page that begins there, if there is one."""
+    if offset is None:
+        return None
+    pairs = list(zip(scope.datasets, scope.versions, strict=True)) if len(scope.datasets) <= _MOST_PINNED else []
+    return encode_cursor(offset, " ".join(f"{dataset}={version}" for dataset, version in pairs))
+
+
+def read_cursor(cursor: str | None) -> tuple[int, Pinned]:
+    """Where a page begins, and what it is read in. Raises `InvalidInput`."""
+    if cursor is None:
+        return 0, ()
+    offset, pairs = decode_cursor(cursor, int, str)
+    try:
+        pinned = tuple(_pair(pair) for pair in pairs.split())
+    except ValueError:
+        problem = FieldProblem("cursor", "is not one that this service gave out")
+        raise InvalidInput.of([problem]) from None
+    return max(0, min(offset, MOST_HITS)), pinned[:_MOST_PINNED]
+
+
+def _pair(written: str) -> tuple[UUID, int]:
+    dataset, _, version = written.partition("=")
+    number = int(version)
+    if not 0 < number < FOREVER:
+        raise ValueError("not a version")
+    return UUID(dataset), number

@@ -1,0 +1,297 @@
+"""The questions that searching asks of the database. Every function works in its caller's transaction."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Row, text
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from integrations_api.clock import to_wire
+from integrations_api.knowledge.terms import vector_sql
+from integrations_api.search import bm25
+from integrations_api.search.scope import SCOPED, Filters, Scope
+from integrations_api.search.words import either, quoted
+
+MOST_HITS = 100
+"""Hits of one search, over all its pages."""
+MOST_COMPLETIONS = 6
+MARKS = ("\ue000", "\ue001")
+"""Stand around a found word until the snippet has been escaped; taken out of the texts themselves."""
+BREAK = "\u200b"
+"""Put into compound names and tags, which the highlighter would take for one word or leave out; taken out again."""
+
+
+async def use_indexes(session: AsyncSession) -> None:
+    """Keeps the planner on the indexes for this transaction: with a limit it likes to scan instead."""
+    await session.execute(
+        text(
+            "SELECT set_config('enable_seqscan', 'off', true), set_config('plan_cache_mode', 'force_custom_plan', true)"
+        )
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Parsed:
+    """A query as PostgreSQL understands it: a tsquery, `querytree` of it, and the stem of the last word."""
+
+    query: str
+    tree: str
+    stem: str | None
+
+
+_PARSE = text("""
+    SELECT CAST(q AS text) AS query, querytree(q) AS tree,
+           (SELECT min(lexeme) FROM unnest(to_tsvector('english', CAST(:prefix AS text)))) AS stem
+    FROM websearch_to_tsquery('english', CAST(:text AS text)) q
+""")
+
+
+async def parse(session: AsyncSession, query: str, prefix: str | None) -> Parsed:
+    """Stems a query and reads its operators; whatever was typed, this does not fail."""
+    row = (await session.execute(_PARSE, {"text": query, "prefix": prefix or ""})).one()
+    return Parsed(row.query, row.tree, row.stem)
+
+
+_COMPLETIONS = text(f"""
+    SELECT term FROM (
+        SELECT t.term, t.documents FROM {SCOPED}
+        JOIN term_counts t ON t.dataset_id = s.dataset_id AND t.term >= :prefix AND t.term < :beyond
+             AND t.version <= s.version
+        LIMIT 20000
+    ) known
+    WHERE term <> :stem AND documents > 0 GROUP BY term ORDER BY max(documents) DESC, term LIMIT :most
+""")  # noqa: S608 - put together from constants
+
+
+async def completions(session: AsyncSession, scope: Scope, *, prefix: str, stem: str) -> list[str]:
+    """The terms that begin with a prefix, the most frequent ones first, without its own stem."""
+    facts = {"prefix": prefix, "beyond": prefix + "\U0010ffff", "stem": stem, "most": MOST_COMPLETIONS}
+    return list(await session.scalars(_COMPLETIONS, {**scope.facts, **facts}))
+
+
+_DOCUMENTS = text(f"""
+    SELECT q.term, coalesce(sum(t.documents), 0) AS documents
+    FROM unnest(CAST(:terms AS text[])) AS q(term)
+    CROSS JOIN {SCOPED}
+    LEFT JOIN LATERAL (
+        SELECT c.documents FROM term_counts c
+        WHERE c.dataset_id = s.dataset_id AND c.term = q.term AND c.version <= s.version
+        ORDER BY c.version DESC LIMIT 1
+    ) t ON true
+    GROUP BY q.term
+""")  # noqa: S608 - put together from constants
+
+
+async def document_counts(session: AsyncSession, scope: Scope, terms: Sequence[str]) -> dict[str, int]:
+    """In how many documents of the scope each term stands."""
+    found = await session.execute(_DOCUMENTS, {**scope.facts, "terms": list(terms)})
+    return {row.term: int(row.documents) for row in found}
+
+
+_TERMS_OF_TEXT = text(f"""
+    SELECT lexeme, sum(weight * cardinality(positions)) AS in_query FROM (
+        SELECT lexeme, positions, {bm25.TITLE} AS weight FROM unnest({vector_sql("CAST(:title AS text)")})
+        UNION ALL
+        SELECT lexeme, positions, 1 FROM unnest({vector_sql("CAST(:text AS text)")})
+    ) said GROUP BY lexeme
+""")  # noqa: S608 - put together from constants
+
+
+async def terms_of_text(session: AsyncSession, *, title: str, rest: str) -> dict[str, float]:
+    """The terms of a new text, and how often it says them; those of a title count more."""
+    found = await session.execute(_TERMS_OF_TEXT, {"title": title, "text": rest})
+    return {row.lexeme: float(row.in_query) for row in found}
+
+
+_TERMS_OF_INCIDENT = text(f"""
+    SELECT u.lexeme, cardinality(u.positions) + {bm25.TITLE - 1} * (
+               SELECT count(*) FROM unnest(u.weights) w WHERE w = 'A') AS in_query
+    FROM revisions r JOIN contents c ON c.id = r.content_id, unnest(c.tsv) u
+    WHERE r.document_id = :id AND r.valid_from <= :version AND r.valid_to > :version
+""")  # noqa: S608 - put together from constants
+
+
+async def terms_of_incident(session: AsyncSession, document_id: UUID, version: int) -> dict[str, float]:
+    """The terms of an incident as a version has it, and how often it says them; those of its title count more."""
+    found = await session.execute(_TERMS_OF_INCIDENT, {"id": document_id, "version": version})
+    return {row.lexeme: float(row.in_query) for row in found}
+
+
+async def words_of_incident(session: AsyncSession, document_id: UUID, version: int) -> str:
+    """Title and text of an incident as a version has it."""
+    found: str | None = await session.scalar(
+        text("""
+            SELECT c.title || E'\\n' || c.text FROM revisions r JOIN contents c ON c.id = r.content_id
+            WHERE r.document_id = :id AND r.valid_from <= :version AND r.valid_to > :version
+        """),
+        {"id": document_id, "version": version},
+    )
+    return found or ""
+
+
+_LIVE = f"""
+    FROM contents c
+    JOIN revisions r ON r.content_id = c.id
+    JOIN {SCOPED} ON s.dataset_id = r.dataset_id AND r.valid_from <= s.version AND r.valid_to > s.version
+"""
+_RESOLVED = "(c.attributes ?| array['resolution', 'resolved_at'])"
+
+_OPENED = "coalesce(c.attributes ->> 'opened_at', c.attributes ->> 'created_at') COLLATE \"C\""
+_CONDITIONS = {
+    "state": "lower(:state) IN (lower(c.attributes ->> 'state'), lower(c.attributes ->> 'state_code'))",
+    "priority": "lower(:priority) IN (lower(c.attributes ->> 'priority'), lower(c.attributes ->> 'priority_code'),"
+    " lower(split_part(c.attributes ->> 'priority', ' - ', 2)))",
+    "category": "lower(:category) IN (lower(c.attributes ->> 'category'), lower(c.attributes ->> 'category_code'))",
+    "group": "lower(:group) IN (lower(c.attributes ->> 'assignment_group'), c.attributes ->> 'assignment_group_id')",
+    "opened_after": f"{_OPENED} >= :opened_after",
+    "opened_before": f"{_OPENED} < :opened_before",
+}
+"""Times are kept as they leave: UTC in one form, so that they compare as texts."""
+
+
+def _conditions(filters: Filters) -> tuple[str, dict[str, Any]]:
+    """SQL that admits what the filters admit, and its parameters."""
+    asked: dict[str, Any] = {name: getattr(filters, name) for name in _CONDITIONS}
+    facts = {name: value for name, value in asked.items() if value is not None}
+    sql = [_CONDITIONS[name] for name in facts] + ([] if filters.tombstones else ["r.change <> 'deleted'"])
+    for name in ("opened_after", "opened_before"):
+        if name in facts:
+            facts[name] = to_wire(facts[name])
+    return "".join(f" AND {condition}" for condition in sql), facts
+
+
+def candidates_sql(conditions: str) -> str:
+    """SQL that fetches the candidates by the index over the search vectors and scores them by BM25."""
+    return f"""
+        WITH candidates AS MATERIALIZED (
+            SELECT r.document_id AS id, r.number, s.version, {_RESOLVED} AS is_resolved, c.words,
+                   c.tsv || CAST('' AS tsvector) AS tsv
+            {_LIVE}
+            WHERE c.tsv @@ CAST(:query AS tsquery) AND r.document_id IS DISTINCT FROM CAST(:but AS uuid){conditions}
+            LIMIT :most
+        ), scored AS (
+            SELECT x.id, x.number, x.version, x.is_resolved, (
+                SELECT sum(q.weight * f.tf / (f.tf + CAST(:flat AS float8) + CAST(:sloped AS float8) * x.words))
+                FROM unnest(CAST(:terms AS text[]), CAST(:weights AS float8[])) AS q(term, weight),
+                     LATERAL (SELECT (CAST(:frequencies AS float8[]))[1 + width_bucket(CAST(
+                         ts_rank(CAST(:rank_weights AS float4[]), x.tsv, CAST(q.term AS tsquery)) AS float8),
+                         CAST(:thresholds AS float8[]))] AS tf) f
+            ) AS score
+            FROM candidates x
+        )
+        SELECT id, version, is_resolved, round(CAST(coalesce(score, 0) AS numeric), 4) AS score FROM scored
+        ORDER BY 4 DESC, is_resolved DESC, number, id LIMIT :hits
+    """  # noqa: S608 - put together from constants
+
+
+@dataclass(frozen=True, slots=True)
+class Ranked:
+    """An incident that was found, the version in which it was read, and its score."""
+
+    id: UUID
+    version: int
+    score: float
+
+
+async def rank(
+    session: AsyncSession,
+    scope: Scope,
+    *,
+    query: str,
+    weights: Mapping[str, float],
+    filters: Filters,
+    but: UUID | None = None,
+    hits: int = MOST_HITS,
+) -> list[Ranked]:
+    """The best by BM25 of what matches a tsquery, resolved ones first among equals; of very many some are looked at."""
+    conditions, facts = _conditions(filters)
+    found = await session.execute(
+        text(candidates_sql(conditions)),
+        {
+            **scope.facts,
+            **facts,
+            "query": query,
+            "but": but,
+            "most": bm25.MOST_CANDIDATES,
+            "flat": bm25.K1 * (1 - bm25.B),
+            "sloped": bm25.K1 * bm25.B / scope.average,
+            "terms": [quoted(term) for term in weights],
+            "weights": [weight * (bm25.K1 + 1) for weight in weights.values()],
+            "frequencies": bm25.FREQUENCIES,
+            "thresholds": bm25.THRESHOLDS,
+            "rank_weights": list(bm25.RANK_WEIGHTS),
+            "hits": hits,
+        },
+    )
+    return [Ranked(UUID(str(row.id)), row.version, float(row.score)) for row in found]
+
+
+async def by_number(
+    session: AsyncSession, scope: Scope, numbers: Sequence[str], filters: Filters
+) -> list[tuple[UUID, int, str]]:
+    """Incidents that bear one of the numbers, with the version in which they do, and the number."""
+    conditions, facts = _conditions(filters)
+    found = await session.execute(
+        text(f"""
+            SELECT r.document_id AS id, s.version, r.number FROM {SCOPED}
+            JOIN revisions r ON r.dataset_id = s.dataset_id AND r.number = ANY(CAST(:numbers AS text[]))
+                 AND r.valid_from <= s.version AND r.valid_to > s.version
+            JOIN contents c ON c.id = r.content_id
+            WHERE true{conditions}
+            ORDER BY r.number, r.document_id LIMIT 20
+        """),  # noqa: S608 - put together from constants
+        {**scope.facts, **facts, "numbers": list(numbers)},
+    )
+    return [(UUID(str(row.id)), row.version, row.number) for row in found]
+
+
+async def rewritten(session: AsyncSession, query: str, *, stem: str, completions: Sequence[str]) -> str:
+    """The tsquery in which a stem may also be one of its completions."""
+    found: str | None = await session.scalar(
+        text("SELECT CAST(ts_rewrite(CAST(:query AS tsquery), CAST(:stem AS tsquery), CAST(:any AS tsquery)) AS text)"),
+        {"query": query, "stem": quoted(stem), "any": either([stem, *completions])},
+    )
+    return found or query
+
+
+# Only the hits that are shown are highlighted; of a long text its beginning.
+_SHOWN = text("""
+    SELECT h.ordinal, r.document_id AS id, r.dataset_id, r.number, h.version, c.title, c.attributes, c.url, r.change,
+           r.source_updated_at, coalesce(v.published_at, v.created_at) AS synced_at,
+           ts_headline('english', regexp_replace(translate(left(body.text, 8000), :marks, ''),
+               '<|[./_:=@-](?=\\w)', '\\&' || :break, 'g'), CAST(:query AS tsquery), :options) AS snippet,
+           ARRAY(SELECT q.term FROM unnest(CAST(:terms AS text[]), CAST(:matchers AS text[]))
+                 WITH ORDINALITY AS q(term, matcher, place)
+                 WHERE c.tsv @@ CAST(q.matcher AS tsquery) ORDER BY q.place) AS matched
+    FROM unnest(CAST(:ids AS uuid[]), CAST(:read_in AS integer[])) WITH ORDINALITY AS h(id, version, ordinal)
+    JOIN revisions r ON r.document_id = h.id AND r.valid_from <= h.version AND r.valid_to > h.version
+    JOIN contents c ON c.id = r.content_id
+    LEFT JOIN versions v ON v.dataset_id = r.dataset_id AND v.number = r.valid_from
+    CROSS JOIN LATERAL (SELECT concat_ws(E'\\n', coalesce(nullif(c.text, ''), c.title), (
+        SELECT string_agg(said.value ->> 'text', E'\\n') FROM jsonb_array_elements(c.notes) AS said)) AS text) body
+    ORDER BY h.ordinal
+""").columns(attributes=JSONB)
+
+_OPTIONS = f'StartSel={MARKS[0]}, StopSel={MARKS[1]}, MaxFragments=2, MaxWords=26, MinWords=10, FragmentDelimiter=" … "'
+
+
+async def shown(
+    session: AsyncSession, ranked: Sequence[Ranked], *, query: str, terms: Sequence[str]
+) -> Sequence[Row[Any]]:
+    """What is shown of each hit, in order; `matched` are those of the terms that it has, in their order."""
+    if not ranked:
+        return []
+    facts = {
+        "ids": [one.id for one in ranked],
+        "read_in": [one.version for one in ranked],
+        "query": query,
+        "terms": list(terms),
+        "matchers": [quoted(term) for term in terms],
+        "marks": "".join(MARKS) + BREAK,
+        "break": BREAK,
+        "options": _OPTIONS,
+    }
+    return (await session.execute(_SHOWN, facts)).all()

@@ -1,0 +1,215 @@
+"""Searching what was published: by a query, by an incident, by the text of a new one."""
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
+from uuid import UUID
+
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from integrations_api.db.engine import Sessions
+from integrations_api.knowledge.lookup import meant
+from integrations_api.knowledge.repository import snapshot
+from integrations_api.search import bm25, presenting, repository
+from integrations_api.search.bm25 import Term
+from integrations_api.search.presenting import Wire
+from integrations_api.search.repository import Ranked
+from integrations_api.search.scope import Filters, Scope, find_scope
+from integrations_api.search.words import Query, either, lexemes, read_query, spelled, title_and_rest
+
+FEW_WORDS = 3
+"""Up to so many words all are wanted; of a longer question some will do."""
+
+RANKING = "lexical"
+"""How hits are ranked. A semantic ranking will be fused with the lists of `Ranked` that come from here."""
+
+NOTHING_TO_FIND = (
+    "There is nothing to look for in this: name a word that tells something "
+    "(very common words are left out, and what is only excluded finds nothing)"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """A search; `pinned` are the datasets and versions that the page before was read in."""
+
+    query: str
+    dataset_id: UUID | None = None
+    version: int | None = None
+    filters: Filters = field(default_factory=Filters)
+    limit: int = 10
+    offset: int = 0
+    pinned: tuple[tuple[UUID, int], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Hits:
+    """A page of hits, best first; `next_offset` is None at the end. `message` says why there is none."""
+
+    hits: list[Wire]
+    scope: Scope
+    next_offset: int | None = None
+    matching: str = "all"
+    message: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Sought:
+    """A query made ready: a tsquery that every hit matches, and the terms by whose weights hits are ranked."""
+
+    query: str
+    weights: Mapping[str, float]
+    relaxed: str | None = None
+    """Another tsquery, for when the first finds nothing."""
+    is_relaxed: bool = False
+
+
+class SearchService:
+    """The read side over published versions. Nothing here writes."""
+
+    def __init__(self, *, sessions: Sessions) -> None:
+        self._sessions = sessions
+
+    async def search(self, question: Question) -> Hits:
+        """What a query finds. Raises `NotFound` and `InvalidInput` for datasets and versions that cannot be meant."""
+        query = read_query(question.query)
+        async with self._reading() as session:
+            scope = await find_scope(
+                session, dataset_id=question.dataset_id, version=question.version, pinned=question.pinned
+            )
+            sought = await _sought(session, scope, query)
+            named = await _named(session, scope, query, question.filters)
+            found, used = await _ranked(session, scope, sought, question.filters)
+            ranked = _named_first(named, found)
+            page = ranked[question.offset : question.offset + question.limit]
+            hits = await _presented(
+                session, page, used, spelling_of=query.text, why={id_: number for id_, _, number in named}
+            )
+        end = question.offset + len(page)
+        return Hits(
+            hits,
+            scope,
+            next_offset=end if page and end < len(ranked) else None,
+            matching="some" if used.is_relaxed else "all",
+            message=NOTHING_TO_FIND if not used.query and not hits else None,
+        )
+
+    async def similar_to(self, number: str, *, dataset_id: UUID | None, version: int | None, limit: int) -> Hits:
+        """The incidents most like one, without itself. Raises `NotFound`, or `Conflict` when it is not clear which."""
+        async with self._reading() as session:
+            one = await meant(session, number, dataset_id=dataset_id, version=version)
+            asked = one.dataset_id if dataset_id is not None or version is not None else None
+            scope = await find_scope(session, dataset_id=asked, version=version)
+            said = await repository.terms_of_incident(session, one.document_id, one.version)
+            words = await repository.words_of_incident(session, one.document_id, one.version)
+            return await _alike(session, scope, said, words=words, limit=limit, but=one.document_id)
+
+    async def similar_text(self, text: str, *, dataset_id: UUID | None, limit: int) -> Hits:
+        """The incidents most like a text; a short first line of several counts as its title. Raises `NotFound`."""
+        title, rest = title_and_rest(text)
+        async with self._reading() as session:
+            scope = await find_scope(session, dataset_id=dataset_id, version=None)
+            said = await repository.terms_of_text(session, title=title, rest=rest)
+            return await _alike(session, scope, said, words=text, limit=limit)
+
+    @asynccontextmanager
+    async def _reading(self) -> AsyncIterator[AsyncSession]:
+        async with snapshot(self._sessions) as session:
+            await repository.use_indexes(session)
+            yield session
+
+
+async def _sought(session: AsyncSession, scope: Scope, query: Query) -> Sought:
+    """The query with its terms weighed; its last word may be the beginning of another."""
+    parsed = await repository.parse(session, query.text, query.prefix)
+    terms = lexemes(parsed.tree)
+    if not terms:
+        return Sought("", {})
+    longer: list[str] = []
+    text = parsed.query
+    if query.prefix is not None and parsed.stem in terms:
+        longer = await repository.completions(session, scope, prefix=query.prefix, stem=parsed.stem)
+    if longer and parsed.stem is not None:
+        text = await repository.rewritten(session, text, stem=parsed.stem, completions=longer)
+    counts = await repository.document_counts(session, scope, [*terms, *longer])
+    weighed = _weighed(terms, longer, parsed.stem, counts)
+    weights = bm25.telling(weighed, scope.documents)
+    if query.has_operators or len(terms) == 1:
+        return Sought(text, weights)
+    relaxed = either(bm25.rarest(weighed, weights))
+    if len(terms) <= FEW_WORDS:
+        return Sought(text, weights, relaxed=relaxed)
+    return Sought(relaxed, weights, is_relaxed=True)
+
+
+def _weighed(terms: Sequence[str], longer: Sequence[str], stem: str | None, counts: Mapping[str, int]) -> list[Term]:
+    """Terms with their counts. A word and its completions count as one: a rare completion must not outweigh all."""
+    group = max((counts.get(term, 0) for term in [stem or "", *longer]), default=0)
+    weighed = [Term(term, 1.0, group if longer and term == stem else counts.get(term, 0)) for term in terms]
+    return weighed + [Term(term, 0.5, group) for term in longer if term not in terms]
+
+
+async def _named(session: AsyncSession, scope: Scope, query: Query, filters: Filters) -> list[tuple[UUID, int, str]]:
+    """Incidents whose number is in the query, with the version that answers and what was asked for."""
+    return await repository.by_number(session, scope, query.numbers, filters) if query.numbers else []
+
+
+async def _ranked(session: AsyncSession, scope: Scope, sought: Sought, filters: Filters) -> tuple[list[Ranked], Sought]:
+    """The hits, and what they were found by: where few words find nothing together, some of them will do."""
+    if not sought.query:
+        return [], sought
+    found = await repository.rank(session, scope, query=sought.query, weights=sought.weights, filters=filters)
+    if found or not sought.relaxed:
+        return found, sought
+    sought = replace(sought, query=sought.relaxed, relaxed=None, is_relaxed=True)
+    return await repository.rank(session, scope, query=sought.query, weights=sought.weights, filters=filters), sought
+
+
+def _named_first(named: Sequence[tuple[UUID, int, str]], found: Sequence[Ranked]) -> list[Ranked]:
+    """What was asked for by its number goes before everything else, with a score to show for it."""
+    ids = {id_ for id_, _, _ in named}
+    best = max((one.score for one in found), default=0.0) + 1
+    first = [Ranked(id_, version, round(best, 4)) for id_, version, _ in named]
+    return (first + [one for one in found if one.id not in ids])[: repository.MOST_HITS]
+
+
+async def _alike(
+    session: AsyncSession,
+    scope: Scope,
+    said: Mapping[str, float],
+    *,
+    words: str,
+    limit: int,
+    but: UUID | None = None,
+) -> Hits:
+    """What says the same: ranked by all telling terms, among the documents that have the rarest of them."""
+    counts = await repository.document_counts(session, scope, list(said)) if said else {}
+    terms = [Term(term, often, counts.get(term, 0)) for term, often in said.items()]
+    weights = bm25.telling(terms, scope.documents)
+    chosen = bm25.rarest(terms, weights)
+    if not chosen:
+        return Hits([], scope, message=None if said else NOTHING_TO_FIND)
+    sought = Sought(either(chosen), weights, is_relaxed=True)
+    ranked = await repository.rank(
+        session, scope, query=sought.query, weights=weights, filters=Filters(), but=but, hits=limit
+    )
+    return Hits(await _presented(session, ranked, sought, spelling_of=words), scope, matching="some")
+
+
+async def _presented(
+    session: AsyncSession,
+    page: Sequence[Ranked],
+    sought: Sought,
+    *,
+    spelling_of: str,
+    why: Mapping[UUID, str] | None = None,
+) -> list[Wire]:
+    terms = list(sought.weights)
+    spelling = spelled(terms, spelling_of)
+    marking = sought.query if not sought.is_relaxed else either(terms)
+    rows = await repository.shown(session, page, query=marking, terms=terms)
+    reasons = why or {}
+    return [
+        presenting.hit(row, score=one.score, why=[reasons[one.id]] if one.id in reasons else [], spelling=spelling)
+        for row, one in zip(rows, page, strict=True)
+    ]

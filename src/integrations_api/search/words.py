@@ -1,0 +1,91 @@
+"""A query as it was typed, read: pure functions over its text."""
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from integrations_api.knowledge.terms import JOINTS
+
+_JOINED = re.compile(rf"(?<=\w)[{re.escape(JOINTS)}]+(?=\w)")
+_OPERATORS = re.compile(r'"|(?:^|\s)-\S|\bor\b', re.IGNORECASE)
+_LAST_WORD = re.compile(r"(?:^|[\s./:=@])(\w+)$")
+_QUOTED = re.compile(r"'((?:[^'\\]|''|\\\\)*)'")
+_TITLE = re.compile(r"\s*([^\n]{1,300})\n\s*\S")
+SHORTEST_PREFIX = 3
+"""Characters of a last word from which on it also stands for longer words."""
+_LONGEST_NUMBER = 255
+_MOST_NUMBERS = 5
+_LONGEST_ENDING = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """What somebody looks for.
+
+    `text` is for PostgreSQL's `websearch_to_tsquery`, names and paths taken apart; `has_operators` says that the
+    user wrote phrases, exclusions or alternatives; `prefix` is the last word if longer words are welcome, too;
+    `numbers` are what might be an incident's number in it.
+    """
+
+    text: str
+    has_operators: bool
+    prefix: str | None
+    numbers: tuple[str, ...]
+
+
+def read_query(typed: str) -> Query:
+    """The query that was typed; whatever it is, it can be read."""
+    whole = typed.strip()
+    text = _JOINED.sub(" ", whole)
+    return Query(text, _OPERATORS.search(whole) is not None, _prefix(text, whole), tuple(_numbers(whole)))
+
+
+def _prefix(text: str, typed: str) -> str | None:
+    """The last word, unless it is excluded, quoted, or too short to tell anything."""
+    found = _LAST_WORD.search(text)
+    if found is None or typed.count('"') % 2 or re.search(r"(?:^|\s)-\S*$", typed):
+        return None
+    word = found[1].lower()
+    return word if len(word) >= SHORTEST_PREFIX else None
+
+
+def _numbers(typed: str) -> Iterable[str]:
+    """Spellings of what may be a number: words with a digit in them, and the whole if there is one."""
+    words = [word.strip("\"',;()") for word in typed.split() if any(c.isdigit() for c in word)][:_MOST_NUMBERS]
+    words = [typed, *words] if words else []
+    spellings = (spelling for word in words for spelling in (word, word.upper(), word.lower()))
+    return dict.fromkeys(spelling for spelling in spellings if 0 < len(spelling) <= _LONGEST_NUMBER)
+
+
+def lexemes(querytree: str) -> list[str]:
+    """The lexemes of what PostgreSQL's `querytree` says of a query: those that a hit must or may have."""
+    found = (match.replace("''", "'").replace("\\\\", "\\") for match in _QUOTED.findall(querytree))
+    return list(dict.fromkeys(found))
+
+
+def either(lexemes: Iterable[str]) -> str:
+    """The tsquery (as text) for documents that have any of the lexemes."""
+    return " | ".join(quoted(lexeme) for lexeme in lexemes)
+
+
+def quoted(lexeme: str) -> str:
+    """A lexeme as it is written in a tsquery."""
+    return "'" + lexeme.replace("\\", "\\\\").replace("'", "''") + "'"
+
+
+def title_and_rest(text: str) -> tuple[str, str]:
+    """The text of a new incident in two: a short first line with more below it is a title."""
+    found = _TITLE.match(text)
+    return (found[1], text[found.end(1) :]) if found else ("", text)
+
+
+def spelled(stems: Iterable[str], text: str) -> dict[str, str]:
+    """For each stem the shortest word of the text that looks like a form of it, for people to read."""
+    words = sorted(set(re.findall(r"\w+", text.lower())), key=lambda word: (len(word), word))
+    return {stem: next((word for word in words if _is_form(word, stem)), stem) for stem in stems}
+
+
+def _is_form(word: str, stem: str) -> bool:
+    # Stemming turns a last y into i: "happi" is of "happy".
+    root = stem[:-1] if stem.endswith("i") and len(stem) > SHORTEST_PREFIX else stem
+    return word.startswith(root) and len(word) - len(stem) <= _LONGEST_ENDING

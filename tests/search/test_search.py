@@ -1,0 +1,346 @@
+"""What a query finds, in what order, and how it is told."""
+
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from integrations_api.connectors.records import Note
+from integrations_api.db.engine import Sessions
+from integrations_api.search.service import Question, SearchService
+from tests.search.conftest import Ask
+from tests.support.knowledge import build_versions, doc, gone
+
+pytestmark = pytest.mark.anyio
+
+FILLER = {f"FILL{i}": doc(title="Something else", text="Nothing of interest here.") for i in range(20)}
+
+
+def numbers(answer: Any) -> list[str]:
+    return [hit["number"] for hit in answer["hits"]]
+
+
+async def test_a_hit_carries_all_that_is_needed_to_cite_it(ask: Ask, sessions: Sessions) -> None:
+    story = await build_versions(
+        sessions,
+        FILLER,
+        {
+            "INC1": doc(
+                title="VPN drops",
+                text="The tunnel drops every few minutes.",
+                url="https://source/1",
+                resolution="Rolled back the client.",
+            )
+        },
+    )
+
+    answer = await ask("search", q="vpn dropping")
+
+    (hit,) = answer["hits"]
+    assert (answer["ranking"], answer["matching"], answer["next_cursor"]) == ("lexical", "all", None)
+    assert hit == {
+        "number": "INC1",
+        "id": str(story.id("INC1")),
+        "integration_id": str(story.dataset_id),
+        "title": "VPN drops",
+        "snippet": "The tunnel <mark>drops</mark> every few minutes.",
+        "score": hit["score"],
+        "why": ["dropping", "vpn"],
+        "attributes": {"state": "New", "resolution": "Rolled back the client."},
+        "resolution": "Rolled back the client.",
+        "version": 2,
+        "url": "https://source/1",
+        "source_updated_at": "2026-03-01T10:00:00Z",
+        "synced_at": "2026-03-01T10:02:00Z",
+        "is_deleted": False,
+    }
+    assert hit["score"] > 0
+
+
+async def test_an_exact_number_comes_first_in_any_case(ask: Ask, sessions: Sessions) -> None:
+    await build_versions(
+        sessions,
+        {
+            "INC0010023": doc(title="Printer"),
+            "INC2": doc(title="INC0010023 INC0010023", text="Same as INC0010023, INC0010023"),
+        },
+    )
+
+    answer = await ask("search", q="inc0010023")
+
+    assert numbers(answer) == ["INC0010023", "INC2"]
+    assert answer["hits"][0]["why"][0] == "INC0010023"
+    assert numbers(await ask("search", q="printer like INC0010023 ?"))[0] == "INC0010023"
+
+
+async def test_a_number_with_signs_in_it_is_found(ask: Ask, sessions: Sessions) -> None:
+    await build_versions(sessions, {"1": doc("acme/api#45", title="Crash"), "2": doc("acme/api#4", title="Crash")})
+
+    assert numbers(await ask("search", q="acme/api#45"))[0] == "acme/api#45"
+
+
+@pytest.mark.parametrize(
+    ("query", "found"),
+    [
+        ("printing", ["INC2"]),  # stemming
+        ("print", ["INC1", "INC2"]),
+        ('"paper jam"', ["INC1"]),  # a phrase
+        ("printer -jam", ["INC2"]),  # exclusion
+        ("jam or mailbox", ["INC1", "INC3"]),  # alternatives
+        ("mailb", ["INC3"]),  # the beginning of the last word
+        ("full mailb", ["INC3"]),
+        ("mailb full", ["INC3"]),  # not the last word: one of both is all there is
+        ('"mailb"', []),  # quoted: no beginning
+        ("printer mailbox", ["INC1", "INC2", "INC3"]),  # no incident has both
+        ("zebra", []),
+    ],
+)
+async def test_a_query_means_what_a_web_search_would(
+    ask: Ask, sessions: Sessions, query: str, found: list[str]
+) -> None:
+    await build_versions(
+        sessions,
+        {
+            **FILLER,
+            "INC1": doc(title="Printer has a paper jam", text=""),
+            "INC2": doc(title="Printer prints pale", text=""),
+            "INC3": doc(title="Mailbox is full", text=""),
+        },
+    )
+
+    assert sorted(numbers(await ask("search", q=query))) == found
+
+
+async def test_all_of_few_words_are_wanted_as_long_as_some_incident_has_them(ask: Ask, sessions: Sessions) -> None:
+    await build_versions(
+        sessions, {**FILLER, "INC1": doc(title="Printer jam"), "INC2": doc(title="Printer jam jam jam offline")}
+    )
+
+    answer = await ask("search", q="printer offline")
+
+    assert (numbers(answer), answer["matching"]) == (["INC2"], "all")
+
+
+async def test_a_question_of_many_words_does_not_need_all_of_them(ask: Ask, sessions: Sessions) -> None:
+    await build_versions(
+        sessions, {**FILLER, "INC1": doc(title="VPN drops"), "INC2": doc(title="VPN tunnel drops on wifi")}
+    )
+
+    answer = await ask("search", q="why does my vpn tunnel keep dropping whenever I join the guest wifi in Lisbon")
+
+    assert (numbers(answer), answer["matching"]) == (["INC2", "INC1"], "some")
+
+
+async def test_a_word_in_the_title_weighs_more(ask: Ask, sessions: Sessions) -> None:
+    await build_versions(
+        sessions,
+        {
+            **FILLER,
+            "INC1": doc(title="Something odd", text="The scanner is slow and warm today"),
+            "INC2": doc(title="Scanner", text="Something odd is slow and warm today"),
+        },
+    )
+
+    assert numbers(await ask("search", q="scanner")) == ["INC2", "INC1"]
+
+
+async def test_notes_and_parts_of_names_are_searched(ask: Ask, sessions: Sessions) -> None:
+    note = Note("2026-03-01T09:00:00Z", "Beth", "work_notes", "Set com.acme.mail.QuotaLimit to 5")
+    await build_versions(sessions, {**FILLER, "INC1": doc(notes=[note])})
+
+    answer = await ask("search", q="quotalimit")
+
+    assert numbers(answer) == ["INC1"]
+    assert "com.acme.mail.<mark>QuotaLimit</mark>" in answer["hits"][0]["snippet"]
+    assert numbers(await ask("search", q="com.acme.mail.QuotaLimit")) == ["INC1"]
+
+
+async def test_snippets_are_escaped(ask: Ask, sessions: Sessions) -> None:
+    text = 'Router says "a < b" & <script>alert(1)</script> \ue000evil\ue001 router'
+    await build_versions(sessions, {"INC1": doc(text=text)})
+
+    (hit,) = (await ask("search", q="router"))["hits"]
+
+    assert "<mark>Router</mark>" in hit["snippet"]
+    assert "a &lt; b&quot; &amp;" in hit["snippet"], hit["snippet"]
+    assert "<mark>evil" not in hit["snippet"]
+    assert hit["snippet"].replace("<mark>", "").replace("</mark>", "").count("<") == 0
+
+
+async def test_tombstones_stay_out_unless_asked_for(ask: Ask, sessions: Sessions) -> None:
+    await build_versions(sessions, {**FILLER, "INC1": doc(title="Printer")}, {"INC1": gone()})
+
+    assert numbers(await ask("search", q="printer")) == []
+    assert numbers(await ask("search", q="INC1 printer")) == []
+    (hit,) = (await ask("search", q="printer", include="tombstones"))["hits"]
+    assert (hit["number"], hit["is_deleted"]) == ("INC1", True)
+
+
+async def test_an_older_version_answers_as_it_did_then(ask: Ask, sessions: Sessions) -> None:
+    story = await build_versions(
+        sessions,
+        {**FILLER, "INC1": doc(title="Printer jam"), "INC2": doc(title="Printer jam in room two")},
+    )
+    before = await ask("search", q="printer jam")
+    await story.version({"INC1": doc(title="Mailbox full"), "INC2": gone(), "INC4": doc(title="Jam jam printer")})
+    await story.version({f"INC1{i}": doc(title="jam") for i in range(9)})
+
+    then = await ask("search", q="printer jam", version=1)
+
+    assert then == before
+    assert {hit["version"] for hit in then["hits"]} == {1}
+    assert numbers(await ask("search", q="printer jam")) == ["INC4"]
+
+
+async def test_what_is_being_built_is_not_seen_by_readers_of_the_head(ask: Ask, sessions: Sessions) -> None:
+    story = await build_versions(sessions, {**FILLER, "INC1": doc(title="Printer jam")})
+    await story.version({"INC2": doc(title="Printer jam"), "INC1": doc(title="Mailbox")}, state="building")
+
+    assert numbers(await ask("search", q="printer")) == ["INC1"]
+    assert numbers(await ask("search", q="printer", version=2)) == ["INC2"]
+
+
+async def test_a_version_needs_a_dataset_where_there_are_several(ask: Ask, sessions: Sessions) -> None:
+    story = await build_versions(sessions, {"INC1": doc(title="Printer")})
+    await build_versions(sessions, {"INC1": doc(title="Printer")})
+
+    refused = await ask("search", q="printer", version=1, status=422)
+    answer = await ask("search", q="printer", version=1, integration=story.dataset_id)
+
+    assert refused["message"].startswith("version: needs ?integration=")
+    assert [hit["integration_id"] for hit in answer["hits"]] == [str(story.dataset_id)]
+    assert len((await ask("search", q="printer"))["hits"]) == 2
+    await ask("search", q="printer", version=9, integration=story.dataset_id, status=404)
+    await ask("search", q="printer", integration="550e8400-e29b-41d4-a716-446655440000", status=404)
+
+
+@pytest.mark.parametrize(
+    ("query", "found"),
+    [
+        ({"state": "resolved"}, ["INC1"]),
+        ({"state": "6"}, ["INC1"]),
+        ({"priority": "high"}, ["INC2"]),
+        ({"priority": "2 - High"}, ["INC2"]),
+        ({"category": "NETWORK"}, ["INC2"]),
+        ({"group": "Field Services"}, ["INC1"]),
+        ({"opened_after": "2026-02-01T00:00:00Z"}, ["INC2"]),
+        ({"opened_before": "2026-02-01T01:00:00+01:00"}, ["INC1"]),
+        ({"state": "resolved", "priority": "high"}, []),
+        ({}, ["INC1", "INC2"]),
+    ],
+)
+async def test_filters_narrow_the_hits(ask: Ask, sessions: Sessions, query: dict[str, str], found: list[str]) -> None:
+    first: dict[str, Any] = {
+        "state": "Resolved",
+        "state_code": "6",
+        "priority": "3 - Moderate",
+        "assignment_group": "Field Services",
+    }
+    second: dict[str, Any] = {
+        "state": "New",
+        "state_code": "1",
+        "priority": "2 - High",
+        "priority_code": "2",
+        "category": "Network",
+    }
+    await build_versions(
+        sessions,
+        {
+            "INC1": doc(title="Printer", opened_at="2026-01-31T23:59:59Z", **first),
+            "INC2": doc(title="Printer", opened_at="2026-02-01T00:00:00Z", **second),
+        },
+    )
+
+    assert sorted(numbers(await ask("search", q="printer", **query))) == found
+    assert sorted(numbers(await ask("search", q="inc1 inc2", **query))) == found
+
+
+async def test_pages_follow_one_another_though_a_sync_comes_between(ask: Ask, sessions: Sessions) -> None:
+    story = await build_versions(sessions, {f"INC{i:03}": doc(title="printer " * (1 + i % 7)) for i in range(25)})
+    whole = await ask("search", q="printer", limit=100)
+
+    pages = [await ask("search", q="printer", limit=10)]
+    await story.version({f"NEW{i}": doc(title="printer printer printer") for i in range(5)})
+    while pages[-1]["next_cursor"]:
+        assert len(pages) < 5, "the cursor does not move"
+        pages.append(await ask("search", q="printer", limit=10, cursor=pages[-1]["next_cursor"]))
+
+    assert [number for page in pages for number in numbers(page)] == numbers(whole)
+    assert len(numbers(whole)) == 25
+
+
+async def test_at_most_a_hundred_hits_are_given(ask: Ask, sessions: Sessions) -> None:
+    await build_versions(sessions, {f"INC{i:03}": doc(title="printer") for i in range(130)})
+
+    answer = await ask("search", q="printer", limit=1000)
+
+    assert (len(answer["hits"]), answer["next_cursor"]) == (100, None)
+
+
+@pytest.mark.parametrize("cursor", ["x", "WzEsIngi", "WzEsIngiXQ", "WzFd"])
+async def test_a_forged_cursor_is_refused(ask: Ask, cursor: str) -> None:
+    assert "cursor" in (await ask("search", q="printer", cursor=cursor, status=422))["message"]
+
+
+@pytest.mark.parametrize("query", ["the", "and of the", "-printer", "-", '""', "   ", "!!! ???", "or", "\\", "&|!()"])
+async def test_a_query_that_says_nothing_is_told_so(ask: Ask, sessions: Sessions, query: str) -> None:
+    await build_versions(sessions, {"INC1": doc(title="Printer")})
+
+    answer = await ask("search", q=query)
+
+    assert answer["hits"] == []
+    assert "nothing to look for" in answer["message"]
+
+
+@pytest.mark.parametrize("query", ["", "x" * 2001, "nul\0"])
+async def test_a_query_that_cannot_be_one_is_refused(ask: Ask, query: str) -> None:
+    await ask("search", q=query, status=422)
+
+
+async def test_an_empty_knowledge_base_finds_nothing(ask: Ask) -> None:
+    assert (await ask("search", q="printer"))["hits"] == []
+    assert (await ask("search", q="printer", version=1, status=422))["message"]
+
+
+PIECES = st.sampled_from(
+    [
+        '"',
+        "-",
+        " or ",
+        "'",
+        "\\",
+        "&",
+        "|",
+        "!",
+        "(",
+        ":*",
+        "<->",
+        "printer",
+        "paper",
+        "jam",
+        "INC1",
+        "%",
+        "_",
+        " ",
+        "ß",
+    ]
+)
+
+
+@settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    query=st.one_of(
+        st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"])), st.lists(PIECES).map("".join)
+    )
+)
+async def test_no_query_ever_fails(search: SearchService, sessions: Sessions, query: str) -> None:
+    async with sessions() as session:
+        known = (await search.search(Question("printer"))).hits
+        await session.rollback()
+    if not known:
+        await build_versions(sessions, {"INC1": doc(title="Printer", text="it's a 'paper' jam \\ in C:\\temp")})
+
+    found = await search.search(Question(query))
+
+    assert all(hit["number"] == "INC1" for hit in found.hits)

@@ -2,7 +2,7 @@
 
 Revision ID: 20261123_initial
 Revises:
-Create Date: 2026-11-23 22:12:18.473890+00:00
+Create Date: 2026-11-23 22:38:42.377332+00:00
 """
 
 import sqlalchemy as sa
@@ -30,7 +30,9 @@ def upgrade() -> None:
         sa.Column("at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
         sa.Column("actor_id", sa.Uuid(), nullable=True),
         sa.Column("actor", sa.Text(), nullable=False, comment="e-mail of the user, or the process that acted"),
-        sa.Column("credential", sa.Text(), nullable=True, comment="what the user showed: token:<id>, never the token"),
+        sa.Column(
+            "credential", sa.Text(), nullable=True, comment="token:<id>, key:<id> or ticket:<hash>, never the thing"
+        ),
         sa.Column("action", sa.Text(), nullable=False, comment="integration.create, sync.start, …"),
         sa.Column("object_type", sa.Text(), nullable=False),
         sa.Column("object_id", sa.Text(), nullable=True),
@@ -41,6 +43,23 @@ def upgrade() -> None:
     )
     op.create_index("ix_audit_entries_at", "audit_entries", ["at"], unique=False)
     op.create_index("ix_audit_entries_object", "audit_entries", ["object_type", "object_id"], unique=False)
+    op.create_table(
+        "audit_seals",
+        sa.Column("number", sa.BigInteger(), autoincrement=False, nullable=False, comment="1, 2, 3, …"),
+        sa.Column("sealed_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("entry_ids", postgresql.ARRAY(sa.BigInteger()), nullable=False),
+        sa.Column("leaves", sa.LargeBinary(), nullable=False, comment="SHA-256 of each entry, in the order of the ids"),
+        sa.Column("root", sa.LargeBinary(), nullable=False, comment="of the Merkle tree over the leaves"),
+        sa.Column("previous", sa.LargeBinary(), nullable=False, comment="SHA-256 of the seal before"),
+        sa.Column("key_id", sa.Text(), nullable=False, comment="of ENCRYPTION_KEYS"),
+        sa.Column("mac", sa.LargeBinary(), nullable=False, comment="HMAC-SHA-256 over all of the above"),
+        sa.PrimaryKeyConstraint("number", name=op.f("pk_audit_seals")),
+    )
+    op.create_table(
+        "audit_unsealed",
+        sa.Column("entry_id", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.PrimaryKeyConstraint("entry_id", name=op.f("pk_audit_unsealed")),
+    )
     op.create_table(
         "integrations",
         sa.Column("id", sa.Uuid(), nullable=False),
@@ -545,6 +564,8 @@ def downgrade() -> None:
     )
     op.drop_index("ix_integrations_created", table_name="integrations")
     op.drop_table("integrations")
+    op.drop_table("audit_unsealed")
+    op.drop_table("audit_seals")
     op.drop_index("ix_audit_entries_object", table_name="audit_entries")
     op.drop_index("ix_audit_entries_at", table_name="audit_entries")
     op.drop_table("audit_entries")

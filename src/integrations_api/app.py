@@ -20,6 +20,7 @@ from integrations_api.sync import router as sync
 ROUTERS = (
     access.router,
     access.users,
+    access.audit,
     integrations.router,
     sync.router,
     sync.decisions,

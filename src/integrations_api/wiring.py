@@ -17,6 +17,8 @@ from integrations_api.access.service import AccessService
 from integrations_api.access.throttle import SignInThrottle
 from integrations_api.access.tokens import Tokens
 from integrations_api.api.components import Components
+from integrations_api.audit.reading import AuditReader
+from integrations_api.audit.sealing import AuditSealer
 from integrations_api.clock import Clock, utc_now
 from integrations_api.connectors.records import ConnectorContext
 from integrations_api.connectors.retry import Time
@@ -86,6 +88,8 @@ async def assemble(
 def _add_ground_floor(components: Components, *, secrets: ProcessSecrets, passwords: Passwords, clock: Clock) -> None:
     sessions = components.add(create_sessions(components[AsyncEngine]), as_=async_sessionmaker)
     components.add(Vault(secrets.keyring))
+    components.add(AuditReader(sessions=sessions))
+    components.add(AuditSealer(sessions=sessions, vault=components[Vault], clock=clock))
     keys = components.add(ApiKeys(sessions=sessions, clock=clock))
     rates = components.add(Rates(sessions=sessions, factor=components[Settings].access_rate_factor))
     throttle = components.add(SignInThrottle(sessions=sessions))
@@ -161,6 +165,7 @@ def build_worker(components: Components, *, clock: Clock = utc_now) -> QueueWork
         ("start_due", timedelta(seconds=5), duties.start_due),
         ("forget_old_events", timedelta(hours=1), duties.forget_old_events),
         ("forget_old_plans", timedelta(hours=1), duties.forget_old_plans),
+        ("seal_audit", timedelta(minutes=1), components[AuditSealer].seal),
         ("prune_rates", timedelta(hours=1), components[Rates].prune),
         ("prune_sign_ins", timedelta(hours=1), components[SignInThrottle].prune),
         ("prune_tickets", timedelta(hours=1), components[Tickets].prune),

@@ -1,11 +1,12 @@
-"""`/auth`: signing in and out, one's own credentials. `/users`: those of others."""
+"""`/auth`: signing in and out, one's own credentials. `/users`: those of others. `/audit`: who did what."""
 
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import Depends, Path
-from fastapi.responses import HTMLResponse
+from fastapi import Depends, Path, Query, Response
+from fastapi.responses import HTMLResponse, StreamingResponse
 from fastapi.security import OAuth2PasswordRequestForm
+from pydantic import AwareDatetime
 
 from integrations_api.access.account import Account
 from integrations_api.access.administration import Link, UserAdministration
@@ -14,11 +15,14 @@ from integrations_api.access.dependencies import PUBLIC, Person, SignedIn, requi
 from integrations_api.access.invitation_page import PAGE, POLICY
 from integrations_api.access.permissions import Permission
 from integrations_api.access.principal import Principal
+from integrations_api.access.rates import Rate
 from integrations_api.access.schemas import (
+    AUDIT_ENTRY,
     AcceptRequest,
     ApiKeyOut,
     ApiKeyRequest,
     ApiKeysAnswer,
+    AuditAnswer,
     InviteRequest,
     LinkAnswer,
     LinkOut,
@@ -34,15 +38,19 @@ from integrations_api.access.schemas import (
 )
 from integrations_api.access.service import AccessService, UserDetails
 from integrations_api.access.tokens import IssuedToken
+from integrations_api.api.answers import answer
 from integrations_api.api.components import component
 from integrations_api.api.envelope import SuccessMessage
 from integrations_api.api.openapi import errors
 from integrations_api.api.pagination import DEFAULT_LIMIT, Cursor, Limit
 from integrations_api.api.routes import Router
+from integrations_api.audit.reading import AuditFilter, AuditReader
 from integrations_api.settings import Settings
 
 router = Router(prefix="/auth", tags=["access"])
 users = Router(prefix="/users", tags=["access"])
+audit = Router(prefix="/audit", tags=["access"])
+"""The record; routed here, for who may read it is said by this room, which stands above the audit's."""
 
 Access = Annotated[AccessService, Depends(component(AccessService))]
 OwnAccount = Annotated[Account, Depends(component(Account))]
@@ -54,6 +62,7 @@ UserId = Annotated[UUID, Path(description="The user's id.")]
 
 _LACKS = "Missing permission: user.manage"
 _NO_KEY = "An API key cannot do this: sign in with e-mail and password"
+_NO_AUDIT = "Missing permission: audit.view"
 _NO_USER = "User not found"
 _LAST = "Nobody could manage users any more: give somebody else user.manage first"
 _VOID = "This link is not valid, was used already, or has expired: ask for a new one"
@@ -219,6 +228,57 @@ async def reset(user_id: UserId, principal: Manager, administration: Administrat
     works until then: to shut somebody out at once, disable him."""
     user, link = await administration.reset(user_id, by=principal)
     return _link(user, link, chosen)
+
+
+async def audit_filter(
+    actor: Annotated[str | None, Query(max_length=300, description="E-mail, or the process that acted.")] = None,
+    action: Annotated[str | None, Query(max_length=100, description="Such as `integration.update`.")] = None,
+    object_type: Annotated[str | None, Query(max_length=100)] = None,
+    object_id: Annotated[str | None, Query(max_length=300)] = None,
+    since: Annotated[AwareDatetime | None, Query(description="From this time on.")] = None,
+    until: Annotated[AwareDatetime | None, Query(description="Before this time.")] = None,
+) -> AuditFilter:
+    """Which entries are asked for."""
+    return AuditFilter(actor, action, object_type, object_id, since, until)
+
+
+@audit.get("", summary="Read the audit", response_model=AuditAnswer, responses=errors(401, 403, 422, m403=_NO_AUDIT))
+async def read_audit(
+    _: Annotated[Principal, Depends(require(Permission.AUDIT_VIEW))],
+    wanted: Annotated[AuditFilter, Depends(audit_filter)],
+    reader: Annotated[AuditReader, Depends(component(AuditReader))],
+    limit: Limit = DEFAULT_LIMIT,
+    cursor: Cursor = None,
+) -> Response:
+    """Who did what, newest first, narrowed by any of the filters. Secrets are never in it."""
+    entries, next_cursor = await reader.page(wanted, limit=limit, cursor=cursor)
+    return answer(entries=entries, next_cursor=next_cursor)
+
+
+@audit.get(
+    "/export",
+    summary="Export the audit",
+    response_class=StreamingResponse,
+    responses={
+        200: {
+            "description": "One entry on each line, oldest first.",
+            "content": {"application/x-ndjson": {"schema": {"type": "string"}, "example": str(AUDIT_ENTRY)}},
+        },
+        **errors(401, 403, 422, 429, m403=_NO_AUDIT),
+    },
+)
+async def export_audit(
+    principal: Annotated[Principal, Depends(require(Permission.AUDIT_VIEW, Rate.EXPORT))],
+    wanted: Annotated[AuditFilter, Depends(audit_filter)],
+    reader: Annotated[AuditReader, Depends(component(AuditReader))],
+) -> StreamingResponse:
+    """Every entry the filters leave, of any number, as lines of JSON. That it was exported is itself an entry."""
+    lines = await reader.export(wanted, by=principal)
+    return StreamingResponse(
+        lines,
+        media_type="application/x-ndjson",
+        headers={"Content-Disposition": 'attachment; filename="audit.ndjson"'},
+    )
 
 
 def _token(token: IssuedToken) -> TokenAnswer:

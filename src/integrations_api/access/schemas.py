@@ -182,6 +182,46 @@ class PasswordRequest(BaseModel):
     new_password: Password
 
 
+class AuditEntryOut(BaseModel):
+    """Who did what to which object, by which credential, from where, when."""
+
+    id: int
+    at: Timestamp
+    actor: str
+    actor_id: UUID | None
+    credential: str | None
+    action: str
+    object_type: str
+    object_id: str | None
+    details: dict[str, Any]
+    request_id: str | None
+    address: str | None
+
+
+AUDIT_ENTRY: dict[str, Any] = {
+    "id": 42,
+    "at": "2026-03-01T10:30:00Z",
+    "actor": "ada@example.com",
+    "actor_id": _ID,
+    "credential": "token:5f0c3c6e-9d5a-4f1c-8d0f-4d3b0a6d2c11",
+    "action": "integration.update",
+    "object_type": "integration",
+    "object_id": "550e8400-e29b-41d4-a716-446655440000",
+    "details": {"changed": [], "config_keys": ["password"]},
+    "request_id": "5f0c3c6e9d5a4f1c8d0f4d3b0a6d2c11",
+    "address": "192.0.2.7",
+}
+
+
+class AuditAnswer(Success):
+    """Audit entries, newest first."""
+
+    model_config = _example(success=True, entries=[AUDIT_ENTRY], next_cursor=None)
+
+    entries: list[AuditEntryOut]
+    next_cursor: str | None
+
+
 class ApiKeyRequest(BaseModel):
     """What the key is for, what it may do, and for how long."""
 

@@ -8,6 +8,8 @@ Format, version 1: version (1 byte), length of the key id (1), key id, wrap nonc
 nonce (12), ciphertext with tag (16 bytes longer than the secret).
 """
 
+import hashlib
+import hmac
 import itertools
 import os
 from dataclasses import dataclass, replace
@@ -99,6 +101,19 @@ class Vault:
             raise SecretNotAuthentic(sealed.key_id) from None
         wrapped = AESGCM(new.material).encrypt(nonce, data_key, _bound("key", context))
         return replace(sealed, key_id=new.id, wrap_nonce=nonce, wrapped=wrapped).to_bytes()
+
+    def sign(self, message: bytes, *, purpose: str) -> bytes:
+        """HMAC-SHA-256 under the ring's first key, good for this purpose only."""
+        return self._mac(self.primary_id, message, purpose)
+
+    def is_signed(self, message: bytes, mac: bytes, *, key_id: str, purpose: str) -> bool:
+        """Whether `sign` made it, when that key was the first. Raises `UnknownKey`."""
+        return hmac.compare_digest(self._mac(key_id, message, purpose), mac)
+
+    def _mac(self, key_id: str, message: bytes, purpose: str) -> bytes:
+        # Derived, so that the key that wraps secrets computes nothing else itself.
+        derived = hmac.digest(self._keyring[key_id].material, _bound("mac", purpose), hashlib.sha256)
+        return hmac.digest(derived, message, hashlib.sha256)
 
     @property
     def primary_id(self) -> str:

@@ -15,7 +15,7 @@ import pytest
 from integrations_api.settings import Settings
 from integrations_api.simulator.servicenow import ServiceNowInstance, SimulatorServer
 from tests.support.gates import gate
-from tests.support.processes import Running, nothing_left
+from tests.support.processes import Running, as_environment, nothing_left
 from tests.support.syncing import Bench, bench
 
 pytestmark = pytest.mark.anyio
@@ -84,23 +84,7 @@ async def _scene(database_url: str, simulator: SimulatorServer, folder: Path) ->
     }
     async with bench(database_url, workers=0, in_memory=False, **values) as b:
         integration = await b.integration(url=simulator.url, username="integration", password="simulator-password")
-        yield Scene(bench=b, integration=integration, folder=folder, settings=_as_environment(b.components[Settings]))
-
-
-def _as_environment(settings: Settings) -> dict[str, str]:
-    assert settings.database_url is not None
-    assert settings.secret_key is not None
-    assert settings.encryption_keys is not None
-    return {
-        "DATABASE_URL": settings.database_url.get_secret_value(),
-        "SECRET_KEY": settings.secret_key.get_secret_value(),
-        "ENCRYPTION_KEYS": settings.encryption_keys.get_secret_value(),
-        "EGRESS_ALLOWED_HOSTS": ",".join(settings.egress_allowed_hosts),
-        "SYNC_PAGE_SIZE": str(settings.sync_page_size),
-        "SYNC_CHUNK_SIZE": str(settings.sync_chunk_size),
-        "WORKER_SILENCE": f"{settings.worker_silence.total_seconds():.0f}s",
-        "RAW_DUMP_PATH": "",
-    }
+        yield Scene(bench=b, integration=integration, folder=folder, settings=as_environment(b.components[Settings]))
 
 
 @pytest.mark.parametrize("step", CHOSEN)

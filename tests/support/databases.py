@@ -24,7 +24,7 @@ def throwaway_server() -> Iterator[str]:
 
     Servers that killed test runs left behind are stopped and deleted first.
     """
-    home = _quickest_folder()
+    home = quickest_folder()
     for leftover in home.glob(f"{_PREFIX}*"):
         with suppress(OSError):  # another run may be deleting it at this moment
             if stop_abandoned(leftover):
@@ -37,7 +37,7 @@ def throwaway_server() -> Iterator[str]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _quickest_folder() -> Path:
+def quickest_folder() -> Path:
     """Memory where there is plenty: a new database is 300 small files, and disks differ much in what those cost."""
     memory = Path("/dev/shm")
     if memory.is_dir() and os.access(memory, os.W_OK) and shutil.disk_usage(memory).free > _PLENTY:

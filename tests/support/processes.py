@@ -105,6 +105,23 @@ def _is_ready(url: str) -> bool:
         return False
 
 
+def as_environment(settings: Settings) -> dict[str, str]:
+    """The settings that processes over one database and one source share."""
+    assert settings.database_url is not None
+    assert settings.secret_key is not None
+    assert settings.encryption_keys is not None
+    return {
+        "DATABASE_URL": settings.database_url.get_secret_value(),
+        "SECRET_KEY": settings.secret_key.get_secret_value(),
+        "ENCRYPTION_KEYS": settings.encryption_keys.get_secret_value(),
+        "EGRESS_ALLOWED_HOSTS": ",".join(settings.egress_allowed_hosts),
+        "SYNC_PAGE_SIZE": str(settings.sync_page_size),
+        "SYNC_CHUNK_SIZE": str(settings.sync_chunk_size),
+        "WORKER_SILENCE": f"{settings.worker_silence.total_seconds():.0f}s",
+        "RAW_DUMP_PATH": "",
+    }
+
+
 def _environment(settings: Mapping[str, str] | None) -> dict[str, str]:
     """Ours, without any of our settings but those given."""
     bare = {name: value for name, value in os.environ.items() if name not in _OURS}

@@ -132,11 +132,6 @@ async def words_of_incident(session: AsyncSession, document_id: UUID, version: i
     return found or ""
 
 
-_LIVE = f"""
-    FROM contents c
-    JOIN revisions r ON r.content_id = c.id
-    JOIN {SCOPED} ON s.dataset_id = r.dataset_id AND r.valid_from <= s.version AND r.valid_to > s.version
-"""
 _RESOLVED = "(c.attributes ?| array['resolution', 'resolved_at'])"
 
 _OPENED = "coalesce(c.attributes ->> 'opened_at', c.attributes ->> 'created_at') COLLATE \"C\""
@@ -164,13 +159,19 @@ def _conditions(filters: Filters) -> tuple[str, dict[str, Any]]:
 
 
 def candidates_sql(conditions: str) -> str:
-    """SQL that fetches the candidates by the index over the search vectors and scores them by BM25."""
+    """SQL that fetches the candidates by the index over the search vectors and scores them by BM25.
+
+    `OFFSET 0` keeps the planner from turning it around: from the texts to those of their revisions that are read,
+    until there are enough.
+    """
     return f"""
         WITH candidates AS MATERIALIZED (
             SELECT r.document_id AS id, r.number, s.version, {_RESOLVED} AS is_resolved, c.words,
                    c.tsv || CAST('' AS tsvector) AS tsv
-            {_LIVE}
-            WHERE c.tsv @@ CAST(:query AS tsquery) AND r.document_id IS DISTINCT FROM CAST(:but AS uuid){conditions}
+            FROM (SELECT * FROM contents WHERE tsv @@ CAST(:query AS tsquery) OFFSET 0) c
+            CROSS JOIN LATERAL (SELECT * FROM revisions WHERE content_id = c.id OFFSET 0) r
+            JOIN {SCOPED} ON s.dataset_id = r.dataset_id AND r.valid_from <= s.version AND r.valid_to > s.version
+            WHERE r.document_id IS DISTINCT FROM CAST(:but AS uuid){conditions}
             LIMIT :most
         ), scored AS (
             SELECT x.id, x.number, x.version, x.is_resolved, (

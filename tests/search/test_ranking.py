@@ -1,0 +1,140 @@
+"""PostgreSQL computes BM25 as the formula says, and finds the candidates by its indexes."""
+
+import json
+from typing import Any
+
+import pytest
+from sqlalchemy import text
+
+from integrations_api.db.engine import Sessions
+from integrations_api.search import bm25, repository
+from integrations_api.search.bm25 import FREQUENCIES, RANK_WEIGHTS, THRESHOLDS, TITLE, Term
+from integrations_api.search.scope import Filters, find_scope
+from integrations_api.search.words import read_query, spelled, title_and_rest
+from tests.support.knowledge import build_versions, doc
+
+pytestmark = pytest.mark.anyio
+
+
+async def test_the_rank_of_one_term_tells_how_often_it_stands_in_title_and_text(sessions: Sessions) -> None:
+    statement = text("""
+        SELECT width_bucket(CAST(ts_rank(CAST(:weights AS float4[]),
+                   setweight(to_tsvector('english', repeat('vpn x ', :in_title)), 'A')
+                   || setweight(to_tsvector('english', repeat('vpn y ', :in_text)), 'B')
+                   || setweight(to_tsvector('english', repeat('vpn z ', :in_notes)), 'C'),
+                   CAST('vpn' AS tsquery)) AS float8), CAST(:thresholds AS float8[]))
+    """)
+    async with sessions() as session:
+        for in_title in range(7):
+            for in_text, in_notes in ((0, 0), (1, 0), (0, 1), (2, 3), (7, 0), (20, 20)):
+                facts = {"in_title": in_title, "in_text": in_text, "in_notes": in_notes}
+                shared = {"weights": list(RANK_WEIGHTS), "thresholds": THRESHOLDS}
+                bucket = await session.scalar(statement, {**facts, **shared})
+                assert bucket is not None
+                assert FREQUENCIES[bucket] == TITLE * in_title + in_text + in_notes, facts
+
+
+async def test_scores_are_those_of_the_formula(sessions: Sessions) -> None:
+    story = await build_versions(
+        sessions,
+        {
+            "INC1": doc(title="printer jam", text="jam jam tray"),
+            "INC2": doc(title="mail", text="jam"),
+            "INC3": doc(title="mail quota", text="mailbox"),
+        },
+    )
+    async with sessions() as session:
+        scope = await find_scope(session, dataset_id=story.dataset_id, version=None)
+        counts = await repository.document_counts(session, scope, ["jam", "printer"])
+        weights = bm25.telling([Term(term, 1.0, n) for term, n in counts.items()], scope.documents)
+        found = await repository.rank(session, scope, query="'jam' | 'printer'", weights=weights, filters=Filters())
+
+    lengths, average = {"INC1": 5, "INC2": 2}, 10 / 3
+    frequencies = {"INC1": {"jam": TITLE + 2.0, "printer": TITLE * 1.0}, "INC2": {"jam": 1.0}}
+    expected = [
+        sum(
+            weights[term] * tf * 2.2 / (tf + 1.2 * (0.25 + 0.75 * lengths[number] / average))
+            for term, tf in frequencies[number].items()
+        )
+        for number in ("INC1", "INC2")
+    ]
+    assert scope.documents == 3
+    assert [one.id for one in found] == [story.id("INC1"), story.id("INC2")]
+    assert [one.score for one in found] == pytest.approx(expected, abs=0.0001)
+
+
+def test_candidates_come_by_the_rarest_terms_as_long_as_they_are_few() -> None:
+    terms = [Term("the", 9, 900), Term("printer", 1, 60), Term("tray", 1, 30), Term("unheard", 1, 0)]
+    weights = bm25.telling(terms, 1000)
+
+    assert list(weights) == ["tray", "printer", "the"]
+    assert bm25.rarest(terms, weights, most=100) == ["tray", "printer"]
+    assert bm25.rarest(terms, weights, most=10) == ["tray"]
+    assert bm25.rarest(terms[3:], weights, most=10) == []
+
+
+def test_a_very_long_query_is_scored_by_its_most_telling_terms() -> None:
+    terms = [Term(f"t{i}", 1, 1 + i) for i in range(200)]
+
+    assert list(bm25.telling(terms, 1000)) == [f"t{i}" for i in range(bm25.MOST_TERMS)]
+
+
+@pytest.mark.parametrize(
+    ("typed", "prefix", "has_operators"),
+    [
+        ("vpn dro", "dro", False),
+        ("vpn dr", None, False),
+        ('"vpn drops"', None, True),
+        ('"vpn drops', None, True),
+        ("vpn -drops", None, True),
+        ("vpn or drops", "drops", True),
+        ("wi-fi", None, False),
+        ("vpn drops ", "drops", False),
+        ("org.acme.Mail", "mail", False),
+    ],
+)
+def test_the_last_word_may_be_a_beginning(typed: str, prefix: str | None, has_operators: bool) -> None:
+    query = read_query(typed)
+
+    assert (query.prefix, query.has_operators) == (prefix, has_operators)
+
+
+def test_words_are_shown_as_they_were_written() -> None:
+    assert spelled(["happi", "issu", "vpn"], "Unhappy? Happy! Issues with the VPN") == {
+        "happi": "happy",
+        "issu": "issues",
+        "vpn": "vpn",
+    }
+
+
+def test_a_short_first_line_is_a_title() -> None:
+    assert title_and_rest("VPN drops\nEvery minute.") == ("VPN drops", "\nEvery minute.")
+    assert title_and_rest("One line only\n ") == ("", "One line only\n ")
+    assert title_and_rest("x" * 301 + "\nrest")[0] == ""
+
+
+def nodes(plan: dict[str, Any]) -> list[dict[str, Any]]:
+    return [plan, *(node for child in plan.get("Plans", []) for node in nodes(child))]
+
+
+@pytest.mark.parametrize("conditions", ["", " AND r.change <> 'deleted' AND c.attributes ->> 'state' = 'New'"])
+async def test_candidates_are_found_by_the_indexes(sessions: Sessions, conditions: str) -> None:
+    story = await build_versions(
+        sessions, {f"INC{i}": doc(title=f"Incident {i} of {i % 7} in room{i % 50}") for i in range(300)}
+    )
+    facts = {
+        "datasets": [story.dataset_id], "versions": [1], "query": "'room3' | 'room4'", "but": None, "most": 100,
+        "flat": 0.3, "sloped": 0.1, "terms": ["'room3'"], "weights": [1.0], "frequencies": FREQUENCIES,
+        "thresholds": THRESHOLDS, "rank_weights": list(RANK_WEIGHTS), "hits": 10,
+    }  # fmt: skip
+    async with sessions() as session:
+        await session.execute(text("ANALYZE contents"))
+        await session.execute(text("ANALYZE revisions"))
+        await repository.use_indexes(session)
+        explain = text("EXPLAIN (FORMAT JSON) " + repository.candidates_sql(conditions))
+        plan = (await session.execute(explain, facts)).scalar_one()
+
+    plan = json.loads(plan) if isinstance(plan, str) else plan
+    used = nodes(plan[0]["Plan"])
+    assert "ix_contents_tsv" in {node.get("Index Name") for node in used}
+    assert {node["Relation Name"] for node in used if node["Node Type"] == "Seq Scan"} == set()

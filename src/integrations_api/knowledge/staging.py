@@ -6,7 +6,6 @@ In the statements 2147483647 is `models.FOREVER`: a revision that nothing has re
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 from uuid import UUID
 
 from sqlalchemy import select, text
@@ -158,16 +157,19 @@ async def planned(session: AsyncSession, run_id: UUID) -> Plan:
     return Plan(**counts._mapping)
 
 
-async def unseen_documents(session: AsyncSession, *, run_id: UUID, dataset_id: UUID, created_until: Any) -> list[str]:
+async def unseen_documents(
+    session: AsyncSession, *, run_id: UUID, dataset_id: UUID, created_until: datetime | None
+) -> list[str]:
     """External ids of live documents, created at the source before then, that this run did not fetch."""
+    # EXCEPT sorts or hashes each side once. NOT EXISTS was a minute's nested loop on 20,000 rows that had just been
+    # loaded: the planner has no statistics of them yet.
     found = await session.execute(
         text("""
             SELECT d.external_id FROM documents d
             JOIN revisions r ON r.document_id = d.id AND r.valid_to = 2147483647 AND r.change <> 'deleted'
             WHERE d.dataset_id = :dataset AND coalesce(d.source_created_at <= :until, true)
-              AND NOT EXISTS (
-                  SELECT FROM raw_records w WHERE w.run_id = :run AND w.external_id = d.external_id AND w.seq >= 0
-              )
+            EXCEPT
+            SELECT w.external_id FROM raw_records w WHERE w.run_id = :run AND w.seq >= 0
         """),
         {"run": run_id, "dataset": dataset_id, "until": created_until},
     )

@@ -284,6 +284,11 @@ async def count_live(session: AsyncSession, dataset_id: UUID) -> int:
     return found or 0
 
 
+async def refresh_statistics(session: AsyncSession) -> None:
+    """Tells the planner what the tables hold now."""
+    await session.execute(text("ANALYZE documents, revisions, contents, raw_records"))
+
+
 async def live_documents(session: AsyncSession, *, dataset_id: UUID, created_until: datetime) -> int:
     """How many documents are live now (built ones included), created at the source at or before then."""
     found: int | None = await session.scalar(

@@ -35,6 +35,9 @@ from integrations_api.sync.runs import HandOver, Phase, RunState, as_mode, choos
 
 log = get_logger(__name__)
 
+MANY = 5000
+"""After so many changes the planner is told about them at once: autovacuum may take a minute to come by."""
+
 Events = AsyncGenerator[LoggedEvent, None]
 
 
@@ -302,6 +305,8 @@ class SyncEngine:
         try:
             async with self._sessions.begin() as session:
                 await staging.drop_superseded_raw(session, run_id=run.id, dataset_id=run.dataset_id)
+                if run.planned >= MANY:
+                    await versions.refresh_statistics(session)
         except SQLAlchemyError:
             log.warning("sync.tidy_failed", run_id=str(run.id))
 

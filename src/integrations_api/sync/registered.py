@@ -4,11 +4,12 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
 from urllib.parse import urlsplit
 
+from integrations_api.connectors.http import translated
 from integrations_api.connectors.protocol import Connector
 from integrations_api.connectors.records import ConnectorContext, OnWait
 from integrations_api.connectors.registry import find_service
 from integrations_api.connectors.retry import Time
-from integrations_api.egress.guard import EgressPolicy
+from integrations_api.egress.guard import EgressPolicy, EgressRefused
 from integrations_api.errors import InvalidInput
 from integrations_api.integrations.for_sync import IntegrationForSync
 from integrations_api.sync.slots import HostSlots
@@ -45,4 +46,8 @@ class RegisteredSources:
         assert service is not None
         host = urlsplit(str(integration.config.get("url") or "")).netloc or service.name
         context = replace(self._context, on_wait=on_wait, slot=self._slots.of(host))
-        return service.open(integration.auth_type, integration.config, context, self._policy, self._time)
+        try:
+            return service.open(integration.auth_type, integration.config, context, self._policy, self._time)
+        except EgressRefused as refused:
+            # An address in the URL itself is refused before anything is asked; to a client it is trouble like any.
+            raise translated(refused) from refused

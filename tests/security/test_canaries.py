@@ -1,0 +1,206 @@
+"""Planted secrets are searched for in all that leaves: answers, logs at debug level, audit, OpenAPI, a whole dump."""
+
+import base64
+import io
+import json
+import logging
+import os
+import subprocess
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import quote
+
+import httpx
+import pytest
+
+from integrations_api.access.permissions import ROLES, Role
+from integrations_api.db.embedded_cluster import find_binaries
+from integrations_api.db.engine import asyncpg_dsn
+from integrations_api.logs import configure_logging
+from integrations_api.vault.bootstrap import generate_secrets
+from tests.support.applications import LiveApp, live_app
+
+pytestmark = pytest.mark.anyio
+
+PASSWORD = "cAnArY-user-password-4711"
+NEW_PASSWORD = "cAnArY-second-password-0815"
+SECRETS = {
+    "service password": "cAnArY-service-password",
+    "client secret": "cAnArY-client-secret",
+    "nested token": "cAnArY-nested-token",
+    "number as secret": "48151623420815471",
+    "password in a url": "cAnArY-in-url",
+}
+
+
+@dataclass
+class Watch:
+    """Everything secret, and everything that left."""
+
+    live: LiveApp
+    log: io.StringIO
+    secrets: dict[str, str]
+    left: list[tuple[str, str]] = field(default_factory=list)
+
+    async def send(self, method: str, path: str, *, hide: str = "", **options: Any) -> httpx.Response:
+        """A request whose answer is watched; `hide` is what the answer is for, shown there once."""
+        answer = await self.live.client.request(method, path, **options)
+        told = f"{answer.status_code} {dict(answer.headers)} {answer.text}"
+        self.left.append((f"{method} {path.partition('?')[0]}", told.replace(hide, "") if hide else told))
+        return answer
+
+    def plant(self, name: str, value: str) -> str:
+        self.secrets[name] = value
+        return value
+
+    def leaks(self, where: str, text: str) -> list[str]:
+        """The secrets that are in a text, in any spelling in which they could be."""
+        found = [name for name, value in self.secrets.items() if any(spelt in text for spelt in spellings(value))]
+        return [f"{name} in {where}" for name in found]
+
+
+def spellings(value: str) -> set[str]:
+    raw = value.encode()
+    # A base64 text can begin at any of three offsets; the middle of it is the same whatever stands around.
+    shifted = [base64.b64encode(b"x" * n + raw).decode()[4:-4] for n in range(3)]
+    return {value, quote(value, safe=""), json.dumps(value)[1:-1], raw.hex(), value[::-1], *shifted}
+
+
+@pytest.fixture
+def debug_log() -> Iterator[io.StringIO]:
+    """All log lines of a process that runs at DEBUG."""
+    configure_logging(log_format="json", level="DEBUG")
+    (handler,) = logging.getLogger().handlers
+    assert isinstance(handler, logging.StreamHandler)
+    handler.setStream(stream := io.StringIO())
+    yield stream
+    configure_logging(log_format="text", level="INFO")
+
+
+@pytest.fixture
+async def watch(database_url: str, debug_log: io.StringIO) -> AsyncIterator[Watch]:
+    keys = generate_secrets()
+    planted = {**SECRETS, "user password": PASSWORD, "second password": NEW_PASSWORD, "signing key": keys["SECRET_KEY"]}
+    planted["encryption key"] = keys["ENCRYPTION_KEYS"].partition(":")[2]
+    options: dict[str, Any] = {name.lower(): value for name, value in keys.items()}
+    async with live_app(database_url, **options) as live:
+        await live.access.create_user(email="ada@example.com", password=PASSWORD, permissions=ROLES[Role.ADMIN])
+        yield Watch(live, debug_log, planted)
+
+
+CONFIG: dict[str, Any] = {
+    "url": "https://dev1.service-now.com",
+    "username": "admin",
+    "password": SECRETS["service password"],
+    "client_secret": SECRETS["client secret"],
+    "extra": [{"accessToken": SECRETS["nested token"]}],
+    "api-key": int(SECRETS["number as secret"]),
+}
+
+
+async def _sign_in(watch: Watch) -> dict[str, str]:
+    form = {"username": "ada@example.com", "password": PASSWORD}
+    answer = await watch.live.client.post("/auth/token", data=form)
+    token = watch.plant("bearer token", answer.json()["access_token"])
+    watch.plant("signature of the bearer token", token.rpartition(".")[2])
+    return {"Authorization": f"Bearer {token}"}
+
+
+async def _use_credentials(watch: Watch, me: dict[str, str]) -> None:
+    """Every way in, and its failures."""
+    made = await watch.live.client.post(
+        "/auth/api-keys", json={"name": "k", "permissions": ["integration.view"]}, headers=me
+    )
+    key = watch.plant("API key", made.json()["key"])
+    invited = await watch.live.client.post("/users", json={"email": "b@x.org", "permissions": []}, headers=me)
+    link = watch.plant("link token", invited.json()["link"]["token"])
+    for headers in (me, {"Authorization": f"Bearer {key}"}, {"Authorization": f"Bearer {key[:-1]}x"}, {}):
+        for path in ("/auth/me", "/auth/api-keys", "/users", "/audit", "/audit/export", "/nowhere", "/healthz"):
+            await watch.send("GET", path, headers=headers)
+    for token, password in ((link + "x", NEW_PASSWORD), (link, "short"), (link, NEW_PASSWORD), (link, NEW_PASSWORD)):
+        await watch.send("POST", "/auth/invitation", json={"token": token, "password": password})
+    await watch.send("POST", "/auth/invitation", json={"token": [link], "password": {"p": NEW_PASSWORD}})
+    await watch.send("POST", "/auth/token", data={"username": PASSWORD, "password": PASSWORD})
+    await watch.send("POST", "/auth/token", data={"username": "ada@example.com", "password": NEW_PASSWORD})
+    await watch.send("POST", "/auth/token", json={"username": "ada@example.com", "password": PASSWORD})
+    body = {"current_password": NEW_PASSWORD, "new_password": PASSWORD, "surprise": PASSWORD}
+    for wrong in (body, {**body, "surprise": 1}, {"current_password": NEW_PASSWORD, "new_password": NEW_PASSWORD}):
+        await watch.send("POST", "/auth/password", json=wrong, headers=me)
+
+
+async def _use_integrations(watch: Watch, me: dict[str, str]) -> None:
+    """Configs with secrets: stored, edited, refused, tried out against addresses that are not there."""
+    body = {"service_name": "ServiceNow", "auth_type": "basic_auth", "config": CONFIG, "is_active": True}
+    created = await watch.send("POST", "/integrations/create", json=body, headers=me)
+    assert created.status_code == 201
+    id_ = created.json()["integration"]["id"]
+    in_url = f"https://admin:{SECRETS['password in a url']}@127.0.0.1/x"
+    for wrong in (
+        {**body, "config": {**CONFIG, "url": in_url}},
+        {**body, "auth_type": SECRETS["client secret"]},
+        {**body, "is_active": SECRETS["nested token"]},
+        {**body, "service_name": "Other", "config": {**CONFIG, "endpoint": in_url, "password": "********"}},
+        {**body, "config": {**CONFIG, "url": "https://elsewhere.example.com", "password": "********"}},
+        [SECRETS["client secret"]],
+    ):
+        await watch.send("PUT", f"/integrations/update/{id_}", json=wrong, headers=me)
+        await watch.send("POST", "/integrations/create", json=wrong, headers=me)
+    broken = json.dumps(body)[:-3].encode()
+    await watch.send("POST", "/integrations/create", content=broken, headers={**me, "Content-Type": "application/json"})
+    for url in ("http://127.0.0.1:1", "https://127.0.0.1:1", "https://169.254.169.254", "https://no.invalid"):
+        await watch.send("POST", "/integrations/test", json={**body, "config": {**CONFIG, "url": url}}, headers=me)
+    for path in ("id", "secrets", "preview"):
+        await watch.send("GET", f"/integrations/{path}/{id_}", headers=me)
+    await watch.send("GET", "/integrations/all", headers=me)
+    await watch.send("PUT", f"/integrations/update/{id_}", json={**body, "is_active": False}, headers=me)
+    await watch.send("POST", f"/integrations/sync/{id_}", headers=me)
+
+
+def _dump(database_url: str) -> str:
+    program = find_binaries() / "pg_dump"
+    dsn = asyncpg_dsn(database_url)
+    done = subprocess.run(
+        [program, "--dbname", dsn],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+        env=os.environ | {"LC_ALL": "C"},
+    )
+    return done.stdout
+
+
+async def test_no_planted_secret_leaves(watch: Watch, database_url: str) -> None:
+    me = await _sign_in(watch)
+    await _use_credentials(watch, me)
+    await _use_integrations(watch, me)
+    for path in ("/openapi.json", "/docs", "/auth/invitation"):
+        await watch.send("GET", path)
+    await watch.send("POST", "/auth/logout", headers=me)
+    await watch.send("GET", "/auth/me", headers=me)
+
+    log, dump = watch.log.getvalue(), _dump(database_url)
+    texts = [*watch.left, ("log", log), ("dump", dump)]
+    leaks = [leak for where, text in texts for leak in watch.leaks(where, text)]
+
+    assert leaks == []
+    assert [where for where, told in watch.left if told.startswith("5")] == []
+    assert len(watch.secrets) == 13
+    assert len(watch.left) > 60
+    assert '"level": "debug"' in log
+    assert "audit_entries" in dump
+    assert "cAnArY" not in log + dump
+
+
+async def test_a_leak_would_be_found_in_whatever_spelling(watch: Watch) -> None:
+    secret = watch.plant("planted", "s3cret/with+signs=and spaces")
+    for text in (
+        f"x{secret}y",
+        f"?q={quote(secret, safe='')}",
+        json.dumps({"a": secret}),
+        "\\x" + b"abc".hex() + secret.encode().hex(),
+        base64.b64encode(f"admin:{secret}".encode()).decode(),
+        base64.b64encode(f"ad:{secret}:more".encode()).decode(),
+    ):
+        assert watch.leaks("here", text) == ["planted in here"]

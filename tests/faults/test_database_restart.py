@@ -2,20 +2,29 @@
 
 import asyncio
 import tempfile
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from threading import Event
 
 import pytest
 
+from integrations_api.connectors.records import Mode
 from integrations_api.db.embedded import EmbeddedPostgres, start_embedded
 from integrations_api.db.embedded_cluster import Cluster
 from integrations_api.db.migrations import upgrade
 from integrations_api.simulator.servicenow import AfterPage, SimulatorServer, evolve
 from tests.support.databases import quickest_folder
-from tests.support.matrix import product
+from tests.support.matrix import product, unminded_connections
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("_unminded")]
+
+MODES: tuple[Mode, ...] = ("full", "incremental", "full")
+
+
+@pytest.fixture
+async def _unminded() -> AsyncIterator[None]:
+    with unminded_connections():
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -33,6 +42,25 @@ def _restart(database: EmbeddedPostgres) -> None:
     cluster = Cluster.at(database.data_dir / "postgres")
     cluster.stop()
     cluster.start(durable=False)
+
+
+async def test_connections_that_are_cut_after_every_answer_of_the_source_cost_nothing(
+    database_url: str, server: SimulatorServer
+) -> None:
+    loop = asyncio.get_running_loop()
+    async with product(database_url, sync_max_attempts=100) as service:
+        copied = await service.connect(server, page_size=40)
+
+        def cut(_: int) -> None:
+            asyncio.run_coroutine_threadsafe(service.cut_connections(), loop).result(60)
+
+        for seed, mode in enumerate(MODES):
+            server.add_fault(AfterPage(cut, on="any", skip=seed))
+            await copied.sync_well(mode)
+            server.faults.clear()
+            await copied.assert_dataset_equals_source()
+            evolve(server.instance, 10, seed=seed)
+            copied.advance(600)
 
 
 async def test_a_restart_in_the_middle_costs_nothing_and_the_next_job_is_taken(
@@ -53,7 +81,7 @@ async def test_a_restart_in_the_middle_costs_nothing_and_the_next_job_is_taken(
 
         await asyncio.to_thread(_restart, database)
         go_on.set()
-        run = await service.bench.finished(run_id)
+        run = await copied.finished(run_id)
         server.faults.clear()
 
         assert (run.state, run.error, run.added) == ("succeeded", None, 90)

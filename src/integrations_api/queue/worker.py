@@ -21,7 +21,7 @@ from sqlalchemy import delete, func
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.exc import SQLAlchemyError
 
-from integrations_api.db.engine import Sessions
+from integrations_api.db.engine import DATABASE_LOST, Sessions
 from integrations_api.logs import get_logger
 from integrations_api.queue.jobs import NotDoneYet
 from integrations_api.queue.models import Worker
@@ -79,7 +79,7 @@ class QueueWorker:
         while not stopping.is_set():
             try:
                 await duty()
-            except (SQLAlchemyError, asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
+            except (SQLAlchemyError, *DATABASE_LOST) as error:
                 log.warning("worker.duty_failed", duty=name, error=type(error).__name__)
             except Exception:
                 log.exception("worker.duty_failed", duty=name)
@@ -91,7 +91,7 @@ class QueueWorker:
             try:
                 await self._deliver(stopping)
                 delay = 0.1
-            except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+            except DATABASE_LOST as error:
                 log.warning("worker.database_lost", error=type(error).__name__)
                 delay = min(delay * 2, 2.0)
             if not stopping.is_set():
@@ -126,6 +126,8 @@ class QueueWorker:
             loop.cancel()
             # A loop on a dead connection waits for its jobs; they go on without it.
             await asyncio.wait({loop}, timeout=1)
+            if loop.done() and not loop.cancelled():
+                loop.exception()  # Looked at, or asyncio complains that nobody did.
             connection.terminate()
 
     def _adapt(self, handler: Handler) -> Callable[[Job], Awaitable[None]]:

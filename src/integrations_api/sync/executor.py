@@ -11,7 +11,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from integrations_api.clock import Clock
 from integrations_api.connectors.errors import ConnectorError
-from integrations_api.db.engine import Sessions
+from integrations_api.db.engine import Sessions, is_lost_connection
 from integrations_api.errors import ApplicationError
 from integrations_api.integrations.service import IntegrationForSync, IntegrationService
 from integrations_api.logs import bind, get_logger
@@ -146,7 +146,12 @@ class RunExecutor:
             await self._fail_fetch(claim, run, error)
         except ApplicationError as error:
             await self._fail(claim, error.message)
-        except Exception:
+        except Exception as error:
+            if is_lost_connection(error):
+                # Steps wait for the database themselves; between them the run goes back to the queue.
+                log.warning("sync.database_lost", error=type(error).__name__)
+                await self._give_back(claim, counts=True)
+                return False
             log.exception("sync.attempt_broke")
             await self._fail(claim, f"The sync failed unexpectedly; the log tells more under run {run.id}")
         return True

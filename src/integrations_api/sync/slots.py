@@ -16,6 +16,7 @@ import asyncpg
 
 from integrations_api.connectors.errors import Retryable
 from integrations_api.connectors.records import Slot
+from integrations_api.db.engine import DATABASE_LOST
 from integrations_api.logs import get_logger
 
 log = get_logger(__name__)
@@ -91,7 +92,7 @@ class HostSlots:
                 if self._connection is None or self._connection.is_closed():
                     self._connection = await asyncpg.connect(self._dsn, timeout=10)
                 return bool(await self._connection.fetchval(question, lock_key(host, number), timeout=10))
-        except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        except DATABASE_LOST as error:
             log.warning("sync.slots_lost", error=type(error).__name__)
             return True
 

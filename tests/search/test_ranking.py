@@ -47,7 +47,9 @@ async def test_scores_are_those_of_the_formula(sessions: Sessions) -> None:
         scope = await find_scope(session, dataset_id=story.dataset_id, version=None)
         counts = await repository.document_counts(session, scope, ["jam", "printer"])
         weights = bm25.telling([Term(term, 1.0, n) for term, n in counts.items()], scope.documents)
-        found = await repository.rank(session, scope, query="'jam' | 'printer'", weights=weights, filters=Filters())
+        found = await repository.rank(
+            session, scope, query="'jam' | 'printer'", weights=weights, filters=Filters(), most=100
+        )
 
     lengths, average = {"INC1": 5, "INC2": 2}, 10 / 3
     frequencies = {"INC1": {"jam": TITLE + 2.0, "printer": TITLE * 1.0}, "INC2": {"jam": 1.0}}

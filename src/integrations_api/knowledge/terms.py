@@ -10,8 +10,8 @@ from uuid import UUID
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
-JOINTS = "./_-:=@"
-"""Characters that join words into names, paths and addresses: each part is searched as a word of its own."""
+JOINTS = "./_-:=@<>"
+"""Characters that join words into names, paths, addresses and tags: each part is searched as a word of its own."""
 LONGEST_TEXT = 60_000
 """Characters of a text that are searched: a search vector holds at most 1 MB, and one may need four bytes."""
 

@@ -15,8 +15,10 @@ TITLE = 3
 """A word of the title counts as often as three in the text."""
 MOST_TERMS = 32
 """A long query is scored by its most telling terms: more change nothing in what is found."""
-MOST_CANDIDATES = 2000
-"""Documents that are scored for one query, at most."""
+MOST_CANDIDATES = 1000
+"""Documents that are scored for a question of many words, at most."""
+MOST_MATCHES = 500
+"""Documents that are scored for a query of few words, at most: where more match, none of them is special."""
 
 # `ts_rank` of one term is the sum of w / j² over its occurrences j = 1, 2, …, those in the title first, divided by
 # π²/6; with w = 1 for the title and 1/2 for all else each pair of counts has a value of its own. So one call of a

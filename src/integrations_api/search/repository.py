@@ -176,9 +176,9 @@ def candidates_sql(conditions: str) -> str:
         ), scored AS (
             SELECT x.id, x.number, x.version, x.is_resolved, (
                 SELECT sum(q.weight * f.tf / (f.tf + CAST(:flat AS float8) + CAST(:sloped AS float8) * x.words))
-                FROM unnest(CAST(:terms AS text[]), CAST(:weights AS float8[])) AS q(term, weight),
+                FROM unnest(CAST(CAST(:terms AS text[]) AS tsquery[]), CAST(:weights AS float8[])) AS q(term, weight),
                      LATERAL (SELECT (CAST(:frequencies AS float8[]))[1 + width_bucket(CAST(
-                         ts_rank(CAST(:rank_weights AS float4[]), x.tsv, CAST(q.term AS tsquery)) AS float8),
+                         ts_rank(CAST(:rank_weights AS float4[]), x.tsv, q.term) AS float8),
                          CAST(:thresholds AS float8[]))] AS tf) f
             ) AS score
             FROM candidates x
@@ -204,10 +204,14 @@ async def rank(
     query: str,
     weights: Mapping[str, float],
     filters: Filters,
+    most: int,
     but: UUID | None = None,
     hits: int = MOST_HITS,
 ) -> list[Ranked]:
-    """The best by BM25 of what matches a tsquery, resolved ones first among equals; of very many some are looked at."""
+    """The best by BM25 of what matches a tsquery, resolved ones first among equals.
+
+    Of more than `most` that match, so many are looked at.
+    """
     conditions, facts = _conditions(filters)
     found = await session.execute(
         text(candidates_sql(conditions)),
@@ -216,7 +220,7 @@ async def rank(
             **facts,
             "query": query,
             "but": but,
-            "most": bm25.MOST_CANDIDATES,
+            "most": most,
             "flat": bm25.K1 * (1 - bm25.B),
             "sloped": bm25.K1 * bm25.B / scope.average,
             "terms": [quoted(term) for term in weights],

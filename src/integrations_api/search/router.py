@@ -10,6 +10,7 @@ from pydantic import StringConstraints
 from integrations_api.access.dependencies import require
 from integrations_api.access.permissions import Permission
 from integrations_api.access.principal import Principal
+from integrations_api.access.rates import Rate
 from integrations_api.api.answers import answer
 from integrations_api.api.components import component
 from integrations_api.api.openapi import errors
@@ -25,7 +26,7 @@ from integrations_api.search.service import RANKING, Hits, Question, SearchServi
 router = Router(prefix="/knowledge", tags=["knowledge"])
 
 Search = Annotated[SearchService, Depends(component(SearchService))]
-Viewer = Annotated[Principal, Depends(require(Permission.KNOWLEDGE_VIEW))]
+Viewer = Annotated[Principal, Depends(require(Permission.KNOWLEDGE_VIEW, Rate.SEARCH))]
 Integration = Annotated[UUID | None, Query(description="Only in the dataset of this integration.")]
 AsOf = Annotated[
     int | None,
@@ -41,7 +42,7 @@ Moment = Annotated[datetime | None, Query(description="A time such as 2026-03-01
     "/search",
     summary="Search incidents",
     response_model=HitsAnswer,
-    responses=errors(401, 403, 404, 422, m404="Dataset not found"),
+    responses=errors(401, 403, 404, 422, 429, m404="Dataset not found"),
 )
 async def search(
     search: Search,

@@ -158,11 +158,13 @@ async def _ranked(session: AsyncSession, scope: Scope, sought: Sought, filters: 
     """The hits, and what they were found by: where few words find nothing together, some of them will do."""
     if not sought.query:
         return [], sought
-    found = await repository.rank(session, scope, query=sought.query, weights=sought.weights, filters=filters)
+    most = bm25.MOST_CANDIDATES if sought.is_relaxed else bm25.MOST_MATCHES
+    found = await repository.rank(
+        session, scope, query=sought.query, weights=sought.weights, filters=filters, most=most
+    )
     if found or not sought.relaxed:
         return found, sought
-    sought = replace(sought, query=sought.relaxed, relaxed=None, is_relaxed=True)
-    return await repository.rank(session, scope, query=sought.query, weights=sought.weights, filters=filters), sought
+    return await _ranked(session, scope, replace(sought, query=sought.relaxed, relaxed=None, is_relaxed=True), filters)
 
 
 def _named_first(named: Sequence[tuple[UUID, int, str]], found: Sequence[Ranked]) -> list[Ranked]:
@@ -191,7 +193,14 @@ async def _alike(
         return Hits([], scope, message=None if said else NOTHING_TO_FIND)
     sought = Sought(either(chosen), weights, is_relaxed=True)
     ranked = await repository.rank(
-        session, scope, query=sought.query, weights=weights, filters=Filters(), but=but, hits=limit
+        session,
+        scope,
+        query=sought.query,
+        weights=weights,
+        filters=Filters(),
+        most=bm25.MOST_CANDIDATES,
+        but=but,
+        hits=limit,
     )
     return Hits(await _presented(session, ranked, sought, spelling_of=words), scope, matching="some")
 

@@ -8,7 +8,7 @@ import asyncpg
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
-from pydantic import BaseModel, PlainSerializer, WithJsonSchema
+from pydantic import BaseModel, ConfigDict, PlainSerializer, WithJsonSchema
 from sqlalchemy import exc as database
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
@@ -49,6 +49,8 @@ class Success(BaseModel):
 
 class SuccessMessage(Success):
     """A success that is told in a sentence."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"success": True, "message": "Version 3 was discarded"}]})
 
     message: str
 

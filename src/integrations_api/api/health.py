@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from typing import Annotated
 
 from fastapi import Depends, Response
-from pydantic import BaseModel
+from pydantic import BaseModel, ConfigDict
 from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
@@ -30,6 +30,8 @@ router = Router(tags=["health"], dependencies=[PUBLIC])
 class Alive(Success):
     """The process answers."""
 
+    model_config = ConfigDict(json_schema_extra={"examples": [{"success": True, "message": "alive"}]})
+
     message: str = "alive"
 
 
@@ -43,6 +45,22 @@ class ReadyCheck(BaseModel):
 
 class Readiness(BaseModel):
     """Whether requests can be served and syncs will run; every condition by its name."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "success": True,
+                    "message": "ready",
+                    "checks": [
+                        {"name": "database", "ok": True, "message": "answers"},
+                        {"name": "schema", "ok": True, "message": "at head"},
+                        {"name": "worker", "ok": True, "message": "last seen 1 s ago"},
+                    ],
+                }
+            ]
+        }
+    )
 
     success: bool
     message: str

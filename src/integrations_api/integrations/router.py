@@ -231,7 +231,15 @@ async def update(
 )  # fmt: skip
 async def schedule_integration(
     integration_id: Id,
-    sent: ScheduleIn | None,
+    sent: Annotated[
+        ScheduleIn | None,
+        Body(
+            openapi_examples={
+                "workdays": {"value": {"cron": "0 6 * * 1-5", "time_zone": "UTC"}},
+                "end": {"value": None},
+            }
+        ),
+    ],
     principal: Editor,
     integrations: Integrations,
 ) -> Response:

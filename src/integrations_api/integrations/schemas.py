@@ -183,6 +183,35 @@ class ServiceOut(BaseModel):
 class ServicesAnswer(Success):
     """Every service there is a connector for."""
 
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "success": True,
+                    "services": [
+                        {
+                            "service_name": "ServiceNow",
+                            "auth_types": [
+                                {
+                                    "auth_type": "basic_auth",
+                                    "schema": {
+                                        "type": "object",
+                                        "required": ["url", "username", "password"],
+                                        "properties": {
+                                            "url": {"type": "string", "title": "Instance URL"},
+                                            "username": {"type": "string", "title": "User name"},
+                                            "password": {"type": "string", "title": "Password", "writeOnly": True},
+                                        },
+                                    },
+                                }
+                            ],
+                        }
+                    ],
+                }
+            ]
+        }
+    )
+
     services: list[ServiceOut]
 
 

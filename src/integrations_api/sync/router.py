@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import Depends, Header, Path, Query, Response
+from fastapi import Body, Depends, Header, Path, Query, Response
 from sse_starlette import EventSourceResponse
 
 from integrations_api.access.dependencies import require
@@ -19,7 +19,7 @@ from integrations_api.api.pagination import DEFAULT_LIMIT, Cursor, Limit
 from integrations_api.api.routes import Router
 from integrations_api.connectors.records import Check
 from integrations_api.errors import ApplicationError
-from integrations_api.integrations.schemas import IntegrationIn
+from integrations_api.integrations.schemas import CREATE_EXAMPLE, IntegrationIn
 from integrations_api.knowledge.schemas import VersionAnswer
 from integrations_api.knowledge.service import KnowledgeService
 from integrations_api.sync.control import RunControl
@@ -216,9 +216,13 @@ async def list_rejected(
     summary="Test a connection before it is stored",
     responses=errors(401, 403, 413, 415, 422, 429, m422="config.password: is required"),
 )
-async def test_unsaved(sent: IntegrationIn, principal: MayCreate, trial: Trials) -> ChecksAnswer:
+async def test_unsaved(
+    sent: Annotated[IntegrationIn, Body(openapi_examples={"servicenow": {"value": CREATE_EXAMPLE}})],
+    principal: MayCreate,
+    trial: Trials,
+) -> ChecksAnswer:
     """A preflight of named checks, each with what was seen and the remedy in words. Reads only; takes seconds."""
-    return _checks(await trial.test_unsaved(sent))
+    return _checks(await trial.test_unsaved(sent, principal=principal))
 
 
 @router.post(
@@ -228,7 +232,7 @@ async def test_unsaved(sent: IntegrationIn, principal: MayCreate, trial: Trials)
 )
 async def test_stored(integration_id: str, principal: MayTry, trial: Trials) -> ChecksAnswer:
     """The same preflight with the stored secrets. Reads only; takes seconds."""
-    return _checks(await trial.test(as_id(integration_id, "Integration not found")))
+    return _checks(await trial.test(as_id(integration_id, "Integration not found"), principal=principal))
 
 
 @router.get(
@@ -238,7 +242,7 @@ async def test_stored(integration_id: str, principal: MayTry, trial: Trials) -> 
 )
 async def preview(integration_id: str, principal: MayTry, trial: Trials) -> PreviewAnswer:
     """How many records the next sync would read, and five of them as they would be stored. Nothing is written."""
-    shown = await trial.preview(as_id(integration_id, "Integration not found"))
+    shown = await trial.preview(as_id(integration_id, "Integration not found"), principal=principal)
     return PreviewAnswer(
         mode=as_mode(shown.mode),
         to_read=shown.to_read,

@@ -114,6 +114,25 @@ class RejectedOnTheWire(BaseModel):
 class RejectedAnswer(Success):
     """Records of a run that could not be mapped, by external id."""
 
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "success": True,
+                    "rejected": [
+                        {
+                            "external_id": "9d385017c611228701d22104cc95c371",
+                            "number": None,
+                            "reason": "it has no number",
+                            "source_updated_at": "2026-03-01T10:30:00Z",
+                        }
+                    ],
+                    "next_cursor": None,
+                }
+            ]
+        }
+    )
+
     rejected: list[RejectedOnTheWire]
     next_cursor: str | None
 
@@ -160,6 +179,10 @@ class ErrorEvent(BaseModel):
 class TicketAnswer(Success):
     """A ticket for one run's events. It is shown once."""
 
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"success": True, "ticket": "iat_pZ1d…", "expires_in": 60}]}
+    )
+
     ticket: str
     expires_in: int = Field(description="Seconds within which it must first be used.")
 
@@ -191,6 +214,25 @@ class CheckOnTheWire(BaseModel):
 
 class ChecksAnswer(Success):
     """`success` says that the test ran; whether the source is fit is told by the checks."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "success": True,
+                    "checks": [
+                        {"name": "reachable", "status": "ok", "seen": "The instance answered", "remedy": None},
+                        {
+                            "name": "delete_log",
+                            "status": "warning",
+                            "seen": "sys_audit_delete is not readable",
+                            "remedy": "Give the user a role that may read it, or run full syncs",
+                        },
+                    ],
+                }
+            ]
+        }
+    )
 
     checks: list[CheckOnTheWire]
 
@@ -236,6 +278,39 @@ class PreviewedIncident(BaseModel):
 
 class PreviewAnswer(Success):
     """What the next sync would read."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "success": True,
+                    "mode": "incremental",
+                    "to_read": 1,
+                    "notes": [],
+                    "incidents": [
+                        {
+                            "number": "INC0010001",
+                            "external_id": "9bc030dabd468446b0bab2142803aa77",
+                            "title": "No address from DHCP on floor 3 at Osaka",
+                            "text": "Laptops on floor 3 at Osaka get an address beginning with 169.254 and no network.",
+                            "notes": [
+                                {
+                                    "at": "2025-01-26T07:34:17Z",
+                                    "author": "Kavya Dubois",
+                                    "kind": "work_notes",
+                                    "text": "Scope has 45 leases, all taken; lease time is eight days.",
+                                }
+                            ],
+                            "attributes": {"state": "Closed", "state_code": "7", "priority": "3 - Moderate"},
+                            "url": "https://dev12345.service-now.com/incident.do?sys_id=9bc030dabd468446b0bab2142803aa77",
+                            "source_updated_at": "2025-01-30T13:20:02Z",
+                            "rejection": None,
+                        }
+                    ],
+                }
+            ]
+        }
+    )
 
     mode: Mode
     to_read: int | None = Field(description="Records the next sync would read; null where the source cannot count.")

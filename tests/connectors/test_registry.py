@@ -61,6 +61,8 @@ def test_a_complete_config_with_keys_of_others_is_fine() -> None:
         ({"url": "dev12345"}, "config.url", "http(s) URL"),
         ({"url": "ftp://x.example"}, "config.url", "http(s) URL"),
         ({"url": "https://u:p@x.example"}, "config.url", "credentials"),
+        ({"url": "https://x.example:99999"}, "config.url", "a port between 1 and 65535"),
+        ({"url": "https://x.example:0"}, "config.url", "a port between 1 and 65535"),
         ({"url": "https://x.example/?a=b"}, "config.url", "without ?"),
         ({"url": "https://x.example\r\nHost: y"}, "config.url", "http(s) URL"),
         ({"password": ""}, "config.password", "must not be empty"),

@@ -26,6 +26,8 @@ def web_address(text: str) -> str:
         raise ValueError("must not hold credentials: enter them in their own fields")
     if url.scheme not in {"http", "https"} or not url.host or not text.isprintable() or " " in text:
         raise ValueError(wrong)
+    if url.port is not None and not 1 <= url.port <= 65535:
+        raise ValueError("must have a port between 1 and 65535")
     if "?" in text or "#" in text:
         raise ValueError("must be the address of the instance, without ? or #")
     return text

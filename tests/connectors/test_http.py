@@ -7,10 +7,17 @@ from datetime import UTC, datetime
 import httpx
 import pytest
 
-from integrations_api.connectors.errors import ConnectorError, PageTooLarge, RateLimited, Refused, Retryable
+from integrations_api.connectors.errors import (
+    ConnectorError,
+    PageTooLarge,
+    RateLimited,
+    Refused,
+    Retryable,
+    Unreachable,
+)
 from integrations_api.connectors.http import Answer, asked_wait, exchange, one_line, parse_json, status_error
 from integrations_api.connectors.records import Wait
-from integrations_api.connectors.retry import Patience, Time, backoff
+from integrations_api.connectors.retry import FIRST_CONTACT, Patience, Time, backoff
 from integrations_api.connectors.text import storable, storable_json
 from integrations_api.egress.guard import EgressRefused
 
@@ -62,8 +69,8 @@ def test_what_only_the_product_can_explain_is_left_to_it(status: int) -> None:
 @pytest.mark.parametrize(
     ("error", "kind", "message"),
     [
-        (httpx.ConnectTimeout("x"), Retryable, "Connection timeout"),
-        (httpx.ConnectError("x"), Retryable, "Connection failed"),
+        (httpx.ConnectTimeout("x"), Unreachable, "Connection timeout"),
+        (httpx.ConnectError("x"), Unreachable, "Connection failed"),
         (httpx.ReadTimeout("x"), PageTooLarge, "The answer took too long"),
         (httpx.ReadError("x"), Retryable, "The connection was closed without an answer"),
         (httpx.RemoteProtocolError("x"), Retryable, "The connection was closed without an answer"),
@@ -174,6 +181,17 @@ async def test_the_budget_of_elapsed_time_ends_the_trying_with_the_sources_own_w
     with pytest.raises(Retryable, match=r"^Connection timeout$"):
         await world.bear(lambda: Retryable("Connection timeout"), 100)
     assert sum(world.slept) == pytest.approx(10)
+
+
+async def test_a_source_that_was_never_reached_is_given_up_soon_and_one_that_was_is_waited_for() -> None:
+    never, before, answering = World(), World(), World()
+    with pytest.raises(Unreachable, match=r"^Connection refused$"), never.patience.first_contact():
+        await never.bear(lambda: Unreachable("Connection refused"), 100)
+    with pytest.raises(Unreachable):
+        await before.bear(lambda: Unreachable("Connection refused"), 100)
+    with pytest.raises(Retryable), answering.patience.first_contact():
+        await answering.bear(lambda: Retryable("The server answered with an error (503)"), 100)
+    assert [sum(world.slept) for world in (never, before, answering)] == pytest.approx([FIRST_CONTACT, 600, 600])
 
 
 async def test_a_wait_longer_than_the_budget_is_not_begun() -> None:

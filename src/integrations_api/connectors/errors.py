@@ -22,6 +22,10 @@ class Retryable(ConnectorError):
         self.retry_after = retry_after
 
 
+class Unreachable(Retryable):
+    """No connection was made: an outage, or a URL that leads nowhere."""
+
+
 class RateLimited(Retryable):
     """The source asked to wait."""
 

@@ -16,7 +16,14 @@ from typing import Any
 import httpx
 import orjson
 
-from integrations_api.connectors.errors import ConnectorError, PageTooLarge, RateLimited, Refused, Retryable
+from integrations_api.connectors.errors import (
+    ConnectorError,
+    PageTooLarge,
+    RateLimited,
+    Refused,
+    Retryable,
+    Unreachable,
+)
 from integrations_api.connectors.records import Slot
 from integrations_api.egress.guard import EgressRefused
 from integrations_api.egress.transport import ResponseTooLarge
@@ -71,7 +78,7 @@ def translated(error: Exception) -> ConnectorError:
                 error.message, "Correct the URL, or have the operator allow the host in EGRESS_ALLOWED_HOSTS"
             )
         case httpx.ConnectTimeout():
-            return Retryable("Connection timeout", _CHECK_URL)
+            return Unreachable("Connection timeout", _CHECK_URL)
         case httpx.ConnectError():
             return _no_connection(error)
         case httpx.PoolTimeout():
@@ -104,14 +111,14 @@ def _no_connection(error: httpx.ConnectError) -> ConnectorError:
         if isinstance(cause, ssl.SSLCertVerificationError):
             return Refused("The TLS certificate is not trusted", _TLS_REMEDY)
         if isinstance(cause, ssl.SSLError):
-            return Retryable("No secure connection could be made", _CHECK_URL)
+            return Unreachable("No secure connection could be made", _CHECK_URL)
         if isinstance(cause, socket.gaierror):
             if cause.errno == socket.EAI_NONAME:
                 return Refused("The host name is not known", "Check the URL for a typing error")
-            return Retryable("The host name could not be looked up", _CHECK_URL)
+            return Unreachable("The host name could not be looked up", _CHECK_URL)
         if isinstance(cause, ConnectionRefusedError):
-            return Retryable("Connection refused", _CHECK_URL)
-    return Retryable("Connection failed", _CHECK_URL)
+            return Unreachable("Connection refused", _CHECK_URL)
+    return Unreachable("Connection failed", _CHECK_URL)
 
 
 def _causes(error: BaseException | None) -> Iterator[BaseException]:

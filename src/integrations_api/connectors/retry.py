@@ -7,15 +7,18 @@ each request with all its retries.
 import asyncio
 import random
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from integrations_api.clock import Clock, utc_now
-from integrations_api.connectors.errors import RateLimited, Retryable
+from integrations_api.connectors.errors import RateLimited, Retryable, Unreachable
 from integrations_api.connectors.records import OnWait, Wait, ignore_wait
 
 FIRST_WAIT = 0.5
 LONGEST_WAIT = 60.0
+FIRST_CONTACT = 30.0
+"""Seconds a run tries to reach its source at all: then its URL is the likelier fault, and somebody may be waiting."""
 TOLD_FROM = 1.0
 """Waits longer than this (seconds) are told."""
 
@@ -47,10 +50,26 @@ class Patience:
         self._on_wait = on_wait
         self._one_at_a_time = asyncio.Lock()
         self._closed_until = 0.0
+        self._is_first_contact = False
 
     def trial(self) -> "Trial":
         """The start of one request; its retries share one budget."""
         return Trial(self)
+
+    @contextmanager
+    def first_contact(self) -> Iterator[None]:
+        """While the source has not been heard of, it may be out of reach for `FIRST_CONTACT` only."""
+        self._is_first_contact = True
+        try:
+            yield
+        finally:
+            self._is_first_contact = False
+
+    def budget_for(self, error: Retryable) -> float:
+        """Seconds that a request with all its retries may take when it has failed like this."""
+        if self._is_first_contact and isinstance(error, Unreachable):
+            return min(FIRST_CONTACT, self.budget_seconds)
+        return self.budget_seconds
 
     async def wait(self, seconds: float, reason: str, *, told: bool = True) -> None:
         """Waits, and says so where it takes long."""
@@ -87,7 +106,7 @@ class Trial:
         """
         self._failures += 1
         patience = self._patience
-        left = patience.budget_seconds - (patience.time.monotonic() - self._began)
+        left = patience.budget_for(error) - (patience.time.monotonic() - self._began)
         if left <= 0 or (error.retry_after is not None and error.retry_after > left):
             raise _spent(error, patience)
         if error.retry_after is not None:

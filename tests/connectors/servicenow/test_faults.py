@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
-from integrations_api.connectors.errors import ConnectorError, RateLimited, Refused, Retryable
+from integrations_api.connectors.errors import ConnectorError, RateLimited, Refused, Retryable, Unreachable
 from integrations_api.connectors.records import FetchRequest
+from integrations_api.connectors.retry import FIRST_CONTACT
 from integrations_api.connectors.servicenow.mapping import one_line
 from integrations_api.connectors.text import storable
 from integrations_api.egress.guard import EgressPolicy
@@ -41,6 +42,15 @@ def assert_equal(copy: Copy, source: SimulatedServiceNow) -> None:
         assert document.title == one_line(storable(row["short_description"]))
         assert stamp is not None
         assert stamp.strftime("%Y-%m-%d %H:%M:%S") == row["sys_updated_on"]
+
+
+async def test_a_source_that_is_out_of_reach_when_a_run_begins_fails_it_before_the_retry_budget_is_spent(
+    source: SimulatedServiceNow,
+) -> None:
+    async with source.open(url="http://127.0.0.1:9", budget=600) as connector:
+        with pytest.raises(Unreachable, match="Connection refused"):
+            await connector.start(FetchRequest("full", None))
+    assert sum(source.time.slept) == pytest.approx(FIRST_CONTACT, abs=1)
 
 
 async def survive(source: SimulatedServiceNow, copy: Copy) -> None:

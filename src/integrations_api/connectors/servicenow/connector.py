@@ -69,7 +69,8 @@ class ServiceNowConnector:
 
     async def start(self, request: FetchRequest) -> FetchStart:
         """Measures the next watermark and proves the time literal, before the first page."""
-        moment = await self._measured(afresh=True)
+        with self._patience.first_contact():
+            moment = await self._measured(afresh=True)
         notes = []
         if moment.newest is None and moment.total != 0:
             notes.append(_NO_STAMPS)

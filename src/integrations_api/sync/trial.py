@@ -1,10 +1,13 @@
-"""Before a sync: does the source answer as it must, and what would be read? Nothing is written."""
+"""Before a sync: does the source answer as it must, and what would be read? Nothing is written but the audit."""
 
 from collections.abc import Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
+from urllib.parse import urlsplit
 from uuid import UUID
 
+from integrations_api.access.principal import Principal
+from integrations_api.audit import service as audit
 from integrations_api.connectors.errors import ConnectorError
 from integrations_api.connectors.protocol import Connector
 from integrations_api.connectors.records import Check, FetchRequest, FetchStart, SourceRecord, ignore_wait
@@ -40,17 +43,22 @@ class Trial:
         self._integrations = integrations
         self._sources = sources
 
-    async def test_unsaved(self, sent: IntegrationIn) -> Sequence[Check]:
+    async def test_unsaved(self, sent: IntegrationIn, *, principal: Principal) -> Sequence[Check]:
         """The preflight of an integration that is not stored. Raises `InvalidInput`."""
-        return await self._test(self._integrations.as_if_stored(sent))
+        integration = self._integrations.as_if_stored(sent)
+        await self._record("integration.test", integration, principal, stored=False)
+        return await self._test(integration)
 
-    async def test(self, integration_id: UUID) -> Sequence[Check]:
+    async def test(self, integration_id: UUID, *, principal: Principal) -> Sequence[Check]:
         """The preflight of a stored integration. Raises `NotFound`, and `InvalidInput` where its config has gaps."""
-        return await self._test(await self._load(integration_id))
+        integration = await self._load(integration_id)
+        await self._record("integration.test", integration, principal, stored=True)
+        return await self._test(integration)
 
-    async def preview(self, integration_id: UUID) -> Preview:
+    async def preview(self, integration_id: UUID, *, principal: Principal) -> Preview:
         """Raises `NotFound`, `InvalidInput`, and `Unavailable` with the source's own trouble in words."""
         integration = await self._load(integration_id)
+        await self._record("integration.preview", integration, principal, stored=True)
         mode = choose_mode(asked="incremental", watermark=integration.watermark, needs_full=integration.needs_full)
         self._sources.check(integration)
         try:
@@ -69,6 +77,21 @@ class Trial:
         async with self._sessions() as session:
             return await self._integrations.load_for_sync(session, integration_id)
 
+    async def _record(
+        self, action: str, integration: IntegrationForSync, principal: Principal, *, stored: bool
+    ) -> None:
+        """Before anything is sent: where this service was made to go stays known, whatever comes of it."""
+        details = {"service_name": integration.service_name, "host": _host(integration)}
+        async with self._sessions.begin() as session:
+            await audit.record(
+                session,
+                action=action,
+                object_type="integration",
+                object_id=integration.id if stored else None,
+                principal=principal,
+                details=details,
+            )
+
     async def _test(self, integration: IntegrationForSync) -> Sequence[Check]:
         self._sources.check(integration)
         try:
@@ -76,6 +99,14 @@ class Trial:
                 return await connector.check()
         except ConnectorError as error:
             return [Check(name="reachable", status="failed", seen=error.message, remedy=error.remedy)]
+
+
+def _host(integration: IntegrationForSync) -> str | None:
+    url = integration.public_config.get("url")
+    try:
+        return urlsplit(url).hostname if isinstance(url, str) else None  # Never the user or password of a URL.
+    except ValueError:
+        return None
 
 
 async def _first_records(connector: Connector, start: FetchStart) -> list[SourceRecord]:

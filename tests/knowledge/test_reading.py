@@ -10,6 +10,7 @@ from pydantic import BaseModel
 from integrations_api.connectors.records import Note
 from integrations_api.db.engine import Sessions
 from integrations_api.knowledge import schemas
+from integrations_api.knowledge.versions import save_verdict
 from tests.knowledge.conftest import Api
 from tests.support.knowledge import EPOCH, Story, begin_story, build_versions, doc, gone, touched
 
@@ -73,6 +74,22 @@ async def test_an_incident_has_the_shape_that_is_promised(api: Api, sessions: Se
             "changed_in": 1,
         },
     }
+
+
+async def test_keys_stand_in_the_order_that_is_published_whatever_the_database_made_of_it(
+    api: Api, sessions: Sessions
+) -> None:
+    note = Note(at="2026-03-01T09:58:10Z", author="Beth Anglin", kind="work_notes", text="Restarted it.")
+    story = await build_versions(sessions, {"INC1": doc(notes=[note])})
+    verdict = {"state": "complete", "source": 1, "stored": 1, "rejected": 0, "hidden": 0, "why": None}
+    async with sessions() as session, session.begin():
+        await save_verdict(session, dataset_id=story.dataset_id, verdict=dict(verdict))
+
+    incident = (await api.get("/knowledge/incidents/INC1"))["incident"]
+    dataset = (await api.get(f"/knowledge/datasets/{story.dataset_id}"))["dataset"]
+
+    assert list(incident["notes"][0]) == ["at", "author", "kind", "text"]
+    assert list(dataset["verdict"]) == list(verdict)
 
 
 async def test_a_touch_moves_the_stamps_and_is_not_the_last_change(api: Api, sessions: Sessions) -> None:

@@ -3,7 +3,7 @@
 `schemas` documents their shapes; a test holds the two together.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import Row
@@ -13,6 +13,9 @@ from integrations_api.knowledge.comparing import FieldChange, WordComparison, fi
 from integrations_api.knowledge.diffing import side
 
 Wire = dict[str, Any]
+
+_NOTE = ("at", "author", "kind", "text")
+_VERDICT = ("state", "source", "stored", "rejected", "hidden", "why")
 
 
 def dataset(row: Row[Any]) -> Wire:
@@ -24,7 +27,7 @@ def dataset(row: Row[Any]) -> Wire:
         "head": row.head,
         "documents": row.documents,
         "tombstones": row.tombstones,
-        "verdict": row.verdict,
+        "verdict": None if row.verdict is None else _ordered(row.verdict, _VERDICT),
     }
 
 
@@ -56,7 +59,7 @@ def incident(row: Row[Any], answered_by: int) -> Wire:
         "integration_id": str(row.dataset_id),
         "title": row.title,
         "text": row.text,
-        "notes": row.notes,
+        "notes": [_ordered(note, _NOTE) for note in row.notes],
         "attributes": row.attributes,
         "url": row.url,
         "source_updated_at": to_wire(row.source_updated_at),
@@ -68,6 +71,11 @@ def incident(row: Row[Any], answered_by: int) -> Wire:
     if row.change == "deleted":
         shown["reason"] = row.reason
     return shown
+
+
+def _ordered(value: Mapping[str, Any], keys: Sequence[str]) -> Wire:
+    """The same with these keys first: jsonb keeps them by their length."""
+    return {**{key: value[key] for key in keys if key in value}, **value}
 
 
 def diff_entry(row: Row[Any], words: WordComparison) -> Wire:

@@ -143,12 +143,13 @@ async def test_a_rollback_waits_for_nobody_and_needs_a_reason(database_url: str)
 
         busy = await api.client.post(path, json={"reason": "now"})
         without = await api.client.post(path, json={})
+        blank = await api.client.post(path, json={"reason": " \n"})
 
         assert (busy.status_code, busy.json()["message"]) == (
             409,
             "A sync is going on: wait for it, or cancel it first",
         )
-        assert without.status_code == 422
+        assert (without.status_code, blank.status_code) == (422, 422)
         b.source.gate.set()
         await b.finished(run)
 

@@ -1,9 +1,9 @@
 """Runs and events on the wire."""
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from integrations_api.api.envelope import Success, Timestamp
 from integrations_api.knowledge.documents import StagedRecord
@@ -194,7 +194,7 @@ class RollbackRequest(BaseModel):
         extra="forbid", json_schema_extra={"examples": [{"reason": "Friday's import overwrote resolutions"}]}
     )
 
-    reason: str = Field(min_length=1, max_length=1000)
+    reason: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=1000)]
 
 
 class RollbackAnswer(VersionAnswer):

@@ -9,13 +9,6 @@ from tests.cli.conftest import Run
 pytestmark = pytest.mark.usefixtures("on_database")
 
 
-def test_a_fresh_pair_is_printed_each_time(run: Run) -> None:
-    first, second = run("secrets", "generate"), run("secrets", "generate")
-
-    assert [line.partition("=")[0] for line in first.out.splitlines()] == ["SECRET_KEY", "ENCRYPTION_KEYS"]
-    assert not set(first.out.splitlines()) & set(second.out.splitlines())
-
-
 def test_rotating_and_checking_nothing_is_done_at_once(run: Run) -> None:
     rotated, checked = run("secrets", "rotate"), run("secrets", "check")
 

@@ -16,7 +16,7 @@ from tests.cli.conftest import Run
 HELP = [
     (), ("serve",), ("worker",), ("migrate",), ("demo",), ("token",), ("users",), ("users", "create"),
     ("users", "list"), ("users", "disable"), ("users", "set-permissions"), ("secrets",), ("secrets", "generate"),
-    ("simulate",), ("simulate", "servicenow"),
+    ("secrets", "rotate"), ("secrets", "check"), ("audit",), ("audit", "verify"), ("simulate",), ("simulate", "servicenow"),
 ]  # fmt: skip
 
 
@@ -50,6 +50,15 @@ def test_an_unknown_name_in_the_env_file_stops_the_start(run: Run) -> None:
 
     assert refused.code == 1
     assert "SYNC_BATCHES: there is no such setting" in refused.complaint
+
+
+def test_an_env_file_that_is_no_utf8_text_is_told_in_a_sentence(run: Run) -> None:
+    Path(".env").write_text("PORT=8000\n", encoding="utf-16")
+
+    refused = run("serve", "--port", "0")
+
+    assert refused.code == 1
+    assert refused.complaint.startswith("integrations-api: .env is not UTF-8 text")
 
 
 @pytest.mark.parametrize("missing", ["SECRET_KEY", "ENCRYPTION_KEYS"])
@@ -124,7 +133,7 @@ def test_every_command_explains_itself_with_an_example(run: Run, command: tuple[
     told = run(*command, "--help")
 
     assert told.code == 0
-    assert ("Example" in told.out) == (command not in {(), ("users",), ("secrets",), ("simulate",)})
+    assert ("Example" in told.out) == (command not in {(), ("users",), ("secrets",), ("audit",), ("simulate",)})
     assert "--with-parent" not in told.out
 
 

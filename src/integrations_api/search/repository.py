@@ -56,20 +56,20 @@ async def parse(session: AsyncSession, query: str, prefix: str | None) -> Parsed
 
 
 _COMPLETIONS = text(f"""
-    SELECT term FROM (
+    SELECT term, max(documents) AS documents FROM (
         SELECT t.term, t.documents FROM {SCOPED}
         JOIN term_counts t ON t.dataset_id = s.dataset_id AND t.term >= :prefix AND t.term < :beyond
              AND t.version <= s.version
         LIMIT 20000
     ) known
-    WHERE term <> :stem AND documents > 0 GROUP BY term ORDER BY max(documents) DESC, term LIMIT :most
+    WHERE term <> :stem AND documents > 0 GROUP BY term ORDER BY 2 DESC, term LIMIT :most
 """)  # noqa: S608 - put together from constants
 
 
-async def completions(session: AsyncSession, scope: Scope, *, prefix: str, stem: str) -> list[str]:
-    """The terms that begin with a prefix, the most frequent ones first, without its own stem."""
+async def completions(session: AsyncSession, scope: Scope, *, prefix: str, stem: str) -> dict[str, int]:
+    """The terms that begin with a prefix, without its own stem: the most frequent ones, and in how many documents."""
     facts = {"prefix": prefix, "beyond": prefix + "\U0010ffff", "stem": stem, "most": MOST_COMPLETIONS}
-    return list(await session.scalars(_COMPLETIONS, {**scope.facts, **facts}))
+    return {row.term: row.documents for row in await session.execute(_COMPLETIONS, {**scope.facts, **facts})}
 
 
 _DOCUMENTS = text(f"""

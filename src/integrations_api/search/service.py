@@ -125,13 +125,13 @@ async def _sought(session: AsyncSession, scope: Scope, query: Query) -> Sought:
     terms = lexemes(parsed.tree)
     if not terms:
         return Sought("", {})
-    longer: list[str] = []
+    counts = await repository.document_counts(session, scope, terms)
+    longer: dict[str, int] = {}
     text = parsed.query
-    if query.prefix is not None and parsed.stem in terms:
+    if query.prefix is not None and parsed.stem in terms and counts.get(parsed.stem, 0) < bm25.MOST_MATCHES:
         longer = await repository.completions(session, scope, prefix=query.prefix, stem=parsed.stem)
     if longer and parsed.stem is not None:
-        text = await repository.rewritten(session, text, stem=parsed.stem, completions=longer)
-    counts = await repository.document_counts(session, scope, [*terms, *longer])
+        text = await repository.rewritten(session, text, stem=parsed.stem, completions=list(longer))
     weighed = _weighed(terms, longer, parsed.stem, counts)
     weights = bm25.telling(weighed, scope.documents)
     if query.has_operators or len(terms) == 1:
@@ -142,9 +142,11 @@ async def _sought(session: AsyncSession, scope: Scope, query: Query) -> Sought:
     return Sought(relaxed, weights, is_relaxed=True)
 
 
-def _weighed(terms: Sequence[str], longer: Sequence[str], stem: str | None, counts: Mapping[str, int]) -> list[Term]:
+def _weighed(
+    terms: Sequence[str], longer: Mapping[str, int], stem: str | None, counts: Mapping[str, int]
+) -> list[Term]:
     """Terms with their counts. A word and its completions count as one: a rare completion must not outweigh all."""
-    group = max((counts.get(term, 0) for term in [stem or "", *longer]), default=0)
+    group = max(counts.get(stem or "", 0), *longer.values(), 0)
     weighed = [Term(term, 1.0, group if longer and term == stem else counts.get(term, 0)) for term in terms]
     return weighed + [Term(term, 0.5, group) for term in longer if term not in terms]
 

@@ -208,6 +208,8 @@ def load_settings(**overrides: Any) -> Settings:
     _refuse_unknown_names()
     try:
         return Settings(**overrides)
+    except UnicodeDecodeError:
+        raise ConfigurationError(".env is not UTF-8 text: save it as UTF-8 without a byte order mark") from None
     except ValidationError as error:
         lines = [
             f"{'.'.join(str(part) for part in problem['loc']).upper()}: {_in_words(problem['type'], problem['msg'])}"

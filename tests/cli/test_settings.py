@@ -16,7 +16,8 @@ from tests.cli.conftest import Run
 HELP = [
     (), ("serve",), ("worker",), ("migrate",), ("demo",), ("token",), ("users",), ("users", "create"),
     ("users", "list"), ("users", "disable"), ("users", "set-permissions"), ("secrets",), ("secrets", "generate"),
-    ("secrets", "rotate"), ("secrets", "check"), ("audit",), ("audit", "verify"), ("simulate",), ("simulate", "servicenow"),
+    ("secrets", "rotate"), ("secrets", "check"), ("audit",), ("audit", "verify"), ("simulate",),
+    ("simulate", "servicenow"),
 ]  # fmt: skip
 
 

@@ -130,3 +130,15 @@ async def test_an_unwritable_raw_file_is_a_warning_not_a_failure(
 
         assert run.state == "succeeded"
         assert [warning.startswith("The raw records were not saved to") for warning in run.warnings] == [True]
+
+
+async def test_a_host_that_may_not_be_reached_fails_the_sync_with_words_and_a_remedy(database_url: str) -> None:
+    async with bench(database_url, in_memory=False) as b:
+        integration = await b.integration(url="https://127.0.0.1:9")
+
+        run = await b.sync(integration)
+
+        assert run.error is not None
+        assert run.error.startswith("Failed to fetch incidents from ServiceNow: ")
+        assert run.remedy is not None
+        assert "EGRESS_ALLOWED_HOSTS" in run.remedy

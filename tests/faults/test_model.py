@@ -218,8 +218,8 @@ def _shared(database_url: str) -> Iterator[None]:
 
 def test_whatever_happens_the_dataset_is_the_source_and_versions_stay_as_they_were(database_url: str) -> None:
     chosen = settings(
-        max_examples=30 if FULL else 4,
-        stateful_step_count=30 if FULL else 12,
+        max_examples=30 if FULL else 3,
+        stateful_step_count=30 if FULL else 10,
         derandomize=not FULL,
         deadline=None,
         database=None,

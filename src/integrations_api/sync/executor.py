@@ -11,9 +11,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from integrations_api.clock import Clock
 from integrations_api.connectors.errors import ConnectorError
-from integrations_api.connectors.http import translated
 from integrations_api.db.engine import Sessions, is_lost_connection
-from integrations_api.egress.guard import EgressRefused
 from integrations_api.errors import ApplicationError
 from integrations_api.integrations.service import IntegrationForSync, IntegrationService
 from integrations_api.logs import bind, get_logger
@@ -146,8 +144,6 @@ class RunExecutor:
             log.info("sync.fenced_off")
         except ConnectorError as error:
             await self._fail_fetch(claim, run, error)
-        except EgressRefused as error:
-            await self._fail_fetch(claim, run, translated(error))
         except ApplicationError as error:
             await self._fail(claim, error.message)
         except Exception as error:

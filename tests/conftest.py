@@ -8,6 +8,17 @@ import pytest
 from integrations_api.logs import configure_logging
 from tests.support.databases import Databases, database_name, databases, throwaway_server
 
+FULL = os.environ.get("FAULT_MATRIX") == "full"
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """What is marked `long` belongs to `make test-faults` alone."""
+    if FULL:
+        return
+    long = [item for item in items if item.get_closest_marker("long")]
+    config.hook.pytest_deselected(items=long)
+    items[:] = [item for item in items if item not in long]
+
 
 @pytest.fixture(scope="session", autouse=True)
 def _plain_logs() -> None:

@@ -74,7 +74,7 @@ def _run_of(frame: str) -> UUID:
     return UUID(next(line for line in frame.split("\n") if line.startswith("id: "))[4:].partition(":")[0])
 
 
-@pytest.mark.skipif(not FULL, reason="hundreds of syncs: the long matrix")
+@pytest.mark.long  # hundreds of syncs
 async def test_json_that_is_cut_off_at_any_byte_is_not_taken_for_data(service: Product) -> None:
     with source(12) as server:
         copied = await service.connect(server, page_size=6)

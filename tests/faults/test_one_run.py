@@ -15,7 +15,7 @@ from integrations_api.access.service import AccessService
 from integrations_api.settings import Settings
 from integrations_api.simulator.servicenow import AfterPage, SimulatorServer
 from tests.support.applications import PASSWORD
-from tests.support.matrix import FULL, Copied, Product, product
+from tests.support.matrix import Copied, Product, product
 from tests.support.processes import PATIENCE, as_environment, running
 
 pytestmark = pytest.mark.anyio
@@ -82,7 +82,7 @@ async def test_simultaneous_wishes_make_one_run_and_all_see_its_end(database_url
         await _assert_one_run(service, copied, ends)
 
 
-@pytest.mark.skipif(not FULL, reason="five processes: the long matrix")
+@pytest.mark.long  # five processes
 async def test_two_api_processes_and_three_workers_make_one_run(
     database_url: str, server: SimulatorServer, tmp_path: Path
 ) -> None:

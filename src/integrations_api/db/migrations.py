@@ -1,6 +1,5 @@
 """Schema migrations from code: upgrade, and whether the database is at the head this release needs."""
 
-import asyncio
 from functools import cache
 from pathlib import Path
 
@@ -30,11 +29,6 @@ def alembic_config(url: str) -> Config:
 def upgrade(url: str, revision: str = "head") -> None:
     """Brings the database to `revision`; call it outside of a running event loop."""
     command.upgrade(alembic_config(sqlalchemy_url(url)), revision)
-
-
-async def upgrade_async(url: str) -> None:
-    """`upgrade` to the head, from inside an event loop."""
-    await asyncio.to_thread(upgrade, url)
 
 
 @cache

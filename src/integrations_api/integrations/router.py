@@ -12,12 +12,12 @@ from integrations_api.access.principal import Principal
 from integrations_api.api.answers import answer
 from integrations_api.api.components import component
 from integrations_api.api.envelope import SuccessMessage
+from integrations_api.api.ids import as_id
 from integrations_api.api.openapi import errors
 from integrations_api.api.pagination import DEFAULT_LIMIT, MAX_LIMIT, Cursor
 from integrations_api.api.routes import Router
 from integrations_api.clock import utc_now
 from integrations_api.connectors.registry import services
-from integrations_api.errors import NotFound
 from integrations_api.integrations.etags import revisions_of
 from integrations_api.integrations.schedules import read_schedule
 from integrations_api.integrations.schemas import (
@@ -78,10 +78,7 @@ async def integration_id(
     ],
 ) -> UUID:
     """The id of a path. One that is no UUID names no integration: `NotFound`."""
-    try:
-        return UUID(integration_id)
-    except ValueError:
-        raise NotFound(_NOT_FOUND) from None
+    return as_id(integration_id, _NOT_FOUND)
 
 
 Id = Annotated[UUID, Depends(integration_id)]

@@ -9,9 +9,9 @@ from integrations_api.access.permissions import Permission
 from integrations_api.access.principal import Principal
 from integrations_api.access.service import AccessService
 from integrations_api.api.components import component
+from integrations_api.api.ids import as_id
 from integrations_api.api.routes import AccessRule
 from integrations_api.errors import Unauthenticated
-from integrations_api.sync.service import as_id
 from integrations_api.sync.tickets import Tickets
 
 Ticket = Annotated[str | None, Query(max_length=200, description="From `POST /integrations/runs/{run_id}/ticket`.")]

@@ -14,6 +14,7 @@ from integrations_api.access.rates import Rate
 from integrations_api.api.answers import answer
 from integrations_api.api.components import component
 from integrations_api.api.envelope import SuccessMessage
+from integrations_api.api.ids import as_id
 from integrations_api.api.openapi import errors
 from integrations_api.api.pagination import DEFAULT_LIMIT, Cursor, Limit
 from integrations_api.api.routes import Router
@@ -40,7 +41,7 @@ from integrations_api.sync.schemas import (
     RunsAnswer,
     TicketAnswer,
 )
-from integrations_api.sync.service import SyncService, as_id
+from integrations_api.sync.service import SyncService
 from integrations_api.sync.stream import RunStreams
 from integrations_api.sync.tickets import Tickets
 from integrations_api.sync.trial import Trial

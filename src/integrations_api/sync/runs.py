@@ -48,14 +48,6 @@ class Fenced(Exception):
     """Another worker has claimed the run since, or it has ended: this one must not touch it any more."""
 
 
-class Interrupted(Exception):
-    """The run was taken from this worker by a decision; `message` is told to those who watch it."""
-
-    def __init__(self, message: str) -> None:
-        super().__init__(message)
-        self.message = message
-
-
 class HandOver(Exception):
     """This worker is asked to stop: the run is given back at a boundary and goes on elsewhere."""
 

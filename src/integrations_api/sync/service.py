@@ -7,6 +7,7 @@ from uuid import UUID, uuid4
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from integrations_api.access.principal import Principal
+from integrations_api.api.ids import as_id
 from integrations_api.api.pagination import decode_cursor, encode_cursor
 from integrations_api.audit import service as audit
 from integrations_api.clock import Clock
@@ -40,14 +41,6 @@ class Position:
             return cls(run_id=UUID(run), after=min(max(int(seq), 0), 2**31 - 1))
         except ValueError:
             raise InvalidInput("Last-Event-ID: expected <run id>:<number> as this service sent it") from None
-
-
-def as_id(value: str, otherwise: str) -> UUID:
-    """The id, or `NotFound` with the given words: nothing can be found under what is not one."""
-    try:
-        return UUID(value)
-    except ValueError:
-        raise NotFound(otherwise) from None
 
 
 def _position(run: SyncRun, *, after: int) -> Position:

@@ -48,7 +48,7 @@ lock: ## write the lock files anew from pyproject.toml (ARGS="--upgrade")
 	@$(PYTHON) -m venv $(SCRATCH)
 	@$(SCRATCH)/bin/python -m pip install -qq --disable-pip-version-check --no-input uv
 	@$(COMPILE) --output-file requirements.lock $(ARGS)
-	@$(COMPILE) --output-file requirements-dev.lock --all-extras --group dev --constraint requirements.lock $(ARGS)
+	@$(COMPILE) --output-file requirements-dev.lock --extra embedded --group dev --constraint requirements.lock $(ARGS)
 	@$(COMPILE_BUILD) --output-file requirements-build.lock --constraint requirements-dev.lock $(ARGS)
 	@rm -rf $(SCRATCH)
 

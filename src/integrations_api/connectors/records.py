@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal
 
+from integrations_api.connectors.oauth import AccessTokens
+
 JsonObject = Mapping[str, Any]
 
 Mode = Literal["incremental", "full"]
@@ -131,7 +133,8 @@ Slot = Callable[[], AbstractAsyncContextManager[None]]
 class ConnectorContext:
     """What a connector may use of the world; handed over when it is made.
 
-    `on_wait` is called from the connector's own tasks, one call at a time.
+    `on_wait` is called from the connector's own tasks, one call at a time. `tokens` are there where the service's
+    description names an authorization server: see `connectors/oauth.py`.
     """
 
     page_size: int
@@ -140,3 +143,4 @@ class ConnectorContext:
     retry_budget_seconds: float
     on_wait: OnWait = field(default=ignore_wait)
     slot: Slot = field(default=nullcontext)
+    tokens: AccessTokens | None = None

@@ -8,6 +8,7 @@ from typing import Any
 import httpx
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from integrations_api.connectors.oauth import AccessTokens, OAuthServer
 from integrations_api.connectors.protocol import Connector
 from integrations_api.connectors.records import ConnectorContext, JsonObject
 from integrations_api.connectors.retry import Time
@@ -94,6 +95,10 @@ class ServiceDescription:
         """What else than the origin makes it another source."""
         return []
 
+    def oauth(self, config: JsonObject) -> OAuthServer | None:
+        """The authorization server of a valid oauth2 config; None where the service has none. No request is made."""
+        return None
+
     def open(
         self,
         auth_type: str,
@@ -108,6 +113,13 @@ class ServiceDescription:
         `EgressRefused` for a URL that may not be reached. `time` is for tests.
         """
         raise UnsupportedService(f"{self.name} is not supported yet")
+
+
+def signed_in(context: ConnectorContext) -> AccessTokens:
+    """The tokens to sign in with. Raises `UnsupportedService` where nobody hands any out."""
+    if context.tokens is None:
+        raise UnsupportedService("Signing in by oauth2 is not supported here")
+    return context.tokens
 
 
 def _problem(error: Mapping[str, Any]) -> FieldProblem:

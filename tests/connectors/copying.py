@@ -80,7 +80,7 @@ class Copy:
             else:
                 named = await connector.deleted_since(deleted_from) if deleted_from else []
                 suspects = [sys_id for sys_id in named or () if sys_id in self.documents]
-            for lost in await connector.confirm_gone(suspects):
+            for lost in await connector.confirm_gone({key: self.documents[key].number for key in suspects}):
                 self.documents.pop(lost.external_id)
                 self.gone[lost.external_id] = lost.reason
             self.watermark = fetched.start.next_watermark

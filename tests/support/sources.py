@@ -43,6 +43,8 @@ class MemorySource:
     delete_log: list[str] = field(default_factory=list)
     counted: int | None = None
     pages_read: int = 0
+    suspected: dict[str, str] = field(default_factory=dict)
+    """What `confirm_gone` was asked last."""
     reached: asyncio.Event = field(default_factory=asyncio.Event)
 
     def now(self) -> datetime:
@@ -145,8 +147,9 @@ class MemoryConnector:
     async def deleted_since(self, since: datetime) -> Sequence[str] | None:
         return self.source.delete_log
 
-    async def confirm_gone(self, external_ids: Sequence[str]) -> Sequence[Gone]:
-        return [Gone(key, "deleted") for key in external_ids if key not in self.source.rows]
+    async def confirm_gone(self, suspects: Mapping[str, str]) -> Sequence[Gone]:
+        self.source.suspected = dict(suspects)
+        return [Gone(key, "deleted") for key in suspects if key not in self.source.rows]
 
     async def check(self) -> Sequence[Check]:
         return []

@@ -75,6 +75,7 @@ async def test_a_deleted_incident_becomes_a_tombstone(database_url: str) -> None
 
         assert (run.deleted, run.version) == (1, 2)
         assert sorted(await b.titles(integration)) == ["INC00001", "INC00003", "INC00004"]
+        assert b.source.suspected == {"id-INC00002": "INC00002"}
         tombs = await b.rows("SELECT number, reason FROM revisions WHERE change = 'deleted'")
         assert [(t.number, t.reason) for t in tombs] == [("INC00002", "deleted")]
 

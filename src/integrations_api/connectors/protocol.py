@@ -61,8 +61,12 @@ class Connector(Protocol):
         """External ids the source's delete log names since then; None where it cannot be read."""
         ...
 
-    async def confirm_gone(self, external_ids: Sequence[str]) -> Sequence[Gone]:
-        """Of the given ids, those that are no longer there, each with the reason."""
+    async def confirm_gone(self, suspects: Mapping[str, str]) -> Sequence[Gone]:
+        """Of the given external ids, those that are no longer there, each with the reason.
+
+        Beside each id stands the number it was last known by, for sources that find nothing by id alone; it is
+        empty for a record that could never be mapped.
+        """
         ...
 
     async def check(self) -> Sequence[Check]:

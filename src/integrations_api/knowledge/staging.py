@@ -198,6 +198,19 @@ async def live_among(session: AsyncSession, *, dataset_id: UUID, external_ids: S
     return list(found.scalars())
 
 
+async def numbers_of(session: AsyncSession, *, dataset_id: UUID, external_ids: Sequence[str]) -> dict[str, str]:
+    """The numbers of live documents, by external id."""
+    found = await session.execute(
+        text("""
+            SELECT d.external_id, r.number FROM documents d
+            JOIN revisions r ON r.document_id = d.id AND r.valid_to = 2147483647 AND r.change <> 'deleted'
+            WHERE d.dataset_id = :dataset AND d.external_id = ANY(CAST(:ids AS text[]))
+        """),
+        {"dataset": dataset_id, "ids": list(external_ids)},
+    )
+    return {row.external_id: row.number for row in found}
+
+
 async def open_rejections(session: AsyncSession, dataset_id: UUID, *, limit: int = 5000) -> list[str]:
     """Raw JSON of records that earlier runs could not map, to be tried again: so many in one run, the rest later."""
     found = await session.execute(

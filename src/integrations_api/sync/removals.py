@@ -17,9 +17,11 @@ async def find_gone(sessions: Sessions, *, run: SyncRun, connector: Connector) -
     named = await _candidates(sessions, run=run, connector=connector)
     async with sessions() as session:
         candidates = dict.fromkeys([*named, *await staging.unread_rejections(session, run.id)])
-    if not candidates:
-        return []
-    return [(gone.external_id, gone.reason) for gone in await connector.confirm_gone(list(candidates))]
+        if not candidates:
+            return []
+        numbers = await staging.numbers_of(session, dataset_id=run.dataset_id, external_ids=list(candidates))
+    suspects = {external_id: numbers.get(external_id, "") for external_id in candidates}
+    return [(gone.external_id, gone.reason) for gone in await connector.confirm_gone(suspects)]
 
 
 async def _candidates(sessions: Sessions, *, run: SyncRun, connector: Connector) -> list[str]:

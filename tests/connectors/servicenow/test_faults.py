@@ -414,7 +414,7 @@ async def test_ids_are_not_confirmed_gone_by_a_source_that_ignores_the_question(
         source.server.add_fault("ignored_term", **params)
         async with source.open() as connector:
             with pytest.raises(ConnectorError):
-                await connector.confirm_gone([*ids, "0" * 32])
+                await connector.confirm_gone(dict.fromkeys([*ids, "0" * 32], ""))
 
 
 @pytest.mark.parametrize("zone", ["Europe/Berlin", "America/St_Johns", "Pacific/Auckland", "UTC"])

@@ -164,9 +164,9 @@ class ServiceNowConnector:
         """Ids that the delete log names; None where it cannot be read."""
         return await gone.deleted_since(self._client, self._config.table, since)
 
-    async def confirm_gone(self, external_ids: Sequence[str]) -> Sequence[Gone]:
+    async def confirm_gone(self, suspects: Mapping[str, str]) -> Sequence[Gone]:
         """Of the given ids, those that the filter no longer shows, each with the reason."""
-        if not external_ids:
+        if not suspects:
             return []
         await self._measured(afresh=True)
         confirmation = gone.Confirmation(
@@ -175,7 +175,7 @@ class ServiceNowConnector:
             filter_text=self._config.filter,
             find_control=self._find_control,
         )
-        return await confirmation.gone(external_ids)
+        return await confirmation.gone(list(suspects))
 
     async def _find_control(self, afresh: bool) -> str | None:
         """The id of a row that can be seen; not the newest one, which is the likeliest to change."""

@@ -1,5 +1,6 @@
 """The lock files pin everything that pyproject.toml asks for, by hash, and name no place to fetch it from."""
 
+import json
 import re
 import tomllib
 from pathlib import Path
@@ -52,3 +53,13 @@ def test_tests_run_with_the_versions_that_are_shipped() -> None:
     for lock in ("requirements.lock", "requirements-build.lock"):
         for package, versions in pinned(lock).items():
             assert developed.get(package) == versions, package
+
+
+def test_the_npm_lock_pins_each_package_by_hash_and_names_no_host() -> None:
+    text = (ROOT / "tests/support/node/package-lock.json").read_text()
+    packages = json.loads(text)["packages"]
+    mine = packages.pop("")
+    assert mine["dependencies"] == json.loads((ROOT / "tests/support/node/package.json").read_text())["dependencies"]
+    assert {f"node_modules/{name}" for name in mine["dependencies"]} <= set(packages)
+    assert [name for name, pinned in packages.items() if not pinned["integrity"].startswith("sha512-")] == []
+    assert "://" not in text

@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from integrations_api.simulator.servicenow import Fault, SimulatorServer, parse_fault
+from integrations_api.simulator.common.faults import Fault
+from integrations_api.simulator.servicenow import SimulatorServer, parse_fault
 from integrations_api.simulator.servicenow.faults.bodies import SHAPES
 from integrations_api.simulator.servicenow.faults.data import OnAttach
 from tests.support.matrix import FULL
@@ -23,7 +24,7 @@ class Case:
     """For what must fail: a part of the run's error."""
     remedy: str = ""
 
-    def strike(self, server: SimulatorServer) -> list[Fault]:
+    def strike(self, server: SimulatorServer) -> list[Fault[Any, Any]]:
         """Puts the faults in force; gives those that count their hits."""
         faults = [server.add_fault(parse_fault(text)) for text in self.faults]
         return [fault for fault in faults if not isinstance(fault, OnAttach)]

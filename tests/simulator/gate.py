@@ -5,8 +5,9 @@ from typing import Any
 
 import anyio
 
+from integrations_api.simulator.common.messages import Answer
 from integrations_api.simulator.servicenow import Fault, ServiceNowInstance
-from integrations_api.simulator.servicenow.messages import Answer, Call
+from integrations_api.simulator.servicenow.messages import Call
 
 SECONDS = 20
 

@@ -6,8 +6,8 @@ from typing import Any
 import httpx
 import pytest
 
+from integrations_api.simulator.common.clock import parse_stamp
 from integrations_api.simulator.servicenow import ServiceNowInstance, Simulator
-from integrations_api.simulator.servicenow.clock import parse_stamp
 from integrations_api.simulator.servicenow.faults.bodies import SHAPES
 from integrations_api.simulator.servicenow.faults.data import ODD_TEXTS
 from tests.simulator.reading import INCIDENTS, get, ids, rows, scan

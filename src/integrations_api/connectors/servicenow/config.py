@@ -1,36 +1,15 @@
 """What a ServiceNow integration is told, for each way of signing in; forms are built from its JSON Schemas."""
 
 import re
-from datetime import timedelta
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-import httpx
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
+from integrations_api.connectors.fields import HeaderSecret, Secret, SyncConfig, Text, address_like
 from integrations_api.connectors.servicenow.query import COLUMN, clean_filter, filter_problem
 
-_DURATION = re.compile(r"(\d{1,9})\s*([smhd]?)")
-_SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
+_Address = AfterValidator(address_like("https://instance.service-now.com"))
 _TABLE = re.compile(r"[a-z][a-z0-9_]{0,79}")
-
-
-def web_address(text: str) -> str:
-    """An http(s) URL without credentials, query or fragment, as it was given. Raises ValueError."""
-    wrong = "must be an http(s) URL such as https://instance.service-now.com"
-    text = text.strip()
-    try:
-        url = httpx.URL(text)
-    except (httpx.InvalidURL, ValueError):
-        raise ValueError(wrong) from None
-    if "@" in text.partition("//")[2].partition("/")[0] or url.userinfo:
-        raise ValueError("must not hold credentials: enter them in their own fields")
-    if url.scheme not in {"http", "https"} or not url.host or not text.isprintable() or " " in text:
-        raise ValueError(wrong)
-    if url.port is not None and not 1 <= url.port <= 65535:
-        raise ValueError("must have a port between 1 and 65535")
-    if "?" in text or "#" in text:
-        raise ValueError("must be the address of the instance, without ? or #")
-    return text
 
 
 def _filter(text: str) -> str:
@@ -51,48 +30,15 @@ def _column(text: str) -> str:
     return text
 
 
-def _overlap(value: Any) -> Any:
-    match = _DURATION.fullmatch(value.strip().lower()) if isinstance(value, str) else None
-    if match is not None:
-        return timedelta(seconds=int(match[1]) * _SECONDS[match[2]])
-    if type(value) is int:
-        return timedelta(seconds=value)
-    raise ValueError("must be a duration such as 90s, 5m or 2h")
+class ServiceNowConfig(SyncConfig):
+    """What every way of signing in shares."""
 
-
-def _short_enough(value: timedelta) -> timedelta:
-    if not timedelta(0) <= value <= timedelta(days=31):
-        raise ValueError("must be between 0 and 31 days")
-    return value
-
-
-def _secret(value: SecretStr) -> SecretStr:
-    text = value.get_secret_value()
-    if not text:
-        raise ValueError("must not be empty")
-    return value
-
-
-def _header_value(value: SecretStr) -> SecretStr:
-    text = value.get_secret_value()
-    if not (text.isascii() and text.isprintable()) or " " in text:
-        raise ValueError("must be printable ASCII without spaces")
-    return value
-
-
-Secret = Annotated[SecretStr, AfterValidator(_secret)]
-Text = Annotated[str, Field(min_length=1, max_length=1000)]
-
-
-class ServiceNowConfig(BaseModel):
-    """What every way of signing in shares; keys that are not named here are kept and ignored."""
-
-    model_config = ConfigDict(extra="ignore", frozen=True, hide_input_in_errors=True)
-
-    url: Annotated[str, Field(max_length=2000), AfterValidator(web_address)] = Field(
-        title="Instance URL",
-        description="Address of the ServiceNow instance.",
-        examples=["https://dev12345.service-now.com"],
+    url: Annotated[str, Field(max_length=2000), AfterValidator(address_like("https://instance.service-now.com"))] = (
+        Field(
+            title="Instance URL",
+            description="Address of the ServiceNow instance.",
+            examples=["https://dev12345.service-now.com"],
+        )
     )
     filter: Annotated[str, AfterValidator(_filter)] = Field(
         "",
@@ -109,16 +55,6 @@ class ServiceNowConfig(BaseModel):
         title="More columns",
         description="Columns to keep as attributes beside the usual ones.",
         examples=[["u_business_unit"]],
-    )
-    page_size: int | None = Field(
-        None, ge=1, le=10_000, title="Page size", description="Records asked for in one request (SYNC_PAGE_SIZE)."
-    )
-    overlap: Annotated[timedelta, AfterValidator(_short_enough), BeforeValidator(_overlap)] | None = Field(
-        None,
-        title="Overlap",
-        description="How far an incremental sync reads back behind its watermark (SYNC_OVERLAP).",
-        examples=["5m"],
-        json_schema_extra={"anyOf": [{"type": "string", "pattern": r"^\d+\s*[smhd]?$"}, {"type": "integer"}]},
     )
 
     @property
@@ -139,7 +75,7 @@ class BasicAuthConfig(ServiceNowConfig):
 class ApiTokenConfig(ServiceNowConfig):
     """Signing in with an API key of the instance, sent as `x-sn-apikey`."""
 
-    api_token: Annotated[Secret, AfterValidator(_header_value)] = Field(
+    api_token: HeaderSecret = Field(
         title="API key", description="An API key bound to a user with read access (REST API Key record)."
     )
 

@@ -1,12 +1,14 @@
 """A ServiceNow instance that behaves and misbehaves."""
 
+from integrations_api.simulator.common.clock import ManualClock, WallClock
+from integrations_api.simulator.common.server import Certificate, serve
+
 from .access import Client, User
 from .app import Simulator
-from .clock import ManualClock, WallClock
 from .evolve import evolve
-from .faults import FAULTS, AfterPage, Fault, FaultSet, make_fault, parse_fault
+from .faults import FAULTS, AfterPage, Fault, make_fault, parse_fault
 from .instance import ServiceNowInstance
-from .server import Certificate, SimulatorServer, make_simulator, run_simulator, serve
+from .server import SimulatorServer, make_simulator, run_simulator
 
 __all__ = [
     "FAULTS",
@@ -14,7 +16,6 @@ __all__ = [
     "Certificate",
     "Client",
     "Fault",
-    "FaultSet",
     "ManualClock",
     "ServiceNowInstance",
     "Simulator",

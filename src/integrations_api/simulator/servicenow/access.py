@@ -6,7 +6,7 @@ import hashlib
 import hmac
 from dataclasses import dataclass, field
 
-from .clock import Clock
+from integrations_api.simulator.common.clock import Clock
 
 TOKEN_SECONDS = 1_800
 DEFAULT_PASSWORD = "simulator-password"  # noqa: S105  (a simulator's, printed in its help)

@@ -1,86 +1,59 @@
 """The instance's web application."""
 
-import asyncio
 import secrets
-from email.utils import formatdate
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from functools import partial
 from urllib.parse import parse_qsl
 
-from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import Response
-from starlette.routing import BaseRoute, Route
-from starlette.types import ASGIApp, Receive, Scope, Send
+
+from integrations_api.simulator.common.control import Control
+from integrations_api.simulator.common.faults import FaultSet
+from integrations_api.simulator.common.messages import Answer
+from integrations_api.simulator.common.web import WebSimulator
 
 from .access import OAuthError
-from .clock import stamp
-from .control import Control
-from .faults import FaultSet
-from .instance import ServiceNowInstance
-from .messages import Answer, Call, CallKind, RefusedError, refuse
-from .reply import TRANSPORT, Reply, transport_of
-from .request_log import RequestLog
-from .sessions import Sessions
+from .evolve import evolve
+from .faults import BOOK, Fault
+from .instance import OPERATIONS, ServiceNowInstance
+from .messages import Call, CallKind, refuse
+from .sessions import Session, Sessions
 from .table_api import TableApi, kind_of
 
-METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"]
+ROUTES = (
+    "/api/now/table/{table}",
+    "/api/now/table/{table}/{sys_id}",
+    "/api/now/{version:str}/table/{table}",
+    "/api/now/{version:str}/table/{table}/{sys_id}",
+    "/api/now/stats/{stats}",
+    "/api/now/{version:str}/stats/{stats}",
+    "/oauth_token.do",
+)
 
 
-class Simulator:
+class Simulator(WebSimulator[ServiceNowInstance, Call]):
     """Instance, faults, sessions and request log behind one ASGI application, `asgi`."""
 
-    def __init__(self, instance: ServiceNowInstance, *, faults: FaultSet | None = None, control: bool = False) -> None:
-        self.instance = instance
-        self.faults = faults or FaultSet(instance)
-        self.log = RequestLog()
+    def __init__(self, instance: ServiceNowInstance, *, control: bool = False) -> None:
+        faults = FaultSet(instance, BOOK)
+        plane = Control(instance, faults, operations=OPERATIONS, evolve=partial(evolve, instance)) if control else None
+        super().__init__(instance, faults, routes=ROUTES, control=plane)
         self.sessions = Sessions()
         self.tables = TableApi(instance)
-        routes: list[BaseRoute] = [
-            Route("/api/now/table/{table}", self._handle, methods=METHODS),
-            Route("/api/now/table/{table}/{sys_id}", self._handle, methods=METHODS),
-            Route("/api/now/{version:str}/table/{table}", self._handle, methods=METHODS),
-            Route("/api/now/{version:str}/table/{table}/{sys_id}", self._handle, methods=METHODS),
-            Route("/api/now/stats/{stats}", self._handle, methods=METHODS),
-            Route("/api/now/{version:str}/stats/{stats}", self._handle, methods=METHODS),
-            Route("/oauth_token.do", self._handle, methods=METHODS),
-        ]
-        if control:
-            routes += Control(self.instance, self.faults, self.log).routes()
-        routes.append(Route("/{rest:path}", self._handle, methods=METHODS))
-        self.asgi: ASGIApp = _WithTransport(Starlette(routes=routes))
 
-    async def _handle(self, request: Request) -> Response:
-        call = await self._call(request)
-        entry = self.log.begin(call, stamp(self.instance.clock.now()))
-        session = self.sessions.find(request.cookies.get("JSESSIONID"))
+    def _session(self, request: Request) -> Session | None:
+        return self.sessions.find(request.cookies.get("JSESSIONID"))
 
-        async def when_done() -> None:
-            self.log.end()
-            for fault in self.faults.active:
-                await fault.sent(call, self.instance)
+    @asynccontextmanager
+    async def turn(self, request: Request) -> AsyncIterator[bool]:
+        async with self.sessions.turn(self._session(request)) as is_served:
+            yield is_served
 
-        try:
-            async with self.sessions.turn(session) as is_served:
-                answer = await self._unless_gone(request, call) if is_served else Answer(202)
-        except BaseException:
-            await when_done()
-            raise
-        entry.status, entry.rows, entry.bytes, entry.auth = answer.status, call.rows, len(answer.body), call.auth_kind
-        return Reply(answer, [] if session else self.sessions.cookies(), when_done)
+    def cookies(self, request: Request) -> list[str]:
+        return [] if self._session(request) else self.sessions.cookies()
 
-    async def _unless_gone(self, request: Request, call: Call) -> Answer:
-        """The answer. When a fault holds it back and the client leaves, an empty one that nobody will read."""
-        if not self.faults.active:
-            return await self._answer(call)
-        answering = asyncio.ensure_future(self._answer(call))
-        leaving = asyncio.ensure_future(_client_gone(request))
-        try:
-            await asyncio.wait({answering, leaving}, return_when=asyncio.FIRST_COMPLETED)
-            return answering.result() if answering.done() else Answer(499)
-        finally:
-            answering.cancel()
-            leaving.cancel()
-
-    async def _call(self, request: Request) -> Call:
+    def call_of(self, request: Request, *, number: int, body: bytes) -> Call:
         params = dict(request.query_params)
         path = request.path_params
         table = path.get("table") or path.get("stats") or ""
@@ -92,12 +65,12 @@ class Simulator:
         elif "table" in path:
             kind = kind_of(table, path.get("sys_id", ""), params)
         return Call(
-            number=self.log.next_number(),
+            number=number,
             method=request.method,
             path=request.url.path,
             params=params,
             headers=request.headers,
-            body=await request.body(),
+            body=body,
             base_url=f"{request.url.scheme}://{request.url.netloc}",
             kind=kind,
             version=path.get("version", ""),
@@ -105,21 +78,7 @@ class Simulator:
             sys_id=path.get("sys_id", ""),
         )
 
-    async def _answer(self, call: Call) -> Answer:
-        for fault in self.faults.active:
-            early = await fault.before(call, self.instance)
-            if early is not None:
-                return self._dressed(call, early)
-        try:
-            with self.instance.lock:
-                answer = self._served(call)
-        except RefusedError as refused:
-            answer = refused.answer
-        for fault in self.faults.active:
-            answer = fault.after(call, answer, self.instance)
-        return self._dressed(call, answer)
-
-    def _served(self, call: Call) -> Answer:
+    def served(self, call: Call) -> Answer:
         """Raises RefusedError."""
         if call.kind is CallKind.TOKEN:
             return self._token(call)
@@ -137,7 +96,7 @@ class Simulator:
                 "Method not supported",
                 f"The simulator's tables are changed through /__simulator__, not by {call.method}",
             )
-        faults = self.faults.active
+        faults = self.faults.of(Fault)
         for fault in faults:
             fault.prepare(call)
         if call.kind is CallKind.STATS:
@@ -153,20 +112,13 @@ class Simulator:
         except OAuthError as error:
             return Answer.json({"error": error.error, "error_description": error.description}, error.status)
 
-    def _dressed(self, call: Call, answer: Answer) -> Answer:
-        """The headers that every answer carries. The date is the instance's, not the machine's."""
-        answer.headers.setdefault("Date", formatdate(self.instance.clock.now(), usegmt=True))
+    def dressed(self, call: Call, answer: Answer) -> Answer:
         answer.headers.setdefault("Server", "ServiceNow")
         answer.headers.setdefault("X-Is-Logged-In", "true" if call.user else "false")
         answer.headers.setdefault("X-Transaction-ID", secrets.token_hex(6))
         if answer.status == 401:
             answer.headers.setdefault("WWW-Authenticate", 'BASIC realm="Service-now"')
-        return answer
-
-
-async def _client_gone(request: Request) -> None:
-    while (await request.receive())["type"] != "http.disconnect":
-        pass
+        return super().dressed(call, answer)
 
 
 def _check_accept(call: Call) -> None:
@@ -175,15 +127,3 @@ def _check_accept(call: Call) -> None:
         raise refuse(400, "Missing Accept header", "The Accept header is required")
     if not any(kind in accept for kind in ("application/json", "*/*", "application/*", "text/json")):
         raise refuse(406, "Not acceptable", f"Cannot produce {accept}")
-
-
-class _WithTransport:
-    """Hands the connection on in the scope, for faults that need it; Starlette wraps `send` on the way down."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        self.app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http":
-            scope[TRANSPORT] = transport_of(send)
-        await self.app(scope, receive, send)

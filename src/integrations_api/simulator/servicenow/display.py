@@ -7,7 +7,8 @@ from zoneinfo import ZoneInfo
 
 import orjson
 
-from .clock import stamp
+from integrations_api.simulator.common.clock import stamp
+
 from .columns import CHOICES, Column, Kind
 from .incidents import JournalEntry
 from .table import Row

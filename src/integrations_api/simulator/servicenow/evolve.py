@@ -3,10 +3,11 @@
 from collections import Counter
 from random import Random
 
+from integrations_api.simulator.common.clock import ManualClock, stamp
+from integrations_api.simulator.common.dice import Dice
+
 from . import people
 from .catalogue import THEMES
-from .clock import ManualClock, stamp
-from .dice import Dice
 from .incidents import ASIDES, CLOSE_CODES, REOPENINGS, REPLIES
 from .instance import ServiceNowInstance
 from .people import Values

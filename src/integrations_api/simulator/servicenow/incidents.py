@@ -7,10 +7,12 @@ Times end at `until`, a fixed instant by default, so that a second start shows t
 
 from typing import NamedTuple
 
+from integrations_api.simulator.common.clock import parse_stamp, stamp
+from integrations_api.simulator.common.dice import Dice
+from integrations_api.simulator.common.dice import hex_id_for as sys_id_for
+
 from . import people
 from .catalogue import THEMES, Problem, Theme
-from .clock import parse_stamp, stamp
-from .dice import Dice, sys_id_for
 from .life import DAY, SPAN_DAYS, Event, live, office_time, state_after
 from .people import Values
 from .words import Words

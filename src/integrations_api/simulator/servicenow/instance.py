@@ -3,9 +3,10 @@
 from collections.abc import Iterable, Mapping
 from typing import Literal
 
-from .clock import parse_stamp, stamp
+from integrations_api.simulator.common.clock import parse_stamp, stamp
+from integrations_api.simulator.common.dice import hex_id_for as sys_id_for
+
 from .columns import TABLES
-from .dice import sys_id_for
 from .incidents import JournalEntry
 from .people import AGENTS, CALLERS, PEOPLE, Values
 from .store import INCIDENT, Store
@@ -14,6 +15,31 @@ from .table import Row
 Element = Literal["comments", "work_notes"]
 SHOWN_IN_INCIDENTS = frozenset({column.reference for column in TABLES[INCIDENT].values()} - {"", INCIDENT})
 NAMES = {person["user_name"]: person["name"] for person in PEOPLE}
+OPERATIONS = frozenset(
+    {
+        "create",
+        "update",
+        "update_many",
+        "add_journal",
+        "comment",
+        "work_note",
+        "rename",
+        "delete",
+        "undelete",
+        "log_delete_of_living",
+        "archive",
+        "hide",
+        "show",
+        "blank_rows",
+        "hide_fields",
+        "grant",
+        "revoke",
+        "listing",
+        "sys_ids",
+        "journal",
+    }
+)
+"""Methods of the instance that the control plane may call by name."""
 
 
 class ServiceNowInstance(Store):

@@ -2,9 +2,10 @@
 
 from collections.abc import Iterator
 
-from .clock import stamp
+from integrations_api.simulator.common.clock import stamp
+from integrations_api.simulator.common.dice import hex_id_for as sys_id_for
+
 from .columns import Column
-from .dice import sys_id_for
 from .table import Bounds, Row, Table
 
 

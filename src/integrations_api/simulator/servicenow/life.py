@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from .dice import Dice
+from integrations_api.simulator.common.dice import Dice
 
 DAY = 86_400
 HOUR = 3_600

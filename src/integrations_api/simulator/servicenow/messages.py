@@ -1,16 +1,12 @@
-"""A request as the simulator sees it, and an answer as it will be sent."""
+"""A request as an instance sees it, and its errors."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
 
-import orjson
+from integrations_api.simulator.common import messages
+from integrations_api.simulator.common.messages import Answer, RefusedError
 
 from .access import User
-
-JSON = "application/json;charset=UTF-8"
-HTML = "text/html;charset=UTF-8"
 
 
 class CallKind(StrEnum):
@@ -27,24 +23,20 @@ class CallKind(StrEnum):
 
 
 @dataclass(slots=True)
-class Call:
-    """One request. `number` counts all requests to the API, from 1."""
+class Call(messages.Call):
+    """One request to an instance."""
 
-    number: int
-    method: str
-    path: str
-    params: dict[str, str]
-    headers: Mapping[str, str]
-    body: bytes
-    base_url: str
-    kind: CallKind
     version: str = ""
     table: str = ""
     sys_id: str = ""
     user: User | None = None
-    auth_kind: str = "none"
     literal_zone: str | None = None
-    rows: int = 0
+
+    def is_a(self, kind: str) -> bool:
+        """`table` stands for pages, probes and single rows alike."""
+        if kind == "table":
+            return self.kind in (CallKind.PAGE, CallKind.PROBE, CallKind.ROW)
+        return kind in ("any", self.kind)
 
     @property
     def limit(self) -> int:
@@ -53,52 +45,11 @@ class Call:
         return int(text) if text.isdigit() else 10_000
 
 
-@dataclass(frozen=True, slots=True)
-class Trickle:
-    """Send the body in pieces of `size` bytes with `seconds` between them."""
-
-    size: int
-    seconds: float
-
-
-@dataclass(frozen=True, slots=True)
-class Reset:
-    """Send this many bytes of the body, then reset the connection (RST, no orderly end)."""
-
-    after: int
-
-
-@dataclass(slots=True)
-class Answer:
-    """Status, headers and body; `delivery` says how the body goes out when not in one piece."""
-
-    status: int = 200
-    headers: dict[str, str] = field(default_factory=dict)
-    body: bytes = b""
-    delivery: Trickle | Reset | None = None
-
-    @classmethod
-    def json(cls, content: Any, status: int = 200, **headers: str) -> "Answer":
-        named = {name.replace("_", "-"): value for name, value in headers.items()}
-        return cls(status, {"Content-Type": JSON, **named}, orjson.dumps(content))
-
-    @classmethod
-    def html(cls, text: str, status: int = 200) -> "Answer":
-        return cls(status, {"Content-Type": HTML}, text.encode())
-
-    @classmethod
-    def error(cls, status: int, message: str, detail: str | None = None, **headers: str) -> "Answer":
-        """An error in ServiceNow's own shape."""
-        return cls.json({"error": {"message": message, "detail": detail}, "status": "failure"}, status, **headers)
-
-
-class RefusedError(Exception):
-    """Ends the handling of a request with an answer."""
-
-    def __init__(self, answer: Answer) -> None:
-        super().__init__(answer.status)
-        self.answer = answer
+def error_answer(status: int, message: str, detail: str | None = None, **headers: str) -> Answer:
+    """An error in ServiceNow's own shape."""
+    return Answer.json({"error": {"message": message, "detail": detail}, "status": "failure"}, status, **headers)
 
 
 def refuse(status: int, message: str, detail: str | None = None) -> RefusedError:
-    return RefusedError(Answer.error(status, message, detail))
+    """The same, to be raised."""
+    return RefusedError(error_answer(status, message, detail))

@@ -1,6 +1,7 @@
 """The company: people, groups, places, services, machines. The same for every seed."""
 
-from .dice import Dice, sys_id_for
+from integrations_api.simulator.common.dice import Dice
+from integrations_api.simulator.common.dice import hex_id_for as sys_id_for
 
 Values = dict[str, str]
 

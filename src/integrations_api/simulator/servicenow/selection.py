@@ -6,7 +6,8 @@ from itertools import islice
 from random import Random
 from zoneinfo import ZoneInfo
 
-from .clock import parse_stamp, stamp
+from integrations_api.simulator.common.clock import parse_stamp, stamp
+
 from .columns import Column, Kind
 from .query import Condition, Ordering, Query, UnsupportedQueryError
 from .table import Bounds, Row, Table

@@ -6,12 +6,13 @@ from random import Random
 from typing import Literal, Self
 from zoneinfo import ZoneInfo
 
+from integrations_api.simulator.common.clock import Clock, WallClock, stamp
+from integrations_api.simulator.common.dice import hex_id_for as sys_id_for
+
 from . import people
 from .access import Client, Door, User
 from .catalogue import THEMES
-from .clock import Clock, WallClock, stamp
 from .columns import CHOICES, TABLE_LABELS, TABLES, Column, Kind, display_column
-from .dice import sys_id_for
 from .incidents import GENERATED_UNTIL, IncidentGenerator
 from .journals import JournalTable
 from .query import Query, parse
@@ -142,6 +143,10 @@ class Store:
         if row is None:
             raise KeyError(f"{table} holds no {sys_id}")
         return row
+
+    def counts(self) -> dict[str, int]:
+        """Rows by table, of those that have any."""
+        return {name: len(table) for name, table in self.tables.items() if len(table)}
 
     def sys_ids(self, table: str = INCIDENT) -> list[str]:
         """All ids, in order."""

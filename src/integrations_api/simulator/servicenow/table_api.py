@@ -4,11 +4,13 @@ from collections import Counter
 from collections.abc import Sequence
 from urllib.parse import urlencode
 
+from integrations_api.simulator.common.messages import Answer
+from integrations_api.simulator.servicenow.messages import Call, CallKind, refuse
+
 from .access import EMPTY_WHEN_DENIED
 from .display import Look, Mode, Renderer
 from .faults.base import Fault
 from .instance import ServiceNowInstance
-from .messages import Answer, Call, CallKind, refuse
 from .query import Query, UnsupportedQueryError
 from .rows_cache import Written
 from .selection import Selection

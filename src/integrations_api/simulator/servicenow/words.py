@@ -3,8 +3,9 @@
 from collections.abc import Callable
 from hashlib import blake2b
 
+from integrations_api.simulator.common.dice import SIXTEEN
+
 from . import people
-from .dice import SIXTEEN
 
 APPS = (
     "ERP Finance",

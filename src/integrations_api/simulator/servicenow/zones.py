@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from zoneinfo import ZoneInfo
 
-from .clock import parse_stamp
+from integrations_api.simulator.common.clock import parse_stamp
 
 DEFAULT_FORMAT = "yyyy-MM-dd HH:mm:ss"
 _JAVA_TO_C = (

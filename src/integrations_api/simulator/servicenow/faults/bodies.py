@@ -3,8 +3,9 @@
 import json
 from typing import ClassVar
 
+from integrations_api.simulator.common.messages import Answer
 from integrations_api.simulator.servicenow.instance import ServiceNowInstance
-from integrations_api.simulator.servicenow.messages import Answer, Call, Reset, Trickle
+from integrations_api.simulator.servicenow.messages import Call
 from integrations_api.simulator.servicenow.rows_cache import Written
 from integrations_api.simulator.servicenow.table import Row
 
@@ -116,76 +117,6 @@ class QuotaTimeout(Broken200):
 
     def is_due(self, call: Call) -> bool:
         return call.limit > self.most_rows and self.strikes(call)
-
-
-@register
-class TruncatedJson(Fault):
-    """200 with a true Content-Length and only the first `at_byte` bytes (negative:
-
-    counted from the end; or `share` of it).
-    """
-
-    name = "truncated_json"
-    default_times: ClassVar[int | None] = 1
-
-    def __init__(
-        self, *, at_byte: int | None = None, share: float = 0.5, on: str = "", skip: int = 0, times: int | None = -1
-    ) -> None:
-        super().__init__(on=on, skip=skip, times=times)
-        self.at_byte = at_byte
-        self.share = share
-
-    def after(self, call: Call, answer: Answer, instance: ServiceNowInstance) -> Answer:
-        if self.strikes(call):
-            answer.body = answer.body[: cut_at(answer.body, self.at_byte, self.share)]
-        return answer
-
-
-def cut_at(body: bytes, at_byte: int | None, share: float) -> int:
-    """How many bytes are left of a body: `at_byte` of them (from the end when negative), else a share."""
-    if at_byte is None:
-        return int(len(body) * share)
-    return max(0, len(body) + at_byte) if at_byte < 0 else min(at_byte, len(body))
-
-
-@register
-class ResetMidBody(Fault):
-    """The connection is reset (RST) after `at_byte` bytes of the body, or a `share` of it."""
-
-    name = "reset_mid_body"
-    default_times: ClassVar[int | None] = 1
-
-    def __init__(
-        self, *, at_byte: int | None = None, share: float = 0.5, on: str = "", skip: int = 0, times: int | None = -1
-    ) -> None:
-        super().__init__(on=on, skip=skip, times=times)
-        self.at_byte = at_byte
-        self.share = share
-
-    def after(self, call: Call, answer: Answer, instance: ServiceNowInstance) -> Answer:
-        if self.strikes(call):
-            answer.delivery = Reset(cut_at(answer.body, self.at_byte, self.share))
-        return answer
-
-
-@register
-class TrickleBody(Fault):
-    """The body comes in pieces of `size` bytes with `seconds` between them."""
-
-    name = "trickle"
-    default_times: ClassVar[int | None] = 1
-
-    def __init__(
-        self, *, size: int = 64, seconds: float = 0.2, on: str = "", skip: int = 0, times: int | None = -1
-    ) -> None:
-        super().__init__(on=on, skip=skip, times=times)
-        self.size = size
-        self.seconds = seconds
-
-    def after(self, call: Call, answer: Answer, instance: ServiceNowInstance) -> Answer:
-        if self.strikes(call):
-            answer.delivery = Trickle(self.size, self.seconds)
-        return answer
 
 
 class RowEdit(Fault):

@@ -3,10 +3,11 @@
 from random import Random
 from typing import ClassVar, Literal
 
-from integrations_api.simulator.servicenow.clock import stamp
-from integrations_api.simulator.servicenow.dice import sys_id_for
+from integrations_api.simulator.common.clock import stamp
+from integrations_api.simulator.common.dice import hex_id_for as sys_id_for
+from integrations_api.simulator.common.messages import Answer
 from integrations_api.simulator.servicenow.instance import ServiceNowInstance
-from integrations_api.simulator.servicenow.messages import Answer, Call
+from integrations_api.simulator.servicenow.messages import Call
 
 from .base import Fault
 from .registry import register

@@ -3,8 +3,10 @@
 from email.utils import formatdate
 from typing import ClassVar, Literal
 
+from integrations_api.simulator.common.general_faults import Refusal
+from integrations_api.simulator.common.messages import Answer
 from integrations_api.simulator.servicenow.instance import ServiceNowInstance
-from integrations_api.simulator.servicenow.messages import Answer, Call, CallKind
+from integrations_api.simulator.servicenow.messages import Call, CallKind, error_answer
 
 from .base import Fault
 from .registry import register
@@ -19,22 +21,8 @@ RULE_ID = "5a3b9c0e1f2d4a6b8c7d9e0f1a2b3c4d"
 DEVELOPER_SITE = "https://developer.servicenow.com/dev.do"
 
 
-class Refusal(Fault):
-    """Answers the requests that it strikes with `answer`, before anybody signs in."""
-
-    default_on: ClassVar[str] = "any"
-    default_times: ClassVar[int | None] = 1
-
-    async def before(self, call: Call, instance: ServiceNowInstance) -> Answer | None:
-        return self.answer(call, instance) if self.strikes(call) else None
-
-    def answer(self, call: Call, instance: ServiceNowInstance) -> Answer:
-        """What is sent in place of the right answer."""
-        raise AssertionError(f"{self.name} has no answer")
-
-
 @register
-class RateLimited(Refusal):
+class RateLimited(Refusal[ServiceNowInstance, Call]):
     """429, `times` in a row.
 
     `kind`: `seconds` and `date` send Retry-After (with the X-RateLimit headers of a rate rule), `reset` sends the
@@ -59,7 +47,7 @@ class RateLimited(Refusal):
 
     def answer(self, call: Call, instance: ServiceNowInstance) -> Answer:
         detail = "Rate limit of 100 requests per hour for Table API exceeded"
-        answer = Answer.error(429, "Rate limit exceeded", detail if self.kind != "bare" else None)
+        answer = error_answer(429, "Rate limit exceeded", detail if self.kind != "bare" else None)
         if self.kind == "bare":
             return answer
         now = instance.clock.now()
@@ -100,7 +88,7 @@ class RateRule(Fault):
             return None
         detail = f"Rate limit of {self.per_hour} requests per hour for Table API exceeded"
         wait = str((hour + 1) * 3600 - instance.clock.now())
-        answer = Answer.error(429, "Rate limit exceeded", detail, Retry_After=wait)
+        answer = error_answer(429, "Rate limit exceeded", detail, Retry_After=wait)
         answer.headers |= self._headers()
         return answer
 
@@ -115,7 +103,7 @@ class RateRule(Fault):
 
 
 @register
-class TooManyAtOnce(Refusal):
+class TooManyAtOnce(Refusal[ServiceNowInstance, Call]):
     """Bare 429 for every request that comes while `most` others are being answered (semaphore queue full)."""
 
     name = "too_many_at_once"
@@ -128,7 +116,7 @@ class TooManyAtOnce(Refusal):
 
     async def before(self, call: Call, instance: ServiceNowInstance) -> Answer | None:
         if len(self._going) >= self.most and self.strikes(call):
-            return Answer.error(429, "Rate limit exceeded")
+            return error_answer(429, "Rate limit exceeded")
         self._going.add(call.number)
         return None
 
@@ -137,7 +125,7 @@ class TooManyAtOnce(Refusal):
 
 
 @register
-class ServerError(Refusal):
+class ServerError(Refusal[ServiceNowInstance, Call]):
     """`status` (500, 502, 503, …) with a body in `form` json or html."""
 
     name = "server_error"
@@ -158,11 +146,11 @@ class ServerError(Refusal):
     def answer(self, call: Call, instance: ServiceNowInstance) -> Answer:
         if self.form == "html":
             return Answer.html(ERROR_PAGE.format(status=self.status), self.status)
-        return Answer.error(self.status, "Internal server error", "An unexpected error occurred")
+        return error_answer(self.status, "Internal server error", "An unexpected error occurred")
 
 
 @register
-class Hibernating(Refusal):
+class Hibernating(Refusal[ServiceNowInstance, Call]):
     """The page of a developer instance that sleeps, as 200 with HTML. Until cleared, unless `times` says otherwise."""
 
     name = "hibernating"
@@ -173,7 +161,7 @@ class Hibernating(Refusal):
 
 
 @register
-class HibernatingRedirect(Refusal):
+class HibernatingRedirect(Refusal[ServiceNowInstance, Call]):
     """A developer instance that sleeps, as 302 to the developer site."""
 
     name = "hibernating_redirect"
@@ -184,30 +172,7 @@ class HibernatingRedirect(Refusal):
 
 
 @register
-class Redirect(Refusal):
-    """A redirect to `location`, which a client that carries credentials must not follow."""
-
-    name = "redirect"
-
-    def __init__(
-        self,
-        *,
-        location: str = "http://127.0.0.1:9/elsewhere",
-        status: int = 302,
-        on: str = "",
-        skip: int = 0,
-        times: int | None = -1,
-    ) -> None:
-        super().__init__(on=on, skip=skip, times=times)
-        self.location = location
-        self.status = status
-
-    def answer(self, call: Call, instance: ServiceNowInstance) -> Answer:
-        return Answer(self.status, {"Location": self.location})
-
-
-@register
-class Accepted202(Refusal):
+class Accepted202(Refusal[ServiceNowInstance, Call]):
     """202 with nothing: the request was dropped from the session's queue."""
 
     name = "accepted_202"
@@ -243,5 +208,5 @@ class Forbidden(Fault):
 
     async def before(self, call: Call, instance: ServiceNowInstance) -> Answer | None:
         if call.table == self.table and call.kind is not CallKind.STATS and self.strikes(call):
-            return Answer.error(403, "User Not Authorized", "Failed API level ACL Validation")
+            return error_answer(403, "User Not Authorized", "Failed API level ACL Validation")
         return None

@@ -1,32 +1,15 @@
 """Faults of time: slow answers, clocks that are wrong, literals that mean another zone."""
 
 import asyncio
-from collections.abc import Sequence
 from typing import ClassVar
 
-from integrations_api.simulator.servicenow.clock import ManualClock
+from integrations_api.simulator.common.clock import ManualClock
+from integrations_api.simulator.common.messages import Answer
 from integrations_api.simulator.servicenow.instance import ServiceNowInstance
-from integrations_api.simulator.servicenow.messages import Answer, Call
+from integrations_api.simulator.servicenow.messages import Call
 
 from .base import Fault
 from .registry import register
-
-
-@register
-class Latency(Fault):
-    """Every answer takes `milliseconds` longer."""
-
-    name = "latency"
-    default_on: ClassVar[str] = "any"
-
-    def __init__(self, *, milliseconds: int = 50, on: str = "", skip: int = 0, times: int | None = -1) -> None:
-        super().__init__(on=on, skip=skip, times=times)
-        self.milliseconds = milliseconds
-
-    async def before(self, call: Call, instance: ServiceNowInstance) -> Answer | None:
-        if self.strikes(call):
-            await asyncio.sleep(self.milliseconds / 1000)
-        return None
 
 
 @register
@@ -75,65 +58,6 @@ class SlowFirstAnswer(Fault):
             instance.update(sys_id, {"short_description": "Changed during the slow first answer"})
         if isinstance(clock, ManualClock):
             clock.advance(self.clock_seconds - half)
-
-
-@register
-class NeverAnswers(Fault):
-    """The request is taken and never answered; the connection stays open until the client gives up."""
-
-    name = "never_answers"
-    default_times: ClassVar[int | None] = 1
-    LONGEST: ClassVar[float] = 600.0
-
-    async def before(self, call: Call, instance: ServiceNowInstance) -> Answer | None:
-        if self.strikes(call):
-            await asyncio.sleep(self.LONGEST)
-        return None
-
-
-@register
-class ClockSkew(Fault):
-    """The instance's clock is off by `seconds` (900:
-
-    15 minutes ahead; negative: behind), for its Date and its records.
-    """
-
-    name = "clock_skew"
-
-    def __init__(self, *, seconds: int = 900, on: str = "", skip: int = 0, times: int | None = -1) -> None:
-        super().__init__(on=on, skip=skip, times=times)
-        self.seconds = seconds
-
-    def attach(self, instance: ServiceNowInstance) -> None:
-        instance.clock.offset = self.seconds
-
-    def detach(self, instance: ServiceNowInstance) -> None:
-        instance.clock.offset = 0
-
-
-@register
-class ClockJumps(Fault):
-    """Nodes with different clocks:
-
-    the offset changes with every request, round and round through `offsets` (seconds).
-    """
-
-    name = "clock_jumps"
-    default_on: ClassVar[str] = "any"
-
-    def __init__(
-        self, *, offsets: Sequence[int] = (0, 900, -900, 60), on: str = "", skip: int = 0, times: int | None = -1
-    ) -> None:
-        super().__init__(on=on, skip=skip, times=times)
-        self.offsets = tuple(offsets)
-
-    async def before(self, call: Call, instance: ServiceNowInstance) -> Answer | None:
-        if self.strikes(call):
-            instance.clock.offset = self.offsets[self.hits % len(self.offsets)]
-        return None
-
-    def detach(self, instance: ServiceNowInstance) -> None:
-        instance.clock.offset = 0
 
 
 @register

@@ -1,4 +1,4 @@
-"""The instance's clock: whole seconds, UTC, owned by whoever runs the simulator."""
+"""A simulated source's clock: whole seconds, UTC, owned by whoever runs the simulator."""
 
 import threading
 import time
@@ -15,8 +15,8 @@ def _date(days: int) -> str:
 
 
 def stamp(seconds: int) -> str:
-    """Seconds since the epoch as ServiceNow stores times: `yyyy-MM-dd HH:mm:ss`, UTC."""
-    # Ten of these stand in every incident: formatting the day once makes generating a table three times faster.
+    """Seconds since the epoch as `yyyy-MM-dd HH:mm:ss`, UTC (as ServiceNow stores times)."""
+    # Ten of these stand in every incident of ServiceNow: formatting the day once makes generating three times faster.
     days, rest = divmod(seconds, 86_400)
     hours, rest = divmod(rest, 3_600)
     minutes, rest = divmod(rest, 60)
@@ -29,7 +29,7 @@ def parse_stamp(text: str) -> int:
 
 
 class Clock(Protocol):
-    """What an instance asks for the time. `offset` is how far the source's clock is off, in seconds."""
+    """What a source asks for the time. `offset` is how far the source's clock is off, in seconds."""
 
     offset: int
 
@@ -37,7 +37,7 @@ class Clock(Protocol):
         """Seconds since the epoch, as the world outside sees them."""
 
     def now(self) -> int:
-        """Seconds since the epoch, as the instance believes."""
+        """Seconds since the epoch, as the source believes."""
 
 
 class WallClock:

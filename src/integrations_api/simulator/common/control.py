@@ -2,7 +2,7 @@
 
 import inspect
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from typing import Any
 
 import orjson
@@ -11,48 +11,26 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from .clock import ManualClock, stamp
-from .evolve import evolve
-from .faults import FAULTS, FaultSet, parameters_of
-from .instance import ServiceNowInstance
+from .faults import FaultSet, World
 from .request_log import RequestLog
 
 PREFIX = "/__simulator__"
-OPERATIONS = frozenset(
-    {
-        "create",
-        "update",
-        "update_many",
-        "add_journal",
-        "comment",
-        "work_note",
-        "rename",
-        "delete",
-        "undelete",
-        "log_delete_of_living",
-        "archive",
-        "hide",
-        "show",
-        "blank_rows",
-        "hide_fields",
-        "grant",
-        "revoke",
-        "listing",
-        "sys_ids",
-        "journal",
-    }
-)
-"""Methods of the instance that may be called by name."""
-
-Endpoint = Callable[[Request], Awaitable[Response]]
+Evolve = Callable[[int, int], Any]
+"""Lets time pass in the source: steps and seed; answers what was done, as JSON."""
 
 
 class Control:
-    """Routes that change and show what the API itself does not."""
+    """Routes that change and show what the API itself does not.
 
-    def __init__(self, instance: ServiceNowInstance, faults: FaultSet, log: RequestLog) -> None:
+    `operations` are the methods of the source that may be called by name.
+    """
+
+    def __init__(self, instance: World, faults: FaultSet, *, operations: frozenset[str], evolve: Evolve) -> None:
         self.instance = instance
         self.faults = faults
-        self.log = log
+        self.log = RequestLog()
+        self._operations = operations
+        self._evolve = evolve
 
     def routes(self) -> list[Route]:
         return [
@@ -70,7 +48,7 @@ class Control:
     async def state(self, request: Request) -> Response:
         """How many rows, what time it is, which faults are in force."""
         with self.instance.lock:
-            tables = {name: len(table) for name, table in self.instance.tables.items() if len(table)}
+            tables = self.instance.counts()
         return _json(
             {
                 "tables": tables,
@@ -80,13 +58,10 @@ class Control:
         )
 
     async def do(self, request: Request) -> Response:
-        """Calls a method of the instance:
-
-        the path names it, the body holds its arguments by name. Answers `{"result": …}`.
-        """
+        """Calls a method of the source: the path names it, the body holds its arguments by name; `{"result": …}`."""
         operation = request.path_params["operation"]
-        if operation not in OPERATIONS:
-            return _json({"error": f"There is no operation {operation!r}", "operations": sorted(OPERATIONS)}, 404)
+        if operation not in self._operations:
+            return _json({"error": f"There is no operation {operation!r}", "operations": sorted(self._operations)}, 404)
         method = getattr(self.instance, operation)
         arguments = await _arguments(request)
         try:
@@ -96,9 +71,9 @@ class Control:
             return _json({"error": f"{operation}: {error}"}, 422)
 
     async def evolve(self, request: Request) -> Response:
-        """Lets time pass in the help desk: body `{"steps": 100, "seed": 1}`."""
+        """Lets time pass: body `{"steps": 100, "seed": 1}`."""
         arguments = await _arguments(request)
-        done = evolve(self.instance, int(arguments.get("steps", 10)), seed=int(arguments.get("seed", 1)))
+        done = self._evolve(int(arguments.get("steps", 10)), int(arguments.get("seed", 1)))
         return _json({"result": done})
 
     async def move_clock(self, request: Request) -> Response:
@@ -109,15 +84,15 @@ class Control:
             clock.offset = int(arguments["offset"])
         if "advance" in arguments:
             if not isinstance(clock, ManualClock):
-                return _json({"error": "This instance follows the machine's clock; use offset"}, 422)
+                return _json({"error": "This source follows the machine's clock; use offset"}, 422)
             clock.advance(int(arguments["advance"]))
         return _json({"now": stamp(clock.now())})
 
     async def show_faults(self, request: Request) -> Response:
         active = [{"name": fault.name, "seen": fault.seen, "hits": fault.hits} for fault in self.faults.active]
         known = {
-            name: {"about": inspect.getdoc(fault), "parameters": parameters_of(name)}
-            for name, fault in sorted(FAULTS.items())
+            name: {"about": inspect.getdoc(fault), "parameters": self.faults.book.parameters_of(name)}
+            for name, fault in sorted(self.faults.book.known.items())
         }
         return _json({"active": active, "known": known})
 

@@ -9,7 +9,7 @@ T = TypeVar("T")
 SIXTEEN = Struct("<16I")
 
 
-def sys_id_for(*parts: object) -> str:
+def hex_id_for(*parts: object) -> str:
     """32 hex digits, always the same for the same parts, in an order that has nothing to do with theirs."""
     return blake2b(":".join(map(str, parts)).encode(), digest_size=16).hexdigest()
 

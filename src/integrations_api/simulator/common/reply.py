@@ -14,10 +14,7 @@ TRANSPORT = "simulator.transport"
 
 
 def transport_of(send: Send) -> asyncio.Transport | None:
-    """The connection behind an ASGI `send`:
-
-    uvicorn's is a method of the object that holds it. None without a socket.
-    """
+    """The connection behind an ASGI `send`: uvicorn's is a method of what holds it. None without a socket."""
     return getattr(getattr(send, "__self__", None), "transport", None)
 
 

@@ -42,7 +42,7 @@ class RequestLog:
             call.number,
             call.method,
             call.path,
-            call.kind.value,
+            str(call.kind),
             call.params,
             call.auth_kind,
             at,

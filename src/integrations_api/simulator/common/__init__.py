@@ -1,0 +1,1 @@
+"""What every simulated source is made of: clock, dice, requests and answers, faults, control plane, server."""

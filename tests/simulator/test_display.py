@@ -3,8 +3,8 @@
 import httpx
 import pytest
 
+from integrations_api.simulator.company.people import AGENTS
 from integrations_api.simulator.servicenow import ServiceNowInstance
-from integrations_api.simulator.servicenow.people import AGENTS
 from tests.simulator.reading import INCIDENTS, get, rows
 
 pytestmark = pytest.mark.anyio

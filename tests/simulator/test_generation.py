@@ -3,12 +3,12 @@
 import re
 from collections import Counter
 
+from integrations_api.simulator.company.catalogue import THEMES
+from integrations_api.simulator.company.people import PEOPLE, Values
+from integrations_api.simulator.company.words import SLOTS, Words
 from integrations_api.simulator.servicenow import ManualClock, ServiceNowInstance, evolve
-from integrations_api.simulator.servicenow.catalogue import THEMES
 from integrations_api.simulator.servicenow.columns import CHOICES, INCIDENT, Kind
 from integrations_api.simulator.servicenow.incidents import GENERATED_UNTIL, IncidentGenerator
-from integrations_api.simulator.servicenow.people import PEOPLE, Values
-from integrations_api.simulator.servicenow.words import SLOTS, Words
 
 
 def everything(instance: ServiceNowInstance) -> list[tuple[Values, list[object]]]:

@@ -2,9 +2,9 @@
 
 import pytest
 
+from integrations_api.simulator.company.people import GROUP_ID
 from integrations_api.simulator.servicenow.columns import INCIDENT, TABLES
 from integrations_api.simulator.servicenow.instance import ServiceNowInstance
-from integrations_api.simulator.servicenow.people import GROUP_ID
 from integrations_api.simulator.servicenow.query import UnsupportedQueryError, parse, split_terms
 
 RECORDS = {

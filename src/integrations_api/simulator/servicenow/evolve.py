@@ -5,13 +5,14 @@ from random import Random
 
 from integrations_api.simulator.common.clock import ManualClock, stamp
 from integrations_api.simulator.common.dice import Dice
+from integrations_api.simulator.company import people
+from integrations_api.simulator.company.catalogue import THEMES
+from integrations_api.simulator.company.people import Values
+from integrations_api.simulator.company.talk import ASIDES, REOPENINGS, REPLIES
+from integrations_api.simulator.company.words import Words
 
-from . import people
-from .catalogue import THEMES
-from .incidents import ASIDES, CLOSE_CODES, REOPENINGS, REPLIES
+from .incidents import CLOSE_CODES
 from .instance import ServiceNowInstance
-from .people import Values
-from .words import Words
 
 TRIES = 60
 STEPS = ("new", "assign", "note", "comment", "reply", "hold", "resolve", "close", "reopen", "delete")

@@ -10,12 +10,12 @@ from typing import NamedTuple
 from integrations_api.simulator.common.clock import parse_stamp, stamp
 from integrations_api.simulator.common.dice import Dice
 from integrations_api.simulator.common.dice import hex_id_for as sys_id_for
-
-from . import people
-from .catalogue import THEMES, Problem, Theme
-from .life import DAY, SPAN_DAYS, Event, live, office_time, state_after
-from .people import Values
-from .words import Words
+from integrations_api.simulator.company import people
+from integrations_api.simulator.company.catalogue import THEMES, Problem, Theme
+from integrations_api.simulator.company.life import DAY, SPAN_DAYS, Event, live, office_time, state_after
+from integrations_api.simulator.company.people import Values
+from integrations_api.simulator.company.talk import ASIDES, ENDINGS, HOLD_NOTES, REOPENINGS, REPLIES
+from integrations_api.simulator.company.words import Words
 
 GENERATED_UNTIL = "2026-02-28 18:00:00"
 PRIORITY_OF = {
@@ -31,36 +31,6 @@ PRIORITY_OF = {
 }
 IMPACTS = ("3",) * 11 + ("2",) * 6 + ("1",) * 3
 URGENCIES = ("3",) * 9 + ("2",) * 8 + ("1",) * 3
-ENDINGS = (
-    "",
-    "",
-    "",
-    "\n\nPlease call me back, I am at my desk until {time}.",
-    "\n\nThis blocks the work of {team}.",
-    "\n\nBusiness impact: {count} people cannot finish their work.",
-    "\n\nThank you and best regards",
-    "\n\nSite: {site}\nFloor: {floor}",
-    "\n\nIt also happened on {weekday}, then it went away by itself.",
-)
-ASIDES = (
-    "Called the user, no answer. Left a message and will try again at {time}.",
-    "Remote session on {device}: could reproduce it once in {count} tries.",
-    "Handed over to the late shift. Next step: look at the logs of {host}.",
-    "Same symptoms as last week at {site}, linked for comparison.",
-    "Asked {person} for the change calendar of {weekday}.",
-)
-HOLD_NOTES = (
-    "Waiting for the user to answer.",
-    "Waiting for the vendor, case opened.",
-    "Waiting for the change window on {weekday}.",
-)
-REPLIES = (
-    "It happened again at {time}, the message was '{error}'.",
-    "Thanks, that helped a little but it is not gone.",
-    "I am in the office until {time}, please ring me.",
-    "Yes, colleagues in {team} have it as well.",
-)
-REOPENINGS = ("The problem is back since this morning.", "Unfortunately it is not solved: '{error}' again.")
 BY_CALLER = ("self-service", "email")
 BY_AGENT = ("phone", "walk-in", "monitoring")
 CLOSE_CODES = ("Solution provided",) * 8 + ("Workaround provided", "Resolved by caller", "Known error", "User error")

@@ -5,10 +5,10 @@ from typing import Literal
 
 from integrations_api.simulator.common.clock import parse_stamp, stamp
 from integrations_api.simulator.common.dice import hex_id_for as sys_id_for
+from integrations_api.simulator.company.people import AGENTS, CALLERS, PEOPLE, Values
 
 from .columns import TABLES
 from .incidents import JournalEntry
-from .people import AGENTS, CALLERS, PEOPLE, Values
 from .store import INCIDENT, Store
 from .table import Row
 

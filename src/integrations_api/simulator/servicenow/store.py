@@ -8,10 +8,10 @@ from zoneinfo import ZoneInfo
 
 from integrations_api.simulator.common.clock import Clock, WallClock, stamp
 from integrations_api.simulator.common.dice import hex_id_for as sys_id_for
+from integrations_api.simulator.company import people
+from integrations_api.simulator.company.catalogue import THEMES
 
-from . import people
 from .access import Client, Door, User
-from .catalogue import THEMES
 from .columns import CHOICES, TABLE_LABELS, TABLES, Column, Kind, display_column
 from .incidents import GENERATED_UNTIL, IncidentGenerator
 from .journals import JournalTable

@@ -4,9 +4,10 @@ from bisect import bisect_left, bisect_right, insort
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
+from integrations_api.simulator.company.people import Values
+
 from .columns import Column
 from .incidents import IncidentGenerator, JournalEntry
-from .people import Values
 
 _FACETS = (
     "active",

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 class Problem:
     """One recurring problem, told in several wordings.
 
-    Texts may name slots in braces (see `incidents.slots`). Wordings of one problem share their vocabulary, as the
+    Texts may name slots in braces (see `company.words`). Wordings of one problem share their vocabulary, as the
     tickets of
     a real recurring problem do, so that a similarity search has something to find.
     """

@@ -4,8 +4,7 @@ from collections.abc import Callable
 from hashlib import blake2b
 
 from integrations_api.simulator.common.dice import SIXTEEN
-
-from . import people
+from integrations_api.simulator.company import people
 
 APPS = (
     "ERP Finance",

@@ -141,6 +141,19 @@ class Settings(BaseSettings):
     sync_keep_events: PositiveDuration = Field(
         timedelta(days=30), description="How long the event log of a finished run is kept."
     )
+    knowledge_keep_versions: int | None = Field(
+        None,
+        ge=1,
+        description="How many published versions of a dataset are kept: the newest, and those that a rollback went "
+        "back to. Empty: all.",
+    )
+    knowledge_keep_raw_days: int | None = Field(
+        None,
+        ge=1,
+        le=36_500,
+        description="Days after which the raw records of a finished sync are deleted; they are needed when a release "
+        "maps records in another way. Empty: the newest of each incident is kept for ever.",
+    )
     sync_max_attempts: int = Field(5, ge=1, le=100, description="How often a run is begun before it fails.")
     raw_dump_path: str = Field(
         "src/data/incidentspulledfromsnow.json",
@@ -179,7 +192,15 @@ class Settings(BaseSettings):
             values.pop("postgres_password", None)
         return values
 
-    @field_validator("database_url", "secret_key", "encryption_keys", "egress_ca_file", mode="before")
+    @field_validator(
+        "database_url",
+        "secret_key",
+        "encryption_keys",
+        "egress_ca_file",
+        "knowledge_keep_versions",
+        "knowledge_keep_raw_days",
+        mode="before",
+    )
     @classmethod
     def _empty_means_unset(cls, value: Any) -> Any:
         return None if value == "" else value

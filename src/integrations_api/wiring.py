@@ -29,12 +29,13 @@ from integrations_api.egress.guard import EgressPolicy
 from integrations_api.errors import ConfigurationError
 from integrations_api.integrations.secrets import SecretKeeper
 from integrations_api.integrations.service import IntegrationService
+from integrations_api.knowledge.retention import Keep, Retention
 from integrations_api.knowledge.service import KnowledgeService
 from integrations_api.queue.worker import QueueWorker
 from integrations_api.search.service import SearchService
 from integrations_api.settings import Settings
 from integrations_api.sync.control import RunControl
-from integrations_api.sync.duties import SyncDuties
+from integrations_api.sync.duties import PLANS_KEPT, SyncDuties
 from integrations_api.sync.engine import EngineOptions
 from integrations_api.sync.executor import ENTRYPOINT, ExecutorOptions, RunExecutor
 from integrations_api.sync.publishing import Brake
@@ -114,6 +115,7 @@ def _add_rooms(components: Components, *, sources: Sources, clock: Clock) -> Non
     integrations = components.add(IntegrationService(sessions=sessions, vault=components[Vault], clock=clock))
     components.add(SecretKeeper(sessions=sessions, vault=components[Vault]))
     components.add(KnowledgeService(sessions=sessions))
+    components.add(Retention(sessions=sessions, clock=clock, keep=what_is_kept(components[Settings])))
     components.add(SearchService(sessions=sessions))
     components.add(SyncService(sessions=sessions, integrations=integrations, sources=sources, clock=clock))
     components.add(Trial(sessions=sessions, integrations=integrations, sources=sources))
@@ -158,6 +160,7 @@ def build_worker(components: Components, *, clock: Clock = utc_now) -> QueueWork
         integrations=components[IntegrationService],
         clock=clock,
         keep_events=settings.sync_keep_events,
+        raw_dump_path=raw_dump_path(settings),
     )
     worker.duties += [
         ("watch", timedelta(seconds=1), executor.watch),
@@ -165,6 +168,8 @@ def build_worker(components: Components, *, clock: Clock = utc_now) -> QueueWork
         ("start_due", timedelta(seconds=5), duties.start_due),
         ("forget_old_events", timedelta(hours=1), duties.forget_old_events),
         ("forget_old_plans", timedelta(hours=1), duties.forget_old_plans),
+        ("prune_knowledge", timedelta(minutes=10), components[Retention].prune),
+        ("forget_raw_file", timedelta(minutes=1), duties.forget_raw_file),
         ("seal_audit", timedelta(minutes=1), components[AuditSealer].seal),
         ("prune_rates", timedelta(hours=1), components[Rates].prune),
         ("prune_sign_ins", timedelta(hours=1), components[SignInThrottle].prune),
@@ -173,9 +178,24 @@ def build_worker(components: Components, *, clock: Clock = utc_now) -> QueueWork
     return worker
 
 
+def raw_dump_path(settings: Settings) -> Path | None:
+    """Where the raw records of the latest fetch are saved; None where they are not."""
+    return Path(settings.raw_dump_path) if settings.raw_dump_path else None
+
+
+def what_is_kept(settings: Settings) -> Keep:
+    """What the settings say about how long things are kept."""
+    days = settings.knowledge_keep_raw_days
+    return Keep(
+        versions=settings.knowledge_keep_versions,
+        raw=None if days is None else timedelta(days=days),
+        rejections=settings.sync_keep_events,
+        resumable=PLANS_KEPT,
+    )
+
+
 def executor_options(settings: Settings) -> ExecutorOptions:
     """What the settings say about carrying out runs."""
-    path = settings.raw_dump_path
     return ExecutorOptions(
         stall_timeout=settings.sync_stall_timeout,
         # A little less than a job's: the job is delivered again to one who may then take the run.
@@ -185,7 +205,7 @@ def executor_options(settings: Settings) -> ExecutorOptions:
         engine=EngineOptions(
             batch_size=settings.sync_batch_size,
             chunk_size=settings.sync_chunk_size,
-            raw_dump_path=Path(path) if path else None,
+            raw_dump_path=raw_dump_path(settings),
             brake=Brake(share=settings.sync_delete_brake, minimum=settings.sync_delete_brake_minimum),
         ),
     )

@@ -34,6 +34,7 @@ class Dataset(Base):
     )
     verdict: Mapped[dict[str, Any] | None]
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    pruned_at: Mapped[datetime | None] = mapped_column(comment="when the daily pruning last began here")
 
 
 class Version(Base):
@@ -41,7 +42,7 @@ class Version(Base):
 
     __tablename__ = "versions"
     __table_args__ = (
-        CheckConstraint("state IN ('building', 'published', 'held', 'abandoned')", name="state"),
+        CheckConstraint("state IN ('building', 'published', 'held', 'abandoned', 'pruned')", name="state"),
         CheckConstraint("kind IN ('sync', 'rollback', 'remap')", name="kind"),
     )
 

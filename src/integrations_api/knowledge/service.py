@@ -190,6 +190,8 @@ class KnowledgeService:
 
     async def _export_page(self, dataset_id: UUID, number: int, after: IncidentKey) -> list[Wire]:
         async with snapshot(self._sessions) as session:
+            # One that is pruned or discarded meanwhile breaks off here, instead of looking whole.
+            await get_version(session, dataset_id, number)
             rows = await repository.incidents(session, dataset_id, number, after=after, limit=EXPORT_PAGE)
         return [presenting.incident(row, number) for row in rows]
 

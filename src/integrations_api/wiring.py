@@ -1,7 +1,7 @@
 """The composition root: every part is built here, once, for the application, the worker and the command line."""
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import timedelta
 from pathlib import Path
 from uuid import uuid4
@@ -20,6 +20,7 @@ from integrations_api.api.components import Components
 from integrations_api.audit.reading import AuditReader
 from integrations_api.audit.sealing import AuditSealer
 from integrations_api.clock import Clock, utc_now
+from integrations_api.connectors.embeddings.client import EmbeddingClient
 from integrations_api.connectors.records import ConnectorContext
 from integrations_api.connectors.retry import Time
 from integrations_api.db.engine import Sessions, asyncpg_dsn, create_engine, create_sessions
@@ -32,6 +33,8 @@ from integrations_api.integrations.service import IntegrationService
 from integrations_api.knowledge.retention import Keep, Retention
 from integrations_api.knowledge.service import KnowledgeService
 from integrations_api.queue.worker import QueueWorker
+from integrations_api.search.filler import EmbeddingFiller
+from integrations_api.search.meaning import QueryEmbedder
 from integrations_api.search.service import SearchService
 from integrations_api.settings import Settings
 from integrations_api.sync.control import RunControl
@@ -78,9 +81,10 @@ async def assemble(
     )
     slots = HostSlots(dsn=asyncpg_dsn(engine.url), limit=settings.sync_requests_per_host)
     try:
-        async with slots:
+        async with slots, AsyncExitStack() as stack:
             _add_ground_floor(components, secrets=secrets, passwords=passwords or Passwords(), clock=clock)
-            _add_rooms(components, sources=sources or registered_sources(settings, slots), clock=clock)
+            meaning = await _add_embeddings(components, stack)
+            _add_rooms(components, meaning=meaning, sources=sources or registered_sources(settings, slots), clock=clock)
             yield components
     finally:
         await engine.dispose()
@@ -110,13 +114,33 @@ def _add_ground_floor(components: Components, *, secrets: ProcessSecrets, passwo
     components.add(UserAdministration(sessions=sessions, passwords=passwords, throttle=throttle, clock=clock))
 
 
-def _add_rooms(components: Components, *, sources: Sources, clock: Clock) -> None:
+async def _add_embeddings(components: Components, stack: AsyncExitStack) -> QueryEmbedder | None:
+    """The parts that speak to the embedding service, where one is set up; the one that searches need."""
+    settings = components[Settings]
+    if settings.embeddings_url is None or settings.embeddings_model is None:
+        return None
+    client = EmbeddingClient(
+        url=settings.embeddings_url, api_key=settings.embeddings_api_key, policy=egress_policy(settings)
+    )
+    await stack.enter_async_context(client)
+    components.add(
+        EmbeddingFiller(
+            sessions=components[async_sessionmaker],
+            embedder=client,
+            model=settings.embeddings_model,
+            batch=settings.embeddings_batch,
+        )
+    )
+    return QueryEmbedder(embedder=client)
+
+
+def _add_rooms(components: Components, *, meaning: QueryEmbedder | None, sources: Sources, clock: Clock) -> None:
     sessions: Sessions = components[async_sessionmaker]
     integrations = components.add(IntegrationService(sessions=sessions, vault=components[Vault], clock=clock))
     components.add(SecretKeeper(sessions=sessions, vault=components[Vault]))
     components.add(KnowledgeService(sessions=sessions))
     components.add(Retention(sessions=sessions, clock=clock, keep=what_is_kept(components[Settings])))
-    components.add(SearchService(sessions=sessions))
+    components.add(SearchService(sessions=sessions, meaning=meaning))
     components.add(SyncService(sessions=sessions, integrations=integrations, sources=sources, clock=clock))
     components.add(Trial(sessions=sessions, integrations=integrations, sources=sources))
     components.add(RunControl(sessions=sessions, integrations=integrations, clock=clock))
@@ -175,6 +199,12 @@ def build_worker(components: Components, *, clock: Clock = utc_now) -> QueueWork
         ("prune_sign_ins", timedelta(hours=1), components[SignInThrottle].prune),
         ("prune_tickets", timedelta(hours=1), components[Tickets].prune),
     ]
+    if EmbeddingFiller in components:
+        filler = components[EmbeddingFiller]
+        worker.duties += [
+            ("embed", timedelta(seconds=5), filler.fill),
+            ("tidy_embeddings", timedelta(hours=1), filler.tidy),
+        ]
     return worker
 
 

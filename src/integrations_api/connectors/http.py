@@ -24,7 +24,7 @@ from integrations_api.connectors.errors import (
     Retryable,
     Unreachable,
 )
-from integrations_api.connectors.records import Slot
+from integrations_api.connectors.records import JsonObject, Slot
 from integrations_api.egress.guard import EgressRefused
 from integrations_api.egress.transport import ResponseTooLarge
 
@@ -53,12 +53,18 @@ class Answer:
 
 
 async def exchange(
-    client: httpx.AsyncClient, path: str, params: Mapping[str, str], *, slot: Slot, auth: httpx.Auth | None = None
+    client: httpx.AsyncClient,
+    path: str,
+    params: Mapping[str, str],
+    *,
+    slot: Slot,
+    auth: httpx.Auth | None = None,
+    body: JsonObject | None = None,
 ) -> Answer:
-    """One GET, without retries. Raises `ConnectorError`; any status comes back as an answer."""
+    """One GET, or a POST of `body` as JSON, without retries. Raises `ConnectorError`; any status is an answer."""
     async with slot():
         try:
-            request = client.build_request("GET", path, params=params)
+            request = client.build_request("GET" if body is None else "POST", path, params=params, json=body)
             response = await client.send(request, stream=True, auth=auth or httpx.USE_CLIENT_DEFAULT)
         except (httpx.HTTPError, httpx.InvalidURL, EgressRefused, UnicodeError) as error:
             raise translated(error) from error

@@ -7,6 +7,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from integrations_api.errors import Conflict
+from integrations_api.knowledge import vectors
 from integrations_api.knowledge.terms import uncount_document
 
 
@@ -84,14 +85,16 @@ _REST = (
 
 
 async def purge(session: AsyncSession, *, dataset_id: UUID, document_id: UUID) -> Purged:
-    """Removes a document, its revisions, contents that nothing else uses, and every record it was made from."""
+    """Removes a document, its revisions, contents and embeddings that nothing else uses, and what it was made from."""
     external = await session.scalar(text("SELECT external_id FROM documents WHERE id = :id"), {"id": document_id})
     facts = {"id": document_id, "dataset": dataset_id, "external": external}
     await uncount_document(session, dataset_id=dataset_id, document_id=document_id)
     for statement in _UNCOUNT:
         await session.execute(statement, facts)
     used = list((await session.execute(_REVISIONS, facts)).scalars())
+    texts = await vectors.hashes_of(session, used)
     unused = (await session.execute(_CONTENTS, {"contents": used})).all()
+    await vectors.forget(session, texts)
     hashes = list((await session.execute(_RAW, facts)).scalars())
     written = [one for one in hashes if one is not None]
     unused = [*unused, *(await session.execute(_UNNAMED, {**facts, "hashes": written})).all()]

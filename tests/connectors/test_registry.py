@@ -100,8 +100,8 @@ def test_every_missing_key_is_named() -> None:
         ("ServiceNow", "oauth2", {"url": "https://x.example", "client_id": "a", "client_secret": "b"}),
         ("Jira", "basic_auth", {"url": "https://x.atlassian.net", "username": "a@b", "password": "t"}),
         ("Jira", "api_token", {"url": "https://x.atlassian.net", "api_token": "t"}),
-        ("GitHub", "api_token", {"api_token": "t"}),
-        ("GitHub", "oauth2", {"client_id": "a", "client_secret": "b"}),
+        ("GitHub", "api_token", {"api_token": "t", "owner": "octo-org"}),
+        ("GitHub", "oauth2", {"client_id": "a", "client_secret": "b", "repositories": ["octo-org/website"]}),
     ],
 )
 def test_every_known_way_of_signing_in_has_its_required_keys(name: str, auth_type: str, config: dict[str, str]) -> None:
@@ -112,8 +112,8 @@ def test_every_known_way_of_signing_in_has_its_required_keys(name: str, auth_typ
 
 
 def test_a_wrong_way_of_signing_in_names_the_right_ones() -> None:
-    (problem,) = service("GitHub").validate("basic_auth", {})
-    assert (problem.field, problem.message) == ("auth_type", "GitHub signs in by api_token or oauth2")
+    (problem,) = service().validate("password", {})
+    assert (problem.field, problem.message) == ("auth_type", "ServiceNow signs in by basic_auth, api_token or oauth2")
 
 
 def test_the_password_grant_needs_its_user() -> None:
@@ -140,7 +140,7 @@ def test_what_is_malformed_or_not_allowed_is_not_opened() -> None:
         service().open("basic_auth", CONFIG | {"url": "http://127.0.0.1:1"}, CONTEXT, EgressPolicy())
 
 
-@pytest.mark.parametrize("name", ["Jira", "GitHub"])
+@pytest.mark.parametrize("name", ["Jira"])
 def test_services_to_come_say_so(name: str) -> None:
     with pytest.raises(UnsupportedService, match=f"^{name} is not supported yet$"):
         service(name).open("api_token", {"url": "https://x.example", "api_token": "t"}, CONTEXT, EgressPolicy())

@@ -203,7 +203,7 @@ CONFIGS: list[tuple[str, str, dict[str, Any], str]] = [
     ("servicenow test", "api_token", {"url": "https://x.example", "api_token": "CANARY"}, "api_token"),
     ("SERVICENOW", "oauth2", {"url": "https://x.example", "client_id": "c", "client_secret": "C"}, "client_secret"),
     ("Jira Cloud", "basic_auth", {"url": "https://j.example", "username": "a@b.c", "password": "CANARY"}, "password"),
-    ("GitHub", "api_token", {"api_token": "CANARY", "repository": "a/b"}, "api_token"),
+    ("GitHub", "api_token", {"api_token": "CANARY", "repositories": ["a/b"]}, "api_token"),
     ("Zendesk", "basic_auth", {"subdomain": "x", "passphrase": "CANARY"}, "passphrase"),
     ("Freshservice", "api_token", {"apiKey": "CANARY", "domain": "x"}, "apiKey"),
     ("Сервис №1", "oauth2", {"client-secret": "CANARY", "url": "ftp://odd.example"}, "client-secret"),

@@ -88,8 +88,12 @@ class ServiceDescription:
 
     def fingerprint(self, config: JsonObject) -> str:
         """Names the source that a watermark belongs to: service, origin, table, filter, fields. A hex digest."""
-        facts = "\n".join([self.name, origin(str(config.get("url", ""))), *self.source_facts(config)])
+        facts = "\n".join([self.name, origin(self.address(config)), *self.source_facts(config)])
         return hashlib.sha256(facts.encode("utf-8", "surrogatepass")).hexdigest()
+
+    def address(self, config: JsonObject) -> str:
+        """The URL that is talked to, as far as the config says it; also of a config that is not valid."""
+        return str(config.get("url") or "")
 
     def source_facts(self, config: JsonObject) -> list[str]:
         """What else than the origin makes it another source."""

@@ -44,7 +44,7 @@ class RegisteredSources:
     def open(self, integration: IntegrationForSync, *, on_wait: OnWait) -> AbstractAsyncContextManager[Connector]:
         service = find_service(integration.service_name)
         assert service is not None
-        host = urlsplit(str(integration.config.get("url") or "")).netloc or service.name
+        host = urlsplit(service.address(integration.config)).netloc or service.name
         context = replace(self._context, on_wait=on_wait, slot=self._slots.of(host))
         try:
             return service.open(integration.auth_type, integration.config, context, self._policy, self._time)

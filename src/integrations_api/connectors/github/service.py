@@ -1,32 +1,105 @@
 """GitHub, as the registry lists it."""
 
-from typing import Annotated
+from collections.abc import Generator
+from dataclasses import replace
 
-from pydantic import AfterValidator, Field
+import httpx
 
-from integrations_api.connectors.fields import Secret, Text, address_like
-from integrations_api.connectors.services import AuthType, LooseConfig, ServiceDescription
+from integrations_api.connectors.errors import Refused
+from integrations_api.connectors.github.config import (
+    CONFIGS,
+    ApiTokenConfig,
+    GitHubConfig,
+    OAuth2Config,
+    addresses_of,
+    short_name,
+)
+from integrations_api.connectors.github.connector import GitHubConnector
+from integrations_api.connectors.github.mapping import MAPPING_VERSION
+from integrations_api.connectors.oauth import BearerAuth, OAuthServer
+from integrations_api.connectors.protocol import Connector
+from integrations_api.connectors.records import ConnectorContext, JsonObject
+from integrations_api.connectors.retry import Time
+from integrations_api.connectors.services import AuthType, MissingConfiguration, ServiceDescription, signed_in
+from integrations_api.egress.client import open_client
+from integrations_api.egress.guard import EgressPolicy
+from integrations_api.errors import FieldProblem, InvalidInput
 
-WebAddress = Annotated[str, AfterValidator(address_like("https://github.example.com"))]
+_NO_PASSWORDS = "GitHub has no sign-in by user name and password: use api_token or oauth2"
 
 
-class _GitHubApiToken(LooseConfig):
-    url: WebAddress | None = Field(None, title="URL", description="GitHub Enterprise Server; github.com if empty.")
-    api_token: Secret = Field(title="Token", description="Personal access token with read access to issues.")
+class TokenAuth(httpx.Auth):
+    """A personal access token in its header."""
 
+    def __init__(self, token: str) -> None:
+        self._token = token
 
-class _GitHubOAuth2(LooseConfig):
-    url: WebAddress | None = Field(None, title="URL", description="GitHub Enterprise Server; github.com if empty.")
-    client_id: Text = Field(title="Client ID", description="Client ID of the GitHub App or OAuth app.")
-    client_secret: Secret = Field(title="Client secret", description="Client secret of the app.")
+    def auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
+        request.headers["Authorization"] = f"Bearer {self._token}"
+        yield request
 
 
 class GitHub(ServiceDescription):
-    """Its ways of signing in; its connector is still to come."""
+    """Its ways of signing in, what tells two sources apart, and how it is opened."""
 
     def __init__(self) -> None:
-        auth_types = [
-            AuthType("api_token", _GitHubApiToken),
-            AuthType("oauth2", _GitHubOAuth2),
-        ]
-        super().__init__(name="GitHub", noun="issues", auth_types=auth_types)
+        auth_types = [AuthType(name, model) for name, model in CONFIGS.items()]
+        super().__init__(name="GitHub", noun="issues", auth_types=auth_types, mapping_version=MAPPING_VERSION)
+
+    def validate(self, auth_type: str, config: JsonObject) -> list[FieldProblem]:
+        if auth_type == "basic_auth":
+            return [FieldProblem("auth_type", _NO_PASSWORDS)]
+        found = super().validate(auth_type, config)
+        # What concerns two fields together is shown at the first of them.
+        return [replace(one, field="config.repositories") if one.field == "config" else one for one in found]
+
+    def address(self, config: JsonObject) -> str:
+        url = str(config.get("url") or "")
+        try:
+            return addresses_of(url).origin
+        except httpx.InvalidURL:
+            return url
+
+    def source_facts(self, config: JsonObject) -> list[str]:
+        """The repositories in any order and spelling, or the owner."""
+        named = config.get("repositories") or ()
+        names = {short_name(str(name)).casefold() for name in named} if isinstance(named, list | tuple) else set()
+        return [",".join(sorted(names)), str(config.get("owner") or "").strip().casefold()]
+
+    def oauth(self, config: JsonObject) -> OAuthServer | None:
+        """A user's sign-in. A GitHub App's token has the app's rights and expires; an OAuth app's has its scopes."""
+        web = addresses_of(str(config.get("url") or "")).web
+        return OAuthServer(
+            grant="authorization_code",
+            authorize_url=f"{web}/login/oauth/authorize",
+            token_url=f"{web}/login/oauth/access_token",
+            scopes=("repo",),
+            grant_errors=frozenset({"bad_verification_code", "bad_refresh_token", "invalid_grant"}),
+        )
+
+    def open(
+        self,
+        auth_type: str,
+        config: JsonObject,
+        context: ConnectorContext,
+        policy: EgressPolicy,
+        time: Time | None = None,
+    ) -> Connector:
+        if any(not config.get(key) for key in self.required_keys(auth_type)):
+            raise MissingConfiguration(self.missing_message(auth_type))
+        if problems := self.validate(auth_type, config):
+            raise InvalidInput.of(problems)
+        read = CONFIGS[auth_type].model_validate(dict(config))
+        assert isinstance(read, GitHubConfig)
+        http = open_client(policy, read.addresses.origin, auth=_auth_of(read, context))
+        return GitHubConnector(http=http, config=read, context=context, time=time)
+
+
+def _auth_of(config: GitHubConfig, context: ConnectorContext) -> httpx.Auth:
+    match config:
+        case ApiTokenConfig():
+            return TokenAuth(config.api_token.get_secret_value())
+        case OAuth2Config():
+            return BearerAuth(signed_in(context))
+        case _:
+            raise Refused("There is no way to sign in with this config", "Use api_token or oauth2")

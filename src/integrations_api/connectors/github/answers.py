@@ -1,0 +1,140 @@
+"""What GitHub's answers mean: its two kinds of rate limits, what is gone and what is only hidden, GraphQL's errors."""
+
+import re
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from integrations_api.connectors.errors import ConnectorError, PageTooLarge, RateLimited, Refused, Retryable
+from integrations_api.connectors.http import Answer, asked_wait, one_line, parse_json, status_error
+from integrations_api.connectors.text import storable, storable_json
+
+SECONDARY_WAIT = 60.0
+"""Seconds to wait at a secondary limit that names no time: at least a minute, then longer each time."""
+_LONGEST_SECONDARY = 960.0
+_SECONDARY = re.compile(r"secondary rate limit|abuse detection", re.IGNORECASE)
+_BROKEN = "The answer broke off"
+_RIGHTS = (
+    "Give the token read access to Issues of these repositories (fine-grained: Issues, read-only; classic: repo, or "
+    "public_repo for public ones)"
+)
+
+
+class SignInRefused(Refused):
+    """The token is wrong, expired or revoked."""
+
+
+class NotVisible(Refused):
+    """404: it is not there, or the token may not know of it."""
+
+
+class NoLongerThere(Refused):
+    """410: an issue that was deleted, or a repository whose issues are switched off."""
+
+
+def content_of(answer: Answer) -> Any:
+    """The parsed body of a complete answer. Raises `PageTooLarge`, `Retryable`."""
+    if answer.is_html:
+        raise Retryable("The server answered with a web page instead of data", "Check the URL: is it a GitHub?")
+    try:
+        value, is_doubtful = parse_json(answer.body)
+    except ValueError:
+        raise PageTooLarge(_BROKEN, "Try a smaller page_size") from None
+    return storable_json(value) if is_doubtful else value
+
+
+def failure(answer: Answer, *, now: datetime, strikes: int, what: str) -> ConnectorError | None:
+    """The error that a status is; None for 200. `strikes` counts the refusals by secondary limits before this one."""
+    status = answer.status
+    if status in {403, 429} and (limited := rate_limited(answer, now=now, strikes=strikes)):
+        return limited
+    if status >= 500:
+        return _server_error(answer)
+    because = _because(answer)
+    match status:
+        case 401:
+            return SignInRefused(
+                f"Sign-in was refused (401){because}",
+                "Enter a token that is neither expired nor revoked, or connect again",
+            )
+        case 403:
+            return _forbidden(answer, because)
+        case 404:
+            return NotVisible(
+                f"{what} was not found (404)",
+                "Check the name, and that the token may read it: what it may not see is not found either",
+            )
+        case 410 | 451:
+            return NoLongerThere(f"{what} is gone ({status}){because}", "Take it out of the config")
+    return status_error(answer, now) or (
+        None if status == 200 else Refused(f"The request was refused ({status}){because}", "Check the config")
+    )
+
+
+def rate_limited(answer: Answer, *, now: datetime, strikes: int) -> RateLimited | None:
+    """The limit that a 403 or 429 tells of, with the wait it asks for; None where it is about rights.
+
+    Every answer carries x-ratelimit-reset, up to an hour away: it counts only once nothing remains. A secondary limit
+    asks by retry-after, or leaves it at "a minute or more" (docs.github.com, best practices).
+    """
+    if "retry-after" in answer.headers:
+        return RateLimited("Rate limit exceeded", None, asked_wait(answer, now))
+    if answer.headers.get("x-ratelimit-remaining") == "0":
+        return RateLimited("Rate limit exceeded", None, asked_wait(answer, now))
+    if answer.status == 429 or _SECONDARY.search(answer.body[:2000].decode("utf-8", "replace")):
+        wait = min(_LONGEST_SECONDARY, SECONDARY_WAIT * 2.0**strikes)
+        return RateLimited("Secondary rate limit exceeded", None, wait)
+    return None
+
+
+def _server_error(answer: Answer) -> Retryable:
+    """Without x-ratelimit-reset, which stands in these answers too and means nothing for them."""
+    wait = answer.headers.get("retry-after", "")
+    seconds = float(wait) if re.fullmatch(r"\d{1,6}", wait) else None
+    if answer.status in {502, 504}:
+        # What a query that took more than ten seconds is answered with.
+        return PageTooLarge(f"The server answered with an error ({answer.status})", "Try a smaller page_size", seconds)
+    return Retryable(f"The server answered with an error ({answer.status})", None, seconds)
+
+
+def _forbidden(answer: Answer, because: str) -> Refused:
+    if "required" in answer.headers.get("x-github-sso", ""):
+        return Refused(
+            "The organization asks for single sign-on (403)",
+            "Authorize the token for the organization: GitHub, Settings, Developer settings, the token, Configure SSO",
+        )
+    return Refused(f"Access was refused (403){because}", _RIGHTS)
+
+
+def _because(answer: Answer) -> str:
+    try:
+        value, _ = parse_json(answer.body)
+    except ValueError:
+        return ""
+    message = value.get("message") if isinstance(value, dict) else None
+    return f": {one_line(storable(message))}" if isinstance(message, str) else ""
+
+
+def graph_failure(errors: Any, answer: Answer, *, now: datetime) -> tuple[set[tuple[Any, ...]], ConnectorError | None]:
+    """What GraphQL's `errors` say: paths that were not found, and the failure if there is another one."""
+    missing: set[tuple[Any, ...]] = set()
+    for error in errors if isinstance(errors, list) else []:
+        kind = error.get("type") if isinstance(error, Mapping) else None
+        path = error.get("path") if isinstance(error, Mapping) else None
+        if kind == "NOT_FOUND" and isinstance(path, list):
+            missing.add(tuple(path))
+        else:
+            return missing, _graph_error(kind, error, answer, now)
+    return missing, None
+
+
+def _graph_error(kind: Any, error: Any, answer: Answer, now: datetime) -> ConnectorError:
+    text = error.get("message") if isinstance(error, Mapping) else None
+    message = one_line(storable(text)) if isinstance(text, str) else "no reason given"
+    if kind == "RATE_LIMITED" or (kind is None and _SECONDARY.search(message)):
+        return RateLimited("Rate limit exceeded", None, asked_wait(answer, now) or SECONDARY_WAIT)
+    if kind in {"FORBIDDEN", "INSUFFICIENT_SCOPES", "SAML_FAILURE"}:
+        return Refused(f"Access was refused: {message}", _RIGHTS)
+    if kind is None:
+        return PageTooLarge(f"The query was not carried through: {message}", "Try a smaller page_size")
+    return Refused(f"The query was refused: {message}", "Check the config, and that this GitHub is up to date")

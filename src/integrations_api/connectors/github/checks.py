@@ -1,0 +1,179 @@
+"""The preflight: what a sync will need, tried once, with what was seen and what an administrator can do."""
+
+import asyncio
+import re
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+
+from integrations_api.connectors.errors import ConnectorError
+from integrations_api.connectors.github.answers import SignInRefused
+from integrations_api.connectors.github.client import GitHubClient
+from integrations_api.connectors.github.comments import CommentReader
+from integrations_api.connectors.github.config import GitHubConfig
+from integrations_api.connectors.github.survey import Repository, Survey, survey
+from integrations_api.connectors.github.walk import Item, items_of, stamp
+from integrations_api.connectors.http import one_line
+from integrations_api.connectors.records import Check
+
+MOST_SECONDS = 45.0
+_SAMPLE = 30
+_SKEW_WORTH_TELLING = timedelta(minutes=1)
+_EXPIRES_SOON = timedelta(days=14)
+_READS_ONLY = frozenset({"repo", "public_repo", "read:org", "read:user", "user:email", "read:project", "repo:status"})
+_BEYOND_ALL = timedelta(days=1)
+
+Step = Callable[[], Awaitable[Check]]
+
+
+@dataclass(slots=True)
+class Preflight:
+    """Runs the checks one after the other; without a sign-in and repositories the others make no sense."""
+
+    client: GitHubClient
+    config: GitHubConfig
+    page_size: int
+    found: Survey | None = None
+    sample: list[Item] = field(default_factory=list)
+    date: datetime | None = None
+    seconds: float = 0.0
+
+    async def run(self) -> list[Check]:
+        """Every check that could be made. Never raises for a failing one, never takes longer than `MOST_SECONDS`."""
+        checks: list[Check] = []
+        try:
+            async with asyncio.timeout(MOST_SECONDS):
+                checks.extend(await self._contact())
+                if checks[-1].status != "failed":
+                    checks.append(await self._safely("repositories", self._repositories))
+                if self.found is not None:
+                    for name, step in self._steps():
+                        checks.append(await self._safely(name, step))
+        except TimeoutError:
+            seen = f"The checks took longer than {MOST_SECONDS:.0f} s"
+            checks.append(Check("time", "failed", seen, "Ask why the source is slow"))
+        return checks
+
+    def _steps(self) -> Sequence[tuple[str, Step]]:
+        return (
+            ("issues", self._issues),
+            ("comments", self._comments),
+            ("token", self._token),
+            ("rate limit", self._rate_limit),
+            ("clock", self._clock),
+            ("duration", self._duration),
+        )
+
+    async def _safely(self, name: str, step: Step) -> Check:
+        try:
+            return await step()
+        except ConnectorError as error:
+            return Check(name, "failed", error.message, error.remedy or "Try again later")
+
+    async def _contact(self) -> list[Check]:
+        began = self.client.patience.time.monotonic()
+        try:
+            graph = await self.client.retried(lambda: self.client.query("query { viewer { login } }", {}))
+        except SignInRefused as error:
+            reachable = Check("reachable", "ok", "The server answers")
+            return [reachable, Check("signed in", "failed", error.message, error.remedy)]
+        except ConnectorError as error:
+            return [Check("reachable", "failed", error.message, error.remedy or "Try again later")]
+        self.seconds = self.client.patience.time.monotonic() - began
+        self.date = graph.date
+        who = (graph.data.get("viewer") or {}).get("login") or "somebody"
+        return [
+            Check("reachable", "ok", f"Answered in {self.seconds * 1000:.0f} ms"),
+            Check("signed in", "ok", f"Signed in as {one_line(str(who))}"),
+        ]
+
+    async def _repositories(self) -> Check:
+        self.found = await survey(self.client, self.config)
+        readable = self.found.readable
+        if not readable:
+            return Check("repositories", "failed", "No repository with issues can be seen", "Check names and access")
+        archived = sum(1 for one in readable if one.is_archived)
+        issues = sum(one.total for one in readable)
+        seen = f"{len(readable)} with {issues} issues{f', {archived} of them archived' if archived else ''}"
+        if notes := self.found.notes():
+            return Check("repositories", "warning", f"{seen}. {'. '.join(notes)}", "Correct the list of repositories")
+        return Check("repositories", "ok", seen)
+
+    async def _issues(self) -> Check:
+        """A page as a sync reads it, and whether bound and order are honoured."""
+        largest = self._largest()
+        path, what = f"/repos/{largest.name}/issues", f"The repository {largest.name}"
+        params = {"state": "all", "sort": "updated", "per_page": str(min(_SAMPLE, self.page_size))}
+        newest = await self.client.ask(path, {**params, "direction": "desc"}, what=what)
+        self.sample = list(reversed(items_of(list(reversed(newest.value)), None)))
+        if not self.sample:
+            return Check("issues", "warning", f"There is no issue in {largest.name} yet", "Test again with issues")
+        bound = self.sample[-1]["updated_at"]
+        again = await self.client.ask(path, {**params, "direction": "asc", "since": bound}, what=what)
+        items_of(again.value, bound)
+        beyond = stamp(datetime.now(UTC) + _BEYOND_ALL if self.date is None else self.date + _BEYOND_ALL)
+        later = await self.client.ask(path, {**params, "direction": "asc", "since": beyond}, what=what)
+        if later.value:
+            return Check("issues", "failed", "The lower bound of time is ignored", "Ask why since= is not honoured")
+        return Check("issues", "ok", f"Issues of {largest.name} can be read, in the order asked for")
+
+    def _largest(self) -> Repository:
+        assert self.found is not None
+        return max(self.found.readable, key=lambda one: one.total)
+
+    async def _comments(self) -> Check:
+        talked_about = [item for item in self.sample if item.get("comments") and "pull_request" not in item]
+        if not talked_about:
+            return Check("comments", "ok", "None of the latest issues has comments")
+        issue = talked_about[0]
+        reader = CommentReader(self.client)
+        (found,) = await self.client.retried(lambda: reader.read([issue["node_id"]]))
+        return Check("comments", "ok", f"Comments can be read: {len(found)} of issue {issue['number']}")
+
+    async def _token(self) -> Check:
+        headers = self.client.headers
+        scopes = {scope.strip() for scope in headers.get("x-oauth-scopes", "").split(",") if scope.strip()}
+        if wide := sorted(scopes - _READS_ONLY):
+            seen = f"The token may do more than reading: {', '.join(wide[:8])}"
+            return Check("token", "warning", seen, "Use a fine-grained token with Issues: read-only")
+        expires = _expiry(headers.get("github-authentication-token-expiration", ""))
+        if expires is None:
+            return Check("token", "ok", "No expiry is announced")
+        left = expires - (self.date or self.client.patience.time.now())
+        seen = f"Expires on {expires:%Y-%m-%d}"
+        if left < _EXPIRES_SOON:
+            return Check("token", "warning", seen, "Make a new token in time: without one every sync fails")
+        return Check("token", "ok", seen)
+
+    async def _rate_limit(self) -> Check:
+        headers = self.client.headers
+        limit, remaining = headers.get("x-ratelimit-limit", ""), headers.get("x-ratelimit-remaining", "")
+        if not (limit.isdigit() and remaining.isdigit()):
+            return Check("rate limit", "ok", "No rate limit is announced")
+        seen = f"{limit} requests per hour, {remaining} left"
+        if int(limit) < 1000 or int(remaining) < int(limit) // 10:
+            return Check("rate limit", "warning", seen, "Give the sync a token of its own: the limit is by user")
+        return Check("rate limit", "ok", seen)
+
+    async def _clock(self) -> Check:
+        if self.date is None:
+            return Check("clock", "ok", "The source does not tell its time; its issues do")
+        skew = self.date - self.client.patience.time.now()
+        if abs(skew) < _SKEW_WORTH_TELLING:
+            return Check("clock", "ok", "The clocks agree")
+        minutes = abs(skew).total_seconds() / 60
+        seen = f"The source's clock is {minutes:.0f} min {'ahead' if skew > timedelta(0) else 'behind'}"
+        return Check("clock", "warning", seen, "No sync depends on it, but times will look odd: check both clocks")
+
+    async def _duration(self) -> Check:
+        assert self.found is not None
+        pages = sum(max(1, -(-one.total // self.page_size)) for one in self.found.readable)
+        return Check("duration", "ok", f"A full sync takes about {2 * pages} requests")
+
+
+def _expiry(text: str) -> datetime | None:
+    """`2026-12-01 10:30:00 UTC`, or with an offset in place of the zone's name."""
+    match = re.fullmatch(r"(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d) (UTC|[+-]\d{4})", text.strip())
+    if match is None:
+        return None
+    return datetime.strptime(f"{match[1]} {match[2].replace('UTC', '+0000')}", "%Y-%m-%d %H:%M:%S %z")

@@ -1,0 +1,83 @@
+"""Reads the pages of all repositories, one after another, with the comments of their issues."""
+
+from collections.abc import AsyncGenerator, Mapping
+
+from integrations_api.connectors.errors import PageTooLarge, Retryable
+from integrations_api.connectors.github.answers import NoLongerThere
+from integrations_api.connectors.github.client import GitHubClient, Reply
+from integrations_api.connectors.github.comments import CommentReader
+from integrations_api.connectors.github.mapping import as_raw, read_record
+from integrations_api.connectors.github.walk import Cursor, Item, Position, advance, items_of
+from integrations_api.connectors.records import Page, SourceRecord
+
+LANE = "issues"
+_GOOD_PAGES_TO_GROW = 4
+
+
+class IssueReader:
+    """Reads from a cursor on. Pages come with the cursor that follows them; the last one's is None."""
+
+    def __init__(self, client: GitHubClient, cursor: Cursor, *, page_size: int) -> None:
+        self._client = client
+        self._cursor = cursor
+        self._page_size = page_size
+        self._size = page_size
+        self._good_pages = 0
+        self._comments = CommentReader(client)
+
+    async def pages(self) -> AsyncGenerator[Page, None]:
+        """Every page that has issues, and one without at the end."""
+        while self._cursor.repositories:
+            records = await self._step()
+            if records or not self._cursor.repositories:
+                yield Page(records, LANE, self._cursor.as_json())
+
+    async def _step(self) -> list[SourceRecord]:
+        """Reads one page and moves on. What breaks off is asked for in smaller pages."""
+        trial = self._client.patience.trial()
+        while True:
+            try:
+                position, records = await self._read(self._cursor.repositories[0], self._cursor.at)
+            except NoLongerThere:
+                # Issues were switched off since the repository was looked at: a full run asks what became of them.
+                position, records = None, []
+            except PageTooLarge as error:
+                can_shrink = self._size > 1
+                self._size, self._good_pages = max(1, self._size // 2), 0
+                self._cursor = self._cursor.moved(self._cursor.at.again())
+                await trial.again(error, at_once=can_shrink)
+                continue
+            except Retryable as error:
+                await trial.again(error)
+                continue
+            self._grow()
+            self._cursor = self._cursor.moved(position)
+            return records
+
+    def _grow(self) -> None:
+        """After a few good pages, a page that had shrunk is doubled again; never inside a second that is walked."""
+        self._good_pages += 1
+        if self._good_pages >= _GOOD_PAGES_TO_GROW and self._cursor.at.next is None:
+            self._size, self._good_pages = min(self._page_size, self._size * 2), 0
+
+    async def _read(self, repository: str, at: Position) -> tuple[Position | None, list[SourceRecord]]:
+        reply = await self._listing(repository, at)
+        position, fresh = advance(at, items_of(reply.value, at.anchor), reply.next)
+        issues = [item for item in fresh if "pull_request" not in item]
+        return position, await self._with_comments(issues)
+
+    async def _listing(self, repository: str, at: Position) -> Reply:
+        what = f"The repository {repository}"
+        if at.next is not None:
+            return await self._client.get(at.next.path, at.next.params, what=what)
+        params: Mapping[str, str] = {
+            "state": "all", "sort": "updated", "direction": "asc", "per_page": str(self._size),
+            **({"since": at.anchor} if at.anchor else {}),
+        }  # fmt: skip
+        return await self._client.get(f"/repos/{repository}/issues", params, what=what)
+
+    async def _with_comments(self, issues: list[Item]) -> list[SourceRecord]:
+        asked = [issue for issue in issues if issue.get("comments") and type(issue.get("node_id")) is str]
+        found = await self._comments.read([issue["node_id"] for issue in asked]) if asked else []
+        comments = {issue["id"]: said for issue, said in zip(asked, found, strict=True)}
+        return [read_record(as_raw(issue, comments.get(issue["id"], []))) for issue in issues]

@@ -1,0 +1,172 @@
+"""Faults that answer in place of GitHub: limits of both kinds, broken servers, rights."""
+
+from typing import Any, ClassVar, Literal
+
+from integrations_api.simulator.common.faults import Fault
+from integrations_api.simulator.common.general_faults import Refusal
+from integrations_api.simulator.common.messages import Answer
+from integrations_api.simulator.github.instance import GitHubInstance
+from integrations_api.simulator.github.messages import Call
+
+from .registry import register
+
+_SECONDARY = (
+    "You have exceeded a secondary rate limit. Please wait a few minutes before you try again. If you reach out to "
+    "GitHub Support for help, please include the request ID."
+)
+_UNICORN = (
+    "<!DOCTYPE html><html><head><title>Unicorn!</title></head><body><h1>This page is taking too long</h1></body></html>"
+)
+
+
+class GitHubRefusal(Refusal[GitHubInstance, Call]):
+    """Answers in place of GitHub."""
+
+
+@register
+class PrimaryLimit(GitHubRefusal):
+    """The hourly limit is used up, `times` in a row: `status` 403 or 429, and the reset `wait` seconds away."""
+
+    name = "primary_limit"
+
+    def __init__(
+        self, *, status: int = 403, wait: int = 30, on: str = "", skip: int = 0, times: int | None = -1
+    ) -> None:
+        super().__init__(on=on, skip=skip, times=times)
+        self.status = status
+        self.wait = wait
+
+    def answer(self, call: Call, instance: GitHubInstance) -> Answer:
+        answer = Answer.json({"message": "API rate limit exceeded for user ID 4711."}, self.status)
+        reset = str(instance.clock.now() + self.wait)
+        answer.headers |= {"X-RateLimit-Remaining": "0", "X-RateLimit-Used": "5000", "X-RateLimit-Reset": reset}
+        return answer
+
+
+@register
+class SecondaryLimit(GitHubRefusal):
+    """A secondary limit, `times` in a row: with Retry-After where `wait` is above 0, else with words only.
+
+    The hourly limit's reset stands in the headers as always, and means nothing here.
+    """
+
+    name = "secondary_limit"
+
+    def __init__(
+        self, *, status: int = 403, wait: int = 0, on: str = "", skip: int = 0, times: int | None = -1
+    ) -> None:
+        super().__init__(on=on, skip=skip, times=times)
+        self.status = status
+        self.wait = wait
+
+    def answer(self, call: Call, instance: GitHubInstance) -> Answer:
+        answer = Answer.json({"message": _SECONDARY, "documentation_url": ""}, self.status)
+        if self.wait:
+            answer.headers["Retry-After"] = str(self.wait)
+        return answer
+
+
+@register
+class GraphLimit(GitHubRefusal):
+    """GraphQL's limit is used up: 200, and an error of type RATE_LIMITED; the reset is `wait` seconds away."""
+
+    name = "graphql_limit"
+    default_on: ClassVar[str] = "graphql"
+
+    def __init__(self, *, wait: int = 30, on: str = "", skip: int = 0, times: int | None = -1) -> None:
+        super().__init__(on=on, skip=skip, times=times)
+        self.wait = wait
+
+    def answer(self, call: Call, instance: GitHubInstance) -> Answer:
+        error = {"type": "RATE_LIMITED", "message": "API rate limit exceeded for user ID 4711."}
+        answer = Answer.json({"errors": [error]})
+        answer.headers |= {"X-RateLimit-Remaining": "0", "X-RateLimit-Reset": str(instance.clock.now() + self.wait)}
+        return answer
+
+
+@register
+class HourlyLimit(Fault[Any, Any]):
+    """So many requests `per_hour` are answered, by token and resource; real time must pass until there are more."""
+
+    name = "hourly_limit"
+
+    def __init__(self, *, per_hour: int = 60, on: str = "", skip: int = 0, times: int | None = -1) -> None:
+        super().__init__(on=on, skip=skip, times=times)
+        self.per_hour = per_hour
+        self.left = per_hour
+
+    async def before(self, call: Call, instance: GitHubInstance) -> Answer | None:
+        if self.left > 0:
+            self.left -= 1
+            return None
+        self.left = self.per_hour
+        return PrimaryLimit(wait=60).answer(call, instance)
+
+
+@register
+class ServerError(GitHubRefusal):
+    """A 5xx; `form` html is the page with the unicorn, json an error in GitHub's shape."""
+
+    name = "server_error"
+
+    def __init__(
+        self,
+        *,
+        status: int = 502,
+        form: Literal["json", "html"] = "json",
+        on: str = "",
+        skip: int = 0,
+        times: int | None = -1,
+    ) -> None:
+        super().__init__(on=on, skip=skip, times=times)
+        self.status = status
+        self.form = form
+
+    def answer(self, call: Call, instance: GitHubInstance) -> Answer:
+        if self.form == "html":
+            return Answer.html(_UNICORN, self.status)
+        return Answer.json({"message": "Server Error"}, self.status)
+
+
+@register
+class WebPage(GitHubRefusal):
+    """200 with a web page: what a proxy or a sign-in portal in between answers."""
+
+    name = "web_page"
+
+    def answer(self, call: Call, instance: GitHubInstance) -> Answer:
+        return Answer.html("<!DOCTYPE html><html><body>Please sign in to the network</body></html>")
+
+
+@register
+class SingleSignOn(GitHubRefusal):
+    """The organization asks for single sign-on, and the token was not authorized for it."""
+
+    name = "single_sign_on"
+    default_on: ClassVar[str] = "page"
+    default_times: ClassVar[int | None] = None
+
+    def answer(self, call: Call, instance: GitHubInstance) -> Answer:
+        answer = Answer.json({"message": "Resource protected by organization SAML enforcement."}, 403)
+        answer.headers["X-GitHub-SSO"] = "required; url=https://github.com/orgs/harbour-it/sso?authorization_request=x"
+        return answer
+
+
+@register
+class GraphTimeout(GitHubRefusal):
+    """A query for the comments of more than `most` issues at once runs into GitHub's time limit."""
+
+    name = "graphql_timeout"
+    default_on: ClassVar[str] = "comments"
+    default_times: ClassVar[int | None] = None
+
+    def __init__(self, *, most: int = 5, on: str = "", skip: int = 0, times: int | None = -1) -> None:
+        super().__init__(on=on, skip=skip, times=times)
+        self.most = most
+
+    async def before(self, call: Call, instance: GitHubInstance) -> Answer | None:
+        return self.answer(call, instance) if call.body.count(b"_kwDO") > self.most and self.strikes(call) else None
+
+    def answer(self, call: Call, instance: GitHubInstance) -> Answer:
+        message = "Something went wrong while executing your query. This may be the result of a timeout."
+        return Answer.json({"data": None, "errors": [{"message": message}]})

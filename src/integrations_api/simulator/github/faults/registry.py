@@ -1,0 +1,9 @@
+"""The faults of a GitHub, by name."""
+
+from integrations_api.simulator.common.faults import FaultBook
+from integrations_api.simulator.common.general_faults import GENERAL
+
+BOOK = FaultBook(GENERAL)
+FAULTS = BOOK.known
+register = BOOK.register
+parse_fault = BOOK.parse

@@ -1,0 +1,78 @@
+"""The cells of the matrix of services and ways of signing in: what each needs for a journey through the product."""
+
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import httpx
+
+from integrations_api.simulator.github import DEFAULT_TOKEN, OWNER, GitHubServer
+from integrations_api.simulator.servicenow import SimulatorServer
+from integrations_api.simulator.servicenow.access import DEFAULT_PASSWORD
+from tests.connectors.github import sources as github
+from tests.connectors.servicenow import sources as servicenow
+
+COUNT = 60
+
+
+class LivingSource(Protocol):
+    """A simulated source that a journey changes; its clock is moved by the test alone."""
+
+    def titles(self) -> dict[str, str]:
+        """External id to title, of all there is."""
+        ...
+
+    def create(self, title: str) -> str: ...
+    def update(self, external_id: str, title: str) -> None: ...
+    def delete(self, external_id: str) -> None: ...
+    def advance(self, seconds: int) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A running source, and the config of an integration with it."""
+
+    source: LivingSource
+    config: dict[str, Any]
+
+
+Connect = Callable[[httpx.AsyncClient, str, Opened], Awaitable[None]]
+"""What a person does in the browser between storing an integration and its first sync."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """One service and one way of signing in."""
+
+    name: str
+    service: str
+    noun: str
+    auth_type: str
+    opened: Callable[[], AbstractContextManager[Opened]]
+    connect: Connect | None = None
+
+
+def _servicenow(**credentials: str) -> Callable[[], AbstractContextManager[Opened]]:
+    @contextmanager
+    def opened() -> Iterator[Opened]:
+        with SimulatorServer(servicenow.instance_of(COUNT)) as server:
+            yield Opened(servicenow.SimulatedServiceNow(server), {"url": server.url, **credentials})
+
+    return opened
+
+
+@contextmanager
+def _github() -> Iterator[Opened]:
+    with GitHubServer(github.instance_of(COUNT)) as server:
+        config = {"url": server.url, "owner": OWNER, "api_token": DEFAULT_TOKEN}
+        yield Opened(github.SimulatedGitHub(server), config)
+
+
+_SERVICENOW_USER = {"username": "integration", "password": DEFAULT_PASSWORD}
+
+CELLS = [
+    Cell("ServiceNow basic_auth", "ServiceNow", "incidents", "basic_auth", _servicenow(**_SERVICENOW_USER)),
+    Cell("ServiceNow api_token", "ServiceNow", "incidents", "api_token", _servicenow(api_token="simulator-api-key")),
+    Cell("GitHub api_token", "GitHub", "issues", "api_token", _github),
+]

@@ -4,6 +4,7 @@ PYTHON ?= python3
 ARGS ?=
 BIN := .venv/bin
 READY := .venv/.ready
+PYTEST := $(BIN)/python -m pytest --numprocesses auto --dist worksteal
 PIP_INSTALL := $(BIN)/python -m pip install -qq --disable-pip-version-check --no-input --no-deps
 SCRATCH := .venv-lock
 COMPILE := $(SCRATCH)/bin/uv pip compile pyproject.toml --quiet --universal --python-version 3.11 \
@@ -24,11 +25,11 @@ demo: $(READY) ## run the whole system with a simulated ServiceNow (ARGS="--once
 serve: $(READY) ## run the service (ARGS="--port 8000")
 	@exec $(BIN)/integrations-api serve $(ARGS)
 
-test: $(READY) ## run all tests, on a real PostgreSQL (ARGS="tests/db -x")
-	@exec $(BIN)/python -m pytest $(ARGS)
+test: $(READY) ## run all tests, several at a time, on a real PostgreSQL (ARGS="tests/db -x")
+	@exec $(PYTEST) $(ARGS)
 
 test-faults: $(READY) ## run everything about faults and kills, with the long matrix
-	@FAULT_MATRIX=full exec $(BIN)/python -m pytest tests/faults tests/journeys/test_kills.py tests/connectors/servicenow/test_faults.py $(ARGS)
+	@FAULT_MATRIX=full exec $(PYTEST) tests/faults tests/journeys/test_kills.py tests/connectors/servicenow/test_faults.py $(ARGS)
 
 lint: $(READY) ## ruff, mypy strict, import contracts
 	$(BIN)/python -m ruff check .

@@ -31,9 +31,9 @@ def database_url() -> str:
 
 
 def belongs_to_us(name: str | None, type_: str, parent_names: dict[str, str | None]) -> bool:
-    """PgQueuer's tables are its own: `alembic check` leaves them alone."""
+    """PgQueuer's tables are its own, and those of vectors come and go with models: `alembic check` leaves them alone."""
     table = name if type_ == "table" else parent_names.get("table_name")
-    return not (table or "").startswith("pgqueuer")
+    return not (table or "").startswith(("pgqueuer", "embedding_vectors_"))
 
 
 def run(connection: Connection) -> None:

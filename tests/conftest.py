@@ -2,13 +2,41 @@
 
 import os
 from collections.abc import Iterator
+from contextlib import ExitStack
+from typing import Any
 
 import pytest
 
 from integrations_api.logs import configure_logging
-from tests.support.databases import Databases, database_name, databases, throwaway_server
+from tests.support.databases import Databases, database_name, databases, server_for_tests
+from tests.support.parallel import processes_for
 
 FULL = os.environ.get("FAULT_MATRIX") == "full"
+_for_the_session = pytest.StashKey[ExitStack]()
+_shared_server = pytest.StashKey[str]()
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """What `-n auto` means."""
+    return processes_for(config.args)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.stash[_for_the_session] = ExitStack()
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: Any) -> None:
+    """Before a process of pytest-xdist starts: it is told which server all of them share."""
+    stash = node.config.stash
+    if _shared_server not in stash:
+        stash[_shared_server] = stash[_for_the_session].enter_context(server_for_tests())
+    node.workerinput["postgres_url"] = stash[_shared_server]
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    config.stash[_for_the_session].close()
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -32,12 +60,12 @@ def anyio_backend() -> str:
 
 
 @pytest.fixture(scope="session")
-def postgres_url() -> Iterator[str]:
-    """A PostgreSQL server where databases may be made: TEST_DATABASE_URL, else a bundled one for this session."""
-    if given := os.environ.get("TEST_DATABASE_URL"):
-        yield given
+def postgres_url(request: pytest.FixtureRequest) -> Iterator[str]:
+    """A PostgreSQL server where databases may be made; of several test processes, all have the same."""
+    if told := getattr(request.config, "workerinput", None):
+        yield told["postgres_url"]
         return
-    with throwaway_server() as url:
+    with server_for_tests() as url:
         yield url
 
 

@@ -26,8 +26,10 @@ from integrations_api.errors import ConfigurationError
 _DURATION = re.compile(r"(\d+)\s*(s|m|h|d)?")
 _UNITS = {None: 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
 _ORIGIN = re.compile(r"https?://[a-z0-9.-]+(:[0-9]{1,5})?|https?://\[[0-9a-f:]+\](:[0-9]{1,5})?")
+_SERVICE = re.compile(r"https?://[^\s/?#@]+(/[^\s?#@]*)?", re.IGNORECASE)
 _FAMILIES = (
     "SYNC_", "EGRESS_", "KNOWLEDGE_", "LOG_", "STREAM_", "WORKER_", "ACCESS_", "RAW_", "ENCRYPTION_", "LOGIN_", "CORS_",
+    "EMBEDDINGS_",
 )  # fmt: skip
 
 
@@ -141,6 +143,19 @@ class Settings(BaseSettings):
     sync_keep_events: PositiveDuration = Field(
         timedelta(days=30), description="How long the event log of a finished run is kept."
     )
+    knowledge_keep_versions: int | None = Field(
+        None,
+        ge=1,
+        description="How many published versions of a dataset are kept: the newest, and those that a rollback went "
+        "back to. Empty: all.",
+    )
+    knowledge_keep_raw_days: int | None = Field(
+        None,
+        ge=1,
+        le=36_500,
+        description="Days after which the raw records of a finished sync are deleted; they are needed when a release "
+        "maps records in another way. Empty: the newest of each incident is kept for ever.",
+    )
     sync_max_attempts: int = Field(5, ge=1, le=100, description="How often a run is begun before it fails.")
     raw_dump_path: str = Field(
         "src/data/incidentspulledfromsnow.json",
@@ -168,6 +183,20 @@ class Settings(BaseSettings):
         200_000_000, ge=1_000_000, description="Largest answer read from a source, decompressed, in bytes."
     )
 
+    embeddings_url: str | None = Field(
+        None,
+        description="Service with an OpenAI-compatible /v1/embeddings, such as https://api.openai.com/v1: search then "
+        "also finds by meaning, where PostgreSQL has pgvector. Its host needs no other setting to be reached.",
+    )
+    embeddings_model: str | None = Field(
+        None,
+        min_length=1,
+        max_length=200,
+        description="Model asked of that service. After a change texts are embedded anew while the old model answers.",
+    )
+    embeddings_api_key: SecretStr | None = Field(None, description="Bearer token for that service, where it wants one.")
+    embeddings_batch: int = Field(64, ge=1, le=2048, description="Texts embedded by one request.")
+
     log_format: Literal["text", "json"] = Field("text", description="Shape of log lines: text or json.")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="Least severe line logged.")
 
@@ -179,7 +208,18 @@ class Settings(BaseSettings):
             values.pop("postgres_password", None)
         return values
 
-    @field_validator("database_url", "secret_key", "encryption_keys", "egress_ca_file", mode="before")
+    @field_validator(
+        "database_url",
+        "secret_key",
+        "encryption_keys",
+        "egress_ca_file",
+        "knowledge_keep_versions",
+        "knowledge_keep_raw_days",
+        "embeddings_url",
+        "embeddings_model",
+        "embeddings_api_key",
+        mode="before",
+    )
     @classmethod
     def _empty_means_unset(cls, value: Any) -> Any:
         return None if value == "" else value
@@ -193,6 +233,19 @@ class Settings(BaseSettings):
         if not separator or scheme not in {"postgresql", "postgres", "postgresql+asyncpg"}:
             raise ValueError("expected postgresql://user:password@host:port/database")
         return SecretStr(f"postgresql+asyncpg://{rest}")
+
+    @field_validator("embeddings_url")
+    @classmethod
+    def _is_a_plain_address(cls, value: str | None) -> str | None:
+        if value is not None and not _SERVICE.fullmatch(value):
+            raise ValueError("expected an address such as https://api.openai.com/v1; a key goes to EMBEDDINGS_API_KEY")
+        return value
+
+    @model_validator(mode="after")
+    def _names_a_model(self) -> "Settings":
+        if self.embeddings_url is not None and self.embeddings_model is None:
+            raise ValueError("EMBEDDINGS_MODEL is required with EMBEDDINGS_URL: name one that the service offers")
+        return self
 
     @property
     def uses_bundled_database(self) -> bool:
@@ -212,10 +265,15 @@ def load_settings(**overrides: Any) -> Settings:
         raise ConfigurationError(".env is not UTF-8 text: save it as UTF-8 without a byte order mark") from None
     except ValidationError as error:
         lines = [
-            f"{'.'.join(str(part) for part in problem['loc']).upper()}: {_in_words(problem['type'], problem['msg'])}"
+            ": ".join([*_named(problem["loc"]), _in_words(problem["type"], problem["msg"])])
             for problem in error.errors(include_input=False, include_url=False, include_context=False)
         ]
         raise ConfigurationError("Wrong settings: " + "; ".join(lines)) from None
+
+
+def _named(place: tuple[int | str, ...]) -> list[str]:
+    """The setting's name; none where several settings do not fit together: then the message names them."""
+    return [".".join(str(part) for part in place).upper()] if place else []
 
 
 def _in_words(kind: str, message: str) -> str:

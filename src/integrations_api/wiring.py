@@ -1,7 +1,7 @@
 """The composition root: every part is built here, once, for the application, the worker and the command line."""
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import timedelta
 from pathlib import Path
 from uuid import uuid4
@@ -20,6 +20,7 @@ from integrations_api.api.components import Components
 from integrations_api.audit.reading import AuditReader
 from integrations_api.audit.sealing import AuditSealer
 from integrations_api.clock import Clock, utc_now
+from integrations_api.connectors.embeddings.client import EmbeddingClient
 from integrations_api.connectors.records import ConnectorContext
 from integrations_api.connectors.retry import Time
 from integrations_api.db.engine import Sessions, asyncpg_dsn, create_engine, create_sessions
@@ -29,12 +30,15 @@ from integrations_api.egress.guard import EgressPolicy
 from integrations_api.errors import ConfigurationError
 from integrations_api.integrations.secrets import SecretKeeper
 from integrations_api.integrations.service import IntegrationService
+from integrations_api.knowledge.retention import Keep, Retention
 from integrations_api.knowledge.service import KnowledgeService
 from integrations_api.queue.worker import QueueWorker
+from integrations_api.search.filler import EmbeddingFiller
+from integrations_api.search.meaning import QueryEmbedder
 from integrations_api.search.service import SearchService
 from integrations_api.settings import Settings
 from integrations_api.sync.control import RunControl
-from integrations_api.sync.duties import SyncDuties
+from integrations_api.sync.duties import PLANS_KEPT, SyncDuties
 from integrations_api.sync.engine import EngineOptions
 from integrations_api.sync.executor import ENTRYPOINT, ExecutorOptions, RunExecutor
 from integrations_api.sync.publishing import Brake
@@ -77,9 +81,10 @@ async def assemble(
     )
     slots = HostSlots(dsn=asyncpg_dsn(engine.url), limit=settings.sync_requests_per_host)
     try:
-        async with slots:
+        async with slots, AsyncExitStack() as stack:
             _add_ground_floor(components, secrets=secrets, passwords=passwords or Passwords(), clock=clock)
-            _add_rooms(components, sources=sources or registered_sources(settings, slots), clock=clock)
+            meaning = await _add_embeddings(components, stack)
+            _add_rooms(components, meaning=meaning, sources=sources or registered_sources(settings, slots), clock=clock)
             yield components
     finally:
         await engine.dispose()
@@ -109,12 +114,33 @@ def _add_ground_floor(components: Components, *, secrets: ProcessSecrets, passwo
     components.add(UserAdministration(sessions=sessions, passwords=passwords, throttle=throttle, clock=clock))
 
 
-def _add_rooms(components: Components, *, sources: Sources, clock: Clock) -> None:
+async def _add_embeddings(components: Components, stack: AsyncExitStack) -> QueryEmbedder | None:
+    """The parts that speak to the embedding service, where one is set up; the one that searches need."""
+    settings = components[Settings]
+    if settings.embeddings_url is None or settings.embeddings_model is None:
+        return None
+    client = EmbeddingClient(
+        url=settings.embeddings_url, api_key=settings.embeddings_api_key, policy=egress_policy(settings)
+    )
+    await stack.enter_async_context(client)
+    components.add(
+        EmbeddingFiller(
+            sessions=components[async_sessionmaker],
+            embedder=client,
+            model=settings.embeddings_model,
+            batch=settings.embeddings_batch,
+        )
+    )
+    return QueryEmbedder(embedder=client)
+
+
+def _add_rooms(components: Components, *, meaning: QueryEmbedder | None, sources: Sources, clock: Clock) -> None:
     sessions: Sessions = components[async_sessionmaker]
     integrations = components.add(IntegrationService(sessions=sessions, vault=components[Vault], clock=clock))
     components.add(SecretKeeper(sessions=sessions, vault=components[Vault]))
     components.add(KnowledgeService(sessions=sessions))
-    components.add(SearchService(sessions=sessions))
+    components.add(Retention(sessions=sessions, clock=clock, keep=what_is_kept(components[Settings])))
+    components.add(SearchService(sessions=sessions, meaning=meaning))
     components.add(SyncService(sessions=sessions, integrations=integrations, sources=sources, clock=clock))
     components.add(Trial(sessions=sessions, integrations=integrations, sources=sources))
     components.add(RunControl(sessions=sessions, integrations=integrations, clock=clock))
@@ -158,6 +184,7 @@ def build_worker(components: Components, *, clock: Clock = utc_now) -> QueueWork
         integrations=components[IntegrationService],
         clock=clock,
         keep_events=settings.sync_keep_events,
+        raw_dump_path=raw_dump_path(settings),
     )
     worker.duties += [
         ("watch", timedelta(seconds=1), executor.watch),
@@ -165,17 +192,40 @@ def build_worker(components: Components, *, clock: Clock = utc_now) -> QueueWork
         ("start_due", timedelta(seconds=5), duties.start_due),
         ("forget_old_events", timedelta(hours=1), duties.forget_old_events),
         ("forget_old_plans", timedelta(hours=1), duties.forget_old_plans),
+        ("prune_knowledge", timedelta(minutes=10), components[Retention].prune),
+        ("forget_raw_file", timedelta(minutes=1), duties.forget_raw_file),
         ("seal_audit", timedelta(minutes=1), components[AuditSealer].seal),
         ("prune_rates", timedelta(hours=1), components[Rates].prune),
         ("prune_sign_ins", timedelta(hours=1), components[SignInThrottle].prune),
         ("prune_tickets", timedelta(hours=1), components[Tickets].prune),
     ]
+    if EmbeddingFiller in components:
+        filler = components[EmbeddingFiller]
+        worker.duties += [
+            ("embed", timedelta(seconds=5), filler.fill),
+            ("tidy_embeddings", timedelta(hours=1), filler.tidy),
+        ]
     return worker
+
+
+def raw_dump_path(settings: Settings) -> Path | None:
+    """Where the raw records of the latest fetch are saved; None where they are not."""
+    return Path(settings.raw_dump_path) if settings.raw_dump_path else None
+
+
+def what_is_kept(settings: Settings) -> Keep:
+    """What the settings say about how long things are kept."""
+    days = settings.knowledge_keep_raw_days
+    return Keep(
+        versions=settings.knowledge_keep_versions,
+        raw=None if days is None else timedelta(days=days),
+        rejections=settings.sync_keep_events,
+        resumable=PLANS_KEPT,
+    )
 
 
 def executor_options(settings: Settings) -> ExecutorOptions:
     """What the settings say about carrying out runs."""
-    path = settings.raw_dump_path
     return ExecutorOptions(
         stall_timeout=settings.sync_stall_timeout,
         # A little less than a job's: the job is delivered again to one who may then take the run.
@@ -185,7 +235,7 @@ def executor_options(settings: Settings) -> ExecutorOptions:
         engine=EngineOptions(
             batch_size=settings.sync_batch_size,
             chunk_size=settings.sync_chunk_size,
-            raw_dump_path=Path(path) if path else None,
+            raw_dump_path=raw_dump_path(settings),
             brake=Brake(share=settings.sync_delete_brake, minimum=settings.sync_delete_brake_minimum),
         ),
     )

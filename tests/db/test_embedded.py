@@ -22,10 +22,13 @@ from tests.support.databases import plain_url
 
 # Says its URL, then keeps its handle until its input ends; Ctrl-C makes it ask the database once more.
 _USER = """
-import asyncio, sys
+import asyncio, signal, sys
 from pathlib import Path
 import asyncpg
 from integrations_api.db.embedded import start_embedded
+
+# A test run in the background of a shell hands down that Ctrl-C is ignored.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 async def ask(url):
     connection = await asyncpg.connect(url.replace("+asyncpg", ""))

@@ -59,6 +59,24 @@ async def test_what_may_be_seen_is_there_and_the_rest_once_it_may_be_seen(
     assert (first.verdict["state"], first.verdict["hidden"]) == ("short", hidden)
 
 
+async def test_where_nothing_may_be_seen_the_verdict_is_unknown_and_says_why(
+    service: Product, server: SimulatorServer
+) -> None:
+    copied = await service.connect(server)
+    server.add_fault("hidden_rows", percent=0, run=90, run_at=0.0)
+
+    run = await copied.sync_well()
+
+    assert run.verdict is not None
+    assert (run.verdict["state"], run.verdict["why"]) == (
+        "unknown",
+        "the source counts 90 but shows this user none (access rules)",
+    )
+    server.faults.clear()
+    await copied.sync_well()
+    await copied.assert_dataset_equals_source()
+
+
 @each(*BLINDING)
 async def test_no_record_is_lost_for_its_fields(service: Product, server: SimulatorServer, case: Case) -> None:
     copied = await service.connect(server)

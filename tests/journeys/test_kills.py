@@ -7,15 +7,16 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Event
 from typing import Any
 from uuid import UUID
 
 import pytest
 
 from integrations_api.settings import Settings
-from integrations_api.simulator.servicenow import ServiceNowInstance, SimulatorServer
+from integrations_api.simulator.servicenow import AfterPage, ServiceNowInstance, SimulatorServer
 from tests.support.gates import gate
-from tests.support.processes import Running, as_environment, nothing_left
+from tests.support.processes import PATIENCE, Running, as_environment, nothing_left
 from tests.support.syncing import Bench, bench
 
 pytestmark = pytest.mark.anyio
@@ -29,6 +30,7 @@ STEPS = {
     "publishing": "NEW.state = 'succeeded'",
 }
 IN_EVERY_RUN = ("mid-fetch", "mid-ingest", "publishing")
+SIGNED_IN = {"username": "integration", "password": "simulator-password"}
 CHOSEN = list(STEPS) if os.environ.get("FAULT_MATRIX") == "full" else list(IN_EVERY_RUN)
 
 
@@ -60,15 +62,15 @@ class Scene:
             running.close()
             nothing_left(home)
 
-    async def content(self, version: int) -> list[Any]:
-        """Everything a version says, but not when it was made."""
+    async def content(self, version: int, *, of: UUID | None = None) -> list[Any]:
+        """Everything a version of the integration says, but not when it was made."""
         return await self.bench.rows(
             """
             SELECT d.external_id, r.number, r.change, r.source_updated_at, encode(c.hash, 'hex') AS hash, c.notes::text
             FROM revisions r JOIN documents d ON d.id = r.document_id JOIN contents c ON c.id = r.content_id
             WHERE r.dataset_id = :id AND r.valid_from <= :v AND :v < r.valid_to ORDER BY d.external_id
             """,
-            id=self.integration,
+            id=of or self.integration,
             v=version,
         )
 
@@ -83,7 +85,7 @@ async def _scene(database_url: str, simulator: SimulatorServer, folder: Path) ->
         "worker_silence": 2,
     }
     async with bench(database_url, workers=0, in_memory=False, **values) as b:
-        integration = await b.integration(url=simulator.url, username="integration", password="simulator-password")
+        integration = await b.integration(url=simulator.url, **SIGNED_IN)
         yield Scene(bench=b, integration=integration, folder=folder, settings=as_environment(b.components[Settings]))
 
 
@@ -123,32 +125,50 @@ async def test_a_run_that_was_killed_while_queued_is_taken_by_the_next_worker(
         assert (run.state, run.attempt) == ("succeeded", 1)
 
 
-async def test_a_worker_that_was_stopped_and_comes_back_touches_nothing(
+async def test_a_worker_that_was_stopped_comes_back_to_no_effect_and_a_third_finishes_after_the_second_is_killed(
     database_url: str, simulator: SimulatorServer, tmp_path: Path
 ) -> None:
     async with _scene(database_url, simulator, tmp_path) as scene:
         async with gate(database_url, when=STEPS["mid-ingest"]) as closed:
-            with scene.worker() as paused:
+            with scene.worker() as first:
                 run_id = await scene.bench.start(scene.integration)
                 await closed.reached()
-                paused.tell(signal.SIGSTOP)
+                first.tell(signal.SIGSTOP)
                 await closed.open()
-                with scene.worker() as second:
-                    await _until(scene, run_id, attempt=2)
-                    paused.tell(signal.SIGCONT)
-                    run = await scene.bench.finished(run_id)
-                    assert second.process.poll() is None
-                paused.tell(signal.SIGTERM)
-                paused.wait()
+                with _held_at_the_count(simulator) as held, scene.worker() as second:
+                    assert await asyncio.to_thread(held.wait, PATIENCE)
+                    first.tell(signal.SIGCONT)
+                    await asyncio.to_thread(first.wait_to_say, "sync.(fenced_off|let_go)")
+                    second.tell(signal.SIGKILL)
+                first.tell(signal.SIGTERM)
+                assert first.wait() == 0
+        with scene.worker() as third:
+            run = await scene.bench.finished(run_id)
+            undisturbed = await scene.bench.integration(url=simulator.url, **SIGNED_IN)
+            await scene.bench.sync(undisturbed)
+            third.tell(signal.SIGTERM)
+            assert third.wait() == 0
 
-        assert (run.state, run.attempt, run.version) == ("succeeded", 2, 1)
-        assert len(await scene.content(1)) == 100
+        assert (run.state, run.attempt, run.version, run.added) == ("succeeded", 3, 1, 100)
+        assert await scene.content(1) == await scene.content(1, of=undisturbed)
         batches = [data["batch"] for _, data in await scene.bench.events(run_id) if data.get("batch")]
         assert batches == list(range(1, 21))
+        # A job for each of the two runs: none was deleted while somebody had it, and made anew by the sweep.
+        assert len(await scene.bench.rows("SELECT DISTINCT job_id FROM pgqueuer_log")) == 2
 
 
-async def _until(scene: Scene, run_id: UUID, *, attempt: int) -> None:
+@contextmanager
+def _held_at_the_count(simulator: SimulatorServer) -> Iterator[Event]:
+    """Set once somebody asks the source anything (after the ingest: the count), which is not answered meanwhile."""
+    reached, go_on = Event(), Event()
 
-    async with asyncio.timeout(60):
-        while (await scene.bench.run(run_id)).attempt < attempt:  # noqa: ASYNC110 - another process moves it
-            await asyncio.sleep(0.02)
+    def hold(_: int) -> None:
+        reached.set()
+        go_on.wait(PATIENCE)
+
+    simulator.add_fault(AfterPage(hold, on="any"))
+    try:
+        yield reached
+    finally:
+        simulator.faults.clear()
+        go_on.set()

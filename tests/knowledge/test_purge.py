@@ -87,6 +87,26 @@ async def test_a_purged_incident_is_in_no_version_and_in_no_table(api: Api, sess
     await api.post("/knowledge/incidents/INC1/purge", BODY, status=404)
 
 
+async def test_what_a_failed_run_wrote_of_it_goes_too(api: Api, sessions: Sessions) -> None:
+    story = await build_versions(sessions, {"sys-id-1": doc("INC1")})
+    await execute(
+        sessions,
+        "INSERT INTO contents (dataset_id, hash, title, text, notes, attributes, tsv)"
+        " VALUES (:dataset, 'unnamed', :secret, '', '[]', '{}', '')",
+        dataset=story.dataset_id, secret=SECRET,
+    )  # fmt: skip
+    await execute(
+        sessions,
+        "INSERT INTO raw_records (run_id, external_id, seq, dataset_id, hash, raw)"
+        " VALUES (:run, 'sys-id-1', 1, :dataset, 'unnamed', :secret)",
+        run=uuid4(), dataset=story.dataset_id, secret=SECRET,
+    )  # fmt: skip
+
+    await api.post("/knowledge/incidents/INC1/purge", BODY)
+
+    assert SECRET not in await everything(sessions)
+
+
 async def test_a_content_that_another_incident_shares_stays(api: Api, sessions: Sessions) -> None:
     await build_versions(
         sessions, {"id-1": doc("SAME", title="Shared"), "id-2": doc("SAME", title="Shared"), "id-3": doc()}

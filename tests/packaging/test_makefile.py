@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.parallel import processes_for
+
 ROOT = Path(__file__).parents[2]
 TARGETS = {"help", "demo", "serve", "test", "test-faults", "lint", "format", "bench", "lock", "clean"}
 
@@ -53,6 +55,21 @@ def test_a_prepared_environment_is_used_as_it_is_until_the_lock_changes(clone: P
     later = (clone / ".venv" / ".ready").stat().st_mtime + 10
     os.utime(clone / "requirements-dev.lock", (later, later))
     assert "pip" in make(clone, "--dry-run", "test").stdout
+
+
+def test_tests_run_on_several_processes_and_arguments_have_the_last_word(clone: Path) -> None:
+    planned = make(clone, "--dry-run", "test", "ARGS=-n 0 tests/db -x").stdout
+    assert planned.splitlines()[-1].endswith("pytest --numprocesses auto --dist worksteal -n 0 tests/db -x")
+
+
+@pytest.mark.parametrize("arguments", [["tests"], ["tests/db"], ["tests/db", "tests/api"], ["a_test.py", "b_test.py"]])
+def test_folders_and_several_files_are_shared_out(arguments: list[str]) -> None:
+    assert 2 <= processes_for(arguments) <= 8
+
+
+@pytest.mark.parametrize("arguments", [["tests/test_wiring.py"], ["tests/test_wiring.py::test_one[a-b]"]])
+def test_a_single_file_or_test_starts_no_further_processes(arguments: list[str]) -> None:
+    assert processes_for(arguments) == 0
 
 
 def test_lint_runs_every_linter(clone: Path) -> None:

@@ -19,6 +19,16 @@ _PREFIX = "integrations-api-test-"
 
 
 @contextmanager
+def server_for_tests() -> Iterator[str]:
+    """The URL of TEST_DATABASE_URL's server, else of a bundled one that is gone at the end."""
+    if given := os.environ.get("TEST_DATABASE_URL"):
+        yield given
+        return
+    with throwaway_server() as url:
+        yield url
+
+
+@contextmanager
 def throwaway_server() -> Iterator[str]:
     """A PostgreSQL in a temporary folder, gone at the end; yields its URL.
 

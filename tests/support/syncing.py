@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -95,13 +96,14 @@ class Bench:
         async with self.sessions.begin() as session:
             await session.execute(text(statement), values)
 
-    def duties(self) -> SyncDuties:
+    def duties(self, *, raw_dump_path: Path | None = None) -> SyncDuties:
         """What a worker does now and then, to be done by hand."""
         return SyncDuties(
             sessions=self.sessions,
             integrations=self.components[IntegrationService],
             clock=utc_now,
             keep_events=timedelta(days=30),
+            raw_dump_path=raw_dump_path,
         )
 
     async def titles(self, dataset_id: UUID, version: int | None = None) -> dict[str, str]:

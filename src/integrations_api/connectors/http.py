@@ -60,16 +60,13 @@ async def exchange(
     slot: Slot,
     auth: httpx.Auth | None = None,
     headers: Mapping[str, str] | None = None,
-    json: JsonObject | None = None,
+    body: JsonObject | None = None,
 ) -> Answer:
-    """One GET, or a POST where there is JSON to send; without retries.
-
-    Raises `ConnectorError`; any status comes back as an answer.
-    """
+    """One GET, or a POST of `body` as JSON, without retries. Raises `ConnectorError`; any status is an answer."""
     async with slot():
         try:
-            method = "GET" if json is None else "POST"
-            request = client.build_request(method, path, params=params, headers=headers, json=json)
+            method = "GET" if body is None else "POST"
+            request = client.build_request(method, path, params=params, headers=headers, json=body)
             response = await client.send(request, stream=True, auth=auth or httpx.USE_CLIENT_DEFAULT)
         except (httpx.HTTPError, httpx.InvalidURL, EgressRefused, UnicodeError) as error:
             raise translated(error) from error

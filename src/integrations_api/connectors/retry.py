@@ -137,6 +137,6 @@ def _spent(error: Retryable, patience: Patience) -> Retryable:
         return error
     remedy = (
         f"{patience.service} asks to wait {_in_words(error.retry_after)}, longer than SYNC_RETRY_BUDGET allows: "
-        "sync again later, or raise the limit on either side"
+        "resume the run later, or raise the limit on either side"
     )
     return type(error)(error.message, remedy, error.retry_after)

@@ -65,6 +65,7 @@ _THROWAWAY = {
     "fsync": "off",
     "full_page_writes": "off",
     "synchronous_commit": "off",
+    "max_connections": "500",
     "shared_buffers": "128MB",
     "max_wal_size": "512MB",
 }

@@ -18,6 +18,8 @@ DATASET: dict[str, Any] = {
     "verdict": {"state": "complete", "source": 18, "stored": 18, "rejected": 0, "hidden": 0, "why": None},
 }
 
+EMBEDDED: dict[str, Any] = {"model": "all-MiniLM-L6-v2", "answers": True, "embedded": 17, "refused": 0, "of": 18}
+
 VERSION: dict[str, Any] = {
     "number": 3,
     "state": "published",

@@ -9,7 +9,7 @@ from sqlalchemy import Row, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from integrations_api.errors import Conflict, NotFound
-from integrations_api.knowledge.repository import find_dataset, find_version
+from integrations_api.knowledge.repository import find_dataset, find_version, oldest_kept
 
 _MOST_LISTED = 20
 """So many datasets or ids stand in an error's sentence at most."""
@@ -33,14 +33,22 @@ async def get_dataset(session: AsyncSession, dataset_id: UUID) -> Row[Any]:
 
 
 async def get_version(session: AsyncSession, dataset_id: UUID, number: int) -> Row[Any]:
-    """A version that can be read: published, held or building. Raises `NotFound`."""
+    """A version that can be read: published and kept, held or building. Raises `NotFound`."""
     found = await find_version(session, dataset_id, number)
     if found is None:
         await get_dataset(session, dataset_id)
         raise NotFound(f"There is no version {number}")
     if found.state == "abandoned":
         raise NotFound(f"Version {number} was abandoned before it was published: there is nothing to read in it")
+    if found.state == "pruned":
+        raise await no_longer_kept(session, dataset_id, number)
     return found
+
+
+async def no_longer_kept(session: AsyncSession, dataset_id: UUID, number: int) -> NotFound:
+    """The error for a version that was pruned; it names the oldest one that can still be read."""
+    oldest = await oldest_kept(session, dataset_id)
+    return NotFound(f"Version {number} is not kept any more; the oldest that can be read is version {oldest}")
 
 
 class InSeveralDatasets(Conflict):

@@ -34,6 +34,7 @@ class Dataset(Base):
     )
     verdict: Mapped[dict[str, Any] | None]
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    pruned_at: Mapped[datetime | None] = mapped_column(comment="when the daily pruning last began here")
 
 
 class Version(Base):
@@ -41,7 +42,7 @@ class Version(Base):
 
     __tablename__ = "versions"
     __table_args__ = (
-        CheckConstraint("state IN ('building', 'published', 'held', 'abandoned')", name="state"),
+        CheckConstraint("state IN ('building', 'published', 'held', 'abandoned', 'pruned')", name="state"),
         CheckConstraint("kind IN ('sync', 'rollback', 'remap')", name="kind"),
     )
 
@@ -104,6 +105,59 @@ class TermCount(Base):
     term: Mapped[str] = mapped_column(NumberText, primary_key=True)
     version: Mapped[int] = mapped_column(primary_key=True)
     documents: Mapped[int]
+
+
+class EmbeddingModel(Base):
+    """A model by whose vectors texts are compared; the vectors stand in a table of its own, see vectors.py."""
+
+    __tablename__ = "embedding_models"
+    __table_args__ = (
+        CheckConstraint("state IN ('filling', 'active', 'retired')", name="state"),
+        Index("uq_embedding_models_active", "state", unique=True, postgresql_where="state = 'active'"),
+    )
+
+    id: Mapped[int] = mapped_column(Identity(), primary_key=True)
+    name: Mapped[str] = mapped_column(unique=True)
+    state: Mapped[str]
+    dimension: Mapped[int | None] = mapped_column(comment="known from the first answer on")
+    changed_at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+
+class ContentText(Base):
+    """Which text a content has: many contents differ in attributes only, and share its vector."""
+
+    __tablename__ = "content_texts"
+    __table_args__ = (Index("ix_content_texts_hash", "hash"),)
+
+    content_id: Mapped[int] = mapped_column(
+        BigInteger, ForeignKey("contents.id", ondelete="CASCADE"), primary_key=True, autoincrement=False
+    )
+    hash: Mapped[bytes] = mapped_column(LargeBinary, comment="of the text that is embedded")
+
+
+class EmbeddingQueue(Base):
+    """A text that waits for its vector."""
+
+    __tablename__ = "embedding_queue"
+    __table_args__ = (
+        Index("ix_embedding_queue_waiting", "model_id", "claimed_until", postgresql_where="failure IS NULL"),
+    )
+
+    model_id: Mapped[int] = mapped_column(ForeignKey("embedding_models.id", ondelete="CASCADE"), primary_key=True)
+    hash: Mapped[bytes] = mapped_column(LargeBinary, primary_key=True)
+    claimed_until: Mapped[datetime] = mapped_column(server_default="-infinity", comment="until then a worker is at it")
+    failure: Mapped[str | None] = mapped_column(comment="why the service does not take this text")
+
+
+class EmbeddingSweep(Base):
+    """How far a dataset was looked through for texts that lack a model's vector."""
+
+    __tablename__ = "embedding_sweeps"
+
+    model_id: Mapped[int] = mapped_column(ForeignKey("embedding_models.id", ondelete="CASCADE"), primary_key=True)
+    dataset_id: Mapped[UUID] = mapped_column(ForeignKey("datasets.id", ondelete="CASCADE"), primary_key=True)
+    swept: Mapped[int] = mapped_column(server_default="0", comment="version up to which texts were queued")
+    is_filled: Mapped[bool] = mapped_column(server_default="false", comment="was complete once")
 
 
 class Revision(Base):

@@ -11,6 +11,7 @@ from sqlalchemy import Row
 from integrations_api.clock import to_wire
 from integrations_api.knowledge.comparing import FieldChange, WordComparison, field_changes, is_long_text
 from integrations_api.knowledge.diffing import side
+from integrations_api.knowledge.embedding import Progress
 
 Wire = dict[str, Any]
 
@@ -28,6 +29,19 @@ def dataset(row: Row[Any]) -> Wire:
         "documents": row.documents,
         "tombstones": row.tombstones,
         "verdict": None if row.verdict is None else _ordered(row.verdict, _VERDICT),
+    }
+
+
+def embedded(progress: Progress | None) -> Wire | None:
+    """EMBEDDED."""
+    if progress is None:
+        return None
+    return {
+        "model": progress.model,
+        "answers": progress.is_active,
+        "embedded": progress.embedded,
+        "refused": progress.refused,
+        "of": progress.of,
     }
 
 

@@ -7,6 +7,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from integrations_api.errors import Conflict
+from integrations_api.knowledge import vectors
 from integrations_api.knowledge.terms import uncount_document
 
 
@@ -21,13 +22,22 @@ class Purged:
     raw_records: int
 
 
-async def refuse_while_running(session: AsyncSession, dataset_id: UUID) -> None:
-    """Locks the dataset, so that nothing is published meanwhile. Raises `Conflict` while a run is going on."""
+async def run_after_lock(session: AsyncSession, dataset_id: UUID) -> UUID | None:
+    """Locks the dataset; then the run that is going on, if there is one.
+
+    Where there is none, none writes anything before the caller's transaction ends: a run's first step takes this lock.
+    """
     await session.execute(text("SELECT FROM datasets WHERE id = :dataset FOR UPDATE"), {"dataset": dataset_id})
-    run_id = await session.scalar(
+    run_id: UUID | None = await session.scalar(
         text("SELECT id FROM sync_runs WHERE dataset_id = :dataset AND state IN ('queued', 'running') LIMIT 1"),
         {"dataset": dataset_id},
     )
+    return run_id
+
+
+async def refuse_while_running(session: AsyncSession, dataset_id: UUID) -> None:
+    """Locks the dataset, so that nothing is published meanwhile. Raises `Conflict` while a run is going on."""
+    run_id = await run_after_lock(session, dataset_id)
     if run_id is not None:
         raise Conflict(f"A sync is going on (run {run_id}): purge when it has ended, or cancel it")
 
@@ -56,24 +66,38 @@ _CONTENTS = text("""
       AND NOT EXISTS (SELECT FROM revisions r WHERE r.content_id = c.id)
     RETURNING c.id
 """)
-_RAW = text("DELETE FROM raw_records WHERE dataset_id = :dataset AND external_id = :external RETURNING run_id")
+_RAW = text("DELETE FROM raw_records WHERE dataset_id = :dataset AND external_id = :external RETURNING hash")
+
+# What a run has written that was cancelled, failed or discarded: no revision names it.
+_UNNAMED = text("""
+    DELETE FROM contents c
+    WHERE c.dataset_id = :dataset AND c.hash = ANY(CAST(:hashes AS bytea[]))
+      AND NOT EXISTS (SELECT FROM revisions r WHERE r.content_id = c.id)
+    RETURNING c.id
+""")
 _REST = (
     text("DELETE FROM staged_changes WHERE document_id = :id"),
     text("DELETE FROM rejected_records WHERE dataset_id = :dataset AND external_id = :external"),
     text("DELETE FROM documents WHERE id = :id"),
+    # Such contents may be there of which the raw record has gone already: they are looked for within minutes.
+    text("UPDATE datasets SET pruned_at = NULL WHERE id = :dataset"),
 )
 
 
 async def purge(session: AsyncSession, *, dataset_id: UUID, document_id: UUID) -> Purged:
-    """Removes a document, its revisions, contents that nothing else uses, and every record it was made from."""
+    """Removes a document, its revisions, contents and embeddings that nothing else uses, and what it was made from."""
     external = await session.scalar(text("SELECT external_id FROM documents WHERE id = :id"), {"id": document_id})
     facts = {"id": document_id, "dataset": dataset_id, "external": external}
     await uncount_document(session, dataset_id=dataset_id, document_id=document_id)
     for statement in _UNCOUNT:
         await session.execute(statement, facts)
     used = list((await session.execute(_REVISIONS, facts)).scalars())
+    texts = await vectors.hashes_of(session, used)
     unused = (await session.execute(_CONTENTS, {"contents": used})).all()
-    raw = (await session.execute(_RAW, facts)).all()
+    await vectors.forget(session, texts)
+    hashes = list((await session.execute(_RAW, facts)).scalars())
+    written = [one for one in hashes if one is not None]
+    unused = [*unused, *(await session.execute(_UNNAMED, {**facts, "hashes": written})).all()]
     for statement in _REST:
         await session.execute(statement, facts)
-    return Purged(dataset_id, document_id, revisions=len(used), contents=len(unused), raw_records=len(raw))
+    return Purged(dataset_id, document_id, revisions=len(used), contents=len(unused), raw_records=len(hashes))

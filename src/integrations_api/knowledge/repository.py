@@ -68,12 +68,21 @@ async def versions(session: AsyncSession, dataset_id: UUID, *, below: int | None
     found = await session.execute(
         text(
             _VERSION
-            + """AND state <> 'abandoned' AND number < coalesce(CAST(:below AS integer), 2147483647)
+            + """AND state NOT IN ('abandoned', 'pruned') AND number < coalesce(CAST(:below AS integer), 2147483647)
             ORDER BY number DESC LIMIT :limit"""
         ),
         {"dataset": dataset_id, "below": below, "limit": limit},
     )
     return found.all()
+
+
+async def oldest_kept(session: AsyncSession, dataset_id: UUID) -> int | None:
+    """The oldest published version that was not pruned."""
+    found: int | None = await session.scalar(
+        text("SELECT min(number) FROM versions WHERE dataset_id = :dataset AND state = 'published'"),
+        {"dataset": dataset_id},
+    )
+    return found
 
 
 async def find_version(session: AsyncSession, dataset_id: UUID, number: int) -> Row[Any] | None:

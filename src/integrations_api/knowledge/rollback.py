@@ -12,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from integrations_api.errors import Conflict
 from integrations_api.knowledge.diffing import DIFFERENT
+from integrations_api.knowledge.lookup import no_longer_kept
 from integrations_api.knowledge.staging import Plan
 
 ROLLED_BACK = "rolled back"
@@ -56,7 +57,8 @@ async def roll_back(session: AsyncSession, *, dataset_id: UUID, to_version: int,
 
     The cost follows the difference between the head and `to_version`. Counts that are all zero say that the two
     read the same already: nothing was written, and there is nothing to publish. Raises `Conflict` when
-    `to_version` was not published before the head, or when something unpublished lies above the head.
+    `to_version` was not published before the head, or when something unpublished lies above the head; `NotFound` for a
+    version that was pruned.
     """
     head = await _head(session, dataset_id, to_version)
     facts = {"dataset": dataset_id, "base": head, "version": to_version, "number": new_number, "reason": ROLLED_BACK}
@@ -75,6 +77,8 @@ async def _head(session: AsyncSession, dataset_id: UUID, to_version: int) -> int
     found = (await session.execute(_STATE, {"dataset": dataset_id, "version": to_version})).one_or_none()
     if found is None or found.head is None:
         raise Conflict("There is nothing to roll back: no version has been published")
+    if found.state == "pruned":
+        raise await no_longer_kept(session, dataset_id, to_version)
     if found.state != "published":
         raise Conflict(f"Version {to_version} was never published: choose one that was")
     if to_version >= found.head:

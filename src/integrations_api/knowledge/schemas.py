@@ -27,6 +27,22 @@ class Dataset(BaseModel):
     verdict: dict[str, Any] | None = Field(description="Of the last run: how the source's count and ours compare.")
 
 
+class Embedded(BaseModel):
+    """How far the texts of the head have been embedded, so that search also finds by meaning."""
+
+    model: str = Field(description="The model that is being filled, or else the one that answers.")
+    answers: bool = Field(description="Whether searches use this model; while it is filled, the one before answers.")
+    embedded: int = Field(description="Incidents whose text has a vector.")
+    refused: int = Field(description="Incidents whose text the embedding service does not take.")
+    of: int = Field(description="Incidents in the head.")
+
+
+class DatasetDetail(Dataset):
+    """A dataset, and how far it is embedded."""
+
+    embedded: Embedded | None = Field(description="null where no embedding service was ever set up.")
+
+
 class DatasetsAnswer(Success):
     """All datasets, newest first."""
 
@@ -38,9 +54,11 @@ class DatasetsAnswer(Success):
 class DatasetAnswer(Success):
     """One dataset."""
 
-    model_config = ConfigDict(json_schema_extra={"example": {"success": True, "dataset": examples.DATASET}})
+    model_config = ConfigDict(
+        json_schema_extra={"example": {"success": True, "dataset": {**examples.DATASET, "embedded": examples.EMBEDDED}}}
+    )
 
-    dataset: Dataset
+    dataset: DatasetDetail
 
 
 class Version(BaseModel):

@@ -15,6 +15,7 @@ from integrations_api.errors import Conflict, FieldProblem, InvalidInput
 from integrations_api.knowledge import presenting, repository
 from integrations_api.knowledge.comparing import WordComparison
 from integrations_api.knowledge.diffing import DiffAnswer, DiffQuestion, difference
+from integrations_api.knowledge.embedding import progress
 from integrations_api.knowledge.exporting import MEDIA_TYPES, CsvTable, Format, ndjson
 from integrations_api.knowledge.lookup import find_ever, get_dataset, get_version, meant, the_one
 from integrations_api.knowledge.purge import Purged, purge, refuse_while_running
@@ -76,9 +77,10 @@ class KnowledgeService:
             return [presenting.dataset(row) for row in await repository.datasets(session)]
 
     async def dataset(self, dataset_id: UUID) -> Wire:
-        """One dataset. Raises `NotFound`."""
+        """One dataset, and how far it is embedded. Raises `NotFound`."""
         async with snapshot(self._sessions) as session:
-            return presenting.dataset(await get_dataset(session, dataset_id))
+            shown = presenting.dataset(await get_dataset(session, dataset_id))
+            return {**shown, "embedded": presenting.embedded(await progress(session, dataset_id))}
 
     async def versions(self, dataset_id: UUID, *, below: int | None, limit: int) -> Listing:
         """Versions, newest first; the key to go on is the last one's number. Raises `NotFound`."""
@@ -190,6 +192,8 @@ class KnowledgeService:
 
     async def _export_page(self, dataset_id: UUID, number: int, after: IncidentKey) -> list[Wire]:
         async with snapshot(self._sessions) as session:
+            # One that is pruned or discarded meanwhile breaks off here, instead of looking whole.
+            await get_version(session, dataset_id, number)
             rows = await repository.incidents(session, dataset_id, number, after=after, limit=EXPORT_PAGE)
         return [presenting.incident(row, number) for row in rows]
 

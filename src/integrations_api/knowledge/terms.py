@@ -5,9 +5,11 @@ an old version weighs terms as they were weighed then. Every function works in i
 follows the documents that changed. See docs/decisions/term-statistics.md.
 """
 
+from collections.abc import Sequence
+from typing import Any, cast
 from uuid import UUID
 
-from sqlalchemy import text
+from sqlalchemy import CursorResult, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 JOINTS = "./_-:=@<>"
@@ -152,16 +154,34 @@ async def uncount_document(session: AsyncSession, *, dataset_id: UUID, document_
     await session.execute(_BOUNDS, facts)
     await session.execute(_UNCOUNT_TERMS, facts)
     await session.execute(_UNCOUNT_WORDS, facts)
-    await _forget_unused(session, dataset_id=dataset_id, terms=list(terms))
+    # A word of a purged text must not stay behind here.
+    await forget_unread(session, dataset_id=dataset_id, terms=list(terms))
 
 
-async def _forget_unused(session: AsyncSession, *, dataset_id: UUID, terms: list[str]) -> None:
-    """Removes terms that no version knows any more: a word of a purged text must not stay behind here."""
-    await session.execute(
-        text("""
-            DELETE FROM term_counts t WHERE t.dataset_id = :dataset AND t.term = ANY(CAST(:terms AS text[]))
-              AND NOT EXISTS (
-                SELECT FROM term_counts o WHERE o.dataset_id = t.dataset_id AND o.term = t.term AND o.documents > 0)
-        """),
-        {"dataset": dataset_id, "terms": terms},
+async def forget_unread(session: AsyncSession, *, dataset_id: UUID, terms: Sequence[str]) -> int:
+    """Removes, of the given terms, the counts that no version needs that can be read; how many those were.
+
+    A count is needed from its version on until the term's next one; a count of nothing only where others come before.
+    """
+    deleted = await session.execute(_FORGET, {"dataset": dataset_id, "terms": list(terms)})
+    return cast("CursorResult[Any]", deleted).rowcount
+
+
+_FORGET = text("""
+    WITH kept AS (
+        SELECT coalesce(array_agg(number ORDER BY number), '{}') AS numbers
+        FROM versions WHERE dataset_id = :dataset AND state = 'published'
+    ), counts AS (
+        SELECT term, version, documents, lead(version) OVER (PARTITION BY term ORDER BY version) AS ended
+        FROM term_counts WHERE dataset_id = :dataset AND term = ANY(CAST(:terms AS text[]))
+    ), needed AS (
+        SELECT term, version, max(documents) OVER (PARTITION BY term ORDER BY version) AS most
+        FROM counts CROSS JOIN kept
+        WHERE ended IS NULL OR width_bucket(ended - 1, kept.numbers) > width_bucket(version - 1, kept.numbers)
     )
+    DELETE FROM term_counts t USING counts c
+    WHERE t.dataset_id = :dataset AND t.term = c.term AND t.version = c.version
+      AND NOT EXISTS (SELECT FROM needed n WHERE n.term = c.term AND n.version = c.version AND n.most > 0)
+""")
+"""`width_bucket` counts the kept versions up to a number, by halves: where it is the same at both ends, none lies
+between."""

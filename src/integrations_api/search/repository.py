@@ -12,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from integrations_api.clock import to_wire
 from integrations_api.knowledge.terms import vector_sql
 from integrations_api.search import bm25
+from integrations_api.search.ranked import Ranked
 from integrations_api.search.scope import SCOPED, Filters, Scope
 from integrations_api.search.words import either, quoted
 
@@ -132,7 +133,7 @@ async def words_of_incident(session: AsyncSession, document_id: UUID, version: i
     return found or ""
 
 
-_RESOLVED = "(c.attributes ?| array['resolution', 'resolved_at'])"
+RESOLVED = "(c.attributes ?| array['resolution', 'resolved_at'])"
 
 _OPENED = "coalesce(c.attributes ->> 'opened_at', c.attributes ->> 'created_at') COLLATE \"C\""
 _CONDITIONS = {
@@ -147,7 +148,7 @@ _CONDITIONS = {
 """Times are kept as they leave: UTC in one form, so that they compare as texts."""
 
 
-def _conditions(filters: Filters) -> tuple[str, dict[str, Any]]:
+def conditions_of(filters: Filters) -> tuple[str, dict[str, Any]]:
     """SQL that admits what the filters admit, and its parameters."""
     asked: dict[str, Any] = {name: getattr(filters, name) for name in _CONDITIONS}
     facts = {name: value for name, value in asked.items() if value is not None}
@@ -166,7 +167,7 @@ def candidates_sql(conditions: str) -> str:
     """
     return f"""
         WITH candidates AS MATERIALIZED (
-            SELECT r.document_id AS id, r.number, s.version, {_RESOLVED} AS is_resolved, c.words,
+            SELECT r.document_id AS id, r.number, s.version, {RESOLVED} AS is_resolved, c.words,
                    c.tsv || CAST('' AS tsvector) AS tsv
             FROM (SELECT * FROM contents WHERE tsv @@ CAST(:query AS tsquery) OFFSET 0) c
             CROSS JOIN LATERAL (SELECT * FROM revisions WHERE content_id = c.id OFFSET 0) r
@@ -188,15 +189,6 @@ def candidates_sql(conditions: str) -> str:
     """  # noqa: S608 - put together from constants
 
 
-@dataclass(frozen=True, slots=True)
-class Ranked:
-    """An incident that was found, the version in which it was read, and its score."""
-
-    id: UUID
-    version: int
-    score: float
-
-
 async def rank(
     session: AsyncSession,
     scope: Scope,
@@ -212,7 +204,7 @@ async def rank(
 
     Of more than `most` that match, so many are looked at.
     """
-    conditions, facts = _conditions(filters)
+    conditions, facts = conditions_of(filters)
     found = await session.execute(
         text(candidates_sql(conditions)),
         {
@@ -231,14 +223,14 @@ async def rank(
             "hits": hits,
         },
     )
-    return [Ranked(UUID(str(row.id)), row.version, float(row.score)) for row in found]
+    return [Ranked(UUID(str(row.id)), row.version, float(row.score), row.is_resolved) for row in found]
 
 
 async def by_number(
     session: AsyncSession, scope: Scope, numbers: Sequence[str], filters: Filters
 ) -> list[tuple[UUID, int, str]]:
     """Incidents that bear one of the numbers, with the version in which they do, and the number."""
-    conditions, facts = _conditions(filters)
+    conditions, facts = conditions_of(filters)
     found = await session.execute(
         text(f"""
             SELECT r.document_id AS id, s.version, r.number FROM {SCOPED}

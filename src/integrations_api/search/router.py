@@ -21,7 +21,7 @@ from integrations_api.search.cursors import cursor_of, read_cursor
 from integrations_api.search.repository import MOST_HITS
 from integrations_api.search.schemas import HitsAnswer, SimilarRequest
 from integrations_api.search.scope import Filters
-from integrations_api.search.service import RANKING, Hits, Question, SearchService
+from integrations_api.search.service import Hits, Question, SearchService
 
 router = Router(prefix="/knowledge", tags=["knowledge"])
 
@@ -135,7 +135,7 @@ def _utc(moment: datetime | None) -> datetime | None:
 
 def _answer(found: Hits) -> Response:
     return answer(
-        ranking=RANKING,
+        ranking=found.ranking,
         matching=found.matching,
         message=found.message,
         hits=found.hits,

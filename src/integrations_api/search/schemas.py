@@ -36,7 +36,8 @@ class Hit(BaseModel):
     snippet: str = Field(description="HTML: the text is escaped, found words stand in `<mark>`.")
     score: float = Field(description="Greater is better; comparable within one answer only.")
     why: list[str] = Field(
-        description="What it was found by: its number, or the query's words, the most telling first."
+        description="What it was found by: its number, `semantic` where it lies near in meaning, and the query's "
+        "words, the most telling first."
     )
     attributes: dict[str, Any]
     resolution: str | None = Field(description="How it was resolved, where that is known.")
@@ -63,7 +64,10 @@ class HitsAnswer(Success):
         }
     )
 
-    ranking: Literal["lexical"]
+    ranking: Literal["lexical", "hybrid"] = Field(
+        description="By words alone, or by words and meaning: the latter where an embedding service is set up, has "
+        "embedded the incidents and answers in time, and the query has no operators."
+    )
     matching: Literal["all", "some"] = Field(description="Whether hits have all that was asked for, or some of it.")
     message: str | None = Field(description="Why there is nothing, where the query itself is the reason.")
     hits: list[Hit]

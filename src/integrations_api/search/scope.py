@@ -69,6 +69,8 @@ async def find_scope(
     Raises `NotFound`, and `InvalidInput` for a version of no single dataset.
     """
     chosen = list(pinned)
+    for pinned_dataset, pinned_version in pinned:
+        await get_version(session, pinned_dataset, pinned_version)
     if not chosen and dataset_id is None:
         chosen = [(UUID(str(row.id)), row.head) for row in await session.execute(_HEADS)]
         if version is not None:

@@ -8,20 +8,27 @@ from uuid import UUID
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from integrations_api.db.engine import Sessions
-from integrations_api.knowledge.lookup import meant
+from integrations_api.knowledge.embedding import find_active_model
+from integrations_api.knowledge.lookup import Meant, meant
 from integrations_api.knowledge.repository import snapshot
 from integrations_api.search import bm25, presenting, repository
 from integrations_api.search.bm25 import Term
+from integrations_api.search.fusion import fuse
+from integrations_api.search.meaning import QueryEmbedder
+from integrations_api.search.nearest import Meaning, nearest, stored_meaning
 from integrations_api.search.presenting import Wire
-from integrations_api.search.repository import Ranked
+from integrations_api.search.ranked import Ranked
 from integrations_api.search.scope import Filters, Scope, find_scope
 from integrations_api.search.words import Query, either, lexemes, read_query, spelled, title_and_rest
 
 FEW_WORDS = 3
 """Up to so many words all are wanted; of a longer question some will do."""
 
-RANKING = "lexical"
-"""How hits are ranked. A semantic ranking will be fused with the lists of `Ranked` that come from here."""
+LEXICAL, HYBRID = "lexical", "hybrid"
+"""How hits are ranked: by words alone, or by words and meaning."""
+
+SEMANTIC = "semantic"
+"""Why an incident is a hit that lies near in meaning."""
 
 NOTHING_TO_FIND = (
     "There is nothing to look for in this: name a word that tells something "
@@ -51,6 +58,7 @@ class Hits:
     next_offset: int | None = None
     matching: str = "all"
     message: str | None = None
+    ranking: str = LEXICAL
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,33 +73,39 @@ class Sought:
 
 
 class SearchService:
-    """The read side over published versions. Nothing here writes."""
+    """The read side over published versions. Nothing here writes.
 
-    def __init__(self, *, sessions: Sessions) -> None:
+    With a `meaning`, hits are also ranked by it; where that cannot be had in time, by words alone.
+    """
+
+    def __init__(self, *, sessions: Sessions, meaning: QueryEmbedder | None = None) -> None:
         self._sessions = sessions
+        self._meaning = meaning
 
     async def search(self, question: Question) -> Hits:
         """What a query finds. Raises `NotFound` and `InvalidInput` for datasets and versions that cannot be meant."""
         query = read_query(question.query)
+        meaning = None if query.is_literal else await self._understood(question.query)
         async with self._reading() as session:
             scope = await find_scope(
                 session, dataset_id=question.dataset_id, version=question.version, pinned=question.pinned
             )
             sought = await _sought(session, scope, query)
             named = await _named(session, scope, query, question.filters)
-            found, used = await _ranked(session, scope, sought, question.filters)
-            ranked = _named_first(named, found)
+            words, used = await _ranked(session, scope, sought, question.filters)
+            found = await _fused(session, scope, words, meaning, filters=question.filters)
+            ranked = _named_first(named, found.ranked)
             page = ranked[question.offset : question.offset + question.limit]
-            hits = await _presented(
-                session, page, used, spelling_of=query.text, why={id_: number for id_, _, number in named}
-            )
+            why = {id_: number for id_, _, number in named}
+            hits = await _presented(session, page, used, spelling_of=query.text, named=why, near=found.near)
         end = question.offset + len(page)
         return Hits(
             hits,
             scope,
             next_offset=end if page and end < len(ranked) else None,
-            matching="some" if used.is_relaxed else "all",
+            matching="some" if used.is_relaxed or found.goes_beyond else "all",
             message=NOTHING_TO_FIND if not used.query and not hits else None,
+            ranking=found.ranking,
         )
 
     async def similar_to(self, number: str, *, dataset_id: UUID | None, version: int | None, limit: int) -> Hits:
@@ -102,21 +116,72 @@ class SearchService:
             scope = await find_scope(session, dataset_id=asked, version=version)
             said = await repository.terms_of_incident(session, one.document_id, one.version)
             words = await repository.words_of_incident(session, one.document_id, one.version)
-            return await _alike(session, scope, said, words=words, limit=limit, but=one.document_id)
+            meaning = await self._kept(session, one)
+        # The service is asked between the two transactions.
+        meaning = meaning or await self._understood(words)
+        async with self._reading() as session:
+            return await _alike(session, scope, said, words=words, meaning=meaning, limit=limit, but=one.document_id)
 
     async def similar_text(self, text: str, *, dataset_id: UUID | None, limit: int) -> Hits:
         """The incidents most like a text; a short first line of several counts as its title. Raises `NotFound`."""
         title, rest = title_and_rest(text)
+        meaning = await self._understood(text)
         async with self._reading() as session:
             scope = await find_scope(session, dataset_id=dataset_id, version=None)
             said = await repository.terms_of_text(session, title=title, rest=rest)
-            return await _alike(session, scope, said, words=text, limit=limit)
+            return await _alike(session, scope, said, words=text, meaning=meaning, limit=limit)
+
+    async def _understood(self, text: str) -> Meaning | None:
+        """The vector of a text by the model that answers, if there is one and the service gives it in time."""
+        if self._meaning is None or not text.strip():
+            return None
+        async with self._sessions() as session:
+            model = await find_active_model(session)
+        if model is None:
+            return None
+        vector = await self._meaning.vector_of(text, model=model.name)
+        return None if vector is None or len(vector) != model.dimension else Meaning(model, vector)
+
+    async def _kept(self, session: AsyncSession, one: Meant) -> Meaning | None:
+        """The vector that is kept of an incident: nobody needs to be asked for it."""
+        model = None if self._meaning is None else await find_active_model(session)
+        return None if model is None else await stored_meaning(session, model, one.document_id, one.version)
 
     @asynccontextmanager
     async def _reading(self) -> AsyncIterator[AsyncSession]:
         async with snapshot(self._sessions) as session:
             await repository.use_indexes(session)
             yield session
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A ranking, and which of its incidents lie near in meaning; `goes_beyond` what has the words."""
+
+    ranked: list[Ranked]
+    ranking: str = LEXICAL
+    near: frozenset[UUID] = frozenset()
+    goes_beyond: bool = False
+
+
+async def _fused(
+    session: AsyncSession,
+    scope: Scope,
+    words: list[Ranked],
+    meaning: Meaning | None,
+    *,
+    filters: Filters,
+    but: UUID | None = None,
+) -> Found:
+    """The ranking by words, fused with that by meaning where there is one."""
+    near = None
+    if meaning is not None:
+        near = await nearest(session, scope, meaning, filters=filters, but=but)
+    if near is None:
+        return Found(words)
+    ranked = fuse(words, near, most=repository.MOST_HITS)
+    beyond = {one.id for one in ranked} - {one.id for one in words}
+    return Found(ranked, HYBRID, frozenset(one.id for one in near), bool(beyond))
 
 
 async def _sought(session: AsyncSession, scope: Scope, query: Query) -> Sought:
@@ -156,17 +221,20 @@ async def _named(session: AsyncSession, scope: Scope, query: Query, filters: Fil
     return await repository.by_number(session, scope, query.numbers, filters) if query.numbers else []
 
 
-async def _ranked(session: AsyncSession, scope: Scope, sought: Sought, filters: Filters) -> tuple[list[Ranked], Sought]:
+async def _ranked(
+    session: AsyncSession, scope: Scope, sought: Sought, filters: Filters, *, but: UUID | None = None
+) -> tuple[list[Ranked], Sought]:
     """The hits, and what they were found by: where few words find nothing together, some of them will do."""
     if not sought.query:
         return [], sought
     most = bm25.MOST_CANDIDATES if sought.is_relaxed else bm25.MOST_MATCHES
     found = await repository.rank(
-        session, scope, query=sought.query, weights=sought.weights, filters=filters, most=most
+        session, scope, query=sought.query, weights=sought.weights, filters=filters, most=most, but=but
     )
     if found or not sought.relaxed:
         return found, sought
-    return await _ranked(session, scope, replace(sought, query=sought.relaxed, relaxed=None, is_relaxed=True), filters)
+    relaxed = replace(sought, query=sought.relaxed, relaxed=None, is_relaxed=True)
+    return await _ranked(session, scope, relaxed, filters, but=but)
 
 
 def _named_first(named: Sequence[tuple[UUID, int, str]], found: Sequence[Ranked]) -> list[Ranked]:
@@ -183,28 +251,20 @@ async def _alike(
     said: Mapping[str, float],
     *,
     words: str,
+    meaning: Meaning | None,
     limit: int,
     but: UUID | None = None,
 ) -> Hits:
-    """What says the same: ranked by all telling terms, among the documents that have the rarest of them."""
+    """What says the same: ranked by all telling terms, among the documents that have the rarest; and by meaning."""
     counts = await repository.document_counts(session, scope, list(said)) if said else {}
     terms = [Term(term, often, counts.get(term, 0)) for term, often in said.items()]
     weights = bm25.telling(terms, scope.documents)
-    chosen = bm25.rarest(terms, weights)
-    if not chosen:
-        return Hits([], scope, message=None if said else NOTHING_TO_FIND)
-    sought = Sought(either(chosen), weights, is_relaxed=True)
-    ranked = await repository.rank(
-        session,
-        scope,
-        query=sought.query,
-        weights=weights,
-        filters=Filters(),
-        most=bm25.MOST_CANDIDATES,
-        but=but,
-        hits=limit,
-    )
-    return Hits(await _presented(session, ranked, sought, spelling_of=words), scope, matching="some")
+    sought = Sought(either(bm25.rarest(terms, weights)), weights, is_relaxed=True)
+    ranked, _ = await _ranked(session, scope, sought, Filters(), but=but)
+    found = await _fused(session, scope, ranked, meaning, filters=Filters(), but=but)
+    hits = await _presented(session, found.ranked[:limit], sought, spelling_of=words, near=found.near)
+    nothing = NOTHING_TO_FIND if not said and not hits else None
+    return Hits(hits, scope, matching="some" if sought.query or hits else "all", message=nothing, ranking=found.ranking)
 
 
 async def _presented(
@@ -213,14 +273,17 @@ async def _presented(
     sought: Sought,
     *,
     spelling_of: str,
-    why: Mapping[UUID, str] | None = None,
+    near: frozenset[UUID],
+    named: Mapping[UUID, str] | None = None,
 ) -> list[Wire]:
+    """Hits as they leave, with their reasons: the number asked for, nearness in meaning, words in common."""
     terms = list(sought.weights)
     spelling = spelled(terms, spelling_of)
     marking = sought.query if not sought.is_relaxed else either(terms)
     rows = await repository.shown(session, page, query=marking, terms=terms)
-    reasons = why or {}
+    numbers = named or {}
+    why = [([numbers[one.id]] if one.id in numbers else []) + ([SEMANTIC] if one.id in near else []) for one in page]
     return [
-        presenting.hit(row, score=one.score, why=[reasons[one.id]] if one.id in reasons else [], spelling=spelling)
-        for row, one in zip(rows, page, strict=True)
+        presenting.hit(row, score=one.score, why=reasons, spelling=spelling)
+        for row, one, reasons in zip(rows, page, why, strict=True)
     ]

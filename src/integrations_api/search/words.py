@@ -32,6 +32,11 @@ class Query:
     prefix: str | None
     numbers: tuple[str, ...]
 
+    @property
+    def is_literal(self) -> bool:
+        """Whether what only means the same is not wanted: phrases, exclusions, alternatives, or a number alone."""
+        return self.has_operators or (bool(self.numbers) and len(self.text.split()) == 1)
+
 
 def read_query(typed: str) -> Query:
     """The query that was typed; whatever it is, it can be read."""

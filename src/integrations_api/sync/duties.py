@@ -1,6 +1,7 @@
 """What workers do now and then: start due syncs, forget old logs."""
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from uuid import uuid4
 
 from sqlalchemy import text
@@ -13,11 +14,14 @@ from integrations_api.logs import get_logger
 from integrations_api.queue.jobs import enqueue
 from integrations_api.sync import repository
 from integrations_api.sync.executor import ENTRYPOINT
+from integrations_api.sync.raw_file import written_at
 
 log = get_logger(__name__)
 
 PLANS_KEPT = timedelta(days=7)
 """How long a failed run may be resumed in its ingest without planning again."""
+CLOCKS_APART = timedelta(seconds=10)
+"""How far the clock of a machine may differ from the database's."""
 AT_ONCE = 100
 """Due integrations started in one transaction, and events deleted in one."""
 
@@ -26,12 +30,20 @@ class SyncDuties:
     """Every worker has them; rows that are locked make sure that each thing is done once."""
 
     def __init__(
-        self, *, sessions: Sessions, integrations: IntegrationService, clock: Clock, keep_events: timedelta
+        self,
+        *,
+        sessions: Sessions,
+        integrations: IntegrationService,
+        clock: Clock,
+        keep_events: timedelta,
+        raw_dump_path: Path | None = None,
     ) -> None:
         self._sessions = sessions
         self._integrations = integrations
         self._clock = clock
         self._keep_events = keep_events
+        self._raw_dump_path = raw_dump_path
+        self._purges_known_until = datetime.min.replace(tzinfo=UTC)
 
     async def start_due(self) -> None:
         """Starts each scheduled sync whose time has come, and sets its next time in the same transaction."""
@@ -58,6 +70,18 @@ class SyncDuties:
                     await enqueue(session, entrypoint=ENTRYPOINT, key=str(run_id))
                     log.info("sync.scheduled", integration_id=str(integration_id), run_id=str(run_id))
         return len(due)
+
+    async def forget_raw_file(self) -> None:
+        """Deletes this machine's file of raw records if something was purged since it was written."""
+        written = written_at(self._raw_dump_path) if self._raw_dump_path else None
+        if self._raw_dump_path is None or written is None:
+            return
+        async with self._sessions() as session:
+            since = max(written - CLOCKS_APART, self._purges_known_until)
+            was_purged, self._purges_known_until = await repository.purged_since(session, since)
+        if was_purged:
+            self._raw_dump_path.unlink(missing_ok=True)
+            log.info("sync.raw_file_forgotten")
 
     async def forget_old_plans(self) -> None:
         """Drops what runs had planned and will not carry out."""

@@ -118,6 +118,7 @@ class RunExecutor:
         except asyncio.CancelledError:
             # `watch` cancels a run that has ended or stands still, `leave` any; what goes on goes back to the queue.
             await self._give_back(claim, counts=not self._stopping)
+            log.info("sync.let_go")
             return await self._is_over(run_id)
 
     async def _is_over(self, run_id: UUID) -> bool:
@@ -142,6 +143,8 @@ class RunExecutor:
             return False
         except Fenced:
             log.info("sync.fenced_off")
+            # Whoever has the run now has its job too, which PgQueuer would delete for us without asking whose it is.
+            return await self._is_over(run.id)
         except ConnectorError as error:
             await self._fail_fetch(claim, run, error)
         except ApplicationError as error:

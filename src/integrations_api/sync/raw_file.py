@@ -4,6 +4,7 @@ import asyncio
 import os
 from collections.abc import AsyncIterator
 from contextlib import suppress
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO
 
@@ -22,6 +23,14 @@ async def write_raw_file(path: Path, records: AsyncIterator[str]) -> str | None:
             beside.unlink(missing_ok=True)
         return f"The raw records were not saved to {path}: {error.strerror}"
     return None
+
+
+def written_at(path: Path) -> datetime | None:
+    """When this machine's file was written; None where there is none, or none that can be seen."""
+    try:
+        return datetime.fromtimestamp(path.stat().st_mtime, UTC)
+    except OSError:
+        return None
 
 
 async def _write_array(file: IO[str], records: AsyncIterator[str]) -> None:

@@ -240,6 +240,21 @@ async def overtaken_runs(session: AsyncSession) -> list[tuple[UUID, bool]]:
     return [(row.id, row.gone) for row in found]
 
 
+async def purged_since(session: AsyncSession, since: datetime) -> tuple[bool, datetime]:
+    """Whether anything was purged since then, and until when that is known for sure: some may not be committed yet."""
+    found = await session.execute(
+        text("""
+            SELECT now() - interval '10 minutes' AS known_until, EXISTS (
+                SELECT FROM audit_entries
+                WHERE at >= :since AND (action = 'knowledge.purge'
+                   OR action = 'integration.delete' AND details ->> 'purge' = 'true')) AS was_purged
+        """),
+        {"since": since},
+    )
+    row = found.one()
+    return row.was_purged, row.known_until
+
+
 async def runs_without_a_job(session: AsyncSession, *, entrypoint: str) -> list[UUID]:
     """Runs that are queued or running and that no job in the queue stands for, oldest first."""
     found = await session.execute(

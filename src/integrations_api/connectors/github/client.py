@@ -97,7 +97,7 @@ class GitHubClient:
     async def query(self, query: str, variables: JsonObject) -> Graph:
         """One GraphQL query, without retries. What was not found is told; any other error is raised."""
         body = {"query": query, "variables": variables}
-        answer = await self._send(self._addresses.graphql, {}, headers=_HEADERS, json=body)
+        answer = await self._send(self._addresses.graphql, {}, headers=_HEADERS, body=body)
         self._check(answer, "The GraphQL API")
         value = content_of(answer)
         errors = value.get("errors") if isinstance(value, dict) else None
@@ -119,10 +119,10 @@ class GitHubClient:
                 await trial.again(error)
 
     async def _send(
-        self, path: str, params: Mapping[str, str], *, headers: Mapping[str, str], json: JsonObject | None = None
+        self, path: str, params: Mapping[str, str], *, headers: Mapping[str, str], body: JsonObject | None = None
     ) -> Answer:
         await self.patience.until_open()
-        return await exchange(self._http, path, params, slot=self._slot, headers=headers, json=json)
+        return await exchange(self._http, path, params, slot=self._slot, headers=headers, body=body)
 
     def _check(self, answer: Answer, what: str) -> None:
         error = failure(answer, now=self.patience.time.now(), strikes=self._strikes, what=what)

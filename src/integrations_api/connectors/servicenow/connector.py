@@ -149,6 +149,8 @@ class ServiceNowConnector:
         if shift is None:
             if moment.total == 0:
                 return SourceCount(0)
+            if moment.total is not None and not moment.rows:
+                return SourceCount(None, f"the source counts {moment.total} but shows this user none (access rules)")
             return SourceCount(None, "what a time in a query means to the source could not be proved")
         query = joined(self._config.filter, f"sys_created_on<={stamp(created_until, shift)}")
         return SourceCount(await self._client.count(self._config.table, query))

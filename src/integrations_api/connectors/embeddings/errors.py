@@ -1,0 +1,7 @@
+"""What an embedding service may refuse besides everything: a single text."""
+
+from integrations_api.connectors.errors import Refused
+
+
+class TextRefused(Refused):
+    """The service does not take these texts (too long, too many), though it may take others."""

@@ -1,0 +1,141 @@
+"""Vectors of texts: a table for each model, made at run time, for not every server has pgvector.
+
+A vector is addressed by the hash of the text that was embedded, so what says the same is embedded once. Vectors have
+length 1: the inner product of two is their likeness. Every function works in its caller's transaction.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import AsyncSession
+
+LEAST_PGVECTOR = (0, 8)
+"""The first release whose index scan goes on until filters have let enough through."""
+MOST_DIMENSIONS = 4000
+"""The most that an HNSW index over half-precision numbers takes."""
+_LOCK = 7_215_011
+
+_NONE = "this PostgreSQL has no pgvector: install the extension there, or use the bundled PostgreSQL"
+_FORBIDDEN = "pgvector is there, but not switched on: let an administrator of the database run CREATE EXTENSION vector"
+_OLD = "pgvector {found} is too old: 0.8 or later is needed (ALTER EXTENSION vector UPDATE, after installing it)"
+
+
+def table_of(model_id: int) -> str:
+    """The name of the table with a model's vectors."""
+    return f"embedding_vectors_{int(model_id)}"
+
+
+async def obstacle(session: AsyncSession) -> str | None:
+    """Why this database cannot keep vectors; None where it can. Switches pgvector on where that is allowed."""
+    found = (
+        await session.execute(
+            text("SELECT default_version, installed_version FROM pg_available_extensions WHERE name = 'vector'")
+        )
+    ).one_or_none()
+    if found is None:
+        return _NONE
+    if found.installed_version is None and not await _switched_on(session):
+        return _FORBIDDEN
+    version = str(found.installed_version or found.default_version)
+    return None if _parts(version) >= LEAST_PGVECTOR else _OLD.format(found=version)
+
+
+async def _switched_on(session: AsyncSession) -> bool:
+    await session.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})
+    try:
+        async with session.begin_nested():
+            await session.execute(text("CREATE EXTENSION IF NOT EXISTS vector"))
+    except DBAPIError:
+        return False
+    return True
+
+
+def _parts(version: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in version.split(".")[:2] if part.isdigit())
+
+
+async def make_table(session: AsyncSession, model_id: int, dimension: int) -> None:
+    """The table of a model's vectors, with its index. There is nothing in it yet, so this is done at once."""
+    table = table_of(model_id)
+    await session.execute(
+        text(
+            f"CREATE TABLE {table} (hash bytea PRIMARY KEY, embedding halfvec({int(dimension)}) STORAGE PLAIN NOT NULL)"
+        )
+    )
+    await session.execute(
+        text(
+            f"CREATE INDEX ix_{table} ON {table} USING hnsw (embedding halfvec_ip_ops) "
+            "WITH (m = 16, ef_construction = 128)"
+        )
+    )
+
+
+def literal(vector: Sequence[float]) -> str:
+    """A vector as pgvector reads it."""
+    return f"[{','.join(format(number, '.6g') for number in vector)}]"
+
+
+async def store(session: AsyncSession, model_id: int, vectors: Mapping[bytes, Sequence[float]]) -> None:
+    """Keeps vectors by the hash of their text, and takes these texts from the queue.
+
+    A text that was purged meanwhile leaves no vector: rows that are being deleted are skipped, not waited for.
+    """
+    facts = {"model": model_id, "hashes": list(vectors), "vectors": [literal(one) for one in vectors.values()]}
+    table = table_of(model_id)
+    await session.execute(
+        text(f"""
+            WITH known AS MATERIALIZED (
+                SELECT hash FROM content_texts WHERE hash = ANY(CAST(:hashes AS bytea[])) FOR KEY SHARE SKIP LOCKED
+            )
+            INSERT INTO {table} (hash, embedding)
+            SELECT g.hash, CAST(g.vector AS halfvec)
+            FROM unnest(CAST(:hashes AS bytea[]), CAST(:vectors AS text[])) AS g(hash, vector)
+            WHERE g.hash IN (SELECT hash FROM known)
+            ON CONFLICT (hash) DO NOTHING
+        """),  # noqa: S608 - put together from a number
+        facts,
+    )
+    await session.execute(
+        text(f"""
+            DELETE FROM embedding_queue q
+            WHERE q.model_id = :model AND q.hash = ANY(CAST(:hashes AS bytea[]))
+              AND (EXISTS (SELECT FROM {table} v WHERE v.hash = q.hash)
+                   OR NOT EXISTS (SELECT FROM content_texts t WHERE t.hash = q.hash))
+        """),  # noqa: S608 - put together from a number
+        facts,
+    )
+
+
+async def models_with_vectors(session: AsyncSession) -> list[int]:
+    """Ids of the models that have a table."""
+    found = await session.scalars(text("SELECT id FROM embedding_models WHERE dimension IS NOT NULL ORDER BY id"))
+    return list(found)
+
+
+async def hashes_of(session: AsyncSession, contents: Iterable[int]) -> list[bytes]:
+    """The hashes of the texts that contents have."""
+    found = await session.scalars(
+        text("SELECT DISTINCT hash FROM content_texts WHERE content_id = ANY(CAST(:contents AS bigint[]))"),
+        {"contents": list(contents)},
+    )
+    return [bytes(one) for one in found]
+
+
+_NOBODYS = "NOT EXISTS (SELECT FROM content_texts t WHERE t.hash = x.hash)"
+
+
+async def forget(session: AsyncSession, hashes: Sequence[bytes]) -> None:
+    """Removes the vectors of texts that no content has any more, and their places in the queue."""
+    tables = ["embedding_queue", *(table_of(model_id) for model_id in await models_with_vectors(session))]
+    for table in tables if hashes else ():
+        await session.execute(
+            text(f"DELETE FROM {table} x WHERE x.hash = ANY(CAST(:hashes AS bytea[])) AND {_NOBODYS}"),  # noqa: S608
+            {"hashes": list(hashes)},
+        )
+
+
+async def forget_orphans(session: AsyncSession) -> None:
+    """The same for whatever texts have gone by other ways."""
+    for table in ["embedding_queue", *(table_of(model_id) for model_id in await models_with_vectors(session))]:
+        await session.execute(text(f"DELETE FROM {table} x WHERE {_NOBODYS}"))  # noqa: S608 - from a number

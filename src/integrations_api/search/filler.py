@@ -1,0 +1,172 @@
+"""Embeds what live heads lack, in the background: after a publish, never in its way."""
+
+import time
+from collections.abc import AsyncIterator, Callable, Mapping
+from dataclasses import dataclass
+
+from integrations_api.connectors.embeddings.answers import Vector
+from integrations_api.connectors.embeddings.client import Embedder
+from integrations_api.connectors.embeddings.errors import TextRefused
+from integrations_api.connectors.errors import ConnectorError, Refused
+from integrations_api.db.engine import Sessions
+from integrations_api.errors import ApplicationError
+from integrations_api.knowledge import embedding, vectors
+from integrations_api.knowledge.embedding import Model
+from integrations_api.logs import get_logger
+
+log = get_logger(__name__)
+
+PAUSE = 60.0
+"""Seconds in which a service that failed, after all retries, is left alone."""
+SHORTEST = 500
+"""Characters down to which a text that the service finds too long is cut by halves."""
+_PROBE = "Is this text too long?"
+
+
+class CannotEmbed(ApplicationError):
+    """Nothing can be embedded as things are; the message says why and what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """What has been embedded since the filling began, and how far all datasets are: counts of incidents."""
+
+    texts: int
+    embedded: int
+    of: int
+
+
+class EmbeddingFiller:
+    """Every worker has one. They share the queue; each batch is embedded between two transactions."""
+
+    def __init__(
+        self,
+        *,
+        sessions: Sessions,
+        embedder: Embedder,
+        model: str,
+        batch: int,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._sessions = sessions
+        self._embedder = embedder
+        self._model = model
+        self._batch = batch
+        self._monotonic = monotonic
+        self._resumes_at = 0.0
+        self._told: str | None = None
+
+    async def fill(self) -> None:
+        """A worker's duty: embeds until nothing waits. What stands in the way is logged once, and tried again later."""
+        if self._monotonic() < self._resumes_at:
+            return
+        try:
+            async for _ in self.filling(watched=False):
+                pass
+            self._told = None
+        except CannotEmbed as reason:
+            self._resumes_at = self._monotonic() + PAUSE
+            if reason.message != self._told:
+                log.warning("embeddings.waiting", reason=reason.message)
+            self._told = reason.message
+
+    async def filling(self, *, watched: bool = True) -> AsyncIterator[Step]:
+        """Embeds until nothing waits, a step for each batch; only `watched` steps are counted through.
+
+        Raises `CannotEmbed`.
+        """
+        model = await self._prepared()
+        while await self._swept(model):
+            pass
+        done = 0
+        yield await self._step(done, watched=watched)
+        while claimed := await self._claimed(model):
+            done += await self._embed(model, claimed)
+            yield await self._step(done, watched=watched)
+        await self._settled(model)
+
+    async def tidy(self) -> None:
+        """Removes vectors of texts that are gone, and models that have been replaced."""
+        async with self._sessions.begin() as session:
+            await embedding.drop_retired(session)
+        async with self._sessions.begin() as session:
+            await vectors.forget_orphans(session)
+
+    async def _prepared(self) -> Model:
+        async with self._sessions.begin() as session:
+            why = await vectors.obstacle(session)
+            if why is not None:
+                raise CannotEmbed(f"Embeddings cannot be kept, search stays lexical: {why}")
+            return await embedding.want_model(session, self._model)
+
+    async def _swept(self, model: Model) -> bool:
+        async with self._sessions.begin() as session:
+            return await embedding.sweep(session, model)
+
+    async def _claimed(self, model: Model) -> dict[bytes, str]:
+        async with self._sessions.begin() as session:
+            return await embedding.claim(session, model.id, many=self._batch)
+
+    async def _settled(self, model: Model) -> None:
+        async with self._sessions.begin() as session:
+            if await embedding.settle(session, model.id):
+                log.info("embeddings.model_answers", model=model.name)
+
+    async def _step(self, texts: int, *, watched: bool) -> Step:
+        if not watched:
+            return Step(texts, 0, 0)
+        async with self._sessions() as session:
+            embedded, of = await embedding.total_progress(session)
+        return Step(texts, embedded, of)
+
+    async def _embed(self, model: Model, claimed: Mapping[bytes, str]) -> int:
+        """Embeds and keeps what was claimed; gives back what fails. Raises `CannotEmbed`."""
+        try:
+            found = await self._vectors(model, claimed)
+            async with self._sessions.begin() as session:
+                if found:
+                    await embedding.note_dimension(session, model.id, len(next(iter(found.values()))))
+                    await vectors.store(session, model.id, found)
+        except (ConnectorError, embedding.AnotherDimension) as error:
+            async with self._sessions.begin() as session:
+                await embedding.give_back(session, model.id, list(claimed))
+            raise CannotEmbed(_in_words(error, model.name)) from error
+        return len(found)
+
+    async def _vectors(self, model: Model, claimed: Mapping[bytes, str]) -> dict[bytes, Vector]:
+        """Vectors by hash. A batch that is refused is halved until the text is found that the service does not take."""
+        hashes = list(claimed)
+        try:
+            found = await self._embedder.embed([claimed[one] for one in hashes], model=model.name)
+        except TextRefused as refused:
+            if len(hashes) == 1:
+                return await self._cut_to_fit(model, hashes[0], claimed[hashes[0]], refused)
+            middle = len(hashes) // 2
+            halves = [{one: claimed[one] for one in half} for half in (hashes[:middle], hashes[middle:])]
+            return {**await self._vectors(model, halves[0]), **await self._vectors(model, halves[1])}
+        return dict(zip(hashes, found, strict=True))
+
+    async def _cut_to_fit(self, model: Model, hash_: bytes, words: str, refused: TextRefused) -> dict[bytes, Vector]:
+        while len(words) > SHORTEST:
+            words = words[: max(SHORTEST, len(words) // 2)]
+            try:
+                return {hash_: (await self._embedder.embed([words], model=model.name))[0]}
+            except TextRefused:
+                continue
+        # Is it this text, or does the service refuse everything?
+        try:
+            await self._embedder.embed([_PROBE], model=model.name)
+        except TextRefused as all_refused:
+            raise Refused(all_refused.message, all_refused.remedy) from refused
+        async with self._sessions.begin() as session:
+            await embedding.set_aside(session, model.id, hash_, why=refused.message)
+        return {}
+
+
+def _in_words(error: ConnectorError | embedding.AnotherDimension, model: str) -> str:
+    if isinstance(error, embedding.AnotherDimension):
+        return (
+            f"The model {model} gives vectors {error}: it is another model by the same name, "
+            "so give it another name there and in EMBEDDINGS_MODEL"
+        )
+    return f"{error.message}. {error.remedy}" if error.remedy else error.message

@@ -1,0 +1,92 @@
+"""The vector of a query: asked of the embedding service while somebody waits, so bounded, and left alone when dead."""
+
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import timedelta
+
+from integrations_api.connectors.embeddings.answers import Vector
+from integrations_api.connectors.embeddings.client import Embedder
+from integrations_api.connectors.embeddings.errors import TextRefused
+from integrations_api.connectors.errors import ConnectorError
+from integrations_api.knowledge.embedding import LONGEST_TEXT
+from integrations_api.logs import get_logger
+
+log = get_logger(__name__)
+
+WITHIN = timedelta(milliseconds=800)
+"""The longest a search waits for its vector."""
+LEFT_ALONE = 15.0
+"""Seconds after a failure in which no search waits; then one tries, while the others go on without."""
+_REMEMBERED = 500
+
+
+@dataclass(slots=True)
+class Breaker:
+    """Open after a failure: until a while has passed, and then for all but one who tries."""
+
+    monotonic: Callable[[], float]
+    opens_until: float = 0.0
+    is_tried: bool = False
+
+    def admits(self) -> bool:
+        """Whether this one may ask; it must then say `succeeded`, `failed` or `given_up`."""
+        if self.opens_until == 0.0:
+            return True
+        if self.is_tried or self.monotonic() < self.opens_until:
+            return False
+        self.is_tried = True
+        return True
+
+    def succeeded(self) -> None:
+        """All may ask again."""
+        self.opens_until, self.is_tried = 0.0, False
+
+    def given_up(self) -> None:
+        """The one who asked has gone: another may try."""
+        self.is_tried = False
+
+    def failed(self) -> None:
+        """Nobody asks for a while."""
+        self.opens_until, self.is_tried = self.monotonic() + LEFT_ALONE, False
+
+
+class QueryEmbedder:
+    """Turns queries into vectors, where that can be had in time. Remembers the latest, so that pages cost nothing."""
+
+    def __init__(self, *, embedder: Embedder, monotonic: Callable[[], float] = time.monotonic) -> None:
+        self._embedder = embedder
+        self._breaker = Breaker(monotonic)
+        self._remembered: OrderedDict[tuple[str, str], Vector] = OrderedDict()
+
+    async def vector_of(self, text: str, *, model: str) -> Vector | None:
+        """The vector of a text by a model; None where the service does not give it in time."""
+        key = (model, text[:LONGEST_TEXT])
+        if key in self._remembered:
+            self._remembered.move_to_end(key)
+            return self._remembered[key]
+        if not self._breaker.admits():
+            return None
+        vector = await self._asked(key[1], model=model)
+        if vector is not None:
+            self._remembered[key] = vector
+            if len(self._remembered) > _REMEMBERED:
+                self._remembered.popitem(last=False)
+        return vector
+
+    async def _asked(self, text: str, *, model: str) -> Vector | None:
+        try:
+            vector = await self._embedder.embed_at_once(text, model=model, within=WITHIN)
+        except TextRefused:
+            self._breaker.succeeded()  # The service is well, and others may ask.
+            return None
+        except ConnectorError as error:
+            self._breaker.failed()
+            log.warning("embeddings.search_goes_without", model=model, reason=error.message)
+            return None
+        except BaseException:
+            self._breaker.given_up()
+            raise
+        self._breaker.succeeded()
+        return vector

@@ -1,0 +1,53 @@
+"""A worker whose run was taken from it commits nothing more, and leaves the job to whoever has it now."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from uuid import UUID
+
+import pytest
+
+from integrations_api.queue.jobs import NotDoneYet
+from integrations_api.sync.executor import ENTRYPOINT
+from integrations_api.wiring import build_worker
+from tests.support.syncing import PATIENCE, Bench, bench
+
+pytestmark = pytest.mark.anyio
+
+
+@asynccontextmanager
+async def _in_the_middle(database_url: str) -> AsyncIterator[tuple[Bench, UUID, "asyncio.Future[None]"]]:
+    """A run that somebody carries out who will not look whether he still may: a handler without a worker's duties."""
+    async with bench(database_url, workers=0) as b:
+        b.source.fill(12)
+        b.source.gate = asyncio.Event()
+        run_id = await b.start(await b.integration())
+        carrying = asyncio.ensure_future(build_worker(b.components).handlers[ENTRYPOINT](str(run_id)))
+        await asyncio.wait_for(b.source.reached.wait(), PATIENCE)
+        yield b, run_id, carrying
+        assert carrying.done()
+
+
+async def test_who_is_fenced_off_commits_nothing_and_keeps_the_job_for_the_one_who_goes_on(database_url: str) -> None:
+    async with _in_the_middle(database_url) as (b, run_id, carrying):
+        await b.change("UPDATE sync_runs SET attempt = attempt + 1")
+        events = await b.events(run_id)
+        assert b.source.gate is not None
+        b.source.gate.set()
+
+        with pytest.raises(NotDoneYet):
+            await asyncio.wait_for(carrying, PATIENCE)
+
+        run = await b.run(run_id)
+        assert (run.state, run.attempt, run.fetched, await b.events(run_id)) == ("running", 2, 0, events)
+
+
+async def test_who_is_fenced_off_because_the_run_has_ended_is_done_with_the_job(database_url: str) -> None:
+    async with _in_the_middle(database_url) as (b, run_id, carrying):
+        await b.change("UPDATE sync_runs SET state = 'cancelled'")
+        assert b.source.gate is not None
+        b.source.gate.set()
+
+        await asyncio.wait_for(carrying, PATIENCE)
+
+        assert (await b.run(run_id)).fetched == 0

@@ -1,0 +1,86 @@
+"""A purged incident does not stay behind in the file of raw records."""
+
+import os
+from pathlib import Path
+from uuid import UUID
+
+import pytest
+
+from integrations_api.clock import utc_now
+from integrations_api.integrations.service import IntegrationService
+from integrations_api.knowledge.service import KnowledgeService
+from integrations_api.sync.duties import SyncDuties
+from tests.support.syncing import ADMIN, Bench, bench
+
+pytestmark = pytest.mark.anyio
+
+
+async def synced(b: Bench, path: Path) -> UUID:
+    """An integration that was synced, with a file written a minute ago."""
+    b.source.fill(2)
+    integration = await b.integration()
+    assert (await b.sync(integration)).state == "succeeded"
+    aged(path, seconds=60)
+    return integration
+
+
+def aged(path: Path, *, seconds: float) -> None:
+    written = utc_now().timestamp() - seconds
+    os.utime(path, (written, written))
+
+
+def duties(b: Bench, path: Path) -> SyncDuties:
+    return b.duties(raw_dump_path=path)
+
+
+async def test_the_file_goes_when_something_was_purged_since(database_url: str, tmp_path: Path) -> None:
+    path = tmp_path / "raw.json"
+    async with bench(database_url, raw_dump_path=str(path)) as b:
+        integration = await synced(b, path)
+        worker = duties(b, path)
+        await worker.forget_raw_file()
+        assert path.exists()
+
+        await b.components[KnowledgeService].purge(
+            "INC00001", dataset_id=integration, reason="Erasure request 118", principal=ADMIN
+        )
+        await worker.forget_raw_file()
+
+        assert not path.exists()
+        await worker.forget_raw_file()
+
+
+async def test_the_file_goes_with_a_whole_dataset_and_also_when_no_worker_was_there(
+    database_url: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "raw.json"
+    async with bench(database_url, raw_dump_path=str(path)) as b:
+        integration = await synced(b, path)
+        await b.components[IntegrationService].delete(integration, principal=ADMIN, purge=True)
+
+        await duties(b, path).forget_raw_file()
+
+        assert not path.exists()
+
+
+async def test_a_file_written_after_the_purge_stays(database_url: str, tmp_path: Path) -> None:
+    path = tmp_path / "raw.json"
+    async with bench(database_url, raw_dump_path=str(path)) as b:
+        integration = await synced(b, path)
+        await b.components[IntegrationService].delete(integration, principal=ADMIN, purge=True)
+        aged(path, seconds=-60)
+
+        await duties(b, path).forget_raw_file()
+
+        assert path.exists()
+
+
+async def test_deleting_an_integration_and_keeping_its_knowledge_is_no_purge(database_url: str, tmp_path: Path) -> None:
+    path = tmp_path / "raw.json"
+    async with bench(database_url, raw_dump_path=str(path)) as b:
+        integration = await synced(b, path)
+        await b.components[IntegrationService].delete(integration, principal=ADMIN)
+
+        await duties(b, path).forget_raw_file()
+
+        assert path.exists()

@@ -17,7 +17,7 @@ HELP = [
     (), ("serve",), ("worker",), ("migrate",), ("demo",), ("token",), ("users",), ("users", "create"),
     ("users", "list"), ("users", "disable"), ("users", "set-permissions"), ("secrets",), ("secrets", "generate"),
     ("secrets", "rotate"), ("secrets", "check"), ("audit",), ("audit", "verify"), ("simulate",),
-    ("simulate", "servicenow"),
+    ("simulate", "servicenow"), ("simulate", "jira"), ("simulate", "github"),
 ]  # fmt: skip
 
 

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from integrations_api.connectors.records import ConnectorContext
-from integrations_api.connectors.registry import MissingConfiguration, UnsupportedService, find_service, services
+from integrations_api.connectors.registry import MissingConfiguration, find_service, services
 from integrations_api.connectors.services import ServiceDescription
 from integrations_api.egress.guard import EgressPolicy, EgressRefused
 from integrations_api.errors import InvalidInput
@@ -138,12 +138,6 @@ def test_what_is_malformed_or_not_allowed_is_not_opened() -> None:
         service().open("basic_auth", CONFIG | {"table": "x y"}, CONTEXT, EgressPolicy())
     with pytest.raises(EgressRefused):
         service().open("basic_auth", CONFIG | {"url": "http://127.0.0.1:1"}, CONTEXT, EgressPolicy())
-
-
-@pytest.mark.parametrize("name", ["Jira"])
-def test_services_to_come_say_so(name: str) -> None:
-    with pytest.raises(UnsupportedService, match=f"^{name} is not supported yet$"):
-        service(name).open("api_token", {"url": "https://x.example", "api_token": "t"}, CONTEXT, EgressPolicy())
 
 
 @pytest.mark.parametrize(

@@ -8,9 +8,12 @@ from typing import Any, Protocol
 import httpx
 
 from integrations_api.simulator.github import DEFAULT_TOKEN, OWNER, GitHubServer
+from integrations_api.simulator.jira import Flavour
+from integrations_api.simulator.jira import SimulatorServer as JiraServer
 from integrations_api.simulator.servicenow import SimulatorServer
 from integrations_api.simulator.servicenow.access import DEFAULT_PASSWORD
 from tests.connectors.github import sources as github
+from tests.connectors.jira import sources as jira
 from tests.connectors.servicenow import sources as servicenow
 
 COUNT = 60
@@ -62,6 +65,16 @@ def _servicenow(**credentials: str) -> Callable[[], AbstractContextManager[Opene
     return opened
 
 
+def _jira(flavour: Flavour, auth_type: str) -> Callable[[], AbstractContextManager[Opened]]:
+    @contextmanager
+    def opened() -> Iterator[Opened]:
+        with JiraServer(jira.site_of(COUNT, flavour)) as server:
+            config = {"url": server.url, **jira.SIGN_INS[flavour, auth_type]}
+            yield Opened(jira.SimulatedJira(server, auth_type), config)
+
+    return opened
+
+
 @contextmanager
 def _github() -> Iterator[Opened]:
     with GitHubServer(github.instance_of(COUNT)) as server:
@@ -74,5 +87,9 @@ _SERVICENOW_USER = {"username": "integration", "password": DEFAULT_PASSWORD}
 CELLS = [
     Cell("ServiceNow basic_auth", "ServiceNow", "incidents", "basic_auth", _servicenow(**_SERVICENOW_USER)),
     Cell("ServiceNow api_token", "ServiceNow", "incidents", "api_token", _servicenow(api_token="simulator-api-key")),
+    Cell("Jira Cloud basic_auth", "Jira", "issues", "basic_auth", _jira("cloud", "basic_auth")),
+    Cell("Jira Cloud api_token", "Jira", "issues", "api_token", _jira("cloud", "api_token")),
+    Cell("Jira Data Center basic_auth", "Jira", "issues", "basic_auth", _jira("datacenter", "basic_auth")),
+    Cell("Jira Data Center api_token", "Jira", "issues", "api_token", _jira("datacenter", "api_token")),
     Cell("GitHub api_token", "GitHub", "issues", "api_token", _github),
 ]

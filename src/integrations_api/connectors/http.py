@@ -149,7 +149,7 @@ def http_date(text: str) -> datetime | None:
 
 
 def asked_wait(answer: Answer, now: datetime) -> float | None:
-    """How many seconds the source asks to wait: Retry-After (seconds or a date), else X-RateLimit-Reset.
+    """How many seconds the source asks to wait: Retry-After (seconds or a date), else X-RateLimit-Reset (epoch or ISO).
 
     Dates are measured against the source's own clock where it tells it, for the two may differ.
     """
@@ -162,7 +162,17 @@ def asked_wait(answer: Answer, now: datetime) -> float | None:
     reset = answer.headers.get("x-ratelimit-reset", "").strip()
     if re.fullmatch(r"\d{1,11}", reset):
         return max(0.0, int(reset) - source_now.timestamp())
+    if moment := _iso_moment(reset):
+        return max(0.0, (moment - source_now).total_seconds())
     return None
+
+
+def _iso_moment(text: str) -> datetime | None:
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 def status_error(answer: Answer, now: datetime) -> ConnectorError | None:

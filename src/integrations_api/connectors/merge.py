@@ -1,11 +1,14 @@
-"""Several lanes of a fetch read at once, given out as one stream of pages."""
+"""Several things asked at once: the lanes of a fetch as one stream of pages, or a handful of questions."""
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Coroutine, Iterable, Sequence
 from contextlib import aclosing
+from typing import Any, TypeVar
 
 from integrations_api.connectors.records import Page
+
+T = TypeVar("T")
 
 LaneReader = Callable[[], AsyncGenerator[Page, None]]
 
@@ -45,3 +48,14 @@ async def _work(waiting: deque[LaneReader], ready: asyncio.Queue[Page | Exceptio
         await ready.put(error)
     else:
         await ready.put(None)
+
+
+async def together(questions: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
+    """The answers, in the order of the questions. The first failure ends the others and is raised."""
+    tasks = [asyncio.create_task(question) for question in questions]
+    try:
+        return await asyncio.gather(*tasks)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)

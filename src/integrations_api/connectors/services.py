@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import httpx
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ValidationError
 
 from integrations_api.connectors.oauth import AccessTokens, OAuthServer
 from integrations_api.connectors.protocol import Connector
@@ -160,9 +160,3 @@ def origin(url: str) -> str:
         return f"{parsed.scheme}://{parsed.raw_host.decode('ascii').removesuffix('.')}:{port}"
     except (httpx.InvalidURL, ValueError):
         return url
-
-
-class LooseConfig(BaseModel):
-    """For services whose connectors are still to come: their keys are known, their options not yet."""
-
-    model_config = ConfigDict(extra="ignore", frozen=True, hide_input_in_errors=True)

@@ -1,40 +1,75 @@
 """Jira, as the registry lists it."""
 
-from typing import Annotated
+from integrations_api.connectors.jira.auth import auth_of
+from integrations_api.connectors.jira.config import CONFIGS, OAuth2Config
+from integrations_api.connectors.jira.connector import JiraConnector
+from integrations_api.connectors.jira.mapping import MAPPING_VERSION
+from integrations_api.connectors.oauth import OAuthServer
+from integrations_api.connectors.protocol import Connector
+from integrations_api.connectors.records import ConnectorContext, JsonObject
+from integrations_api.connectors.retry import Time
+from integrations_api.connectors.services import AuthType, MissingConfiguration, ServiceDescription
+from integrations_api.egress.client import open_client
+from integrations_api.egress.guard import EgressPolicy
+from integrations_api.errors import InvalidInput
 
-from pydantic import AfterValidator, Field
-
-from integrations_api.connectors.fields import Secret, Text, address_like
-from integrations_api.connectors.services import AuthType, LooseConfig, ServiceDescription
-
-WebAddress = Annotated[str, AfterValidator(address_like("https://your-site.atlassian.net"))]
-
-
-class _JiraBasicAuth(LooseConfig):
-    url: WebAddress = Field(title="Site URL", description="Address of the Jira site.")
-    username: Text = Field(title="User name", description="E-mail address (Cloud) or user name (Data Center).")
-    password: Secret = Field(title="Password", description="API token (Cloud) or password (Data Center).")
-
-
-class _JiraApiToken(LooseConfig):
-    url: WebAddress = Field(title="Site URL", description="Address of the Jira site.")
-    api_token: Secret = Field(title="API token", description="API token (Cloud) or personal access token.")
-    email: Text | None = Field(None, title="E-mail", description="Of the token's owner; Jira Cloud only.")
-
-
-class _JiraOAuth2(LooseConfig):
-    url: WebAddress = Field(title="Site URL", description="Address of the Jira site.")
-    client_id: Text = Field(title="Client ID", description="Client ID of the OAuth app.")
-    client_secret: Secret = Field(title="Client secret", description="Client secret of the OAuth app.")
+_AUTH_URL, _API_URL = "https://auth.atlassian.com", "https://api.atlassian.com"
 
 
 class Jira(ServiceDescription):
-    """Its ways of signing in; its connector is still to come."""
+    """Its ways of signing in, what tells two sources apart, and how it is opened: Cloud and Data Center alike."""
 
     def __init__(self) -> None:
-        auth_types = [
-            AuthType("basic_auth", _JiraBasicAuth),
-            AuthType("api_token", _JiraApiToken),
-            AuthType("oauth2", _JiraOAuth2),
+        auth_types = [AuthType(name, model) for name, model in CONFIGS.items()]
+        super().__init__(name="Jira", noun="issues", auth_types=auth_types, mapping_version=MAPPING_VERSION)
+
+    def source_facts(self, config: JsonObject) -> list[str]:
+        return [
+            str(config.get("filter") or "").strip(),
+            ",".join(sorted(key.strip().upper() for key in _texts(config.get("projects")))),
+            ",".join(sorted(_texts(config.get("fields")))),
         ]
-        super().__init__(name="Jira", noun="issues", auth_types=auth_types)
+
+    def oauth(self, config: JsonObject) -> OAuthServer | None:
+        """Atlassian's own server for Cloud, with refresh tokens that rotate; the site itself for Data Center."""
+        read = OAuth2Config.model_validate(dict(config))
+        if not read.is_cloud:
+            root = f"{read.base_url}/rest/oauth2/latest"
+            return OAuthServer(
+                grant="authorization_code",
+                authorize_url=f"{root}/authorize",
+                token_url=f"{root}/token",
+                scopes=("READ",),
+            )
+        server = (read.auth_url or _AUTH_URL).rstrip("/")
+        return OAuthServer(
+            grant="authorization_code",
+            authorize_url=f"{server}/authorize",
+            token_url=f"{server}/oauth/token",
+            scopes=("read:jira-work", "offline_access"),
+            authorize_params={"audience": "api.atlassian.com", "prompt": "consent"},
+        )
+
+    def open(
+        self,
+        auth_type: str,
+        config: JsonObject,
+        context: ConnectorContext,
+        policy: EgressPolicy,
+        time: Time | None = None,
+    ) -> Connector:
+        if any(not config.get(key) for key in self.required_keys(auth_type)):
+            raise MissingConfiguration(self.missing_message(auth_type))
+        if problems := self.validate(auth_type, config):
+            raise InvalidInput.of(problems)
+        read = CONFIGS[auth_type].model_validate(dict(config))
+        auth = auth_of(read, context)
+        if isinstance(read, OAuth2Config) and read.is_cloud:
+            http = open_client(policy, (read.api_url or _API_URL).rstrip("/"), auth=auth)
+            return JiraConnector(http=http, config=read, context=context, gateway_for=read.base_url, time=time)
+        http = open_client(policy, read.base_url, auth=auth)
+        return JiraConnector(http=http, config=read, context=context, time=time)
+
+
+def _texts(value: object) -> list[str]:
+    return [str(each) for each in value] if isinstance(value, list | tuple) else []

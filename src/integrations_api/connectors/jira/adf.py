@@ -1,0 +1,142 @@
+"""Atlassian Document Format (Cloud) as plain text: what a reader would see, without the formatting."""
+
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+MOST_LEVELS = 100
+"""Deeper than any editor nests; what lies below is left out."""
+
+_INLINE = {"text", "hardBreak", "mention", "emoji", "date", "status", "inlineCard", "placeholder", "mediaInline"}
+
+
+def to_text(document: Any) -> str:
+    """The text of a document; empty for what is none. Unknown nodes give what they contain."""
+    return _block(document, 0).strip() if isinstance(document, dict) else ""
+
+
+def _children(node: dict[str, Any]) -> list[dict[str, Any]]:
+    content = node.get("content")
+    return [child for child in content if isinstance(child, dict)] if isinstance(content, list) else []
+
+
+def _attribute(node: dict[str, Any], *names: str) -> str:
+    attributes = node.get("attrs")
+    if not isinstance(attributes, dict):
+        return ""
+    return next((value for name in names if isinstance(value := attributes.get(name), str) and value), "")
+
+
+def _block(node: dict[str, Any], level: int) -> str:
+    if level > MOST_LEVELS:
+        return ""
+    kind = str(node.get("type", ""))
+    if kind in _INLINE:
+        return _inline(node)
+    rule = _BLOCKS.get(kind)
+    return rule(node, level + 1) if rule else _flow(node, level + 1)
+
+
+def _flow(node: dict[str, Any], level: int) -> str:
+    """Blocks parted by an empty line; runs of inline nodes are one block."""
+    parts: list[str] = []
+    line: list[str] = []
+    for child in _children(node):
+        if child.get("type") in _INLINE:
+            line.append(_inline(child))
+            continue
+        if line:
+            parts.append("".join(line))
+            line = []
+        parts.append(_block(child, level))
+    parts.append("".join(line))
+    return "\n\n".join(part.strip("\n") for part in parts if part.strip())
+
+
+def _inline(node: dict[str, Any]) -> str:
+    match node.get("type"):
+        case "text":
+            return _linked(node)
+        case "hardBreak":
+            return "\n"
+        case "mention" | "status" | "placeholder":
+            return _attribute(node, "text")
+        case "emoji":
+            return _attribute(node, "text", "shortName")
+        case "inlineCard":
+            return _attribute(node, "url")
+        case "date":
+            return _day(_attribute(node, "timestamp"))
+        case _:
+            return _attribute(node, "alt")
+
+
+def _linked(node: dict[str, Any]) -> str:
+    """A text; where it is a link to something else than it says, that stands behind it."""
+    text = node.get("text")
+    if not isinstance(text, str):
+        return ""
+    marks = node.get("marks")
+    for mark in marks if isinstance(marks, list) else ():
+        if isinstance(mark, dict) and mark.get("type") == "link":
+            address = _attribute(mark, "href")
+            return text if not address or address == text else f"{text} ({address})"
+    return text
+
+
+def _day(timestamp: str) -> str:
+    try:
+        return datetime.fromtimestamp(int(timestamp) / 1000, UTC).strftime("%Y-%m-%d")
+    except (ValueError, OverflowError, OSError):
+        return timestamp
+
+
+def _listed(marks: Callable[[int], str]) -> Callable[[dict[str, Any], int], str]:
+    def rule(node: dict[str, Any], level: int) -> str:
+        lines = []
+        for position, child in enumerate(_children(node), start=1):
+            text = _block(child, level).replace("\n\n", "\n")
+            mark = marks(position)
+            lines.append(mark + text.replace("\n", "\n" + " " * len(mark)))
+        return "\n".join(lines)
+
+    return rule
+
+
+def _tasks(node: dict[str, Any], level: int) -> str:
+    lines = []
+    for child in _children(node):
+        mark = "[x] " if _attribute(child, "state") == "DONE" else "[ ] "
+        lines.append(mark + _block(child, level))
+    return "\n".join(lines)
+
+
+def _table(node: dict[str, Any], level: int) -> str:
+    return "\n".join(_row([_cell(cell, level) for cell in _children(row)]) for row in _children(node))
+
+
+def _cell(cell: dict[str, Any], level: int) -> str:
+    return " ".join(_block(cell, level + 1).split())
+
+
+def _row(cells: Sequence[str]) -> str:
+    return " | ".join(cells)
+
+
+def _expand(node: dict[str, Any], level: int) -> str:
+    return "\n\n".join(part for part in (_attribute(node, "title"), _flow(node, level)) if part)
+
+
+_BLOCKS: dict[str, Callable[[dict[str, Any], int], str]] = {
+    "bulletList": _listed(lambda position: "- "),
+    "orderedList": _listed(lambda position: f"{position}. "),
+    "decisionList": _listed(lambda position: "- "),
+    "taskList": _tasks,
+    "table": _table,
+    "expand": _expand,
+    "nestedExpand": _expand,
+    "rule": lambda node, level: "",
+    "media": lambda node, level: _attribute(node, "alt"),
+    "blockCard": lambda node, level: _attribute(node, "url"),
+    "embedCard": lambda node, level: _attribute(node, "url"),
+}

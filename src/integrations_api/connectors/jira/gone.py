@@ -1,0 +1,101 @@
+"""Issues that are no longer there: Jira keeps no log of deletions, so each suspect is looked up by its id."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Literal
+
+from integrations_api.connectors.errors import Refused
+from integrations_api.connectors.jira.answers import NotThere, QueryRefused
+from integrations_api.connectors.jira.client import JiraClient
+from integrations_api.connectors.jira.jql import joined
+from integrations_api.connectors.jira.measure import measure, sign_in
+from integrations_api.connectors.merge import together
+from integrations_api.connectors.records import Gone
+
+Reason = Literal["deleted", "no_longer_visible", "out_of_filter"]
+
+_CONTROLS = 3
+
+
+class Confirmation:
+    """Looks up suspects, and in the end an issue that lives: silence can then be told from loss."""
+
+    def __init__(self, client: JiraClient, *, scope: str, concurrency: int) -> None:
+        self._client = client
+        self._scope = scope
+        self._concurrency = concurrency
+        self._projects: dict[str, bool] = {}
+
+    async def gone(self, suspects: Mapping[str, str]) -> list[Gone]:
+        """Of the given ids (with their last keys), those that the filter no longer shows.
+
+        Raises `Refused` if the source cannot be trusted.
+        """
+        found: list[Gone] = []
+        for chunk in _chunks(list(suspects), self._concurrency):
+            reasons = await together(self._reason(issue_id) for issue_id in chunk)
+            found += [Gone(issue_id, why) for issue_id, why in zip(chunk, reasons, strict=True) if why]
+        if any(lost.reason == "deleted" for lost in found):
+            await self._check_control()
+        return [
+            Gone(lost.external_id, await self._hidden_or(lost.reason, suspects[lost.external_id])) for lost in found
+        ]
+
+    async def _reason(self, issue_id: str) -> Reason | None:
+        if not issue_id.isdigit():
+            return "deleted"
+        try:
+            await self._client.get_api(f"/issue/{issue_id}", {"fields": "project"})
+        except NotThere:
+            return "deleted"
+        return None if await self._is_in_scope(issue_id) else "out_of_filter"
+
+    async def _is_in_scope(self, issue_id: str) -> bool:
+        if not self._scope:
+            return True
+        jql = joined(self._scope, f"id = {issue_id}")
+        try:
+            found = await self._client.ask(jql, fields=["id"], limit=1, reconcile=[issue_id])
+        except QueryRefused:
+            # A query may not name an issue that is not there: it went since it was looked up.
+            return False
+        return any(str(issue.get("id")) == issue_id for issue in found.issues)
+
+    async def _hidden_or(self, reason: str, key: str) -> Reason:
+        """An issue of a project that cannot be browsed any more is most likely still there."""
+        if reason == "out_of_filter":
+            return "out_of_filter"
+        project = key.rpartition("-")[0]
+        if project and not await self._is_browsable(project):
+            return "no_longer_visible"
+        return "deleted"
+
+    async def _is_browsable(self, project: str) -> bool:
+        if project not in self._projects:
+            try:
+                await self._client.get_api(f"/project/{project}")
+                self._projects[project] = True
+            except NotThere:
+                self._projects[project] = False
+        return self._projects[project]
+
+    async def _check_control(self) -> None:
+        """Whoever has lost their sign-in finds nothing: then an issue that searches list is not there either."""
+        await sign_in(self._client)
+        for _ in range(_CONTROLS):
+            issues = (await measure(self._client, "")).issues
+            if not issues:
+                return
+            try:
+                await self._client.get_api(f"/issue/{issues[-1].get('id')}", {"fields": "project"})
+            except NotThere:
+                continue  # it may have been deleted since it was listed; several in a row were not
+            return
+        raise Refused(
+            "The source does not find an issue by its id although it lists it",
+            "Check the permissions of the user, and sync again later",
+        )
+
+
+def _chunks(ids: Sequence[str], size: int) -> Iterator[Sequence[str]]:
+    for start in range(0, len(ids), size):
+        yield ids[start : start + size]

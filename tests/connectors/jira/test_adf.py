@@ -1,0 +1,68 @@
+"""ADF documents become what a reader would see."""
+
+from typing import Any
+
+import pytest
+
+from integrations_api.connectors.jira.adf import to_text
+
+
+def doc(*content: Any) -> dict[str, Any]:
+    return {"type": "doc", "version": 1, "content": list(content)}
+
+
+def text(words: str, *marks: dict[str, Any]) -> dict[str, Any]:
+    return {"type": "text", "text": words, "marks": list(marks)}
+
+
+def node(kind: str, *content: Any, **attributes: Any) -> dict[str, Any]:
+    return {"type": kind, "attrs": attributes, "content": list(content)}
+
+
+PARAGRAPH = node("paragraph", text("One"))
+
+
+@pytest.mark.parametrize(
+    ("document", "expected"),
+    [
+        (doc(PARAGRAPH, node("paragraph", text("Two"), {"type": "hardBreak"}, text("lines"))), "One\n\nTwo\nlines"),
+        (doc(node("heading", text("Cause"), level=2), PARAGRAPH), "Cause\n\nOne"),
+        (doc(node("bulletList", node("listItem", PARAGRAPH), node("listItem", PARAGRAPH))), "- One\n- One"),
+        (doc(node("orderedList", node("listItem", PARAGRAPH), node("listItem", PARAGRAPH))), "1. One\n2. One"),
+        (
+            doc(node("bulletList", node("listItem", PARAGRAPH, node("bulletList", node("listItem", PARAGRAPH))))),
+            "- One\n  - One",
+        ),
+        (doc(node("codeBlock", text("a = 1\n    b = 2"), language="python")), "a = 1\n    b = 2"),
+        (doc(node("taskList", node("taskItem", text("call"), state="DONE"))), "[x] call"),
+        (doc(node("paragraph", node("mention", id="1", text="@Ada"), text(" looks"))), "@Ada looks"),
+        (doc(node("paragraph", node("emoji", shortName=":smile:"))), ":smile:"),
+        (doc(node("paragraph", node("date", timestamp="1772355600000"))), "2026-03-01"),
+        (doc(node("paragraph", node("inlineCard", url="https://example.com/x"))), "https://example.com/x"),
+        (
+            doc(node("paragraph", text("here", {"type": "link", "attrs": {"href": "https://example.com"}}))),
+            "here (https://example.com)",
+        ),
+        (
+            doc(node("table", node("tableRow", node("tableHeader", PARAGRAPH), node("tableCell", PARAGRAPH)))),
+            "One | One",
+        ),
+        (doc(node("expand", PARAGRAPH, title="More")), "More\n\nOne"),
+        (doc(node("mediaSingle", node("media", alt="screen.png"))), "screen.png"),
+        (doc(node("aNodeOfTomorrow", PARAGRAPH)), "One"),
+        (doc({"type": "text"}, {"type": "text", "text": None}, None, 7, {"content": "no list"}), ""),
+        ({}, ""),
+        (None, ""),
+        ("text", ""),
+    ],
+)
+def test_a_document_reads_as_its_reader_sees_it(document: Any, expected: str) -> None:
+    assert to_text(document) == expected
+
+
+def test_a_document_that_nests_without_end_is_cut_off() -> None:
+    deep: dict[str, Any] = PARAGRAPH
+    for _ in range(5000):
+        deep = node("blockquote", deep)
+
+    assert to_text(doc(PARAGRAPH, deep)) == "One"

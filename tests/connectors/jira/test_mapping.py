@@ -1,0 +1,118 @@
+"""What an issue becomes: number, title, text, notes, attributes."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from integrations_api.connectors.errors import RecordRejected
+from integrations_api.connectors.jira.mapping import map_issue, read_issue
+from integrations_api.connectors.records import MappedDocument
+from integrations_api.simulator.jira import SimulatorServer
+from tests.connectors.copying import fetch
+from tests.connectors.jira.sources import SimulatedJira, site_of
+
+SITE = "https://site.example"
+
+
+@pytest.fixture(params=["cloud", "datacenter"])
+def source(request: pytest.FixtureRequest) -> Iterator[SimulatedJira]:
+    with SimulatorServer(site_of(0, request.param)) as server:
+        yield SimulatedJira(server)
+
+
+async def mapped(source: SimulatedJira, **options: Any) -> list[MappedDocument]:
+    async with source.open(**options) as connector:
+        return [connector.map(record) for record in (await fetch(connector)).records]
+
+
+@pytest.mark.anyio
+async def test_cloud_and_data_center_map_to_the_same_document(source: SimulatedJira) -> None:
+    issue_id = source.site.create(
+        {
+            "summary": "VPN drops",
+            "description": "Since Monday.\n\n    Tunnel terminated\n\nHome office only.",
+            "environment": "Laptop",
+            "components": ["Remote Access VPN"],
+            "labels": ["vpn"],
+            "assignee": "ana.almeida",
+            "business_unit": "Sales",
+        },
+        project="NET",
+    )
+    source.advance(60)
+    source.site.comment(issue_id, "Try the cable.", by="ana.almeida")
+    source.advance(60)
+    source.site.comment(issue_id, "MTU is wrong.", by="ana.almeida", is_public=False)
+    source.site.transition(issue_id, "Resolved")
+
+    [document] = await mapped(source, fields=["customfield_10050"])
+
+    assert document.number == "NET-1"
+    assert document.title == "VPN drops"
+    body = "Since Monday.\n\nTunnel terminated\n\nHome office only.\n\nEnvironment: Laptop\n\nResolution: Done"
+    assert document.text == body
+    assert [(note.at, note.author, note.kind, note.text) for note in document.notes] == [
+        ("2026-03-02T09:02:00Z", "Ana Almeida", "internal_comment", "MTU is wrong."),
+        ("2026-03-02T09:01:00Z", "Ana Almeida", "comment", "Try the cable."),
+    ]
+    attributes = dict(document.attributes)
+    assert {"assigned_to_id", "caller_id", "opened_by_id"} <= set(attributes)
+    assert {key: value for key, value in attributes.items() if not key.endswith("_id")} == {
+        "state": "Resolved", "state_code": "5", "state_category": "Done",
+        "priority": "Medium", "priority_code": "3",
+        "category": "Incident", "category_code": "10001",
+        "resolution": "Done", "resolution_code": "10000",
+        "assignment_group": "Network and Access",
+        "components": ["Remote Access VPN"], "labels": ["vpn"],
+        "assigned_to": "Ana Almeida", "caller": "Integration", "opened_by": "Integration",
+        "created_at": "2026-03-02T09:00:00Z", "resolved_at": "2026-03-02T09:02:00Z",
+        "customfield_10050": "Sales",
+    }  # fmt: skip
+    assert attributes["assignment_group_id"] == "NET"
+    assert document.url == f"{source.server.url}/browse/NET-1"
+
+
+def test_an_issue_without_id_or_key_is_rejected_with_its_reason() -> None:
+    with pytest.raises(RecordRejected, match="no id"):
+        read_issue({"key": "OPS-1"})
+    with pytest.raises(RecordRejected, match="no key"):
+        map_issue(read_issue({"id": "1"}), site=SITE)
+
+
+@pytest.mark.parametrize("odd", [None, 7, "text", [], ["x", None, {"name": 3}], {"deep": {"er": [1]}}, True])
+def test_a_field_of_an_odd_shape_never_stops_an_issue(odd: Any) -> None:
+    fields = dict.fromkeys(
+        ["summary", "description", "environment", "status", "priority", "issuetype", "resolution", "project",
+         "components", "labels", "assignee", "reporter", "parent", "created", "updated", "duedate", "comment"],
+        odd,
+    )  # fmt: skip
+    fields["comment"] = {"comments": [odd, {"author": odd, "body": odd, "created": odd}]}
+
+    document = map_issue(read_issue({"id": "1", "key": "OPS-1", "fields": fields}), site=SITE, custom=["duedate"])
+
+    assert document.number == "OPS-1"
+
+
+def test_fields_that_are_no_object_are_none() -> None:
+    assert map_issue(read_issue({"id": "1", "key": "OPS-1", "fields": [1]}), site=SITE).title == ""
+
+
+@pytest.mark.parametrize(
+    ("value", "kept"),
+    [
+        ({"value": "Sales"}, "Sales"),
+        ({"value": "EMEA", "child": {"value": "Lyon"}}, "EMEA / Lyon"),
+        ([{"value": "a"}, {"name": "b"}, "c"], ["a", "b", "c"]),
+        ({"displayName": "Ada", "accountId": "1"}, "Ada"),
+        (3.5, 3.5),
+        (0, 0),
+        (False, False),
+        ({"type": "doc", "content": [{"type": "paragraph", "content": [{"type": "text", "text": "hi"}]}]}, "hi"),
+        ("word", "word"),
+    ],
+)
+def test_a_custom_field_of_any_kind_becomes_a_plain_value(value: Any, kept: Any) -> None:
+    record = read_issue({"id": "1", "key": "OPS-1", "fields": {"customfield_1": value}})
+
+    assert map_issue(record, site=SITE, custom=["customfield_1"]).attributes["customfield_1"] == kept

@@ -1,0 +1,38 @@
+"""Wiki markup becomes what a reader would see."""
+
+import pytest
+
+from integrations_api.connectors.jira.wiki import to_text
+
+
+@pytest.mark.parametrize(
+    ("markup", "expected"),
+    [
+        ("h2. Cause\r\n\r\nIt *broke* _again_.", "Cause\n\nIt broke again."),
+        ("* one\n** two\n# three", "- one\n- two\n# three"),
+        ("{code:java}\nint *a* = 1;\n{code}", "int *a* = 1;"),
+        ("before {noformat}[x|y]{noformat} after", "before [x|y] after"),
+        ("see [docs|https://example.com/a]", "see docs (https://example.com/a)"),
+        ("see [https://example.com/b]", "see https://example.com/b"),
+        ("ask [~ada]", "ask @ada"),
+        ("!screen.png|thumbnail! Wow! Really!", "screen.png Wow! Really!"),
+        ("||Name||Value||\n|a|b|", "Name | Value\na|b"),
+        ("{color:red}late{color} {{monospace}}", "late monospace"),
+        ("{panel:title=Note|bgColor=#fff}\ninside\n{panel}", "Note\n\ninside"),
+        ("{quote}said{quote}", "said"),
+        ("5 * 3 * 2 and snake_case_name and a-b", "5 * 3 * 2 and snake_case_name and a-b"),
+        (r"\*not bold\*", "*not bold*"),
+        ("one\\\\two", "one\ntwo"),
+        ("", ""),
+    ],
+)
+def test_markup_reads_as_its_reader_sees_it(markup: str, expected: str) -> None:
+    assert to_text(markup) == expected
+
+
+@pytest.mark.parametrize(
+    "markup",
+    ["*" * 20_000, "[" * 20_000, "{code}" * 3000, "!a" * 10_000, "||" * 10_000, "*a " * 10_000, "{code:x}" * 5],
+)
+def test_markup_that_never_closes_is_read_in_reasonable_time(markup: str) -> None:
+    assert isinstance(to_text(markup), str)

@@ -3,7 +3,7 @@
 import importlib
 import sys
 
-PARTS = ("sync", "retrieval")
+PARTS = ("sync", "retrieval", "vectors")
 
 
 def main(arguments: list[str]) -> int:

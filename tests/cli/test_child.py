@@ -11,7 +11,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from integrations_api.cli import child
-from integrations_api.cli.child import WorkerChild
+from integrations_api.cli.child import Child
 
 pytestmark = pytest.mark.anyio
 
@@ -58,7 +58,7 @@ async def test_a_child_that_dies_again_and_again_is_started_after_growing_pauses
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(child, "LONGEST_PAUSE", 0.03)
-    worker = WorkerChild(DIES, first_pause=0.01)
+    worker = Child(DIES, first_pause=0.01)
 
     with capture_logs() as logged:
         running = asyncio.create_task(worker.run())
@@ -73,7 +73,7 @@ async def test_a_child_that_dies_again_and_again_is_started_after_growing_pauses
 
 async def test_a_child_that_worked_for_long_is_started_soon_again(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(child, "STEADY", 0.0)
-    worker = WorkerChild(DIES, first_pause=0.01)
+    worker = Child(DIES, first_pause=0.01)
 
     with capture_logs() as logged:
         running = asyncio.create_task(worker.run())
@@ -85,7 +85,7 @@ async def test_a_child_that_worked_for_long_is_started_soon_again(monkeypatch: p
 
 
 async def test_stop_ends_the_child(tmp_path: Path) -> None:
-    worker = WorkerChild(works(tmp_path / "pid"))
+    worker = Child(works(tmp_path / "pid"))
     running = asyncio.create_task(worker.run())
     pid = await pid_in(tmp_path / "pid")
 
@@ -96,7 +96,7 @@ async def test_stop_ends_the_child(tmp_path: Path) -> None:
 
 
 async def test_a_child_that_does_not_listen_is_killed(tmp_path: Path) -> None:
-    worker = WorkerChild(works(tmp_path / "pid", stubborn=True), goodbye=0.1)
+    worker = Child(works(tmp_path / "pid", stubborn=True), goodbye=0.1)
     running = asyncio.create_task(worker.run())
     pid = await pid_in(tmp_path / "pid")
 
@@ -109,7 +109,7 @@ async def test_a_child_that_does_not_listen_is_killed(tmp_path: Path) -> None:
 
 
 async def test_kill_does_not_wait(tmp_path: Path) -> None:
-    worker = WorkerChild(works(tmp_path / "pid", stubborn=True), goodbye=3600)
+    worker = Child(works(tmp_path / "pid", stubborn=True), goodbye=3600)
     running = asyncio.create_task(worker.run())
     pid = await pid_in(tmp_path / "pid")
 

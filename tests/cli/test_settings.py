@@ -17,8 +17,11 @@ HELP = [
     (), ("serve",), ("worker",), ("migrate",), ("demo",), ("token",), ("users",), ("users", "create"),
     ("users", "list"), ("users", "disable"), ("users", "set-permissions"), ("secrets",), ("secrets", "generate"),
     ("secrets", "rotate"), ("secrets", "check"), ("audit",), ("audit", "verify"), ("simulate",),
-    ("simulate", "servicenow"), ("simulate", "jira"), ("simulate", "github"),
+    ("simulate", "servicenow"), ("simulate", "jira"), ("simulate", "github"), ("embeddings",),
+    ("embeddings", "serve"), ("embeddings", "backfill"),
 ]  # fmt: skip
+
+GROUPS = {(), ("users",), ("secrets",), ("audit",), ("simulate",), ("embeddings",)}
 
 
 @pytest.mark.parametrize(
@@ -30,6 +33,8 @@ HELP = [
         ("SYNC_PAGESIZE", "10", "SYNC_PAGESIZE: there is no such setting"),
         ("LOG_FORMAT", "xml", "LOG_FORMAT: Input should be 'text' or 'json'"),
         ("DATABASE_URL", "mysql://canary-7361@host/x", "DATABASE_URL: expected postgresql://"),
+        ("EMBEDDINGS_URL", "https://canary-7361@host/v1", "EMBEDDINGS_URL: expected an address"),
+        ("EMBEDDINGS_URL", "https://host/v1", "Wrong settings: EMBEDDINGS_MODEL is required with EMBEDDINGS_URL"),
     ],
 )
 def test_a_wrong_setting_stops_the_start_and_is_named_without_its_value(
@@ -134,7 +139,7 @@ def test_every_command_explains_itself_with_an_example(run: Run, command: tuple[
     told = run(*command, "--help")
 
     assert told.code == 0
-    assert ("Example" in told.out) == (command not in {(), ("users",), ("secrets",), ("audit",), ("simulate",)})
+    assert ("Example" in told.out) == (command not in GROUPS)
     assert "--with-parent" not in told.out
 
 

@@ -1,14 +1,18 @@
 """The search room over a database of its own."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
 
 from integrations_api.access.permissions import Permission
 from integrations_api.db.engine import Sessions, create_engine, create_sessions
+from integrations_api.search.filler import EmbeddingFiller
 from integrations_api.search.service import SearchService
 from tests.support.applications import LiveApp, live_app
+from tests.support.embedding import EmbeddingServer, embedding_server, skip_without_pgvector
+from tests.support.knowledge import Story
 
 Ask = Callable[..., Awaitable[Any]]
 
@@ -42,3 +46,47 @@ async def ask(live: LiveApp) -> Ask:
         return response.json()
 
     return asked
+
+
+@dataclass
+class Hybrid:
+    """An application with an embedding service, in this process."""
+
+    live: LiveApp
+    service: EmbeddingServer
+
+    async def fill(self) -> None:
+        """What a worker does every few seconds."""
+        await self.live.components[EmbeddingFiller].fill()
+
+    async def get(self, path: str, **query: Any) -> Any:
+        return await self._ask("GET", path, params=query)
+
+    async def post(self, path: str, body: Any) -> Any:
+        return await self._ask("POST", path, json=body)
+
+    async def _ask(self, method: str, path: str, **options: Any) -> Any:
+        headers = await self.live.credentials([Permission.KNOWLEDGE_VIEW])
+        response = await self.live.client.request(method, f"/knowledge/{path}", headers=headers, **options)
+        assert response.status_code == 200, response.text
+        return response.json()
+
+    async def progress(self, story: Story) -> Any:
+        """How far a dataset is embedded, as the API tells it."""
+        return (await self.get(f"datasets/{story.dataset_id}"))["dataset"]["embedded"]
+
+    async def found(self, query: str, **more: Any) -> list[str]:
+        return [hit["number"] for hit in (await self.get("search", q=query, **more))["hits"]]
+
+
+@pytest.fixture
+async def service() -> AsyncIterator[EmbeddingServer]:
+    async with embedding_server() as running:
+        yield running
+
+
+@pytest.fixture
+async def hybrid(database_url: str, service: EmbeddingServer) -> AsyncIterator[Hybrid]:
+    await skip_without_pgvector(database_url)
+    async with live_app(database_url, **service.settings()) as live:
+        yield Hybrid(live, service)

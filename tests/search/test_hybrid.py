@@ -3,23 +3,20 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from typing import Any
 
 import pytest
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import async_sessionmaker
 
-from integrations_api.access.permissions import Permission
 from integrations_api.connectors.embeddings.client import EmbeddingClient
 from integrations_api.db.engine import Sessions
 from integrations_api.egress.guard import EgressPolicy
 from integrations_api.knowledge import embedding
 from integrations_api.search.filler import EmbeddingFiller
 from integrations_api.settings import Settings
-from tests.support.applications import LiveApp, live_app
-from tests.support.embedding import EmbeddingServer, embedding_server, skip_without_pgvector
-from tests.support.knowledge import Story, build_versions, doc, gone
+from tests.search.conftest import Hybrid
+from tests.support.knowledge import build_versions, doc, gone
 
 pytestmark = pytest.mark.anyio
 
@@ -28,52 +25,8 @@ POST = doc(title="Post is late", text="No post came in since Monday.")
 PRINTER = doc(title="Printer jams", text="Paper is stuck in the second tray.")
 
 
-@dataclass
-class Hybrid:
-    """An application with an embedding service, in this process."""
-
-    live: LiveApp
-    service: EmbeddingServer
-
-    async def fill(self) -> None:
-        """What a worker does every few seconds."""
-        await self.live.components[EmbeddingFiller].fill()
-
-    async def get(self, path: str, **query: Any) -> Any:
-        return await self._ask("GET", path, params=query)
-
-    async def post(self, path: str, body: Any) -> Any:
-        return await self._ask("POST", path, json=body)
-
-    async def _ask(self, method: str, path: str, **options: Any) -> Any:
-        headers = await self.live.credentials([Permission.KNOWLEDGE_VIEW])
-        response = await self.live.client.request(method, f"/knowledge/{path}", headers=headers, **options)
-        assert response.status_code == 200, response.text
-        return response.json()
-
-    async def found(self, query: str, **more: Any) -> list[str]:
-        return numbers(await self.get("search", q=query, **more))
-
-
-@pytest.fixture
-async def service() -> AsyncIterator[EmbeddingServer]:
-    async with embedding_server() as running:
-        yield running
-
-
-@pytest.fixture
-async def hybrid(database_url: str, service: EmbeddingServer) -> AsyncIterator[Hybrid]:
-    await skip_without_pgvector(database_url)
-    async with live_app(database_url, **service.settings()) as live:
-        yield Hybrid(live, service)
-
-
 def numbers(answer: Any) -> list[str]:
     return [hit["number"] for hit in answer["hits"]]
-
-
-async def dataset(hybrid: Hybrid, story: Story) -> Any:
-    return (await hybrid.get(f"datasets/{story.dataset_id}"))["dataset"]["embedded"]
 
 
 async def test_a_query_finds_what_has_none_of_its_words(hybrid: Hybrid, sessions: Sessions) -> None:
@@ -93,12 +46,12 @@ async def test_words_alone_answer_until_all_is_embedded_and_the_answer_says_whic
     story = await build_versions(sessions, {"INC1": CAR, "INC2": POST})
 
     before = await hybrid.get("search", q="automobile")
-    unfilled = await dataset(hybrid, story)
+    unfilled = await hybrid.progress(story)
     await hybrid.fill()
 
     assert (before["ranking"], numbers(before), unfilled) == ("lexical", [], None)
     assert (await hybrid.get("search", q="automobile"))["ranking"] == "hybrid"
-    assert await dataset(hybrid, story) == {"model": "bag", "answers": True, "embedded": 2, "refused": 0, "of": 2}
+    assert await hybrid.progress(story) == {"model": "bag", "answers": True, "embedded": 2, "refused": 0, "of": 2}
 
 
 async def test_what_is_published_later_is_embedded_alone(hybrid: Hybrid, sessions: Sessions) -> None:
@@ -107,12 +60,12 @@ async def test_what_is_published_later_is_embedded_alone(hybrid: Hybrid, session
     hybrid.service.asked.clear()
 
     await story.version({"INC3": PRINTER})
-    waiting = await dataset(hybrid, story)
+    waiting = await hybrid.progress(story)
     await hybrid.fill()
 
     assert (waiting["embedded"], waiting["of"]) == (2, 3)
     assert hybrid.service.texts == [f"{PRINTER.title}\n{PRINTER.text}"]
-    assert (await dataset(hybrid, story))["embedded"] == 3
+    assert (await hybrid.progress(story))["embedded"] == 3
 
 
 async def test_a_text_that_has_not_changed_and_one_that_is_rolled_back_cost_nothing(
@@ -128,7 +81,7 @@ async def test_a_text_that_has_not_changed_and_one_that_is_rolled_back_cost_noth
     await hybrid.fill()
 
     assert len(hybrid.service.texts) == 2
-    assert (await dataset(hybrid, story))["embedded"] == 2
+    assert (await hybrid.progress(story))["embedded"] == 2
 
 
 async def test_only_what_is_live_in_the_version_asked_for_is_near(hybrid: Hybrid, sessions: Sessions) -> None:
@@ -247,7 +200,7 @@ async def test_workers_share_the_work_and_do_nothing_twice(hybrid: Hybrid, sessi
         await asyncio.gather(*(filler.fill() for filler in fillers))
 
     assert len(hybrid.service.texts) == len(set(hybrid.service.texts)) == 100
-    assert (await dataset(hybrid, story))["embedded"] == 100
+    assert (await hybrid.progress(story))["embedded"] == 100
 
 
 async def test_what_a_worker_had_claimed_when_it_died_is_done_by_another_after_a_while(
@@ -261,11 +214,11 @@ async def test_what_a_worker_had_claimed_when_it_died_is_done_by_another_after_a
 
     async with others(hybrid, many=1, batch=4) as (filler,):
         await filler.fill()
-        meanwhile = await dataset(hybrid, story)
+        meanwhile = await hybrid.progress(story)
         async with sessions.begin() as session:
             await session.execute(text("UPDATE embedding_queue SET claimed_until = now() - interval '1 second'"))
         await filler.fill()
 
     assert (len(claimed), meanwhile["embedded"], meanwhile["answers"]) == (1, 1, False)
-    assert (await dataset(hybrid, story))["embedded"] == 2
+    assert (await hybrid.progress(story))["embedded"] == 2
     assert (await hybrid.get("search", q="automobile"))["ranking"] == "hybrid"

@@ -7,11 +7,13 @@ misbehaves on request, and keeps what was asked.
 import asyncio
 import hashlib
 import math
+import os
 import re
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import asyncpg
@@ -163,3 +165,33 @@ class SteadyClock:
 
     def advance(self, time: timedelta) -> None:
         self.seconds += time.total_seconds()
+
+
+_FAKE_LIBRARY = """
+class _Numbers(list):
+    def tolist(self):
+        return list(self)
+
+class SentenceTransformer:
+    def __init__(self, name):
+        if name == "no-such-model":
+            raise OSError("not found")
+
+    def encode(self, texts, show_progress_bar):
+        return _Numbers([[float(len(text)), 1.0] for text in texts])
+"""
+"""In place of the real one, which is large, and needs the weights of a model."""
+
+
+def fake_library(folder: Path) -> Path:
+    """A folder with a `sentence_transformers` whose vectors are a text's length and 1."""
+    library = folder / "library"
+    library.mkdir()
+    (library / "sentence_transformers.py").write_text(_FAKE_LIBRARY)
+    return library
+
+
+def with_library(library: Path) -> str:
+    """PYTHONPATH of processes that find the library, too."""
+    paths = [str(library), *os.environ.get("PYTHONPATH", "").split(os.pathsep)]
+    return os.pathsep.join(path for path in paths if path)

@@ -1,10 +1,11 @@
-"""A worker as a supervised child process: started again when it dies, ended when its parent ends or dies."""
+"""A worker or another part as a supervised child process: started again when it dies, ended with its parent."""
 
 import asyncio
+import os
 import sys
 import time
 from asyncio.subprocess import PIPE, Process
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 
 from integrations_api.logs import get_logger
@@ -14,7 +15,7 @@ log = get_logger(__name__)
 FIRST_PAUSE = 1.0
 LONGEST_PAUSE = 60.0
 STEADY = 60.0
-"""Seconds after which a worker that died is taken to have worked: the next pause is the first again."""
+"""Seconds after which a process that died is taken to have worked: the next pause is the first again."""
 GOODBYE = 8.0
 """Seconds a worker may take to hand over its runs; a little more than it grants itself."""
 
@@ -24,13 +25,26 @@ def own_command(*arguments: str) -> list[str]:
     return [sys.executable, "-P", "-m", "integrations_api", *arguments]
 
 
-class WorkerChild:
-    """Settings reach the child as they reached us: by the environment, `.env` and the data folder's key file."""
+class Child:
+    """Settings reach the child as they reached us: by the environment, `.env` and the data folder's key file.
+
+    `environment` is added to ours; `descriptors` are open files that the child has, too, by the same numbers.
+    """
 
     def __init__(
-        self, command: Sequence[str] | None = None, *, first_pause: float = FIRST_PAUSE, goodbye: float = GOODBYE
+        self,
+        command: Sequence[str],
+        *,
+        name: str = "worker",
+        environment: Mapping[str, str] | None = None,
+        descriptors: Sequence[int] = (),
+        first_pause: float = FIRST_PAUSE,
+        goodbye: float = GOODBYE,
     ) -> None:
-        self._command = list(command) if command is not None else own_command("worker", "--with-parent")
+        self._command = list(command)
+        self._name = name
+        self._environment = {**os.environ, **(environment or {})}
+        self._descriptors = tuple(descriptors)
         self._first_pause = first_pause
         self._goodbye = goodbye
         self._stopping = asyncio.Event()
@@ -48,7 +62,7 @@ class WorkerChild:
                 self._process.kill()
 
     async def run(self) -> None:
-        """Keeps a worker running until `stop`."""
+        """Keeps the child running until `stop`."""
         pause = self._first_pause
         while not self._stopping.is_set():
             began = time.monotonic()
@@ -57,7 +71,7 @@ class WorkerChild:
                 return
             if time.monotonic() - began > STEADY:
                 pause = self._first_pause
-            log.error("serve.worker_died", exit_code=code, starts_again_in_seconds=pause)
+            log.error(f"serve.{self._name}_died", exit_code=code, starts_again_in_seconds=pause)
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._stopping.wait(), pause)
             pause = min(pause * 2, LONGEST_PAUSE)
@@ -65,9 +79,13 @@ class WorkerChild:
     async def _run_once(self) -> int:
         """One life of the child; its exit code. It holds no terminal, so that Ctrl-C reaches it only through us."""
         process = self._process = await asyncio.create_subprocess_exec(
-            *self._command, stdin=PIPE, start_new_session=True
+            *self._command,
+            stdin=PIPE,
+            start_new_session=True,
+            env=self._environment,
+            pass_fds=self._descriptors,
         )
-        log.info("serve.worker_started", pid=process.pid)
+        log.info(f"serve.{self._name}_started", pid=process.pid)
         ended = asyncio.create_task(process.wait())
         asked = asyncio.create_task(self._stopping.wait())
         try:
@@ -83,6 +101,6 @@ class WorkerChild:
             process.terminate()
         await asyncio.wait({ended}, timeout=self._goodbye)
         if not ended.done():
-            log.warning("serve.worker_killed", pid=process.pid)
+            log.warning(f"serve.{self._name}_killed", pid=process.pid)
             with suppress(ProcessLookupError):
                 process.kill()

@@ -8,7 +8,7 @@ from typing import NoReturn
 import typer
 from typer.main import get_command
 
-from integrations_api.cli import audit, demo, migrate, secrets, serve, simulate, token, users, worker
+from integrations_api.cli import audit, demo, embeddings, migrate, secrets, serve, simulate, token, users, worker
 from integrations_api.cli.errors import WrongUsage
 from integrations_api.errors import ApplicationError
 
@@ -31,6 +31,7 @@ app.add_typer(users.app, name="users")
 app.command("token")(token.token)
 app.add_typer(secrets.app, name="secrets")
 app.add_typer(audit.app, name="audit")
+app.add_typer(embeddings.app, name="embeddings")
 app.add_typer(simulate.app, name="simulate")
 
 

@@ -3,7 +3,7 @@
 import asyncio
 import signal
 import socket
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 
 import uvicorn
@@ -12,7 +12,8 @@ from starlette.types import ASGIApp
 
 from integrations_api.app import create_app
 from integrations_api.cli import loops
-from integrations_api.cli.child import WorkerChild
+from integrations_api.cli.child import Child, own_command
+from integrations_api.cli.embedding import own_embedder
 from integrations_api.cli.setup import check_schema, opened_database, settings_for_process
 from integrations_api.cli.signals import Signals, end_with_parent
 from integrations_api.cli.sockets import base_url, listen
@@ -34,17 +35,38 @@ def run_service(*, host: str | None, port: int | None, with_worker: bool, with_p
     if with_parent:
         end_with_parent()
     settings = settings_for_process(host=host, port=port)
-    with listen(settings.host, settings.port) as listener, opened_database(settings) as url:
-        loops.run(_serve(settings, url, listener, signals, with_worker=with_worker))
+    with (
+        listen(settings.host, settings.port) as listener,
+        opened_database(settings) as url,
+        own_embedder(settings) as (settings, embedder),
+    ):
+        worker = _worker(settings) if with_worker else None
+        beside = [child for child in (embedder, worker) if child is not None]
+        loops.run(_serve(settings, url, listener, signals, beside=beside, with_worker=with_worker))
 
 
-async def _serve(settings: Settings, url: str, listener: socket.socket, signals: Signals, *, with_worker: bool) -> None:
+def _worker(settings: Settings) -> Child:
+    """A worker that knows of an embedding service of our own."""
+    address = settings.embeddings_url
+    environment = {} if address is None else {"EMBEDDINGS_URL": address}
+    return Child(own_command("worker", "--with-parent"), environment=environment)
+
+
+async def _serve(
+    settings: Settings,
+    url: str,
+    listener: socket.socket,
+    signals: Signals,
+    *,
+    beside: Sequence[Child],
+    with_worker: bool,
+) -> None:
     async with assemble(settings, database_url=url) as components:
         await check_schema(components[AsyncEngine])
         await components[SecretKeeper].require_keys()
         server = _Server(_config(create_app(components, settings), settings))
-        async with listening(components), _beside(WorkerChild() if with_worker else None) as worker:
-            ending = _Ending(server=server, streams=components[RunStreams], worker=worker)
+        async with listening(components), _running(beside):
+            ending = _Ending(server=server, streams=components[RunStreams], children=beside)
             with signals.asking(ending.begin, ending.hurry):
                 _say_where(listener, with_worker=with_worker)
                 await server.serve(sockets=[listener])
@@ -76,26 +98,24 @@ def _config(app: ASGIApp, settings: Settings) -> uvicorn.Config:
 
 
 @asynccontextmanager
-async def _beside(worker: WorkerChild | None) -> AsyncIterator[WorkerChild | None]:
-    """Keeps the worker running meanwhile; afterwards it is gone."""
-    if worker is None:
-        yield None
-        return
-    running = asyncio.create_task(worker.run())
+async def _running(children: Sequence[Child]) -> AsyncIterator[None]:
+    """Keeps the children running meanwhile; afterwards they are gone."""
+    running = [asyncio.create_task(child.run()) for child in children]
     try:
-        yield worker
+        yield
     finally:
-        worker.stop()
-        await running
+        for child in children:
+            child.stop()
+        await asyncio.gather(*running)
 
 
 class _Ending:
     """All parts are told at the same time, so that the slowest alone says how long it takes."""
 
-    def __init__(self, *, server: _Server, streams: RunStreams, worker: WorkerChild | None) -> None:
+    def __init__(self, *, server: _Server, streams: RunStreams, children: Sequence[Child]) -> None:
         self._server = server
         self._streams = streams
-        self._worker = worker
+        self._children = children
         self._loop = asyncio.get_running_loop()
 
     def begin(self) -> None:
@@ -106,14 +126,14 @@ class _Ending:
 
     def _begin(self) -> None:
         self._streams.close()
-        if self._worker is not None:
-            self._worker.stop()
+        for child in self._children:
+            child.stop()
         self._server.handle_exit(signal.SIGTERM, None)
 
     def _hurry(self) -> None:
         self._server.force_exit = True
-        if self._worker is not None:
-            self._worker.kill()
+        for child in self._children:
+            child.kill()
 
 
 def _say_where(listener: socket.socket, *, with_worker: bool) -> None:

@@ -83,6 +83,11 @@ def asyncpg_dsn(url: str | URL) -> str:
     return make_url(url).set(drivername="postgresql").render_as_string(hide_password=False)
 
 
+def is_timeout(error: DBAPIError) -> bool:
+    """Whether the server broke a statement off, because it took longer than it was given."""
+    return isinstance(getattr(error.orig, "__cause__", None), asyncpg.QueryCanceledError)
+
+
 def is_lost_connection(error: BaseException) -> bool:
     """Whether the database went away under a statement (restart, failover, network), so that trying again may work."""
     if isinstance(error, DBAPIError):

@@ -77,15 +77,20 @@ _GIVE_UP = text("""
 """)
 
 
-class AnotherDimension(Exception):
-    """A model's vectors are of another length than those that are kept of it."""
+class UnfitVectors(Exception):
+    """Vectors of a length that cannot be kept; the message says why and what to do."""
 
 
 async def note_dimension(session: AsyncSession, model_id: int, dimension: int) -> None:
-    """Makes the model's table when its first vectors have come. Raises `AnotherDimension` for later ones."""
+    """Makes the model's table when its first vectors have come. Raises `UnfitVectors`."""
     known: int | None = await session.scalar(
         text("SELECT dimension FROM embedding_models WHERE id = :model FOR UPDATE"), {"model": model_id}
     )
+    if dimension > vectors.MOST_DIMENSIONS:
+        raise UnfitVectors(
+            f"The model gives vectors of {dimension} numbers, and pgvector finds at most {vectors.MOST_DIMENSIONS}: "
+            "choose another EMBEDDINGS_MODEL"
+        )
     if known is None:
         await vectors.make_table(session, model_id, dimension)
         await session.execute(
@@ -93,7 +98,10 @@ async def note_dimension(session: AsyncSession, model_id: int, dimension: int) -
             {"model": model_id, "dimension": dimension},
         )
     elif known != dimension:
-        raise AnotherDimension(f"of {dimension} numbers now, and of {known} before")
+        raise UnfitVectors(
+            f"The model gives vectors of {dimension} numbers now, and of {known} before: it is another by the same "
+            "name, so give it another name there and in EMBEDDINGS_MODEL"
+        )
 
 
 # The dataset is chosen by a lock on its row of sweeps: two workers look through different ones.
@@ -283,9 +291,8 @@ async def progress(session: AsyncSession, dataset_id: UUID) -> Progress | None:
     return Progress(row.name, row.state == "active", embedded, queued.refused, row.documents)
 
 
-async def total_progress(session: AsyncSession) -> tuple[int, int]:
-    """Over all datasets: incidents embedded by the model that is filled or else active, and incidents."""
+async def every_progress(session: AsyncSession) -> list[Progress]:
+    """The same of all datasets that have been published."""
     ids = await session.scalars(text("SELECT id FROM datasets WHERE head IS NOT NULL"))
     found = [await progress(session, UUID(str(one))) for one in ids.all()]
-    known = [one for one in found if one is not None]
-    return sum(one.embedded + one.refused for one in known), sum(one.of for one in known)
+    return [one for one in found if one is not None]

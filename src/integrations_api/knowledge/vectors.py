@@ -12,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 LEAST_PGVECTOR = (0, 8)
 """The first release whose index scan goes on until filters have let enough through."""
+EXTENSION = "vector"
 MOST_DIMENSIONS = 4000
 """The most that an HNSW index over half-precision numbers takes."""
 _LOCK = 7_215_011
@@ -30,7 +31,8 @@ async def obstacle(session: AsyncSession) -> str | None:
     """Why this database cannot keep vectors; None where it can. Switches pgvector on where that is allowed."""
     found = (
         await session.execute(
-            text("SELECT default_version, installed_version FROM pg_available_extensions WHERE name = 'vector'")
+            text("SELECT default_version, installed_version FROM pg_available_extensions WHERE name = :name"),
+            {"name": EXTENSION},
         )
     ).one_or_none()
     if found is None:

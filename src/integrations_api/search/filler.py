@@ -1,8 +1,9 @@
 """Embeds what live heads lack, in the background: after a publish, never in its way."""
 
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import AsyncGenerator, Callable, Mapping
+from contextlib import aclosing
+from dataclasses import dataclass, replace
 
 from integrations_api.connectors.embeddings.answers import Vector
 from integrations_api.connectors.embeddings.client import Embedder
@@ -29,11 +30,16 @@ class CannotEmbed(ApplicationError):
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """What has been embedded since the filling began, and how far all datasets are: counts of incidents."""
+    """How far all datasets are, in incidents; `refused` are those whose text the service does not take."""
 
-    texts: int
-    embedded: int
-    of: int
+    embedded: int = 0
+    refused: int = 0
+    of: int = 0
+
+    @property
+    def waiting(self) -> int:
+        """What is neither embedded nor refused."""
+        return self.of - self.embedded - self.refused
 
 
 class EmbeddingFiller:
@@ -56,13 +62,19 @@ class EmbeddingFiller:
         self._resumes_at = 0.0
         self._told: str | None = None
 
+    @property
+    def obstacle(self) -> str | None:
+        """Why nothing was embedded when it was last tried; None where all went well."""
+        return self._told
+
     async def fill(self) -> None:
         """A worker's duty: embeds until nothing waits. What stands in the way is logged once, and tried again later."""
         if self._monotonic() < self._resumes_at:
             return
         try:
-            async for _ in self.filling(watched=False):
-                pass
+            async with aclosing(self.filling(watched=False)) as steps:
+                async for _ in steps:
+                    pass
             self._told = None
         except CannotEmbed as reason:
             self._resumes_at = self._monotonic() + PAUSE
@@ -70,20 +82,26 @@ class EmbeddingFiller:
                 log.warning("embeddings.waiting", reason=reason.message)
             self._told = reason.message
 
-    async def filling(self, *, watched: bool = True) -> AsyncIterator[Step]:
-        """Embeds until nothing waits, a step for each batch; only `watched` steps are counted through.
+    def resume(self) -> None:
+        """Leaves the service alone no longer: the next `fill` tries it."""
+        self._resumes_at = 0.0
 
-        Raises `CannotEmbed`.
+    async def filling(self, *, watched: bool = True) -> AsyncGenerator[Step, None]:
+        """Embeds until nothing waits, a step for each batch; only those that are `watched` are counted.
+
+        The first step and the last are exact, between them texts are added up. Raises `CannotEmbed`.
         """
         model = await self._prepared()
         while await self._swept(model):
             pass
-        done = 0
-        yield await self._step(done, watched=watched)
+        step = await self._counted(watched=watched)
+        yield step
         while claimed := await self._claimed(model):
-            done += await self._embed(model, claimed)
-            yield await self._step(done, watched=watched)
+            done = await self._embed(model, claimed)
+            step = replace(step, embedded=min(step.of, step.embedded + done))
+            yield step
         await self._settled(model)
+        yield await self._counted(watched=watched)
 
     async def tidy(self) -> None:
         """Removes vectors of texts that are gone, and models that have been replaced."""
@@ -112,12 +130,12 @@ class EmbeddingFiller:
             if await embedding.settle(session, model.id):
                 log.info("embeddings.model_answers", model=model.name)
 
-    async def _step(self, texts: int, *, watched: bool) -> Step:
+    async def _counted(self, *, watched: bool) -> Step:
         if not watched:
-            return Step(texts, 0, 0)
+            return Step()
         async with self._sessions() as session:
-            embedded, of = await embedding.total_progress(session)
-        return Step(texts, embedded, of)
+            known = await embedding.every_progress(session)
+        return Step(*(sum(getattr(one, name) for one in known) for name in ("embedded", "refused", "of")))
 
     async def _embed(self, model: Model, claimed: Mapping[bytes, str]) -> int:
         """Embeds and keeps what was claimed; gives back what fails. Raises `CannotEmbed`."""
@@ -127,10 +145,10 @@ class EmbeddingFiller:
                 if found:
                     await embedding.note_dimension(session, model.id, len(next(iter(found.values()))))
                     await vectors.store(session, model.id, found)
-        except (ConnectorError, embedding.AnotherDimension) as error:
+        except (ConnectorError, embedding.UnfitVectors) as error:
             async with self._sessions.begin() as session:
                 await embedding.give_back(session, model.id, list(claimed))
-            raise CannotEmbed(_in_words(error, model.name)) from error
+            raise CannotEmbed(_in_words(error)) from error
         return len(found)
 
     async def _vectors(self, model: Model, claimed: Mapping[bytes, str]) -> dict[bytes, Vector]:
@@ -163,10 +181,7 @@ class EmbeddingFiller:
         return {}
 
 
-def _in_words(error: ConnectorError | embedding.AnotherDimension, model: str) -> str:
-    if isinstance(error, embedding.AnotherDimension):
-        return (
-            f"The model {model} gives vectors {error}: it is another model by the same name, "
-            "so give it another name there and in EMBEDDINGS_MODEL"
-        )
+def _in_words(error: ConnectorError | embedding.UnfitVectors) -> str:
+    if isinstance(error, embedding.UnfitVectors):
+        return str(error)
     return f"{error.message}. {error.remedy}" if error.remedy else error.message

@@ -1,15 +1,16 @@
 """The semantic ranking: the incidents whose texts lie nearest to a vector. Works in its caller's transaction."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Row, text
+from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from integrations_api.connectors.embeddings.answers import Vector
-from integrations_api.db.engine import is_lost_connection
+from integrations_api.db.engine import is_lost_connection, is_timeout
 from integrations_api.knowledge.embedding import Model
 from integrations_api.knowledge.vectors import literal, table_of
 from integrations_api.logs import get_logger
@@ -23,19 +24,32 @@ MOST_NEAREST = 100
 """Incidents in a semantic ranking."""
 FEW = 5000
 """Of so many incidents every one is compared: exact, and faster than to pick them out of all others."""
-MOST_VISITED = 40_000
-"""Vectors that the index scan visits at most, to find incidents that the filters let through."""
-PATIENCE_MS = 2000
-"""Milliseconds after which a search goes on without this ranking."""
+GLANCE = 2000
+"""Vectors visited to see how many of them are live in the scope and pass the filters."""
+MOST_VISITED = 20_000
+"""Vectors that the index scan visits at most."""
+CANDIDATES = 200
+"""How many the index keeps in view while it searches (`hnsw.ef_search`)."""
+OVER = 2
+"""Picked by the index for each that is wanted: what it gives late may be nearer."""
+DEARER = 8
+"""How much longer a visit by the index takes than a comparison with the next incident in line."""
+PATIENCE_MS = 1000
+"""Milliseconds after which one look through the vectors is broken off."""
 
-_HIT = f"r.document_id AS id, r.number, s.version, {RESOLVED} AS is_resolved"
+_HIT = "r.document_id AS id, r.number, r.content_id, s.version"
 _LIVE = "s.dataset_id = r.dataset_id AND r.valid_from <= s.version AND r.valid_to > s.version"
+_RESOLVED_FIRST = f"""
+    SELECT f.id, f.version, f.distance, {RESOLVED} AS is_resolved
+    FROM found f JOIN contents c ON c.id = f.content_id ORDER BY f.distance, is_resolved DESC, f.number, f.id
+"""  # noqa: S608 - put together from constants
 
 
 def index_sql(table: str, conditions: str) -> str:
     """SQL that follows the index from the nearest on, until enough are live in the scope and pass the filters.
 
-    The outer order is exact again: within the scan it is nearly so (`relaxed_order` finds more).
+    The outer order is exact again: within the scan it is nearly so (`relaxed_order` finds more). `OFFSET 0` keeps the
+    planner from turning the loops around.
     """
     return f"""
         WITH found AS MATERIALIZED (
@@ -46,27 +60,35 @@ def index_sql(table: str, conditions: str) -> str:
             ) e
             CROSS JOIN LATERAL (SELECT content_id FROM content_texts WHERE hash = e.hash OFFSET 0) t
             CROSS JOIN LATERAL (SELECT * FROM revisions WHERE content_id = t.content_id OFFSET 0) r
-            CROSS JOIN LATERAL (SELECT * FROM contents WHERE id = t.content_id OFFSET 0) c
             JOIN {SCOPED} ON {_LIVE}
+            {_contents(conditions, "CROSS JOIN LATERAL (SELECT * FROM contents WHERE id = t.content_id OFFSET 0) c")}
             WHERE r.document_id IS DISTINCT FROM CAST(:but AS uuid){conditions}
-            LIMIT :most
+            LIMIT :picked
         )
-        SELECT * FROM found ORDER BY distance, is_resolved DESC, number, id
+        {_RESOLVED_FIRST}
     """  # noqa: S608 - put together from constants
 
 
 def exact_sql(table: str, conditions: str) -> str:
     """SQL that compares every incident of the scope that passes the filters."""
     return f"""
-        SELECT {_HIT}, (e.embedding <#> CAST(:vector AS halfvec)) + 0 AS distance
-        FROM {SCOPED}
-        JOIN revisions r ON {_LIVE}
-        JOIN content_texts t ON t.content_id = r.content_id
-        JOIN {table} e ON e.hash = t.hash
-        JOIN contents c ON c.id = r.content_id
-        WHERE r.document_id IS DISTINCT FROM CAST(:but AS uuid){conditions}
-        ORDER BY 5, is_resolved DESC, number, id LIMIT :most
+        WITH found AS MATERIALIZED (
+            SELECT {_HIT}, (e.embedding <#> CAST(:vector AS halfvec)) + 0 AS distance
+            FROM {SCOPED}
+            JOIN revisions r ON {_LIVE}
+            JOIN content_texts t ON t.content_id = r.content_id
+            JOIN {table} e ON e.hash = t.hash
+            {_contents(conditions, "JOIN contents c ON c.id = r.content_id")}
+            WHERE r.document_id IS DISTINCT FROM CAST(:but AS uuid){conditions}
+            ORDER BY distance, number, id LIMIT :most
+        )
+        {_RESOLVED_FIRST}
     """  # noqa: S608 - put together from constants
+
+
+def _contents(conditions: str, join: str) -> str:
+    """Contents are read only where a filter asks for their attributes: they are most of the work."""
+    return join if "c." in conditions else ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,56 +135,62 @@ async def nearest(
 ) -> list[Ranked] | None:
     """The incidents nearest to a vector, resolved ones first among equals; None where that cannot be told in time.
 
-    Scores are likenesses between -1 and 1. Few incidents are all compared; of many the index is followed, and where
-    the filters let too few through on its way, all are compared after all.
+    Scores are likenesses between -1 and 1. Few incidents are all compared. Of many the index is followed: a glance
+    tells how many pass on its way, and so whether to go on, or to compare them all after all.
     """
-    try:
-        async with session.begin_nested():
-            if not await filled(session, meaning.model, scope):
-                return None
-            await _prepare(session)
-            found = await _found(session, scope, meaning, filters=filters, but=but, most=most)
-            await session.execute(text("SET LOCAL statement_timeout TO DEFAULT"))
-            return found
-    except DBAPIError as error:
-        if is_lost_connection(error):
-            raise
-        log.warning("embeddings.ranking_failed", error=type(error.orig).__name__)
-        return None
-
-
-async def _prepare(session: AsyncSession) -> None:
-    await session.execute(
-        text("""
-            SELECT set_config('statement_timeout', :patience, true), set_config('enable_sort', 'on', true),
-                   set_config('hnsw.iterative_scan', 'relaxed_order', true),
-                   set_config('hnsw.ef_search', '200', true),
-                   set_config('hnsw.max_scan_tuples', :visited, true)
-        """),
-        {"patience": str(PATIENCE_MS), "visited": str(MOST_VISITED)},
-    )
-
-
-async def _found(
-    session: AsyncSession,
-    scope: Scope,
-    meaning: Meaning,
-    *,
-    filters: Filters,
-    but: UUID | None,
-    most: int,
-) -> list[Ranked]:
     conditions, facts = conditions_of(filters)
     facts |= {**scope.facts, "vector": literal(meaning.vector), "but": but, "most": most}
-    table = table_of(meaning.model.id)
-    if scope.documents > FEW:
-        facts["visited"] = MOST_VISITED
-        rows = (await session.execute(text(index_sql(table, conditions)), facts)).all()
-        if len(rows) == most:
-            return [_ranked(row) for row in rows]
-    rows = (await session.execute(text(exact_sql(table, conditions)), facts)).all()
-    return [_ranked(row) for row in rows]
+    look = _Look(session, meaning.model, conditions, facts)
+    if not await filled(session, meaning.model, scope):
+        return None
+    if scope.documents <= FEW:
+        return await look.exact()
+    picked = OVER * most
+    seen = await look.by_index(picked, visited=GLANCE)
+    if seen is None or len(seen) == picked:
+        return seen and seen[:most]
+    visits = picked * GLANCE // max(1, len(seen))
+    if visits <= MOST_VISITED and visits * DEARER < scope.documents:
+        more = await look.by_index(picked, visited=MOST_VISITED)
+    else:
+        more = await look.exact()
+    return (more or seen)[:most]
 
 
-def _ranked(row: Row[Any]) -> Ranked:
-    return Ranked(UUID(str(row.id)), row.version, round(-float(row.distance), 6), row.is_resolved)
+@dataclass(frozen=True, slots=True)
+class _Look:
+    """Looks through the vectors for one query; each is None where it takes too long or fails."""
+
+    session: AsyncSession
+    model: Model
+    conditions: str
+    facts: Mapping[str, Any]
+
+    async def exact(self) -> list[Ranked] | None:
+        return await self._rows(exact_sql(table_of(self.model.id), self.conditions), {})
+
+    async def by_index(self, picked: int, *, visited: int) -> list[Ranked] | None:
+        sql = index_sql(table_of(self.model.id), self.conditions)
+        return await self._rows(sql, {"picked": picked, "visited": visited})
+
+    async def _rows(self, sql: str, more: Mapping[str, Any]) -> list[Ranked] | None:
+        try:
+            async with self.session.begin_nested():
+                await self.session.execute(
+                    _BOUNDS, {"patience": str(PATIENCE_MS), "candidates": str(CANDIDATES), "visited": str(MOST_VISITED)}
+                )
+                found = (await self.session.execute(text(sql), {**self.facts, **more})).all()
+                await self.session.execute(text("SET LOCAL statement_timeout TO DEFAULT"))
+        except DBAPIError as error:
+            if is_lost_connection(error) and not is_timeout(error):
+                raise
+            log.warning("embeddings.look_failed", error="timeout" if is_timeout(error) else type(error.orig).__name__)
+            return None
+        return [Ranked(UUID(str(r.id)), r.version, round(-float(r.distance), 6), r.is_resolved) for r in found]
+
+
+_BOUNDS = text("""
+    SELECT set_config('statement_timeout', :patience, true),
+           set_config('hnsw.iterative_scan', 'relaxed_order', true), set_config('hnsw.ef_search', :candidates, true),
+           set_config('hnsw.max_scan_tuples', :visited, true)
+""")

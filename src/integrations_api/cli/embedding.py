@@ -1,0 +1,123 @@
+"""The local embedding service: what `embeddings serve` does, and how `serve` has it beside itself."""
+
+import asyncio
+import os
+import socket
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from importlib.util import find_spec
+
+import uvicorn
+
+from integrations_api.cli.child import Child, own_command
+from integrations_api.cli.embedder import Encode, create_embedder
+from integrations_api.cli.setup import settings_for_process
+from integrations_api.cli.signals import Signals, end_with_parent
+from integrations_api.cli.sockets import base_url, listen
+from integrations_api.errors import ConfigurationError
+from integrations_api.logs import get_logger
+from integrations_api.settings import Settings
+
+log = get_logger(__name__)
+
+LOOPBACK = "127.0.0.1"
+HOW_TO_INSTALL = (
+    "A local embedding service needs the extra local-embeddings: pip install 'integrations-api[local-embeddings]'"
+)
+
+
+def run_embedder(*, model: str | None, port: int, with_parent: bool, descriptor: int | None) -> None:
+    """Runs until SIGINT or SIGTERM, or with its parent, who may have opened the socket (`descriptor`).
+
+    Raises `ConfigurationError` for a missing extra or a model that cannot be loaded.
+    """
+    signals = Signals()
+    if with_parent:
+        end_with_parent()
+    settings = settings_for_process()
+    name = model or settings.embeddings_model
+    if name is None:
+        raise ConfigurationError("Which model? Give --model, or set EMBEDDINGS_MODEL")
+    with listen(LOOPBACK, port) if descriptor is None else socket.socket(fileno=descriptor) as listener:
+        encode = load_model(name)
+        asyncio.run(_serve(encode, name, listener, signals))
+
+
+def load_model(name: str) -> Encode:
+    """The encoder of a sentence-transformers model, by name or folder. Raises `ConfigurationError`."""
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    try:
+        from sentence_transformers import SentenceTransformer
+    except ImportError:
+        raise ConfigurationError(HOW_TO_INSTALL) from None
+    try:
+        model = SentenceTransformer(name)
+    except Exception as error:
+        # The library raises whatever its parts raise: a wrong name, no network, a folder that is no model.
+        raise ConfigurationError(
+            f"The model {name} cannot be loaded ({type(error).__name__}): give the name of a sentence-transformers "
+            "model that can be downloaded here, or the folder of one"
+        ) from error
+
+    def encode(texts: Sequence[str]) -> Sequence[Sequence[float]]:
+        return model.encode(list(texts), show_progress_bar=False).tolist()  # type: ignore[no-any-return]
+
+    return encode
+
+
+async def _serve(encode: Encode, name: str, listener: socket.socket, signals: Signals) -> None:
+    config = uvicorn.Config(
+        create_embedder(encode, model=name),
+        lifespan="off",
+        ws="none",
+        log_config=None,
+        log_level="warning",
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=2,
+    )
+    server = _Server(config)
+    with signals.asking(server.leave, server.leave_at_once):
+        log.info("embedder.started", url=base_url(*listener.getsockname()[:2]), model=name)
+        await server.serve(sockets=[listener])
+    log.info("embedder.ended")
+
+
+class _Server(uvicorn.Server):
+    """uvicorn, ended by our signals instead of its own."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+    def leave(self) -> None:
+        self.should_exit = True
+
+    def leave_at_once(self) -> None:
+        self.force_exit = True
+
+
+@contextmanager
+def own_embedder(settings: Settings) -> Iterator[tuple[Settings, Child | None]]:
+    """The settings with the address of an embedding service of our own, and its process, still to be run.
+
+    Only where EMBEDDINGS_MODEL is set and EMBEDDINGS_URL is not. The socket is ours, so that requests wait while the
+    model is loaded, and the address stays when the process is started again.
+    """
+    if settings.embeddings_model is None or settings.embeddings_url is not None:
+        yield settings, None
+        return
+    if find_spec("sentence_transformers") is None:
+        log.warning("embeddings.no_service", reason=f"EMBEDDINGS_URL is not set. {HOW_TO_INSTALL}")
+        yield settings, None
+        return
+    with listen(LOOPBACK, 0) as listener:
+        number = listener.fileno()
+        command = own_command(
+            "embeddings", "serve", "--with-parent", "--descriptor", str(number), "--model", settings.embeddings_model
+        )
+        address = base_url(*listener.getsockname()[:2])
+        yield (
+            settings.model_copy(update={"embeddings_url": address}),
+            Child(command, name="embedder", descriptors=[number]),
+        )

@@ -1,0 +1,252 @@
+"""Models that come and go, texts and servers that do not take part, and what a purge leaves: nothing."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+from sqlalchemy import text
+
+from integrations_api.access.principal import Principal
+from integrations_api.db.engine import Sessions
+from integrations_api.knowledge import embedding
+from integrations_api.knowledge.service import KnowledgeService
+from integrations_api.search.filler import EmbeddingFiller
+from tests.search.conftest import Hybrid
+from tests.support.applications import live_app
+from tests.support.embedding import DIMENSION
+from tests.support.knowledge import build_versions, doc
+from tests.support.syncing import ADMIN
+
+pytestmark = pytest.mark.anyio
+
+CAR = doc(title="Car broken", text="The car of the sales team does not start.")
+PRINTER = doc(title="Printer jams", text="Paper is stuck in the second tray.")
+
+
+@asynccontextmanager
+async def configured(database_url: str, hybrid: Hybrid, *, model: str, batch: int = 16) -> AsyncIterator[Hybrid]:
+    """The same service after its settings were changed and it was started again."""
+    async with live_app(database_url, **hybrid.service.settings(model=model, batch=batch)) as live:
+        yield Hybrid(live, hybrid.service)
+
+
+def obstacle(hybrid: Hybrid) -> str | None:
+    """Why nothing could be embedded."""
+    return hybrid.live.components[EmbeddingFiller].obstacle
+
+
+async def vectors_kept(sessions: Sessions) -> dict[str, int]:
+    """Rows in each table of vectors."""
+    async with sessions() as session:
+        tables = await session.scalars(
+            text("SELECT tablename FROM pg_tables WHERE tablename LIKE 'embedding\\_vectors\\_%' ORDER BY 1")
+        )
+        return {name: await session.scalar(text(f"SELECT count(*) FROM {name}")) or 0 for name in tables.all()}
+
+
+async def test_the_old_model_answers_until_the_new_one_is_complete(
+    hybrid: Hybrid, sessions: Sessions, database_url: str
+) -> None:
+    story = await build_versions(sessions, {f"INC{i}": doc(title=f"Car {i}", text="car") for i in range(6)})
+    await hybrid.fill()
+    hybrid.service.models["new"] = 32
+    async with configured(database_url, hybrid, model="new", batch=2) as changed:
+        filling = changed.live.components[EmbeddingFiller].filling()
+        for _ in range(3):  # The count, and two of three batches.
+            await anext(filling)
+        hybrid.service.asked.clear()
+
+        during = await changed.get("search", q="automobile")
+        progress = await changed.progress(story)
+        await filling.aclose()
+        await changed.fill()
+
+        assert during["ranking"] == "hybrid"
+        assert [model for model, _ in hybrid.service.asked[:1]] == ["bag"]
+        assert progress == {"model": "new", "answers": False, "embedded": 4, "refused": 0, "of": 6}
+        assert (await changed.progress(story))["answers"] is True
+        await changed.get("search", q="a vehicle")
+        assert hybrid.service.asked[-1] == ("new", ["a vehicle"])
+
+
+async def test_without_the_old_model_words_answer_until_the_new_one_is_complete(
+    hybrid: Hybrid, sessions: Sessions, database_url: str
+) -> None:
+    await build_versions(sessions, {"INC1": CAR})
+    await hybrid.fill()
+    hybrid.service.models = {"new": DIMENSION}
+
+    async with configured(database_url, hybrid, model="new") as changed:
+        before = await changed.get("search", q="automobile")
+        await changed.fill()
+    async with configured(database_url, hybrid, model="new") as changed:
+        after = await changed.get("search", q="automobile")
+
+    assert (before["ranking"], after["ranking"]) == ("lexical", "hybrid")
+
+
+async def test_a_model_that_comes_back_within_the_hour_costs_nothing_and_is_gone_after_it(
+    hybrid: Hybrid, sessions: Sessions, database_url: str
+) -> None:
+    await build_versions(sessions, {"INC1": CAR})
+    await hybrid.fill()
+    hybrid.service.models["new"] = 32
+    async with configured(database_url, hybrid, model="new") as changed:
+        await changed.fill()
+    hybrid.service.asked.clear()
+
+    await hybrid.fill()
+    await hybrid.live.components[EmbeddingFiller].tidy()
+    kept = await vectors_kept(sessions)
+    async with sessions.begin() as session:
+        await session.execute(text("UPDATE embedding_models SET changed_at = now() - interval '61 minutes'"))
+    await hybrid.live.components[EmbeddingFiller].tidy()
+
+    assert hybrid.service.asked == []
+    assert kept == {"embedding_vectors_1": 1, "embedding_vectors_2": 1}
+    assert await vectors_kept(sessions) == {"embedding_vectors_1": 1}
+    assert (await hybrid.get("search", q="automobile"))["ranking"] == "hybrid"
+
+
+async def test_a_text_that_is_too_long_for_the_service_is_cut_until_it_fits(hybrid: Hybrid, sessions: Sessions) -> None:
+    long = doc(title="Log", text="car " * 1500)
+    story = await build_versions(sessions, {"INC1": long, "INC2": PRINTER})
+    hybrid.service.longest = 2000
+
+    await hybrid.fill()
+
+    assert (await hybrid.progress(story))["embedded"] == 2
+    assert max(len(one) for one in hybrid.service.texts[-4:]) <= 6005
+    assert (await hybrid.found("automobile"))[0] == "INC1"
+
+
+async def test_one_text_that_is_refused_holds_no_other_up_and_is_told(hybrid: Hybrid, sessions: Sessions) -> None:
+    documents = {f"INC{i}": doc(title=f"Printer {i}", text="jams") for i in range(9)}
+    story = await build_versions(sessions, {**documents, "INC9": doc(title="poison", text="car")})
+    hybrid.service.refuses = {"poison"}
+
+    await hybrid.fill()
+
+    assert await hybrid.progress(story) == {"model": "bag", "answers": True, "embedded": 9, "refused": 1, "of": 10}
+    assert (await hybrid.get("search", q="poison"))["hits"][0]["number"] == "INC9"
+
+
+async def test_a_service_that_refuses_everything_gives_no_text_up(hybrid: Hybrid, sessions: Sessions) -> None:
+    story = await build_versions(sessions, {"INC1": CAR, "INC2": PRINTER})
+    hybrid.service.longest = 0
+
+    await hybrid.fill()
+
+    assert "refuses the request (400)" in str(obstacle(hybrid))
+    assert (await hybrid.progress(story))["refused"] == 0
+
+
+async def test_another_model_by_the_same_name_is_not_mixed_in(
+    hybrid: Hybrid, sessions: Sessions, database_url: str
+) -> None:
+    story = await build_versions(sessions, {"INC1": CAR})
+    await hybrid.fill()
+    hybrid.service.models["bag"] = 32
+    await story.version({"INC2": PRINTER})
+
+    await hybrid.fill()
+
+    said = str(obstacle(hybrid))
+    assert "gives vectors of 32 numbers now, and of 64 before" in said
+    assert (await hybrid.progress(story))["embedded"] == 1
+    # Its vectors do not fit either: the search goes by words, and does not fail.
+    assert (await hybrid.get("search", q="automobile"))["ranking"] == "lexical"
+
+
+async def test_vectors_that_are_too_long_to_be_found_are_refused_in_words(hybrid: Hybrid, sessions: Sessions) -> None:
+    await build_versions(sessions, {"INC1": CAR})
+    hybrid.service.models["bag"] = 4001
+
+    await hybrid.fill()
+
+    said = str(obstacle(hybrid))
+    assert "at most 4000" in said
+    assert await vectors_kept(sessions) == {}
+
+
+async def test_a_service_that_failed_is_left_alone_for_a_while_and_nothing_is_lost(
+    hybrid: Hybrid, sessions: Sessions
+) -> None:
+    story = await build_versions(sessions, {"INC1": CAR})
+    hybrid.service.faults = [401]
+    await hybrid.fill()
+    await hybrid.fill()
+    asked = len(hybrid.service.asked)
+
+    hybrid.live.components[EmbeddingFiller].resume()
+    await hybrid.fill()
+
+    assert (asked, obstacle(hybrid)) == (1, None)
+    assert (await hybrid.progress(story))["embedded"] == 1
+
+
+async def test_a_purge_removes_the_vector_unless_another_incident_says_the_same(
+    hybrid: Hybrid, sessions: Sessions
+) -> None:
+    await build_versions(sessions, {"INC1": CAR, "INC2": doc(title=CAR.title, text=CAR.text, state="Closed")})
+    await hybrid.fill()
+
+    await purge(hybrid, "INC1")
+    shared = await vectors_kept(sessions)
+    await purge(hybrid, "INC2")
+
+    assert shared == {"embedding_vectors_1": 1}
+    assert await vectors_kept(sessions) == {"embedding_vectors_1": 0}
+
+
+async def test_a_text_that_is_purged_while_it_is_embedded_leaves_no_vector(hybrid: Hybrid, sessions: Sessions) -> None:
+    await build_versions(sessions, {"INC1": CAR, "INC2": PRINTER})
+    await hybrid.fill()
+    story = await build_versions(sessions, {"INC3": doc(title="Name", text="of a person")})
+    filler = hybrid.live.components[EmbeddingFiller]
+    model = await filler._prepared()
+    while await filler._swept(model):
+        pass
+    claimed = await filler._claimed(model)
+
+    await purge(hybrid, "INC3")
+    await filler._embed(model, claimed)
+
+    assert len(claimed) == 1
+    assert await vectors_kept(sessions) == {"embedding_vectors_1": 2}
+    async with sessions() as session:
+        assert await session.scalar(text("SELECT count(*) FROM embedding_queue")) == 0
+        assert await embedding.progress(session, story.dataset_id) is not None
+
+
+async def test_vectors_of_texts_that_are_gone_by_other_ways_are_tidied_away(hybrid: Hybrid, sessions: Sessions) -> None:
+    story = await build_versions(sessions, {"INC1": CAR, "INC2": PRINTER})
+    await hybrid.fill()
+    async with sessions.begin() as session:
+        await session.execute(text("DELETE FROM revisions WHERE number = 'INC2'"))
+        await session.execute(text("DELETE FROM contents WHERE title = 'Printer jams'"))
+
+    await hybrid.live.components[EmbeddingFiller].tidy()
+
+    assert await vectors_kept(sessions) == {"embedding_vectors_1": 1}
+    assert story.last == 1
+
+
+async def test_a_server_without_pgvector_stays_lexical_and_says_why(
+    hybrid: Hybrid, sessions: Sessions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await build_versions(sessions, {"INC1": CAR})
+    monkeypatch.setattr("integrations_api.knowledge.vectors.EXTENSION", "vector_that_nobody_has")
+
+    await hybrid.fill()
+
+    said = str(obstacle(hybrid))
+    assert "this PostgreSQL has no pgvector" in said
+    assert (await hybrid.get("search", q="car"))["ranking"] == "lexical"
+    assert hybrid.service.asked == []
+
+
+async def purge(hybrid: Hybrid, number: str) -> None:
+    principal: Principal = ADMIN
+    service = hybrid.live.components[KnowledgeService]
+    await service.purge(number, dataset_id=None, reason="asked for", principal=principal)

@@ -19,7 +19,7 @@ help: ## list these targets
 	@echo "make TARGET [ARGS=\"...\"]"
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "%-14s %s\n", $$1, $$2 }'
 
-demo: $(READY) ## run the whole system with a simulated ServiceNow (ARGS="--once --port 8100 --incidents 500")
+demo: $(READY) ## run the whole system with a simulated source (ARGS="--once --port 8100 --service jira")
 	@exec $(BIN)/integrations-api demo $(ARGS)
 
 serve: $(READY) ## run the service (ARGS="--port 8000")

@@ -12,7 +12,8 @@ import pytest
 
 from integrations_api.demo.api import StreamEvent, read_events
 from integrations_api.demo.keeping import SourceMemory
-from integrations_api.demo.source import READER, DemoSource
+from integrations_api.demo.source import DemoSource
+from integrations_api.demo.worlds import KINDS, READER
 from integrations_api.errors import ApplicationError
 from tests.support.processes import Running, processes_below, run_to_end, running
 
@@ -93,7 +94,7 @@ def test_the_second_start_keeps_everything_and_every_curl_line_works(home: Path,
         assert processes_below(home) == {}
     said = demo.said
     assert beside.returncode == 1
-    assert "is in use, and another worker would not reach the simulated ServiceNow" in beside.stderr
+    assert "is in use, and another worker would not reach the simulated source" in beside.stderr
     assert [fact(said, label) for label in ("E-mail", "Password", "Base URL")] == [
         fact(first_start, label) for label in ("E-mail", "Password", "Base URL")
     ]
@@ -111,6 +112,34 @@ def test_the_second_start_keeps_everything_and_every_curl_line_works(home: Path,
     assert events[-1].name == "complete"
     assert events[-1].data["stats"]["version"] == 3
     assert one.json()["incident"]["number"].startswith("INC")
+
+
+@pytest.mark.parametrize("service", ["jira", "github"])
+def test_another_source_is_shown_and_its_deletions_are_seen_at_the_next_start(
+    home: Path, port: str, service: str
+) -> None:
+    said = []
+    for _ in range(2):
+        with running(home, "demo", "--once", "--port", port, "--incidents", "60", "--service", service) as demo:
+            assert demo.wait(seconds=120) == 0, demo.said
+            said.append(demo.said)
+
+    assert fact(said[0], "Verdict") == "complete: the source says 60, the dataset holds 60"
+    assert "18 changes since the last start" in fact(said[1], KINDS[service].name)
+    assert fact(said[1], "Verdict").startswith("complete: ")
+
+
+@pytest.mark.parametrize("service", KINDS)
+def test_a_source_is_made_the_same_at_every_start(tmp_path: Path, service: str) -> None:
+    counts = []
+    for _ in range(2):
+        with DemoSource(SourceMemory.load(tmp_path, incidents=50, service=service), preferred_port=0) as source:
+            counts.append(source.incidents)
+            source.let_time_pass(20)
+            counts.append(source.incidents)
+
+    assert counts[0] == 50
+    assert counts[1] == counts[2]
 
 
 def test_what_happened_at_the_source_is_the_same_at_every_start(tmp_path: Path) -> None:

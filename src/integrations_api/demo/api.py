@@ -82,11 +82,11 @@ class Api:
         ]
         return incidents[0]["number"] if incidents else None
 
-    def sync(self, integration_id: str) -> Iterator[StreamEvent]:
+    def sync(self, integration_id: str, *, mode: str = "incremental") -> Iterator[StreamEvent]:
         """Starts a sync and gives its events as they come, to the last."""
         timeout = httpx.Timeout(30, read=SILENCE_SECONDS)
-        path = f"/integrations/sync/{integration_id}"
-        with self._client.stream("POST", path, headers=self._headers, timeout=timeout) as answer:
+        path, params = f"/integrations/sync/{integration_id}", {"mode": mode}
+        with self._client.stream("POST", path, params=params, headers=self._headers, timeout=timeout) as answer:
             if answer.status_code != httpx.codes.OK:
                 answer.read()
                 self._read(answer)

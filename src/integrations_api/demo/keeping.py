@@ -11,7 +11,7 @@ from integrations_api.errors import ApplicationError
 
 @dataclass(slots=True)
 class Change:
-    """Some time that has passed at the simulated help desk: what happened, repeatable."""
+    """Some time that has passed at the simulated source: what happened, repeatable."""
 
     at: int
     """Seconds since the epoch."""
@@ -21,22 +21,23 @@ class Change:
 
 @dataclass(slots=True)
 class SourceMemory:
-    """One simulated ServiceNow: made again from this at every start, so that its history goes on."""
+    """One simulated source: made again from this at every start, so that its history goes on."""
 
     path: Path
     incidents: int
+    service: str = "servicenow"
     port: int | None = None
     integration_id: str | None = None
     changes: list[Change] = field(default_factory=list)
 
     @classmethod
-    def load(cls, folder: Path, *, incidents: int) -> Self:
-        """What is known of the instance with that many incidents; a fresh memory when nothing is."""
-        path = folder / f"servicenow-{incidents}.json"
+    def load(cls, folder: Path, *, incidents: int, service: str = "servicenow") -> Self:
+        """What is known of the source with that many incidents; a fresh memory when nothing is."""
+        path = folder / f"{service}-{incidents}.json"
         kept = read_json(path)
         try:
             changes = [Change(**change) for change in kept.get("changes", ())]
-            return cls(path, incidents, kept.get("port"), kept.get("integration_id"), changes)
+            return cls(path, incidents, service, kept.get("port"), kept.get("integration_id"), changes)
         except TypeError:
             raise _damaged(path) from None
 

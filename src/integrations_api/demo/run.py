@@ -21,7 +21,8 @@ from integrations_api.demo.api import Api
 from integrations_api.demo.keeping import SourceMemory
 from integrations_api.demo.screen import Screen
 from integrations_api.demo.service import Service
-from integrations_api.demo.source import READER, DemoSource
+from integrations_api.demo.source import DemoSource
+from integrations_api.demo.worlds import KINDS
 from integrations_api.errors import ApplicationError, Conflict
 from integrations_api.logs import configure_logging
 from integrations_api.settings import Settings, load_settings
@@ -37,7 +38,7 @@ _OTHERS = text(
 )
 
 
-def run_demo(*, once: bool, port: int, incidents: int) -> None:
+def run_demo(*, once: bool, port: int, incidents: int, service: str = "servicenow") -> None:
     """Runs the demo; returns when all of it is gone. Raises `ApplicationError` for what goes wrong."""
     Signals()
     # A DATABASE_URL that is set belongs to something real: the demo never touches it.
@@ -45,7 +46,7 @@ def run_demo(*, once: bool, port: int, incidents: int) -> None:
     configure_logging(log_format=settings.log_format, level="ERROR")
     screen = Screen()
     with ExitStack() as stack:
-        demo = _Demo(settings, screen, stack, incidents=incidents)
+        demo = _Demo(settings, screen, stack, incidents=incidents, service=service)
         demo.start()
         demo.sync()
         if once:
@@ -64,11 +65,13 @@ def run_demo(*, once: bool, port: int, incidents: int) -> None:
 class _Demo:
     """What has been started; `stack` ends it in the reverse order."""
 
-    def __init__(self, settings: Settings, screen: Screen, stack: ExitStack, *, incidents: int) -> None:
+    def __init__(self, settings: Settings, screen: Screen, stack: ExitStack, *, incidents: int, service: str) -> None:
         self._settings = settings
         self._screen = screen
         self._stack = stack
         self._incidents = incidents
+        self._kind = KINDS[service]
+        self._service_word = service
         self._folder = settings.data_dir.absolute() / "demo"
         self._url = base_url(settings.host, settings.port)
 
@@ -77,11 +80,12 @@ class _Demo:
         check_port(self._settings.host, self._settings.port)
         self._screen.title("Integrations API: the whole system on this machine")
         self._admin = self._open_database()
-        self._memory = SourceMemory.load(self._folder, incidents=self._incidents)
+        self._memory = SourceMemory.load(self._folder, incidents=self._incidents, service=self._service_word)
         is_known = self._memory.integration_id is not None
         self._source = self._stack.enter_context(DemoSource(self._memory, preferred_port=self._settings.port + 1))
         news = f", {self._source.let_time_pass(CHANGES)} changes since the last start" if is_known else ""
-        self._screen.fact("ServiceNow", f"simulated, {self._source.incidents:,} incidents at {self._source.url}{news}")
+        where = f"{self._source.incidents:,} {self._kind.noun} at {self._source.url}"
+        self._screen.fact(self._kind.name, f"simulated, {where}{news}")
         self._open_service()
         self._integration_id = self._ensure_integration()
 
@@ -115,7 +119,7 @@ class _Demo:
 
     def _ensure_integration(self) -> str:
         """The integration of the last start, pointing to where the simulator is now; or a new one."""
-        wanted = self._wanted(f"ServiceNow ({self._incidents:,} simulated incidents)")
+        wanted = self._wanted(f"{self._kind.name} ({self._incidents:,} simulated {self._kind.noun})")
         known = self._memory.integration_id and self._api.find_integration(self._memory.integration_id)
         if not known:
             integration = self._api.create_integration(wanted)
@@ -129,14 +133,14 @@ class _Demo:
         return str(known["id"])
 
     def _wanted(self, name: str) -> dict[str, Any]:
-        config = {"url": self._source.url, "username": READER.user_name, "password": READER.password}
-        return {"service_name": name, "auth_type": "basic_auth", "config": config, "is_active": True}
+        config = {"url": self._source.url, **self._kind.sign_in}
+        return {"service_name": name, "auth_type": self._kind.auth_type, "config": config, "is_active": True}
 
     def sync(self) -> None:
         """One sync, shown as it goes on. Raises `ApplicationError` unless it ends complete."""
-        self._screen.title(f"POST {self._url}/integrations/sync/{self._integration_id}")
+        self._screen.title(f"POST {self._sync_url}")
         began = time.monotonic()
-        stats = self._screen.follow(self._api.sync(self._integration_id))["stats"]
+        stats = self._screen.follow(self._api.sync(self._integration_id, mode=self._kind.mode))["stats"]
         seconds = time.monotonic() - began
         counts = ", ".join(f"{name} {stats[name]:,}" for name in ("added", "updated", "unchanged", "deleted"))
         self._screen.fact("Result", f"total {stats['total']:,} ({counts}) in {seconds:.1f} s")
@@ -146,6 +150,11 @@ class _Demo:
         self._screen.fact("Verdict", _in_words(verdict))
         if verdict["state"] != "complete":
             raise ApplicationError(f"The sync is not complete: {verdict['why']}")
+
+    @property
+    def _sync_url(self) -> str:
+        mode = "" if self._kind.mode == "incremental" else f"?mode={self._kind.mode}"
+        return f"{self._url}/integrations/sync/{self._integration_id}{mode}"
 
     def say_how_to_sign_in(self) -> None:
         """Where it is, and as whom."""
@@ -164,21 +173,20 @@ class _Demo:
             self._screen.say(f"\n  {about}:\n  {line}")
         changes = self._source.let_time_pass(CHANGES)
         self._screen.title(
-            f"{changes} changes have just been made at the simulated ServiceNow: sync again to see them."
+            f"{changes} changes have just been made at the simulated {self._kind.name}: sync again to see them."
         )
         self._screen.say("Ctrl-C ends all of it, PostgreSQL included.")
 
     def _curl_lines(self) -> list[tuple[str, str]]:
         signed = f"-H 'Authorization: Bearer {self._token}'"
-        body = json.dumps(self._wanted("ServiceNow Second"), separators=(",", ":"))
-        number = self._api.first_number(self._integration_id) or "INC0010001"
+        body = json.dumps(self._wanted(f"{self._kind.name} Second"), separators=(",", ":"))
+        number = self._api.first_number(self._integration_id) or "none"
         incident = f"{self._url}/knowledge/incidents/{number}?integration={self._integration_id}"
-        sync = f"{self._url}/integrations/sync/{self._integration_id}"
         create = f"{self._url}/integrations/create"
         return [
             ("List the integrations", f"curl -s {signed} {self._url}/integrations/all"),
             ("Create another", f"curl -s {signed} -H 'Content-Type: application/json' -d '{body}' {create}"),
-            ("Sync, and watch", f"curl -N -s -X POST {signed} -H 'Accept: text/event-stream' {sync}"),
+            ("Sync, and watch", f"curl -N -s -X POST {signed} -H 'Accept: text/event-stream' '{self._sync_url}'"),
             ("One incident by number", f"curl -s {signed} '{incident}'"),
         ]
 
@@ -195,7 +203,7 @@ async def _prepare(settings: Settings, url: str, folder: Path) -> Admin:
             if await connection.scalar(_OTHERS):
                 raise Conflict(
                     f"The database in {_short(settings.data_dir)} is in use, and another worker would not reach the "
-                    "simulated ServiceNow: end the other demo or service first, or set DATA_DIR to another folder"
+                    "simulated source: end the other demo or service first, or set DATA_DIR to another folder"
                 )
         return await ensure_admin(components[AccessService], folder)
 

@@ -116,12 +116,14 @@ class JiraClient:
         content["startAt"] = place.offset
         return _datacenter_page(*await self._posted(f"{_V2}/search", content), place.offset)
 
-    async def ask(self, jql: str, *, fields: Sequence[str], limit: int, reconcile: Sequence[str] = ()) -> Found:
-        """The first page, with retries; fewer are asked for where it is too much."""
+    async def ask(
+        self, jql: str, *, fields: Sequence[str], limit: int, place: Place = START, reconcile: Sequence[str] = ()
+    ) -> Found:
+        """The same with retries; fewer are asked for where it is too much."""
         trial = self.patience.trial()
         while True:
             try:
-                return await self.page(jql, fields=fields, limit=limit, reconcile=reconcile)
+                return await self.page(jql, fields=fields, limit=limit, place=place, reconcile=reconcile)
             except PageTooLarge as error:
                 smaller = max(1, limit // 2)
                 await trial.again(error, at_once=smaller < limit)

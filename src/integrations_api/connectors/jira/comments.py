@@ -30,29 +30,31 @@ class Comments:
         async with self._turns:
             for _ in range(_TRIES):
                 try:
-                    comments, total = await self._all(str(issue.get("id")))
+                    comments = await self._all(str(issue.get("id")))
                 except NotThere:
                     return  # deleted meanwhile: the next full sync sees that
-                fields_of(issue)["comment"] = {"comments": comments, "total": total}
-                # Where comments came and went while the pages were read, some may be missing: once more.
-                if len(comments) == total:
+                if comments is not None:
+                    fields_of(issue)["comment"] = {"comments": comments, "total": len(comments)}
                     return
+        # Comments that come and go all the time are read again by the sync that reads the issue's next change.
 
-    async def _all(self, issue_id: str) -> tuple[list[Any], int]:
-        """Each comment once, and how many there are."""
-        found: dict[str, Any] = {}
-        start = total = 0
+    async def _all(self, issue_id: str) -> list[Any] | None:
+        """Each comment once, oldest first; None where the pages shifted while they were read."""
+        found: list[Any] = []
         for _ in range(_MOST_PAGES):
+            # One from the page before: where it is not there again, others before it came or went.
+            start = max(0, len(found) - 1)
             params = {"startAt": str(start), "maxResults": str(_PAGE), "orderBy": "created"}
             page = await self._client.get_api(f"/issue/{issue_id}/comment", params)
-            comments = page.get("comments")
+            comments, total = page.get("comments"), page.get("total")
             rows = [row for row in comments if isinstance(row, dict)] if isinstance(comments, list) else []
-            found |= {str(row.get("id")): row for row in rows}
-            start += len(rows)
-            total = page["total"] if type(page.get("total")) is int else start
-            if not rows or start >= total:
+            if found and (not rows or rows[0].get("id") != found[-1].get("id")):
+                return None
+            new = rows[1:] if found else rows
+            found += new
+            if not new or type(total) is not int or len(found) >= total:
                 break
-        return list(found.values()), total
+        return found
 
 
 def _is_short(issue: Issue) -> bool:

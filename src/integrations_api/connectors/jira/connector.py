@@ -133,15 +133,17 @@ class JiraConnector:
     async def pages(self, start: FetchStart, lanes: Mapping[str, JsonObject | None]) -> AsyncGenerator[Page, None]:
         """Every page from `lanes` on, several lanes at once."""
         readers = [
-            partial(self._lane, lane, Cursor.from_json(cursor)) for lane, cursor in lanes.items() if cursor is not None
+            partial(self._lane, lane, Cursor.from_json(cursor), millis(start.source_now))
+            for lane, cursor in lanes.items()
+            if cursor is not None
         ]
         async with aclosing(merged(readers, concurrency=self._context.concurrency)) as merged_pages:
             async for page in merged_pages:
                 yield page
 
-    async def _lane(self, lane: str, cursor: Cursor) -> AsyncGenerator[Page, None]:
+    async def _lane(self, lane: str, cursor: Cursor, as_of: int) -> AsyncGenerator[Page, None]:
         comments = Comments(self._client, concurrency=self._context.concurrency)
-        reader = Reader(self._client, scope=self._scope, fields=self._fields, page_size=self._page_size)
+        reader = Reader(self._client, scope=self._scope, fields=self._fields, page_size=self._page_size, as_of=as_of)
         async with aclosing(reader.pages(cursor)) as pages:
             async for issues, following in pages:
                 await comments.complete(issues)
@@ -172,7 +174,7 @@ class JiraConnector:
 
     async def _sweep(self, cursor: Cursor, until: int) -> int:
         """Reads nothing but ids and times. A query's own bound is precise to the minute only."""
-        reader = Reader(self._client, scope=self._scope, fields=["created"], page_size=_SWEEP)
+        reader = Reader(self._client, scope=self._scope, fields=["created"], page_size=_SWEEP, as_of=until)
         found: set[str] = set()
         async with aclosing(reader.pages(cursor)) as pages:
             async for issues, _ in pages:

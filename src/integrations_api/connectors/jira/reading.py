@@ -14,12 +14,14 @@ from typing import Any
 from integrations_api.connectors.errors import PageTooLarge, Refused, Retryable
 from integrations_api.connectors.jira.answers import QueryRefused
 from integrations_api.connectors.jira.client import START, Found, Issue, JiraClient, Place
-from integrations_api.connectors.jira.jql import ORDER, joined, millis, whole_minute
+from integrations_api.connectors.jira.jql import MINUTE, ORDER, joined, millis, whole_minute
 from integrations_api.connectors.jira.mapping import fields_of, read_moment
 from integrations_api.connectors.records import JsonObject
 
 _GOOD_PAGES_TO_GROW = 4
 _MOST_IDLE_PAGES = 2000
+_MOST_ROUNDS = 20
+_SWEEP = 5000
 _SHIFTED = "The pages of the source shifted while they were read"
 
 
@@ -96,9 +98,13 @@ def _ignored(what: str) -> Refused:
 
 
 class Reader:
-    """Reads one stretch; each page comes with the cursor that follows it, None after the last."""
+    """Reads one stretch; each page comes with the cursor that follows it, None after the last.
 
-    def __init__(self, client: JiraClient, *, scope: str, fields: Sequence[str], page_size: int) -> None:
+    What is created from `as_of` on (milliseconds since the epoch) need not be found: the next sync reads it.
+    """
+
+    def __init__(self, client: JiraClient, *, scope: str, fields: Sequence[str], page_size: int, as_of: int) -> None:
+        self._as_of = as_of
         self._client = client
         self._scope = scope
         self._fields = fields
@@ -107,19 +113,39 @@ class Reader:
 
     async def pages(self, cursor: Cursor) -> AsyncGenerator[tuple[list[Issue], Cursor | None], None]:
         """Issues not seen before, and where to go on; pages without any are passed over, but for the last."""
-        following: Cursor | None = cursor
+        # What tokens led to before is not known here any more, so the minute could not be checked as a whole.
+        following: Cursor | None = replace(cursor, place=START) if cursor.place.token else cursor
+        minute = _Minute()
         idle = 0
         while following is not None:
-            current = following
-            found, current = await self._read(current)
+            found, current = await self._read(following)
             check(found.issues, current)
-            new = [issue for issue in found.issues if str(issue.get("id")) not in current.seen]
+            new = minute.new(found.issues, current)
             following = _advanced(current, found)
+            if following is None or following.anchor != current.anchor:
+                if minute.is_paged and await self._is_missing(current, minute):
+                    following = minute.again(current)
+                else:
+                    minute = _Minute()
             idle = 0 if new else idle + 1
             if idle > _MOST_IDLE_PAGES:
                 raise Refused("The pages of the source do not end", "Narrow the filter, or sync again later")
             if new or following is None:
                 yield new, following
+
+    async def _is_missing(self, cursor: Cursor, minute: "_Minute") -> bool:
+        """Whether tokens led past an issue of the anchor's minute, as they may where others were deleted meanwhile."""
+        if cursor.anchor is None or not cursor.moves:
+            return False
+        jql = f"{joined(self._scope, replace(cursor, until=cursor.anchor + MINUTE).condition())} {ORDER}"
+        place: Place | None = START
+        while place is not None:
+            found = await self._client.ask(jql, fields=["created"], limit=_SWEEP, place=place)
+            due = [issue for issue in found.issues if (created_of(issue) or 0) < self._as_of]
+            if any(str(issue.get("id")) not in minute.ids for issue in due):
+                return True
+            place = found.following
+        return False
 
     async def _read(self, cursor: Cursor) -> tuple[Found, Cursor]:
         """One page with its retries, smaller where that can help; from the anchor again where its place is lost."""
@@ -167,6 +193,32 @@ class Reader:
         self._good_pages += 1
         if self._good_pages >= _GOOD_PAGES_TO_GROW:
             self._size, self._good_pages = min(self._most, self._size * 2), 0
+
+
+class _Minute:
+    """What was read of one minute of creation, across its pages."""
+
+    def __init__(self) -> None:
+        self.ids: set[str] = set()
+        self.is_paged = False
+        """Whether tokens led from page to page; Data Center's pages are fitted together otherwise."""
+        self._rounds = 0
+
+    def new(self, issues: Sequence[Issue], cursor: Cursor) -> list[Issue]:
+        """Those not read before."""
+        self.ids.update(cursor.seen)
+        self.is_paged = self.is_paged or cursor.place.token is not None
+        new = [issue for issue in issues if str(issue.get("id")) not in self.ids]
+        if cursor.moves:  # else the whole source would gather here
+            self.ids.update(str(issue.get("id")) for issue in issues)
+        return new
+
+    def again(self, cursor: Cursor) -> Cursor:
+        """The minute from its beginning. Raises `Refused` when that never helps."""
+        self._rounds += 1
+        if self._rounds > _MOST_ROUNDS:
+            raise Refused(f"{_SHIFTED}, again and again", "Sync again when fewer issues are deleted")
+        return replace(cursor, place=START)
 
 
 class _Shifted(Retryable):

@@ -142,7 +142,14 @@ def _add_rooms(components: Components, *, meaning: QueryEmbedder | None, sources
     components.add(Retention(sessions=sessions, clock=clock, keep=what_is_kept(components[Settings])))
     components.add(SearchService(sessions=sessions, meaning=meaning))
     components.add(SyncService(sessions=sessions, integrations=integrations, sources=sources, clock=clock))
-    components.add(Trial(sessions=sessions, integrations=integrations, sources=sources))
+    components.add(
+        Trial(
+            sessions=sessions,
+            integrations=integrations,
+            knowledge=components[KnowledgeService],
+            sources=sources,
+        )
+    )
     components.add(RunControl(sessions=sessions, integrations=integrations, clock=clock))
     components.add(Tickets(sessions=sessions, access=components[AccessService], clock=clock))
     components.add(RunStreams(sessions=sessions, ping=components[Settings].stream_ping))

@@ -152,7 +152,43 @@ def test_what_does_not_change_the_source_keeps_its_fingerprint(change: dict[str,
 @pytest.mark.parametrize(
     "change",
     [{"url": "https://prod.service-now.com"}, {"url": "http://dev12345.service-now.com"}, {"table": "problem"},
-     {"url": "https://dev12345.service-now.com:8443"}, {"filter": "active=true"}, {"fields": ["u_x"]}],
+     {"url": "https://dev12345.service-now.com:8443"}, {"filter": "active=true"}, {"fields": ["u_x"]},
+     {"fields": [{"name": "u_x", "to": "text"}]}],
 )  # fmt: skip
 def test_another_source_has_another_fingerprint(change: dict[str, Any]) -> None:
     assert service().fingerprint(CONFIG | change) != service().fingerprint(CONFIG)
+
+
+def test_a_column_is_the_same_to_a_fingerprint_however_it_is_written() -> None:
+    def of(*fields: Any) -> str:
+        return service().fingerprint(CONFIG | {"fields": list(fields)})
+
+    assert of("u_x", "u_a") == of({"name": "u_a"}, {"name": "u_x", "to": "attributes"})
+    assert of("u_x") != of({"name": "u_x", "to": "text"}) != of("u_x>text!")
+    assert of(17, None) != of()
+
+
+@pytest.mark.parametrize(
+    ("field", "words"),
+    [
+        ("Not a column", "must be the name of a column"),
+        ({"name": "x y"}, "must be the name of a column"),
+        ({"to": "text"}, "must be the name of a column"),
+        (["u_x"], "must be the name of a column"),
+        ({"name": "u_x", "to": "title"}, 'must say "attributes" or "text"'),
+        ({"name": "u_x", "label": "X"}, "no label"),
+    ],
+)
+def test_a_column_that_cannot_be_meant_is_named(field: Any, words: str) -> None:
+    (problem,) = service().validate("basic_auth", CONFIG | {"fields": ["u_good", field]})
+
+    assert problem.field == "config.fields.1"
+    assert words in problem.message
+
+
+def test_the_schema_tells_both_ways_to_choose_a_column() -> None:
+    fields = service().auth_types["basic_auth"].schema["properties"]["fields"]
+
+    name, choice = fields["items"]["anyOf"]
+    assert (name["type"], choice["required"]) == ("string", ["name"])
+    assert choice["properties"]["to"]["enum"] == ["attributes", "text"]

@@ -99,6 +99,71 @@ async def test_a_connection_can_be_tested_and_previewed_before_it_is_used(
         assert await b.rows("SELECT 1 FROM sync_runs") == []
 
 
+async def test_an_edit_shows_its_effect_on_stored_incidents_before_it_is_stored(
+    database_url: str, simulator: SimulatorServer
+) -> None:
+    async with _service(database_url, simulator) as (b, api, integration):
+        await b.sync(integration)
+        fields = ["u_business_unit", {"name": "sys_created_by", "to": "text"}]
+        config = {"url": simulator.url, "username": "integration", "password": "********", "fields": fields}
+        body = {"service_name": "ServiceNow", "auth_type": "basic_auth", "config": config, "is_active": True}
+
+        shown = (await api.client.post(f"/integrations/preview/{integration}", json=body)).json()
+
+        assert (shown["mode"], shown["to_read"], len(shown["incidents"])) == ("full", 120, 5)
+        for one in shown["incidents"]:
+            assert one["fields"] == ["text", "attributes.u_business_unit"]
+            assert "u_business_unit" not in one["before"]["attributes"]
+            assert one["after"]["attributes"].pop("u_business_unit")
+            heading, author = one["after"]["text"].rpartition("\n\n")[2].split(": ")
+            assert (heading, bool(author)) == ("Sys created by", True)
+            assert one["after"] | {"text": ""} == one["before"] | {"text": ""}
+        assert len(await b.rows("SELECT 1 FROM sync_runs")) == 1
+        unchanged = (await api.client.get(f"/integrations/id/{integration}")).json()["integration"]
+        assert "fields" not in unchanged["config"]
+
+
+async def test_a_preview_of_an_edit_is_an_edit_as_far_as_secrets_go(
+    database_url: str, simulator: SimulatorServer
+) -> None:
+    async with _service(database_url, simulator) as (_, api, integration):
+        path = f"/integrations/preview/{integration}"
+        config = {"url": "https://elsewhere.example.com", "username": "integration", "password": "********"}
+        body = {"service_name": "ServiceNow", "auth_type": "basic_auth", "config": config, "is_active": True}
+
+        moved = await api.client.post(path, json=body)
+        wrong = await api.client.post(path, json={**body, "config": {**config, "fields": [{"name": "!"}]}})
+        config["url"] = simulator.url
+        before_the_first_sync = await api.client.post(path, json=body)
+
+        assert moved.status_code == 422
+        assert moved.json()["message"].startswith("Re-enter the password")
+        assert wrong.json()["errors"][0]["field"] == "config.fields.0"
+        shown = before_the_first_sync.json()
+        assert [one["before"] for one in shown["incidents"]] == [None] * 5
+        assert shown["mode"] == "full"
+
+
+async def test_columns_that_are_added_come_with_a_full_sync(database_url: str, simulator: SimulatorServer) -> None:
+    async with _service(database_url, simulator) as (b, api, integration):
+        await b.sync(integration)
+        config = {
+            "url": simulator.url, "username": "integration", "password": "********",
+            "fields": ["u_business_unit", {"name": "sys_created_by", "to": "text"}],
+        }  # fmt: skip
+        body = {"service_name": "ServiceNow", "auth_type": "basic_auth", "config": config, "is_active": True}
+        edited = await api.client.put(f"/integrations/update/{integration}", json=body)
+
+        run = await b.sync(integration)
+
+        assert edited.json()["integration"]["config"]["fields"] == config["fields"]
+        assert (run.mode, run.added, run.updated) == ("full", 0, 120)
+        number = next(iter(_table(simulator).values()))[0]
+        incident = (await api.client.get(f"/knowledge/incidents/{number}")).json()["incident"]
+        assert incident["attributes"]["u_business_unit"]
+        assert "Sys created by: " in incident["text"]
+
+
 async def test_the_raw_records_of_the_latest_fetch_are_one_json_array_in_a_private_file(
     database_url: str, simulator: SimulatorServer, tmp_path: Path
 ) -> None:

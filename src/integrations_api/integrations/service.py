@@ -1,7 +1,7 @@
 """Configured connections: the contract's five operations, and what a sync reads and writes of them."""
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 from uuid import UUID, uuid4
@@ -153,6 +153,34 @@ class IntegrationService:
             watermark=draft.last_synced,
             needs_full=False,
             last_synced_at=None,
+        )
+
+    async def as_if_edited(self, integration_id: UUID, sent: IntegrationIn) -> IntegrationForSync:
+        """A stored integration as an edit would make it, for a trial; a masked secret is the stored one.
+
+        Raises `NotFound`, and `InvalidInput` also where a stored secret would go to another origin.
+        """
+        draft = draft_of(sent, now=self._clock())
+        if draft.missing:
+            raise InvalidInput.of(draft.missing)
+        async with self._sessions() as session:
+            stored = await self.load_for_sync(session, integration_id)
+            sealed = await repository.secrets_of(session, integration_id)
+        taken = split_edit(
+            draft.config,
+            secret_names=draft.secret_names,
+            stored=sealed.keys(),
+            before=stored.public_config,
+            same_service=draft.service == service_of(stored.service_name),
+        )
+        kept = {path: self._vault.open(sealed[path], context=context_of(integration_id, path)) for path in taken.kept}
+        return replace(
+            stored,
+            service_name=draft.service_name,
+            auth_type=draft.auth_type,
+            public_config=taken.public,
+            config=reassemble(taken.public, kept | taken.secrets),
+            fingerprint=draft.fingerprint,
         )
 
     async def set_schedule(self, integration_id: UUID, schedule: Schedule | None, *, principal: Principal) -> Presented:

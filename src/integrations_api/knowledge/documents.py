@@ -27,6 +27,18 @@ def _plain(note: Note) -> dict[str, str]:
     return {"at": note.at, "author": note.author, "kind": note.kind, "text": note.text}
 
 
+def plain(document: MappedDocument) -> dict[str, Any]:
+    """A mapped document as it is read back once it is stored, for comparing."""
+    return {
+        "number": document.number,
+        "title": document.title,
+        "text": document.text,
+        "notes": [_plain(note) for note in document.notes],
+        "attributes": dict(document.attributes),
+        "url": document.url,
+    }
+
+
 def as_columns(document: MappedDocument) -> tuple[bytes, str, str, str, str, str, str | None]:
     """(hash, number, title, text, notes as JSON, attributes as JSON, url): what is stored of a mapped document.
 

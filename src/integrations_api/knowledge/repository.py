@@ -154,6 +154,22 @@ async def find_incident(session: AsyncSession, document_id: UUID, version: int) 
     return (await session.execute(_ONE, {"id": document_id, "version": version})).one_or_none()
 
 
+_BY_EXTERNAL_ID = text(f"""
+    SELECT {_SHOWN}
+    FROM datasets s
+    JOIN documents d ON d.dataset_id = s.id AND d.external_id = ANY(CAST(:ids AS text[]))
+    JOIN revisions r ON r.document_id = d.id AND r.valid_from <= s.head AND r.valid_to > s.head
+         AND r.change <> 'deleted'
+    {_BESIDE.replace("JOIN documents d ON d.id = r.document_id", "", 1)}
+    WHERE s.id = :dataset
+""").columns(notes=JSONB, attributes=JSONB)  # noqa: S608 - put together from constants
+
+
+async def by_external_id(session: AsyncSession, dataset_id: UUID, ids: Sequence[str]) -> Sequence[Row[Any]]:
+    """Those of the incidents with these external ids that are in the head, in no order."""
+    return (await session.execute(_BY_EXTERNAL_ID, {"dataset": dataset_id, "ids": list(ids)})).all()
+
+
 async def find_key(session: AsyncSession, dataset_id: UUID, version: int, document_id: UUID) -> IncidentKey | None:
     """Where an incident stands in the listing of a version; None when it is not in it."""
     number = await session.scalar(

@@ -119,6 +119,12 @@ class KnowledgeService:
         assert row is not None  # found in this very snapshot
         return presenting.incident(row, one.version), state
 
+    async def at_head(self, dataset_id: UUID, external_ids: Sequence[str]) -> dict[str, Wire]:
+        """Incidents of the head by external id; those that are not in it are left out, as is all of no dataset."""
+        async with snapshot(self._sessions) as session:
+            rows = await repository.by_external_id(session, dataset_id, external_ids)
+        return {row.external_id: presenting.incident(row, row.changed_in) for row in rows}
+
     async def history(
         self, number: str, *, dataset_id: UUID | None, version: int | None, before: int | None, limit: int
     ) -> tuple[str, Listing]:

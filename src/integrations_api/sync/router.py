@@ -26,6 +26,7 @@ from integrations_api.knowledge.service import KnowledgeService
 from integrations_api.sync.control import RunControl
 from integrations_api.sync.dependencies import MayWatchRun
 from integrations_api.sync.docs import STREAM, WATCHED
+from integrations_api.sync.edit_schemas import EDIT_EXAMPLE, EditPreviewAnswer
 from integrations_api.sync.runs import as_mode
 from integrations_api.sync.schemas import (
     CheckOnTheWire,
@@ -65,6 +66,7 @@ TicketDesk = Annotated[Tickets, Depends(component(Tickets))]
 Knowledge = Annotated[KnowledgeService, Depends(component(KnowledgeService))]
 MayRollBack = Annotated[Principal, Depends(require(Permission.KNOWLEDGE_ROLLBACK))]
 VersionNumber = Annotated[int, Path(ge=1, le=2**31 - 2, description="A version's number.")]
+MayTryEdit = Annotated[Principal, Depends(require(Permission.INTEGRATION_EDIT, Rate.TRIAL))]
 MayCreate = Annotated[Principal, Depends(require(Permission.INTEGRATION_CREATE, Rate.TRIAL))]
 Trials = Annotated[Trial, Depends(component(Trial))]
 Control = Annotated[RunControl, Depends(component(RunControl))]
@@ -250,6 +252,26 @@ async def preview(integration_id: str, principal: MayTry, trial: Trials) -> Prev
         notes=list(shown.notes),
         incidents=[PreviewedIncident.of(record) for record in shown.records],
     )
+
+
+@router.post(
+    "/preview/{integration_id}",
+    summary="Preview an edit before it is stored",
+    responses=errors(401, 403, 404, 413, 415, 422, 429, m404="Integration not found", m422="config.url: is required"),
+)
+async def preview_edit(
+    integration_id: str,
+    sent: Annotated[IntegrationIn, Body(openapi_examples={"more columns": {"value": EDIT_EXAMPLE}})],
+    principal: MayTryEdit,
+    trial: Trials,
+) -> EditPreviewAnswer:
+    """Five stored incidents as they are, and as they would be under the config that is sent. Nothing is written.
+
+    The body is that of an update; a secret that comes back as the mask is the stored one. `fields` also names what the
+    source has changed since the last sync.
+    """
+    wanted = as_id(integration_id, "Integration not found")
+    return EditPreviewAnswer.of(await trial.preview_edit(wanted, sent, principal=principal))
 
 
 def _checks(checks: Sequence[Check]) -> ChecksAnswer:

@@ -1,8 +1,9 @@
 """Before a sync: does the source answer as it must, and what would be read? Nothing is written but the audit."""
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
+from typing import Any
 from urllib.parse import urlsplit
 from uuid import UUID
 
@@ -16,10 +17,14 @@ from integrations_api.errors import Unavailable
 from integrations_api.integrations.for_sync import IntegrationForSync
 from integrations_api.integrations.schemas import IntegrationIn
 from integrations_api.integrations.service import IntegrationService
-from integrations_api.knowledge.documents import StagedRecord
+from integrations_api.knowledge.comparing import field_changes
+from integrations_api.knowledge.documents import StagedRecord, plain
+from integrations_api.knowledge.service import KnowledgeService
 from integrations_api.sync.intake import judge
 from integrations_api.sync.runs import choose_mode
 from integrations_api.sync.sources import Sources
+
+Choose = Callable[[Sequence[SourceRecord]], Awaitable[Sequence[SourceRecord]]]
 
 SHOWN = 5
 """Records a preview shows."""
@@ -35,12 +40,37 @@ class Preview:
     records: Sequence[StagedRecord]
 
 
+@dataclass(frozen=True, slots=True)
+class Effect:
+    """What an edit would make of one record: the incident as it is stored now, if it is, and the record mapped anew.
+
+    `fields` are those in which the two differ, as a diff names them.
+    """
+
+    before: Mapping[str, Any] | None
+    after: StagedRecord
+    fields: Sequence[str]
+
+
+@dataclass(frozen=True, slots=True)
+class EditPreview:
+    """What the first sync after an edit would do: it reads everything where the edit makes it another source."""
+
+    mode: str
+    to_read: int | None
+    notes: Sequence[str]
+    effects: Sequence[Effect]
+
+
 class Trial:
     """Opens a source with little patience: somebody is waiting for the answer."""
 
-    def __init__(self, *, sessions: Sessions, integrations: IntegrationService, sources: Sources) -> None:
+    def __init__(
+        self, *, sessions: Sessions, integrations: IntegrationService, knowledge: KnowledgeService, sources: Sources
+    ) -> None:
         self._sessions = sessions
         self._integrations = integrations
+        self._knowledge = knowledge
         self._sources = sources
 
     async def test_unsaved(self, sent: IntegrationIn, *, principal: Principal) -> Sequence[Check]:
@@ -60,13 +90,38 @@ class Trial:
         integration = await self._load(integration_id)
         await self._record("integration.preview", integration, principal, stored=True)
         mode = choose_mode(asked="incremental", watermark=integration.watermark, needs_full=integration.needs_full)
+        return await self._read(integration, FetchRequest(mode=mode, since=integration.watermark), _first)
+
+    async def preview_edit(self, integration_id: UUID, sent: IntegrationIn, *, principal: Principal) -> EditPreview:
+        """What an edit that is not stored would make of records that are. Raises what `preview` raises."""
+        before = await self._load(integration_id)
+        integration = await self._integrations.as_if_edited(integration_id, sent)
+        await self._record("integration.preview", integration, principal, stored=True)
+        stored: dict[str, dict[str, Any]] = {}
+
+        async def stored_ones(records: Sequence[SourceRecord]) -> Sequence[SourceRecord]:
+            found = await self._knowledge.at_head(integration_id, [record.external_id for record in records])
+            stored.update(found)
+            return sorted(records, key=lambda record: record.external_id not in found)[:SHOWN]
+
+        # From the beginning: what changed last is not all that the edit is about.
+        read = await self._read(integration, FetchRequest(mode="full", since=None), stored_ones)
+        goes_on = before.fingerprint == integration.fingerprint and not before.needs_full and before.watermark
+        return EditPreview(
+            mode="incremental" if goes_on else "full",
+            to_read=read.to_read,
+            notes=read.notes,
+            effects=[_effect(stored.get(record.source.external_id), record) for record in read.records],
+        )
+
+    async def _read(self, integration: IntegrationForSync, request: FetchRequest, choose: Choose) -> Preview:
         self._sources.check(integration)
         try:
             async with self._sources.open(integration, on_wait=ignore_wait) as connector:
-                start = await connector.start(FetchRequest(mode=mode, since=integration.watermark))
+                start = await connector.start(request)
                 counted = await connector.count_to_read(start)
-                first = await _first_records(connector, start)
-                staged = [judge(record, connector) for record in first]
+                chosen = await choose(await _first_records(connector, start))
+                staged = [judge(record, connector) for record in chosen]
         except ConnectorError as error:
             source = self._sources.describe(integration)
             raise Unavailable(f"Failed to fetch {source.noun} from {source.name}: {error.message}") from error
@@ -116,4 +171,14 @@ async def _first_records(connector: Connector, start: FetchStart) -> list[Source
             found.extend(page.records)
             if len(found) >= SHOWN:
                 break
-    return found[:SHOWN]
+    return found
+
+
+async def _first(records: Sequence[SourceRecord]) -> Sequence[SourceRecord]:
+    return records[:SHOWN]
+
+
+def _effect(before: Mapping[str, Any] | None, after: StagedRecord) -> Effect:
+    if before is None or after.document is None:
+        return Effect(before, after, [])
+    return Effect(before, after, [change.field for change in field_changes(before, plain(after.document))])

@@ -7,7 +7,8 @@ import pytest
 
 from integrations_api.connectors.errors import RecordRejected
 from integrations_api.connectors.records import JsonObject, MappedDocument
-from integrations_api.connectors.servicenow.mapping import map_record, read_record
+from integrations_api.connectors.servicenow.config import ColumnChoice
+from integrations_api.connectors.servicenow.mapping import choose, map_record, read_record
 
 LINK = "https://i.service-now.com/incident.do?sys_id="
 SYS_ID = "46e18c0fa9fe19810066a0083f76bd56"
@@ -140,3 +141,48 @@ def test_numbers_and_titles_stand_on_one_line(text: str) -> None:
 def test_other_alphabets_and_emoji_pass_unharmed() -> None:
     title = "طابعة لا تعمل 🖨️ – 打印机"
     assert mapped(short_description=title).title == title
+
+
+def chosen(*fields: ColumnChoice, **columns: Any) -> MappedDocument:
+    return map_record(read_record(row(**columns)), LINK, choose(fields))
+
+
+def test_a_column_can_be_kept_in_the_text_where_it_is_searched() -> None:
+    document = chosen(
+        ColumnChoice("u_shop_floor", "text"),
+        ColumnChoice("u_store"),
+        ColumnChoice("category", "text"),
+        description="It is dark.",
+        cause="Fuse",
+        u_shop_floor=("2", "Second\r\nfloor"),
+        u_store="Osaka 2",
+        category=("network", "Network"),
+    )
+
+    assert document.text == "It is dark.\n\nCause: Fuse\n\nShop floor: Second\nfloor\n\nCategory: Network"
+    assert document.attributes == {"u_store": "Osaka 2", "category": "Network", "category_code": "network"}
+
+
+def test_a_column_can_be_kept_in_both_places() -> None:
+    document = chosen(ColumnChoice("u_store", "text"), ColumnChoice("u_store"), u_store="Osaka 2")
+
+    assert (document.text, document.attributes) == ("Store: Osaka 2", {"u_store": "Osaka 2"})
+
+
+def test_a_column_that_is_left_out_otherwise_is_kept_when_it_is_chosen() -> None:
+    assert mapped(sys_created_by="ada").attributes == {}
+    assert chosen(ColumnChoice("sys_created_by"), sys_created_by="ada").attributes == {"sys_created_by": "ada"}
+
+
+def test_choosing_what_is_kept_anyway_changes_nothing() -> None:
+    columns = {"description": "It is dark.", "caller_id": ("abc", "Ada"), "cause": "Fuse"}
+
+    document = chosen(
+        ColumnChoice("description", "text"), ColumnChoice("cause", "text"), ColumnChoice("caller_id"), **columns
+    )
+
+    assert document == mapped(**columns)
+
+
+def test_a_chosen_column_that_is_empty_or_missing_leaves_no_trace() -> None:
+    assert chosen(ColumnChoice("u_a", "text"), ColumnChoice("u_b", "text"), u_a="").text == ""

@@ -1,9 +1,11 @@
 """What a ServiceNow integration is told, for each way of signing in; forms are built from its JSON Schemas."""
 
 import re
-from typing import Annotated, Literal
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, Field, PlainValidator, WithJsonSchema, model_validator
 
 from integrations_api.connectors.fields import HeaderSecret, Secret, SyncConfig, Text, address_like
 from integrations_api.connectors.servicenow.query import COLUMN, clean_filter, filter_problem
@@ -24,10 +26,42 @@ def _table(text: str) -> str:
     return text
 
 
-def _column(text: str) -> str:
-    if not COLUMN.fullmatch(text) or len(text) > 200:
+@dataclass(frozen=True, slots=True)
+class ColumnChoice:
+    """A column to keep beside the usual ones, and where: with the attributes, or in the text that is searched."""
+
+    name: str
+    to: Literal["attributes", "text"] = "attributes"
+
+
+def read_choice(value: Any) -> ColumnChoice:
+    """From a name, or from an object of `name` and `to`. Raises ValueError."""
+    given = value if isinstance(value, Mapping) else {"name": value}
+    name, to = given.get("name"), given.get("to", "attributes")
+    if not isinstance(name, str) or not COLUMN.fullmatch(name) or len(name) > 200:
         raise ValueError("must be the name of a column, such as u_business_unit or caller_id.email")
-    return text
+    if to not in ("attributes", "text"):
+        raise ValueError('must say "attributes" or "text" in `to`')
+    if unknown := sorted(given.keys() - {"name", "to"}):
+        raise ValueError(f"must have name and to only, and no {unknown[0]}")
+    return ColumnChoice(name, to)
+
+
+_NAME_SCHEMA = {"type": "string", "maxLength": 200, "pattern": f"^{COLUMN.pattern}$", "title": "Column"}
+_CHOICE_SCHEMA = {
+    "anyOf": [
+        _NAME_SCHEMA,
+        {
+            "type": "object",
+            "properties": {
+                "name": _NAME_SCHEMA,
+                "to": {"enum": ["attributes", "text"], "default": "attributes", "title": "Keep with"},
+            },
+            "required": ["name"],
+            "additionalProperties": False,
+        },
+    ]
+}
 
 
 class ServiceNowConfig(SyncConfig):
@@ -49,12 +83,15 @@ class ServiceNowConfig(SyncConfig):
     table: Annotated[str, AfterValidator(_table)] = Field(
         "incident", title="Table", description="Table to read, incident where nothing else is said."
     )
-    fields: tuple[Annotated[str, AfterValidator(_column)], ...] = Field(
+    fields: tuple[
+        Annotated[ColumnChoice, PlainValidator(read_choice), WithJsonSchema(_CHOICE_SCHEMA, mode="validation")], ...
+    ] = Field(
         (),
         max_length=50,
         title="More columns",
-        description="Columns to keep as attributes beside the usual ones.",
-        examples=[["u_business_unit"]],
+        description="Columns of the table to keep beside the usual ones: as attributes, or in the text, where they "
+        "are searched. One that moves with every update makes every update a change.",
+        examples=[["u_business_unit", {"name": "u_details", "to": "text"}]],
     )
 
     @property

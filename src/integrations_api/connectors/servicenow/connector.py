@@ -58,6 +58,7 @@ class ServiceNowConnector:
         self._moment: Moment | None = None
         self._shift: timedelta | None = None
         self._shift_is_known = False
+        self._chosen = mapping.choose(config.fields)
         self._link = f"{config.base_url}/{config.table}.do?sys_id="
 
     async def __aenter__(self) -> "ServiceNowConnector":
@@ -124,7 +125,7 @@ class ServiceNowConnector:
 
     def _source(self, client: ServiceNowClient) -> Source:
         checks = checkable(self._config.filter)
-        columns = [*mapping.FIELDS, *self._config.fields, *(check.column for check in checks)]
+        columns = [*mapping.FIELDS, *(field.name for field in self._config.fields), *(check.column for check in checks)]
         return Source(
             client=client,
             table=self._config.table,
@@ -136,7 +137,7 @@ class ServiceNowConnector:
 
     def map(self, record: SourceRecord) -> MappedDocument:
         """Pure: the record as it is kept. Raises `RecordRejected`."""
-        return mapping.map_record(record, self._link)
+        return mapping.map_record(record, self._link, self._chosen)
 
     def restore(self, raw: JsonObject) -> SourceRecord:
         """The record again, from its stored raw form. Raises `RecordRejected`."""

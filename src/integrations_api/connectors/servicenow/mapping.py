@@ -6,7 +6,7 @@ sys_mod_count, …) are left out, so that the content hash says what a person wo
 """
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,6 +14,7 @@ import orjson
 
 from integrations_api.connectors.errors import RecordRejected
 from integrations_api.connectors.records import JsonObject, MappedDocument, SourceRecord
+from integrations_api.connectors.servicenow.config import ColumnChoice
 from integrations_api.connectors.servicenow.notes import notes_of
 from integrations_api.connectors.servicenow.query import read_stamp
 from integrations_api.connectors.servicenow.times import measured_zone, to_wire
@@ -67,6 +68,7 @@ FLAGS = ("active", "made_sla")
 WORDS = ("correlation_id",)
 JOURNALS = ("comments", "work_notes")
 TEXTS = ("number", "short_description", "description", "close_notes", "cause")
+_IN_THE_TEXT = ("description", "close_notes", "cause")
 
 FIELDS = ("sys_id", *TEXTS, *JOURNALS, *CHOICES, *REFERENCES, *TIMES, *COUNTS, *FLAGS, *WORDS, "sys_updated_on")
 """The columns that are asked for; ServiceNow ignores those a table has not."""
@@ -119,12 +121,13 @@ class _Parts:
     """Times as (UTC value, display value): they tell the session's zone."""
 
 
-def map_record(record: SourceRecord, link: str) -> MappedDocument:
+def map_record(record: SourceRecord, link: str, chosen: "Chosen | None" = None) -> MappedDocument:
     """The row as it is kept; `link` is the address of a record, to which the sys_id is appended.
 
-    Raises `RecordRejected` when there is no number to call it by.
+    `chosen` are the columns of the config. Raises `RecordRejected` when there is no number to call it by.
     """
-    parts = _taken_apart(record.raw)
+    chosen = chosen or _NOTHING_CHOSEN
+    parts = _taken_apart(record.raw, chosen.rules)
     texts = parts.texts
     number = one_line(texts.get("number", ""))
     if not number:
@@ -134,14 +137,14 @@ def map_record(record: SourceRecord, link: str) -> MappedDocument:
     return MappedDocument(
         number=number,
         title=one_line(texts.get("short_description", "")),
-        text=_body(texts),
+        text=_body(texts, [(heading, cell(record.raw.get(column))[1]) for column, heading in chosen.texts]),
         notes=notes_of(parts.journals, measured_zone(parts.clocks)) if parts.journals else [],
         attributes=parts.attributes,
         url=f"{link}{record.external_id}",
     )
 
 
-def _taken_apart(raw: JsonObject) -> _Parts:
+def _taken_apart(raw: JsonObject, rules: "Mapping[str, Rule]") -> _Parts:
     """Hands each column to its rule. The usual shape is read in place: this loop is most of a sync's own work."""
     parts = _Parts()
     for column, found in raw.items():
@@ -154,7 +157,7 @@ def _taken_apart(raw: JsonObject) -> _Parts:
         if not value:
             if label and column in JOURNALS:
                 parts.journals[column] = label
-        elif (rule := _RULES.get(column)) is not None:
+        elif (rule := rules.get(column)) is not None:
             rule(parts, value, label or value)
         else:
             _keep_other(parts, column, value, label or value)
@@ -250,15 +253,46 @@ def _keep_other(parts: _Parts, column: str, value: str, label: str) -> None:
         parts.attributes[f"{column}_code"] = value
 
 
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """What a config's `fields` make of the table of choices: rules by column, and (column, heading) in the text."""
+
+    rules: Mapping[str, Rule]
+    texts: Sequence[tuple[str, str]]
+
+
+def choose(fields: Sequence[ColumnChoice]) -> Chosen:
+    """Columns that are kept anyway stay as they are; one that is kept in the text alone is no attribute."""
+    attributes = {field.name for field in fields if field.to == "attributes"}
+    texts = [field.name for field in fields if field.to == "text" and field.name not in _IN_THE_TEXT]
+    rules = dict(_RULES)
+    rules |= {column: _other(column) for column in attributes & set(LEFT_OUT)}
+    rules |= dict.fromkeys(set(texts) - attributes - rules.keys(), _leave_out)
+    return Chosen(rules, [(column, _heading(column)) for column in dict.fromkeys(texts)])
+
+
+def _other(column: str) -> Rule:
+    return lambda parts, value, label: _keep_other(parts, column, value, label)
+
+
+def _heading(column: str) -> str:
+    """`u_business_unit` is "Business unit"."""
+    return re.sub(r"[._]+", " ", column.removeprefix("u_")).strip().capitalize()
+
+
+_NOTHING_CHOSEN = Chosen(_RULES, ())
+
+
 def one_line(text: str) -> str:
     """A number or title: on one line, without control characters."""
     return text.strip() if text.isprintable() else _CONTROLS.sub(" ", text).strip()
 
 
-def _body(texts: Mapping[str, str]) -> str:
+def _body(texts: Mapping[str, str], more: Sequence[tuple[str, str]]) -> str:
     parts = [_lines(texts.get("description", ""))]
-    for column, heading in (("cause", "Cause"), ("close_notes", "Resolution")):
-        if text := _lines(texts.get(column, "")):
+    usual = (("Cause", texts.get("cause", "")), ("Resolution", texts.get("close_notes", "")))
+    for heading, found in (*usual, *more):
+        if text := _lines(found):
             parts.append(f"{heading}: {text}")
     return "\n\n".join(part for part in parts if part)
 

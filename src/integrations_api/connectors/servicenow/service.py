@@ -1,10 +1,12 @@
 """ServiceNow, as the registry lists it."""
 
+from typing import Any
+
 from integrations_api.connectors.protocol import Connector
 from integrations_api.connectors.records import ConnectorContext, JsonObject
 from integrations_api.connectors.retry import Time
 from integrations_api.connectors.servicenow.auth import auth_of
-from integrations_api.connectors.servicenow.config import CONFIGS, ServiceNowConfig
+from integrations_api.connectors.servicenow.config import CONFIGS, ServiceNowConfig, read_choice
 from integrations_api.connectors.servicenow.connector import ServiceNowConnector
 from integrations_api.connectors.servicenow.mapping import MAPPING_VERSION
 from integrations_api.connectors.servicenow.query import clean_filter
@@ -31,7 +33,7 @@ class ServiceNow(ServiceDescription):
         return [
             str(config.get("table") or "incident"),
             clean_filter(str(config.get("filter") or "")),
-            ",".join(sorted(str(field) for field in fields)) if isinstance(fields, list | tuple) else "",
+            ",".join(sorted(_as_fact(field) for field in fields)) if isinstance(fields, list | tuple) else "",
         ]
 
     def open(
@@ -53,3 +55,12 @@ class ServiceNow(ServiceDescription):
             raise UnsupportedService(f"Signing in to ServiceNow by {auth_type} is not supported yet")
         http = open_client(policy, read.base_url, auth=auth)
         return ServiceNowConnector(http=http, config=read, context=context, time=time)
+
+
+def _as_fact(field: Any) -> str:
+    """A column as a fingerprint names it, also one of a config that is not valid."""
+    try:
+        choice = read_choice(field)
+    except ValueError:
+        return str(field)
+    return choice.name if choice.to == "attributes" else f"{choice.name}>{choice.to}"

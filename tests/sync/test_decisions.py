@@ -56,6 +56,32 @@ async def test_a_failed_first_load_goes_on_where_it_was(database_url: str) -> No
         assert refused.status_code == 409
 
 
+async def test_a_failed_run_cannot_be_resumed_past_a_rollback(database_url: str) -> None:
+    """It would publish what changed since its watermark, and the full sync after a rollback would never come."""
+    async with bench(database_url) as b, served(b) as api:
+        b.source.fill(3)
+        integration = await b.integration()
+        await b.sync(integration)
+        b.source.change("INC00001", title="Mail is back")
+        await b.sync(integration)
+        b.source.add("INC00004")
+        b.source.fail_at_page, b.source.failure = b.source.pages_read, Retryable("Connection timeout")
+        failed = await b.sync(integration)
+        b.source.failure = None
+        path = f"/knowledge/datasets/{integration}/versions/1/rollback"
+        assert (await api.client.post(path, json={"reason": "wrong titles"})).status_code == 200
+
+        refused = await api.client.post(f"/integrations/runs/{failed.id}/resume")
+
+        assert failed.state == "failed"
+        assert (refused.status_code, refused.json()["message"]) == (
+            409,
+            "The dataset was rolled back since: start a new sync, which reads everything",
+        )
+        run = await b.sync(integration)
+        assert (run.mode, run.added, run.updated) == ("full", 1, 1)
+
+
 async def _sync_that_loses_most(b: Bench) -> tuple[UUID, SyncRun]:
     b.source.fill(10)
     integration = await b.integration()

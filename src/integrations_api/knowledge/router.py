@@ -96,8 +96,14 @@ async def list_datasets(knowledge: Knowledge, _: Viewer) -> Response:
     responses=errors(401, 403, 404, 422, m404="Dataset not found"),
 )
 async def get_dataset(integration_id: DatasetId, knowledge: Knowledge, _: Viewer) -> Response:
-    """One dataset: the version that readers see, how much is in it, and the verdict of the last run."""
-    return answer(dataset=await knowledge.dataset(integration_id))
+    """One dataset: the version that readers see, how much is in it, and the verdict of the last run.
+
+    Before the first sync it is empty, and `message` says what to do.
+    """
+    dataset = await knowledge.dataset(integration_id)
+    if dataset["head"] is None and not dataset["integration_deleted"]:
+        return answer(message=f"Nothing is published yet: POST /integrations/sync/{integration_id}", dataset=dataset)
+    return answer(dataset=dataset)
 
 
 @router.get(

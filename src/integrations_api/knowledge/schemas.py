@@ -58,6 +58,7 @@ class DatasetAnswer(Success):
         json_schema_extra={"example": {"success": True, "dataset": {**examples.DATASET, "embedded": examples.EMBEDDED}}}
     )
 
+    message: str | None = Field(None, description="Only before anything is published: what to do.")
     dataset: DatasetDetail
 
 

@@ -276,6 +276,15 @@ async def lock_version(session: AsyncSession, *, dataset_id: UUID, number: int) 
     )
 
 
+async def rolled_back_since(session: AsyncSession, dataset_id: UUID, moment: datetime) -> bool:
+    """Whether the dataset was rolled back since then: what was built or read before is of no use after that."""
+    statement = text("""
+        SELECT EXISTS (
+            SELECT FROM versions WHERE dataset_id = :dataset AND kind = 'rollback' AND created_at >= :moment)
+    """)
+    return bool(await session.scalar(statement, {"dataset": dataset_id, "moment": moment}))
+
+
 async def count_live(session: AsyncSession, dataset_id: UUID) -> int:
     """Documents live at the head, as the dataset's row has it."""
     found: int | None = await session.scalar(

@@ -81,6 +81,8 @@ class RunControl:
         integration = await self._integrations.load_for_sync(session, run.integration_id)
         if run.fingerprint is not None and integration.fingerprint != run.fingerprint:
             raise Conflict("The integration reads another source now: start a new sync")
+        if run.finished_at is not None and await versions.rolled_back_since(session, run.dataset_id, run.finished_at):
+            raise Conflict("The dataset was rolled back since: start a new sync, which reads everything")
         latest = await repository.page_of_runs(session, integration_id=run.dataset_id, before=None, limit=1)
         if latest[0].id != run.id:
             raise Conflict("A later run has begun since: start a new sync")

@@ -119,6 +119,17 @@ async def test_the_text_of_a_new_incident_finds_old_ones(live: LiveApp, sessions
     assert answer["hits"][0]["resolution"] == "Archived."
 
 
+async def test_a_text_can_be_asked_about_in_an_older_version(live: LiveApp, sessions: Sessions) -> None:
+    story = await build_versions(sessions, {**FILLER, "INC1": doc(**JAM)}, {"INC1": gone(), "INC2": doc(**JAM)})
+    body = {"text": "The paper jams in the printer", "integration": str(story.dataset_id)}
+
+    then, now = await post(live, {**body, "version": 1}), await post(live, body)
+
+    assert (numbers(then), numbers(now)) == (["INC1"], ["INC2"])
+    assert {hit["version"] for hit in then["hits"]} == {1}
+    await post(live, {**body, "version": 3}, status=404)
+
+
 @pytest.mark.parametrize("text", ["the and of", "!!! ???", "-- or --", "\\ ' \" :*"])
 async def test_a_text_that_says_nothing_is_told_so(live: LiveApp, sessions: Sessions, text: str) -> None:
     await build_versions(sessions, FILLER)

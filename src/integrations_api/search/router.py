@@ -124,7 +124,11 @@ async def similar_incidents(
 )
 async def similar_text(body: SimilarRequest, search: Search, _: Viewer) -> Response:
     """The incidents most like the text of a new one: what may have been solved before."""
-    return _answer(await search.similar_text(body.text, dataset_id=body.integration, limit=body.limit))
+    return _answer(
+        await search.similar_text(
+            body.text, dataset_id=body.integration, version=body.version, limit=min(body.limit, MOST_HITS)
+        )
+    )
 
 
 def _utc(moment: datetime | None) -> datetime | None:

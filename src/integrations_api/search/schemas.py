@@ -6,6 +6,7 @@ from uuid import UUID
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from integrations_api.api.envelope import Success, Timestamp
+from integrations_api.knowledge.cursors import NEWEST_VERSION
 from integrations_api.knowledge.examples import INCIDENT
 
 HIT: dict[str, Any] = {
@@ -94,4 +95,7 @@ class SimilarRequest(BaseModel):
         Field(description="A short first line with more below it counts as the title. 60,000 characters are read."),
     ]
     integration: UUID | None = Field(None, description="Only in the dataset of this integration.")
+    version: int | None = Field(
+        None, ge=1, le=NEWEST_VERSION, description="The version that is to answer; by default the head."
+    )
     limit: int = Field(10, ge=1, le=100)

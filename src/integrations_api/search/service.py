@@ -122,12 +122,12 @@ class SearchService:
         async with self._reading() as session:
             return await _alike(session, scope, said, words=words, meaning=meaning, limit=limit, but=one.document_id)
 
-    async def similar_text(self, text: str, *, dataset_id: UUID | None, limit: int) -> Hits:
+    async def similar_text(self, text: str, *, dataset_id: UUID | None, version: int | None = None, limit: int) -> Hits:
         """The incidents most like a text; a short first line of several counts as its title. Raises `NotFound`."""
         title, rest = title_and_rest(text)
         meaning = await self._understood(text)
         async with self._reading() as session:
-            scope = await find_scope(session, dataset_id=dataset_id, version=None)
+            scope = await find_scope(session, dataset_id=dataset_id, version=version)
             said = await repository.terms_of_text(session, title=title, rest=rest)
             return await _alike(session, scope, said, words=text, meaning=meaning, limit=limit)
 

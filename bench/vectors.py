@@ -1,7 +1,8 @@
 """How many of the truly nearest incidents the vector index finds, under filters of every sharpness, and how fast.
 
-Vectors are made up: clusters of 384 numbers, some clusters belonging to one category, so that a filter may also shut
-out everything around the query. Truth is the comparison with every incident, by the product's own exact statement.
+Vectors are made up: clusters in 32 directions, written as 384 numbers with some noise. Some clusters belong to one
+category, so that a filter may also shut out everything around the query. Truth is the comparison with every incident,
+by the product's own exact statement.
 """
 
 import argparse
@@ -11,6 +12,7 @@ import statistics
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from operator import mul
 from uuid import UUID, uuid4
 
 from sqlalchemy import text
@@ -27,6 +29,8 @@ from integrations_api.search.scope import Filters, Scope
 from tests.support.databases import databases, throwaway_server
 
 DIMENSION = 384
+DIRECTIONS = 32
+"""In which vectors differ for the most part: real ones do not fill their space either."""
 CLUSTERS = 200
 OWNED = 20
 """Clusters whose incidents all have the category `owned`; no query comes from them."""
@@ -112,16 +116,18 @@ class _Clusters:
 
     def __init__(self) -> None:
         self.dice = random.Random(7)
-        self._centres = [self._noise() for _ in range(CLUSTERS)]
+        self._centres = [self._noise(DIRECTIONS) for _ in range(CLUSTERS)]
+        self._axes = [self._noise(DIRECTIONS) for _ in range(DIMENSION)]
 
-    def _noise(self) -> list[float]:
-        return [self.dice.gauss(0, 1) for _ in range(DIMENSION)]
+    def _noise(self, many: int) -> list[float]:
+        return [self.dice.gauss(0, 1) for _ in range(many)]
 
     def near(self, cluster: int) -> Vector:
         """A vector of the cluster that leans to another one."""
         other = self._centres[self.dice.randrange(CLUSTERS)]
         own, lean = self._centres[cluster], self.dice.uniform(0, 0.8)
-        return unit([a + lean * b + 0.9 * self.dice.gauss(0, 1) for a, b in zip(own, other, strict=True)])
+        place = [a + lean * b + 0.5 * self.dice.gauss(0, 1) for a, b in zip(own, other, strict=True)]
+        return unit([sum(map(mul, axis, place)) + 0.3 * self.dice.gauss(0, 1) for axis in self._axes])
 
 
 async def _make(sessions: Sessions, documents: int, queries: int) -> Made:

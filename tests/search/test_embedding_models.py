@@ -108,6 +108,41 @@ async def test_a_model_that_comes_back_within_the_hour_costs_nothing_and_is_gone
     assert (await hybrid.get("search", q="automobile"))["ranking"] == "hybrid"
 
 
+async def test_a_model_that_comes_back_does_not_answer_before_it_knows_what_is_new(
+    hybrid: Hybrid, sessions: Sessions, database_url: str
+) -> None:
+    story = await build_versions(sessions, {"INC1": CAR})
+    await hybrid.fill()
+    hybrid.service.models["new"] = 32
+    async with configured(database_url, hybrid, model="new") as changed:
+        await changed.fill()
+    await story.version({"INC2": PRINTER})
+
+    async with sessions.begin() as session:
+        back = await embedding.want_model(session, "bag")
+        took_over = await embedding.settle(session, back.id)
+    await hybrid.fill()
+
+    assert not took_over
+    assert (await hybrid.progress(story))["answers"] is True
+
+
+async def test_a_model_that_nobody_offers_is_told_and_given_up_for_another(
+    hybrid: Hybrid, sessions: Sessions, database_url: str
+) -> None:
+    story = await build_versions(sessions, {"INC1": CAR})
+    async with configured(database_url, hybrid, model="tpyo") as wrong:
+        await wrong.fill()
+        said = str(obstacle(wrong))
+        waiting = await wrong.progress(story)
+
+    await hybrid.fill()
+
+    assert "does not know the model tpyo" in said
+    assert waiting == {"model": "tpyo", "answers": False, "embedded": 0, "refused": 0, "of": 1}
+    assert await hybrid.progress(story) == {"model": "bag", "answers": True, "embedded": 1, "refused": 0, "of": 1}
+
+
 async def test_a_text_that_is_too_long_for_the_service_is_cut_until_it_fits(hybrid: Hybrid, sessions: Sessions) -> None:
     long = doc(title="Log", text="car " * 1500)
     story = await build_versions(sessions, {"INC1": long, "INC2": PRINTER})

@@ -29,6 +29,12 @@ STEPS = {
     "mid-ingest": "NEW.ingested >= 40 AND OLD.ingested < 40 AND OLD.ingested > 0",
     "publishing": "NEW.state = 'succeeded'",
 }
+REMAP_STEPS = {
+    "rewriting": "NEW.phase = 'rewriting' AND NEW.ingested >= 40 AND OLD.ingested < 40",
+    "mapping": "NEW.phase = 'remapping' AND NEW.planned >= 40 AND OLD.planned < 40",
+    "mapped": "NEW.phase = 'rewriting' AND OLD.phase = 'remapping'",
+    "published": "NEW.phase = 'starting' AND OLD.phase = 'rewriting'",
+}
 IN_EVERY_RUN = ("mid-fetch", "mid-ingest", "publishing")
 SIGNED_IN = {"username": "integration", "password": "simulator-password"}
 CHOSEN = list(STEPS) if os.environ.get("FAULT_MATRIX") == "full" else list(IN_EVERY_RUN)
@@ -110,6 +116,33 @@ async def test_another_worker_goes_on_after_a_kill(
         assert [data["batch"] for name, data in events if data.get("batch")] == list(range(1, 21))
         assert run.verdict is not None
         assert run.verdict["state"] == "complete"
+
+
+@pytest.mark.parametrize("step", list(REMAP_STEPS)[: None if os.environ.get("FAULT_MATRIX") == "full" else 1])
+async def test_stored_records_are_mapped_anew_once_whenever_the_worker_is_killed(
+    step: str, database_url: str, simulator: SimulatorServer, tmp_path: Path
+) -> None:
+    async with _scene(database_url, simulator, tmp_path) as scene:
+        with scene.worker():
+            await scene.bench.sync(scene.integration)
+        mapped = await scene.content(1)
+        await scene.bench.change("UPDATE datasets SET mapping_version = 0")
+        await scene.bench.change("UPDATE contents SET title = 'As it was', hash = decode(md5(id::text), 'hex')")
+
+        async with gate(database_url, when=REMAP_STEPS[step]) as closed:
+            with scene.worker() as first:
+                run_id = await scene.bench.start(scene.integration)
+                await closed.reached()
+                first.tell(signal.SIGKILL)
+            await closed.open()
+        with scene.worker():
+            run = await scene.bench.finished(run_id)
+
+        assert (run.state, run.attempt, run.updated, run.version) == ("succeeded", 2, 0, None)
+        versions = await scene.bench.rows("SELECT number, kind, state, updated FROM versions ORDER BY number")
+        assert [tuple(row) for row in versions] == [(1, "sync", "published", 0), (2, "remap", "published", 100)]
+        said = [(row.external_id, row.number, row.hash) for row in await scene.content(2)]
+        assert said == [(row.external_id, row.number, row.hash) for row in mapped]
 
 
 async def test_a_run_that_was_killed_while_queued_is_taken_by_the_next_worker(

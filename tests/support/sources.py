@@ -42,6 +42,7 @@ class MemorySource:
     waits: list[Wait] = field(default_factory=list)
     delete_log: list[str] = field(default_factory=list)
     counted: int | None = None
+    mapping_version: int = 1
     pages_read: int = 0
     suspected: dict[str, str] = field(default_factory=dict)
     """What `confirm_gone` was asked last."""
@@ -128,6 +129,8 @@ class MemoryConnector:
             raise RecordRejected("it has no number")
         notes = [Note(at="2026-03-01T10:00:00Z", author="Ada", kind="comment", text=t) for t in raw.get("notes", [])]
         attributes = {"state": raw.get("state", "New")}
+        if self.source.mapping_version > 1:
+            attributes["mapped_by"] = str(self.source.mapping_version)
         return MappedDocument(raw["number"], raw["title"], raw.get("text", ""), notes, attributes, None)
 
     def restore(self, raw: JsonObject) -> SourceRecord:
@@ -163,6 +166,9 @@ class MemorySources:
 
     def describe(self, integration: IntegrationForSync) -> SourceName:
         return SourceName(name="ServiceNow", noun="incidents")
+
+    def mapping_version(self, service_name: str) -> int:
+        return self.source.mapping_version
 
     def check(self, integration: IntegrationForSync) -> None:
         return None

@@ -101,6 +101,7 @@ class Bench:
         return SyncDuties(
             sessions=self.sessions,
             integrations=self.components[IntegrationService],
+            sources=self.components[SyncService].sources,
             clock=utc_now,
             keep_events=timedelta(days=30),
             raw_dump_path=raw_dump_path,

@@ -162,6 +162,10 @@ async def test_columns_that_are_added_come_with_a_full_sync(database_url: str, s
         incident = (await api.client.get(f"/knowledge/incidents/{number}")).json()["incident"]
         assert incident["attributes"]["u_business_unit"]
         assert "Sys created by: " in incident["text"]
+        version = (await api.client.get(f"/knowledge/datasets/{integration}/versions/2")).json()["version"]
+        assert (
+            version["note"] == "The source, the filter or the fields of the integration were changed before this sync"
+        )
 
 
 async def test_the_raw_records_of_the_latest_fetch_are_one_json_array_in_a_private_file(

@@ -34,6 +34,9 @@ class Dataset(Base):
     )
     verdict: Mapped[dict[str, Any] | None]
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    mapping_version: Mapped[int] = mapped_column(
+        server_default="1", comment="of the mapping that made the head's contents; see ServiceDescription"
+    )
     pruned_at: Mapped[datetime | None] = mapped_column(comment="when the daily pruning last began here")
 
 
@@ -53,6 +56,7 @@ class Version(Base):
     run_id: Mapped[UUID | None]
     parent: Mapped[int | None] = mapped_column(comment="the head it was built upon")
     source_version: Mapped[int | None] = mapped_column(comment="of a rollback: the version it equals")
+    mapping_version: Mapped[int] = mapped_column(server_default="1", comment="of the mapping it was made with")
     added: Mapped[int] = mapped_column(server_default="0")
     updated: Mapped[int] = mapped_column(server_default="0")
     deleted: Mapped[int] = mapped_column(server_default="0")
@@ -226,6 +230,7 @@ class StagedChange(Base):
     change: Mapped[str]
     reason: Mapped[str | None]
     seq: Mapped[int | None] = mapped_column(BigInteger, comment="of the raw record it comes from")
+    remapped_to: Mapped[int | None] = mapped_column(BigInteger, comment="content that a new mapping makes of it")
 
 
 class RejectedRecord(Base):

@@ -19,15 +19,29 @@ from integrations_api.knowledge.models import Version
 from integrations_api.knowledge.staging import Plan
 
 
-async def ensure_dataset(session: AsyncSession, *, integration_id: UUID, service_name: str) -> None:
-    """Makes the dataset of an integration if there is none, and keeps its name current."""
+async def ensure_dataset(
+    session: AsyncSession, *, integration_id: UUID, service_name: str, mapping_version: int = 1
+) -> None:
+    """Makes the dataset of an integration if there is none, and keeps its name current.
+
+    While nothing is published in it, its contents are yet to be made: by the given mapping.
+    """
     await session.execute(
         text("""
-            INSERT INTO datasets (id, integration_id, service_name) VALUES (:id, :id, :name)
-            ON CONFLICT (id) DO UPDATE SET service_name = excluded.service_name
+            INSERT INTO datasets (id, integration_id, service_name, mapping_version) VALUES (:id, :id, :name, :mapping)
+            ON CONFLICT (id) DO UPDATE SET service_name = excluded.service_name, mapping_version =
+                CASE WHEN datasets.head IS NULL THEN excluded.mapping_version ELSE datasets.mapping_version END
         """),
-        {"id": integration_id, "name": service_name},
+        {"id": integration_id, "name": service_name, "mapping": mapping_version},
     )
+
+
+async def mapping_of(session: AsyncSession, dataset_id: UUID) -> int | None:
+    """Version of the mapping that made the head's contents; None where there is no dataset."""
+    found: int | None = await session.scalar(
+        text("SELECT mapping_version FROM datasets WHERE id = :dataset"), {"dataset": dataset_id}
+    )
+    return found
 
 
 async def undo_unpublished(session: AsyncSession, dataset_id: UUID) -> None:
@@ -60,18 +74,34 @@ async def begin_version(
     run_id: UUID | None,
     note: str | None = None,
     source_version: int | None = None,
+    mapping_version: int | None = None,
 ) -> int:
-    """Draws the next number and writes the version down as building."""
+    """Draws the next number and writes the version down as building.
+
+    Its mapping is that of the version it goes back to, or else of the dataset, where no other is given.
+    """
     number: int | None = await session.scalar(
         text("""
             WITH drawn AS (
-                UPDATE datasets SET last_version = last_version + 1 WHERE id = :dataset RETURNING last_version, head
+                UPDATE datasets SET last_version = last_version + 1 WHERE id = :dataset
+                RETURNING last_version, head, mapping_version
             )
-            INSERT INTO versions (dataset_id, number, state, kind, run_id, parent, note, source_version)
-            SELECT :dataset, last_version, 'building', :kind, :run, head, :note, :source FROM drawn
-            RETURNING number
+            INSERT INTO versions
+                (dataset_id, number, state, kind, run_id, parent, note, source_version, mapping_version)
+            SELECT :dataset, last_version, 'building', :kind, :run, head, :note, :source, coalesce(
+                CAST(:mapping AS integer),
+                (SELECT v.mapping_version FROM versions v WHERE v.dataset_id = :dataset AND v.number = :source),
+                mapping_version)
+            FROM drawn RETURNING number
         """),
-        {"dataset": dataset_id, "kind": kind, "run": run_id, "note": note, "source": source_version},
+        {
+            "dataset": dataset_id,
+            "kind": kind,
+            "run": run_id,
+            "note": note,
+            "source": source_version,
+            "mapping": mapping_version,
+        },
     )
     assert number is not None
     return number
@@ -179,7 +209,9 @@ async def publish(session: AsyncSession, *, dataset_id: UUID, version: int, plan
             WITH moved AS (
                 UPDATE datasets
                 SET head = :version, documents = documents + :added - :deleted,
-                    tombstones = tombstones + :deleted - :restored
+                    tombstones = tombstones + :deleted - :restored,
+                    mapping_version = (
+                        SELECT mapping_version FROM versions WHERE dataset_id = :dataset AND number = :version)
                 WHERE id = :dataset RETURNING documents
             )
             UPDATE versions

@@ -9,12 +9,14 @@ from sqlalchemy import text
 from integrations_api.clock import Clock
 from integrations_api.db.engine import Sessions
 from integrations_api.integrations.service import IntegrationService
-from integrations_api.knowledge import staging
+from integrations_api.knowledge import remapping, staging
 from integrations_api.logs import get_logger
 from integrations_api.queue.jobs import enqueue
 from integrations_api.sync import repository
 from integrations_api.sync.executor import ENTRYPOINT
 from integrations_api.sync.raw_file import written_at
+from integrations_api.sync.runs import REMAP
+from integrations_api.sync.sources import Sources
 
 log = get_logger(__name__)
 
@@ -22,6 +24,8 @@ PLANS_KEPT = timedelta(days=7)
 """How long a failed run may be resumed in its ingest without planning again."""
 CLOCKS_APART = timedelta(seconds=10)
 """How far the clock of a machine may differ from the database's."""
+REMAP_PAUSE = timedelta(days=1)
+"""How long a dataset is left alone whose remap has failed or was cancelled; its next sync tries again all the same."""
 AT_ONCE = 100
 """Due integrations started in one transaction, and events deleted in one."""
 
@@ -34,12 +38,14 @@ class SyncDuties:
         *,
         sessions: Sessions,
         integrations: IntegrationService,
+        sources: Sources,
         clock: Clock,
         keep_events: timedelta,
         raw_dump_path: Path | None = None,
     ) -> None:
         self._sessions = sessions
         self._integrations = integrations
+        self._sources = sources
         self._clock = clock
         self._keep_events = keep_events
         self._raw_dump_path = raw_dump_path
@@ -69,7 +75,34 @@ class SyncDuties:
                 if started:
                     await enqueue(session, entrypoint=ENTRYPOINT, key=str(run_id))
                     log.info("sync.scheduled", integration_id=str(integration_id), run_id=str(run_id))
+                else:
+                    await repository.turn_into_sync(
+                        session, integration_id, mode="incremental", trigger="schedule", requested_by=None
+                    )
         return len(due)
+
+    async def start_remap(self) -> None:
+        """Has one dataset mapped anew that an older mapping made; one at a time, and only what is at rest."""
+        now = self._clock()
+        async with self._sessions.begin() as session:
+            if not await repository.may_start_remap(session):
+                return
+            resting = await remapping.datasets_at_rest(session, failed_since=now - REMAP_PAUSE)
+            outdated = [id_ for id_, name, made_by in resting if made_by < self._sources.mapping_version(name)]
+            if not outdated:
+                return
+            run_id, dataset_id = uuid4(), outdated[0]
+            if await repository.insert_run(
+                session,
+                id=run_id,
+                integration_id=dataset_id,
+                dataset_id=dataset_id,
+                mode="incremental",
+                trigger=REMAP,
+                created_at=now,
+            ):
+                await enqueue(session, entrypoint=ENTRYPOINT, key=str(run_id))
+                log.info("sync.remap_started", integration_id=str(dataset_id), run_id=str(run_id))
 
     async def forget_raw_file(self) -> None:
         """Deletes this machine's file of raw records if something was purged since it was written."""

@@ -24,17 +24,20 @@ from integrations_api.knowledge import staging, versions
 from integrations_api.knowledge.documents import Row
 from integrations_api.knowledge.staging import Plan
 from integrations_api.logs import get_logger
-from integrations_api.sync import events
+from integrations_api.sync import events, repository
 from integrations_api.sync.events import LoggedEvent
 from integrations_api.sync.intake import map_page, stage_rejected_again
 from integrations_api.sync.journal import Journal, StepResult
 from integrations_api.sync.publishing import Brake, end_run
 from integrations_api.sync.raw_file import write_raw_file
+from integrations_api.sync.remap import Remap
 from integrations_api.sync.removals import find_gone
 from integrations_api.sync.runs import HandOver, Phase, RunState, as_mode, choose_mode, dump_start, load_start
 
 log = get_logger(__name__)
 
+CONFIG_CHANGED = "The source, the filter or the fields of the integration were changed before this sync"
+"""Note of a version whose changes need not be the source's: what reads otherwise for it counts as updated."""
 MANY = 5000
 """After so many changes the planner is told about them at once: autovacuum may take a minute to come by."""
 
@@ -69,6 +72,7 @@ class SyncEngine:
         sessions: Sessions,
         clock: Clock,
         options: EngineOptions,
+        mapping_version: int,
         stopping: Callable[[], bool],
     ) -> None:
         self._journal = journal
@@ -78,10 +82,22 @@ class SyncEngine:
         self._sessions = sessions
         self._clock = clock
         self._options = options
+        self._mapping_version = mapping_version
         self._stopping = stopping
+        self._remap = Remap(
+            journal=journal,
+            connector=connector,
+            sessions=sessions,
+            clock=clock,
+            mapping_version=mapping_version,
+            chunk=options.chunk,
+            stopping=stopping,
+        )
 
     async def run(self) -> Events:
         """Yields every event after the commit that wrote it. Raises ConnectorError, Fenced, HandOver."""
+        if self._remap.is_overtaken:
+            await self._remap.start_over()
         while not RunState(self._journal.run.state).is_final:
             async with aclosing(self._carry_out(Phase(self._journal.run.phase))) as told:
                 async for event in told:
@@ -93,6 +109,10 @@ class SyncEngine:
         match phase:
             case Phase.STARTING:
                 return self._begin()
+            case Phase.REMAPPING:
+                return self._remap.map_stored()
+            case Phase.REWRITING:
+                return self._remap.rewrite()
             case Phase.FETCHING:
                 return self._fetch()
             case Phase.COMPARING:
@@ -111,19 +131,24 @@ class SyncEngine:
             raise HandOver
 
     async def _begin(self) -> Events:
-        """Undoes what an earlier run left unpublished, and says that the fetch begins."""
+        """Undoes what an earlier run left unpublished, and says that the fetch begins, or first a remap."""
         run = self._journal.run
 
         async def work(session: AsyncSession) -> StepResult:
             await versions.ensure_dataset(
-                session, integration_id=run.dataset_id, service_name=self._integration.service_name
+                session,
+                integration_id=run.dataset_id,
+                service_name=self._integration.service_name,
+                mapping_version=self._mapping_version,
             )
             await versions.undo_unpublished(session, run.dataset_id)
+            remap = await self._remap.first_step(session, fingerprint=self._integration.fingerprint)
+            if remap is not None:
+                return remap
             # Read again, now that the dataset is locked: a rollback may have come between.
             integration = await self._integrations.load_for_sync(session, run.dataset_id)
-            mode = choose_mode(
-                asked=as_mode(run.mode), watermark=integration.watermark, needs_full=integration.needs_full
-            )
+            asked = as_mode(await repository.mode_of(session, run.id))
+            mode = choose_mode(asked=asked, watermark=integration.watermark, needs_full=integration.needs_full)
             return StepResult(
                 events=[events.fetching(self._connector.service, self._connector.noun)],
                 values={
@@ -131,6 +156,7 @@ class SyncEngine:
                     "mode": mode,
                     # Of the config that this connector was opened with: an edit since then ends the run.
                     "fingerprint": self._integration.fingerprint,
+                    "mapping_version": self._mapping_version,
                     "reads_from": integration.watermark if mode == "incremental" else None,
                 },
             )
@@ -231,11 +257,18 @@ class SyncEngine:
             plan = await staging.plan(session, run_id=run.id, dataset_id=run.dataset_id, gone=gone)
             version = None
             if plan.makes_a_version:
-                version = await versions.begin_version(session, dataset_id=run.dataset_id, kind="sync", run_id=run.id)
+                version = await versions.begin_version(
+                    session, dataset_id=run.dataset_id, kind="sync", run_id=run.id, note=await self._note(session)
+                )
             return StepResult(events=self._announce(plan), values={**_counts(plan), "version": version})
 
         for event in await self._journal.step(work):
             yield event
+
+    async def _note(self, session: AsyncSession) -> str | None:
+        """What a reader of the version must know to understand its changes."""
+        before = await repository.last_fingerprint(session, self._journal.run)
+        return None if before in (None, self._journal.run.fingerprint) else CONFIG_CHANGED
 
     def _announce(self, plan: Plan) -> list[events.NewEvent]:
         if plan.to_ingest == 0:

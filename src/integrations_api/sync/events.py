@@ -87,6 +87,13 @@ def complete(*, integration: Mapping[str, Any], stats: Mapping[str, Any], **more
     return _event("complete", {"success": True, "integration": integration, "stats": stats, **more})
 
 
+def remapped(incidents: int, *, noun: str, version: int | None) -> NewEvent:
+    """The end of a run that only maps anew what is stored."""
+    message = f"The mapping has changed: {incidents} stored {noun} read otherwise now"
+    stats = {"added": 0, "total": incidents, "updated": incidents, "version": version}
+    return _event("complete", {"success": True, "message": message, "stats": stats})
+
+
 def error(message: str) -> NewEvent:
     """The run, or the wish for one, has failed."""
     return _event("error", {"success": False, "message": message})

@@ -20,7 +20,7 @@ from integrations_api.sync import events, repository
 from integrations_api.sync.engine import EngineOptions, SyncEngine
 from integrations_api.sync.journal import Journal
 from integrations_api.sync.models import SyncRun
-from integrations_api.sync.runs import Claim, Fenced, HandOver, RunState
+from integrations_api.sync.runs import REMAP, Claim, Fenced, HandOver, RunState
 from integrations_api.sync.sources import Sources
 
 log = get_logger(__name__)
@@ -177,6 +177,7 @@ class RunExecutor:
                 sessions=self._sessions,
                 clock=self._clock,
                 options=self._options.engine,
+                mapping_version=self._sources.mapping_version(integration.service_name),
                 stopping=lambda: self._stopping,
             )
             async with aclosing(engine.run()) as told:
@@ -204,7 +205,8 @@ class RunExecutor:
                 remedy=remedy,
             )
             run = await repository.find_run(session, claim.run_id)
-            if ended and run is not None and run.integration_id is not None:
+            # The source has not failed where it was not asked.
+            if ended and run is not None and run.integration_id is not None and run.trigger != REMAP:
                 await self._integrations.record_failure(
                     session,
                     run.integration_id,

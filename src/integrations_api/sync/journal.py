@@ -57,7 +57,7 @@ class Journal:
                 log.warning("sync.database_lost", run_id=str(self.run.id), error=type(error).__name__)
             await asyncio.sleep(pause)
             if await self._was_committed():
-                await self._reload()
+                await self.reload()
                 return []
         raise AssertionError("the last try returns or raises")
 
@@ -88,7 +88,8 @@ class Journal:
                 return False
             raise
 
-    async def _reload(self) -> None:
+    async def reload(self) -> None:
+        """Reads the row again: others may have changed what they may. Raises `Fenced`."""
         async with self._sessions() as session:
             run = await repository.find_run(session, self.run.id)
         if run is None:

@@ -21,7 +21,9 @@ class SyncRun(Base):
         CheckConstraint("mode IN ('incremental', 'full')", name="mode"),
         CheckConstraint("state IN ('queued', 'running', 'succeeded', 'failed', 'cancelled', 'held')", name="state"),
         CheckConstraint(
-            "phase IN ('starting', 'fetching', 'comparing', 'ingesting', 'publishing', 'done')", name="phase"
+            "phase IN ('starting', 'remapping', 'rewriting', 'fetching', 'comparing', 'ingesting', 'publishing', "
+            "'done')",
+            name="phase",
         ),
         Index(
             "uq_sync_runs_active",
@@ -38,7 +40,7 @@ class SyncRun(Base):
     integration_id: Mapped[UUID | None] = mapped_column(ForeignKey("integrations.id", ondelete="SET NULL"))
     dataset_id: Mapped[UUID]
     mode: Mapped[str]
-    trigger: Mapped[str] = mapped_column(comment="manual, schedule, …")
+    trigger: Mapped[str] = mapped_column(comment="manual, schedule, remap, …")
     requested_by: Mapped[UUID | None]
     state: Mapped[str] = mapped_column(server_default="queued")
     phase: Mapped[str] = mapped_column(server_default="starting")
@@ -56,6 +58,7 @@ class SyncRun(Base):
     )
 
     fingerprint: Mapped[str | None]
+    mapping_version: Mapped[int | None] = mapped_column(comment="of the mapping it was begun with")
     reads_from: Mapped[datetime | None] = mapped_column(comment="an incremental run's lower bound, source time")
     next_watermark: Mapped[datetime | None]
     source_started_at: Mapped[datetime | None] = mapped_column(comment="source time when the run began")

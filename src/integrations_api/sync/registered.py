@@ -33,6 +33,10 @@ class RegisteredSources:
             return SourceName(name=integration.service_name, noun="incidents")
         return SourceName(name=service.name, noun=service.noun)
 
+    def mapping_version(self, service_name: str) -> int:
+        service = find_service(service_name)
+        return 1 if service is None else service.mapping_version
+
     def check(self, integration: IntegrationForSync) -> None:
         service = find_service(integration.service_name)
         if service is None:

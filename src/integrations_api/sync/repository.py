@@ -16,7 +16,7 @@ from integrations_api.db.notify import notify
 from integrations_api.queue.models import Worker
 from integrations_api.sync.events import LoggedEvent, NewEvent, progress
 from integrations_api.sync.models import SyncEvent, SyncRun
-from integrations_api.sync.runs import Claim, Fenced, RunState
+from integrations_api.sync.runs import REMAP, Claim, Fenced, RunState
 
 CHANNEL = "sync_events"
 ACTIVE = (RunState.QUEUED, RunState.RUNNING)
@@ -40,6 +40,37 @@ async def find_active(session: AsyncSession, integration_id: UUID) -> SyncRun | 
     return await session.scalar(
         select(SyncRun).where(SyncRun.integration_id == integration_id, SyncRun.state.in_(ACTIVE))
     )
+
+
+async def last_fingerprint(session: AsyncSession, run: SyncRun) -> str | None:
+    """Of the source that the dataset was last read from, before this run."""
+    before = select(SyncRun.fingerprint).where(
+        SyncRun.dataset_id == run.dataset_id,
+        SyncRun.id != run.id,
+        SyncRun.state == RunState.SUCCEEDED,
+        SyncRun.trigger != REMAP,
+    )
+    return await session.scalar(before.order_by(SyncRun.created_at.desc(), SyncRun.id.desc()).limit(1))
+
+
+async def mode_of(session: AsyncSession, run_id: UUID) -> str:
+    """What is asked of a run by now: a remap may have become a full sync since it was claimed."""
+    found: str | None = await session.scalar(select(SyncRun.mode).where(SyncRun.id == run_id))
+    return found or "incremental"
+
+
+async def turn_into_sync(
+    session: AsyncSession, integration_id: UUID, *, mode: str, trigger: str, requested_by: UUID | None
+) -> UUID | None:
+    """Lets a run that only maps anew what is stored go on as a sync; None when no such run is going on."""
+    turned: UUID | None = await session.scalar(
+        update(SyncRun)
+        .where(SyncRun.integration_id == integration_id, SyncRun.state.in_(ACTIVE), SyncRun.trigger == REMAP)
+        .values(mode=mode, trigger=trigger, requested_by=requested_by)
+        .returning(SyncRun.id)
+        .execution_options(synchronize_session=False)
+    )
+    return turned
 
 
 async def find_run(session: AsyncSession, run_id: UUID) -> SyncRun | None:
@@ -189,6 +220,13 @@ async def page_of_runs(
     return list(found)
 
 
+async def latest_sync(session: AsyncSession, integration_id: UUID) -> SyncRun | None:
+    """The newest run of an integration (or of what was one), of those that asked the source or still may."""
+    syncs = or_(SyncRun.trigger != REMAP, SyncRun.state.in_(ACTIVE))
+    query = select(SyncRun).where(SyncRun.dataset_id == integration_id, syncs)
+    return await session.scalar(query.order_by(SyncRun.created_at.desc(), SyncRun.id.desc()).limit(1))
+
+
 async def release(session: AsyncSession, claim: Claim, *, handed_over: bool) -> None:
     """Gives a run back to the queue, for another worker to go on with; a handover is not counted as a try."""
     await session.execute(
@@ -253,6 +291,14 @@ async def purged_since(session: AsyncSession, since: datetime) -> tuple[bool, da
     )
     row = found.one()
     return row.was_purged, row.known_until
+
+
+async def may_start_remap(session: AsyncSession) -> bool:
+    """Whether no remap is going on; holds off other workers that ask until the transaction ends."""
+    if not await session.scalar(text("SELECT pg_try_advisory_xact_lock(hashtextextended('start-remap', 0))")):
+        return False
+    going_on = exists().where(SyncRun.trigger == REMAP, SyncRun.state.in_(ACTIVE))
+    return not await session.scalar(select(going_on))
 
 
 async def runs_without_a_job(session: AsyncSession, *, entrypoint: str) -> list[UUID]:

@@ -29,11 +29,17 @@ class Phase(StrEnum):
     """How far a run has come; what is behind it is committed and is not done again."""
 
     STARTING = "starting"
+    REMAPPING = "remapping"
+    REWRITING = "rewriting"
     FETCHING = "fetching"
     COMPARING = "comparing"
     INGESTING = "ingesting"
     PUBLISHING = "publishing"
     DONE = "done"
+
+
+REMAP = "remap"
+"""Trigger of a run that only maps anew what is stored."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -83,9 +83,15 @@ class SyncService:
                 requested_by=principal.user_id,
                 created_at=self._clock(),
             )
-            if not started:
-                return await self._join(session, integration_id, mode=mode)
-            await enqueue(session, entrypoint=ENTRYPOINT, key=str(run_id))
+            if started:
+                await enqueue(session, entrypoint=ENTRYPOINT, key=str(run_id))
+            else:
+                turned = await repository.turn_into_sync(
+                    session, integration_id, mode=mode, trigger="manual", requested_by=principal.user_id
+                )
+                if turned is None:
+                    return await self._join(session, integration_id, mode=mode)
+                run_id = turned
             await audit.record(
                 session,
                 action="sync.start",
@@ -131,10 +137,12 @@ class SyncService:
             if run.dataset_id != integration_id:
                 raise InvalidInput("Last-Event-ID: belongs to a run of another integration")
             return _position(run, after=position.after)
-        runs, _ = await self.list_runs(integration_id, limit=1, cursor=None)
-        if not runs:
-            raise NotFound("This integration has not been synced yet")
-        return _position(runs[0], after=0)
+        async with self._sessions() as session:
+            latest = await repository.latest_sync(session, integration_id)
+            if latest is None:
+                await self._integrations.present_by_id(session, integration_id)
+                raise NotFound("This integration has not been synced yet")
+        return _position(latest, after=0)
 
     async def _join(self, session: AsyncSession, integration_id: UUID, *, mode: Mode) -> UUID:
         running = await repository.find_active(session, integration_id)

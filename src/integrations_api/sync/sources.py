@@ -24,6 +24,10 @@ class Sources(Protocol):
         """Names for messages; of a service nobody knows, its own name."""
         ...
 
+    def mapping_version(self, service_name: str) -> int:
+        """Raised by a release that makes other documents of the same records of this service."""
+        ...
+
     def check(self, integration: IntegrationForSync) -> None:
         """Raises `InvalidInput` with the contract's words when the integration cannot be synced as it is."""
         ...

@@ -1,0 +1,353 @@
+"""A release that maps in another way: stored records are mapped anew, and no sync takes that for news of the source."""
+
+from datetime import timedelta
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+
+from integrations_api.connectors.errors import Retryable
+from integrations_api.integrations.schemas import IntegrationIn
+from integrations_api.integrations.service import IntegrationService
+from integrations_api.knowledge.service import KnowledgeService
+from integrations_api.queue.jobs import NotDoneYet
+from integrations_api.sync.control import RunControl
+from integrations_api.sync.executor import RunExecutor
+from integrations_api.sync.models import SyncRun
+from integrations_api.sync.service import SyncService
+from integrations_api.wiring import executor_options
+from tests.support.applications import settings_for
+from tests.support.syncing import ADMIN, Bench, bench
+
+pytestmark = pytest.mark.anyio
+
+
+async def versions_of(b: Bench, integration: UUID) -> list[tuple[int, str, int, int]]:
+    """(number, kind, updated, mapping version) of what was published."""
+    rows = await b.rows(
+        "SELECT number, kind, updated, mapping_version FROM versions"
+        " WHERE dataset_id = :id AND state = 'published' ORDER BY number",
+        id=integration,
+    )
+    return [tuple(row) for row in rows]
+
+
+async def mapped_by(b: Bench, integration: UUID) -> dict[str, str]:
+    """number → the mapping that made what is live, "1" where it does not say."""
+    rows = await b.rows(
+        "SELECT r.number, coalesce(c.attributes ->> 'mapped_by', '1') AS by FROM revisions r"
+        " JOIN contents c ON c.id = r.content_id JOIN datasets d ON d.id = r.dataset_id"
+        " WHERE r.dataset_id = :id AND r.change <> 'deleted' AND r.valid_from <= d.head AND r.valid_to > d.head",
+        id=integration,
+    )
+    return {row.number: row.by for row in rows}
+
+
+async def loaded(b: Bench, *, incidents: int = 3) -> UUID:
+    b.source.fill(incidents)
+    integration = await b.integration()
+    assert (await b.sync(integration)).added == incidents
+    return integration
+
+
+async def remap_run(b: Bench, integration: UUID) -> SyncRun:
+    """The newest run that only maps anew, once it is over."""
+    rows = await b.rows("SELECT id FROM sync_runs WHERE trigger = 'remap' ORDER BY created_at DESC LIMIT 1")
+    return await b.finished(rows[0].id)
+
+
+async def test_a_sync_after_an_upgrade_maps_anew_first_and_reports_only_what_the_source_changed(
+    database_url: str,
+) -> None:
+    async with bench(database_url) as b:
+        integration = await loaded(b)
+        b.source.mapping_version = 2
+        b.source.change("INC00002", title="Mail is back")
+
+        run = await b.sync(integration)
+
+        assert (run.state, run.added, run.updated, run.version) == ("succeeded", 0, 1, 3)
+        assert await versions_of(b, integration) == [(1, "sync", 0, 1), (2, "remap", 3, 2), (3, "sync", 1, 2)]
+        assert set((await mapped_by(b, integration)).values()) == {"2"}
+        notes = await b.rows("SELECT note FROM versions WHERE number = 2")
+        assert notes[0].note == "The mapping changed, not the source"
+        messages = [event["message"] for _, event in await b.events(run.id) if "message" in event]
+        assert messages[:2] == [
+            "The mapping has changed: mapping the stored incidents anew...",
+            "Fetching incidents from ServiceNow...",
+        ]
+        again = await b.sync(integration, mode="full")
+        assert (again.updated, again.unchanged, again.version) == (0, 3, None)
+
+
+async def test_a_worker_maps_anew_what_is_at_rest_and_says_nothing_of_the_source(database_url: str) -> None:
+    async with bench(database_url) as b:
+        integration = await loaded(b)
+        before = (await b.components[IntegrationService].get(integration)).integration
+        b.source.mapping_version = 2
+
+        await b.duties().start_remap()
+        run = await remap_run(b, integration)
+        await b.duties().start_remap()
+
+        assert (run.state, run.updated, run.version, run.verdict) == ("succeeded", 3, 2, None)
+        assert await versions_of(b, integration) == [(1, "sync", 0, 1), (2, "remap", 3, 2)]
+        assert (await b.components[IntegrationService].get(integration)).integration == before
+        assert (await b.events(run.id))[-1] == (
+            "complete",
+            {
+                "success": True,
+                "message": "The mapping has changed: 3 stored incidents read otherwise now",
+                "stats": {"added": 0, "total": 3, "updated": 3, "version": 2},
+            },
+        )
+        assert len(await b.rows("SELECT id FROM sync_runs")) == 2
+        assert (await b.sync(integration)).version is None
+
+
+async def test_one_dataset_at_a_time_is_mapped_anew(database_url: str) -> None:
+    async with bench(database_url) as b:
+        b.source.fill(2)
+        for _ in range(2):
+            await b.sync(await b.integration())
+        await b.stop_workers()
+        b.source.mapping_version = 2
+
+        for _ in range(3):
+            await b.duties().start_remap()
+        assert len(await b.rows("SELECT id FROM sync_runs WHERE trigger = 'remap'")) == 1
+
+        b.start_worker()
+        for row in await b.rows("SELECT id FROM sync_runs WHERE trigger = 'remap'"):
+            await b.finished(row.id)
+        await b.duties().start_remap()
+        assert len(await b.rows("SELECT id FROM sync_runs WHERE trigger = 'remap'")) == 2
+
+
+def stopping_executor(b: Bench, database_url: str) -> RunExecutor:
+    """A worker that is asked to stop all the time: it gives the run back at its first boundary."""
+    executor = RunExecutor(
+        worker_id=uuid4(),
+        sessions=b.sessions,
+        integrations=b.components[IntegrationService],
+        sources=b.components[SyncService].sources,
+        clock=b.components[SyncService]._clock,
+        options=executor_options(settings_for(database_url, raw_dump_path="", sync_chunk_size=5)),
+    )
+    executor.stop()
+    return executor
+
+
+async def test_another_worker_goes_on_at_every_boundary(database_url: str) -> None:
+    async with bench(database_url) as b:
+        integration = await loaded(b, incidents=12)
+        await b.stop_workers()
+        b.source.mapping_version = 2
+        run_id = await b.start(integration)
+
+        phases: list[str] = []
+        while (phase := (await b.run(run_id)).phase) != "fetching":
+            phases.append(phase)
+            with pytest.raises(NotDoneYet):
+                await stopping_executor(b, database_url).carry_out(str(run_id))
+        b.start_worker()
+        run = await b.finished(run_id)
+
+        # Three pieces of at most five: the first is mapped with the first step, and publishing is a step of its own.
+        assert phases == ["starting", *["remapping"] * 2, *["rewriting"] * 4]
+        assert await versions_of(b, integration) == [(1, "sync", 0, 1), (2, "remap", 12, 2)]
+        assert set((await mapped_by(b, integration)).values()) == {"2"}
+        assert (run.state, run.updated, run.version) == ("succeeded", 0, None)
+
+
+async def test_a_sync_that_is_asked_for_during_a_remap_follows_it_in_the_same_run(database_url: str) -> None:
+    async with bench(database_url) as b:
+        integration = await loaded(b)
+        await b.stop_workers()
+        b.source.mapping_version = 2
+        await b.duties().start_remap()
+        b.source.remove("INC00003")
+        b.source.delete_log.clear()  # Only a full sync finds out.
+
+        run_id = await b.start(integration, mode="full")
+        b.start_worker()
+        run = await b.finished(run_id)
+
+        assert (run.trigger, run.mode, run.state, run.deleted, run.updated) == ("manual", "full", "succeeded", 1, 0)
+        assert [kind for _, kind, _, _ in await versions_of(b, integration)] == ["sync", "remap", "sync"]
+        assert [name for name, _ in await b.events(run_id)].count("complete") == 1
+
+
+async def test_a_scheduled_sync_takes_up_a_remap_too(database_url: str) -> None:
+    async with bench(database_url) as b:
+        integration = await loaded(b)
+        await b.stop_workers()
+        b.source.mapping_version = 2
+        await b.duties().start_remap()
+        await b.change("UPDATE integrations SET schedule_cron = '0 * * * *', next_sync_at = now() - interval '1 hour'")
+
+        await b.duties().start_due()
+        b.start_worker()
+
+        rows = await b.rows("SELECT id FROM sync_runs WHERE trigger = 'schedule'")
+        assert (await b.finished(rows[0].id)).state == "succeeded"
+        shown = (await b.components[IntegrationService].get(integration)).integration
+        assert shown["last_sync_status"] == "success"
+
+
+async def test_a_rollback_to_an_older_mapping_stays_until_a_sync_and_that_reports_no_mapping(
+    database_url: str,
+) -> None:
+    async with bench(database_url) as b:
+        integration = await loaded(b)
+        b.source.mapping_version = 2
+        await b.sync(integration)
+        b.source.change("INC00001", title="Changed at the source")
+        await b.sync(integration)
+        await b.components[RunControl].roll_back(integration, 1, reason="the mapping is no good", principal=ADMIN)
+
+        await b.duties().start_remap()
+        assert await b.rows("SELECT id FROM sync_runs WHERE trigger = 'remap'") == []
+        assert set((await mapped_by(b, integration)).values()) == {"1"}
+
+        run = await b.sync(integration)
+
+        # The record of INC00001 is newer than what was gone back to: mapping it anew would undo the rollback.
+        assert (run.mode, run.updated, run.version) == ("full", 1, 6)
+        assert await versions_of(b, integration) == [
+            (1, "sync", 0, 1),
+            (2, "remap", 3, 2),
+            (3, "sync", 1, 2),
+            (4, "rollback", 3, 1),
+            (5, "remap", 2, 2),
+            (6, "sync", 1, 2),
+        ]
+        assert (await b.titles(integration))["INC00001"] == "Changed at the source"
+        assert set((await mapped_by(b, integration)).values()) == {"2"}
+
+
+async def test_a_fetch_that_was_begun_under_another_mapping_begins_again(database_url: str) -> None:
+    async with bench(database_url) as b:
+        b.source.page_size = 10
+        b.source.fill(25)
+        integration = await b.integration()
+        b.source.fail_at_page, b.source.failure = 2, Retryable("Connection timeout")
+        failed = await b.sync(integration)
+        assert (failed.phase, failed.fetched) == ("fetching", 20)
+        b.source.failure, b.source.mapping_version = None, 2
+
+        await b.components[RunControl].resume(failed.id, principal=ADMIN)
+        run = await b.finished(failed.id)
+
+        assert (run.state, run.fetched, run.added) == ("succeeded", 25, 25)
+        assert await versions_of(b, integration) == [(1, "sync", 0, 2)]
+        assert set((await mapped_by(b, integration)).values()) == {"2"}
+
+
+async def test_what_cannot_be_mapped_anew_stays_as_it_was_and_the_run_says_so(database_url: str) -> None:
+    async with bench(database_url) as b:
+        integration = await loaded(b)
+        await b.change("DELETE FROM raw_records WHERE external_id = 'id-INC00001'")
+        await b.change("UPDATE raw_records SET raw = replace(raw, 'INC00002', '') WHERE external_id = 'id-INC00002'")
+        b.source.mapping_version = 2
+
+        await b.duties().start_remap()
+        run = await remap_run(b, integration)
+
+        assert (run.state, run.updated, run.rejected) == ("succeeded", 1, 2)
+        assert run.warnings[0].startswith("2 stored incidents could not be mapped anew")
+        assert await mapped_by(b, integration) == {"INC00001": "1", "INC00002": "1", "INC00003": "2"}
+        mended = await b.sync(integration, mode="full")
+        assert mended.updated == 2
+        assert set((await mapped_by(b, integration)).values()) == {"2"}
+
+
+async def test_a_mapping_that_makes_no_difference_makes_no_version(database_url: str) -> None:
+    async with bench(database_url) as b:
+        integration = await loaded(b)
+        await b.change("UPDATE datasets SET mapping_version = 0")
+
+        await b.duties().start_remap()
+        run = await remap_run(b, integration)
+
+        assert (run.state, run.updated, run.unchanged, run.version) == ("succeeded", 0, 3, None)
+        assert (await b.rows("SELECT mapping_version FROM datasets"))[0].mapping_version == 1
+        assert await versions_of(b, integration) == [(1, "sync", 0, 1)]
+
+
+async def test_records_of_another_source_are_not_mapped_anew(database_url: str) -> None:
+    async with bench(database_url) as b:
+        integration = await loaded(b)
+        b.source.mapping_version = 2
+        config = {"url": "https://dev2.service-now.com", "username": "admin", "password": "another"}
+        sent = IntegrationIn(service_name="ServiceNow", auth_type="basic_auth", config=config, is_active=True)
+        await b.components[IntegrationService].update(integration, sent, principal=ADMIN)
+
+        run = await b.sync(integration)
+
+        assert (run.mode, run.updated) == ("full", 3)
+        assert [kind for _, kind, _, _ in await versions_of(b, integration)] == ["sync", "sync"]
+
+
+async def test_a_held_version_waits_for_its_word(database_url: str) -> None:
+    async with bench(database_url, sync_delete_brake_minimum=2) as b:
+        integration = await loaded(b)
+        for number in ("INC00001", "INC00002"):
+            b.source.remove(number)
+        assert (await b.sync(integration, mode="full")).state == "held"
+        b.source.mapping_version = 2
+
+        await b.duties().start_remap()
+
+        assert await b.rows("SELECT id FROM sync_runs WHERE trigger = 'remap'") == []
+
+
+async def test_a_remap_that_fails_is_no_failure_of_the_source_and_is_not_repeated_all_day(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with bench(database_url) as b:
+        integration = await loaded(b)
+        b.source.mapping_version = 2
+        await b.duties().start_remap()
+        await remap_run(b, integration)
+        await b.change("UPDATE datasets SET mapping_version = 1")
+        await b.change(
+            "UPDATE sync_runs SET state = 'failed', finished_at = now() - CAST(:ago AS interval)"
+            " WHERE trigger = 'remap'",
+            ago=timedelta(hours=23),
+        )
+
+        await b.duties().start_remap()
+        assert len(await b.rows("SELECT id FROM sync_runs WHERE trigger = 'remap'")) == 1
+
+        await b.change("UPDATE sync_runs SET finished_at = now() - interval '25 hours' WHERE trigger = 'remap'")
+        await b.duties().start_remap()
+        assert len(await b.rows("SELECT id FROM sync_runs WHERE trigger = 'remap'")) == 2
+
+
+async def test_who_watches_the_latest_sync_does_not_get_a_remap(database_url: str) -> None:
+    async with bench(database_url) as b:
+        integration = await loaded(b)
+        (sync,) = await b.rows("SELECT id FROM sync_runs")
+        b.source.mapping_version = 2
+        await b.duties().start_remap()
+        await remap_run(b, integration)
+
+        position = await b.components[SyncService].latest_position(integration, last_event_id=None)
+
+        assert position.run_id == sync.id
+
+
+async def test_older_versions_read_as_they_did(database_url: str) -> None:
+    async with bench(database_url) as b:
+        integration = await loaded(b, incidents=2)
+        knowledge = b.components[KnowledgeService]
+
+        async def first_version() -> list[dict[str, Any]]:
+            return (await knowledge.incidents(integration, 1, after=None, limit=10, tombstones=False)).incidents
+
+        before = await first_version()
+        b.source.mapping_version = 2
+        await b.sync(integration)
+
+        assert await first_version() == before

@@ -1,6 +1,7 @@
 """How well similar incidents are found, over whole collections with known answers.
 
-This product's lexical ranking, asked through its own service over its own tables; PostgreSQL's plain `ts_rank` over a
+This product's lexical ranking, asked through its own service over its own tables; the same with an embedding service,
+and the vectors alone, where EMBEDDINGS_URL and EMBEDDINGS_MODEL name one; PostgreSQL's plain `ts_rank` over a
 query that wants every word; and bm25s as the reference. The collections are not part of the project: without
 `../shared/data/retrieval` this part is left out, and said so.
 """
@@ -21,6 +22,7 @@ from uuid import UUID, uuid4
 
 from sqlalchemy import text
 
+from bench.contestants import meaning
 from integrations_api.clock import utc_now
 from integrations_api.connectors.records import MappedDocument, SourceRecord
 from integrations_api.db.engine import Sessions, create_engine, create_sessions
@@ -90,7 +92,8 @@ async def _ours(url: str, collection: Collection) -> dict[str, Ranking]:
             found = await search.similar_to(query, dataset_id=dataset, version=None, limit=DEPTH)
             product[query] = [hit["number"] for hit in found.hits]
             naive[query] = await _naive(sessions, " ".join(collection.documents[query]))
-    return {"this product, lexical": product, "ts_rank, every word": naive}
+        by_meaning = await meaning.rankings(sessions, dataset, collection.answers, depth=DEPTH)
+    return {"this product, lexical": product, **by_meaning, "ts_rank, every word": naive}
 
 
 @asynccontextmanager

@@ -203,6 +203,20 @@ async def test_workers_share_the_work_and_do_nothing_twice(hybrid: Hybrid, sessi
     assert (await hybrid.progress(story))["embedded"] == 100
 
 
+async def test_a_worker_that_is_asked_to_end_hands_over_what_it_had_claimed(hybrid: Hybrid, sessions: Sessions) -> None:
+    story = await build_versions(sessions, {"INC1": CAR, "INC2": PRINTER})
+    hybrid.service.faults = ["hang"]
+    async with others(hybrid, many=2, batch=4) as (ends, goes_on):
+        filling = asyncio.create_task(ends.fill())
+        await asyncio.wait_for(hybrid.service.hangs.wait(), 30)
+        filling.cancel()
+        await asyncio.wait({filling})
+
+        await goes_on.fill()
+
+    assert (await hybrid.progress(story))["embedded"] == 2
+
+
 async def test_what_a_worker_had_claimed_when_it_died_is_done_by_another_after_a_while(
     hybrid: Hybrid, sessions: Sessions
 ) -> None:

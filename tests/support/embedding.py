@@ -66,6 +66,7 @@ class EmbeddingServer:
     refuses: set[str] = field(default_factory=set)
     longest: int = 1_000_000
     asked: list[tuple[str, list[str]]] = field(default_factory=list)
+    hangs: asyncio.Event = field(default_factory=asyncio.Event)
     over: asyncio.Event = field(default_factory=asyncio.Event)
 
     @property
@@ -102,6 +103,7 @@ class EmbeddingServer:
         return create_embedder(lambda given: [embed(one, self.models[model]) for one in given], model=known)
 
     async def _hang(self, scope: Scope, receive: Receive, send: Send) -> None:
+        self.hangs.set()
         await self.over.wait()
         await JSONResponse({}, status_code=503)(scope, receive, send)
 

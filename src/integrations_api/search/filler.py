@@ -2,8 +2,10 @@
 
 import time
 from collections.abc import AsyncGenerator, Callable, Mapping
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from dataclasses import dataclass, replace
+
+from sqlalchemy.exc import SQLAlchemyError
 
 from integrations_api.connectors.embeddings.answers import Vector
 from integrations_api.connectors.embeddings.client import Embedder
@@ -146,10 +148,18 @@ class EmbeddingFiller:
                     await embedding.note_dimension(session, model.id, len(next(iter(found.values()))))
                     await vectors.store(session, model.id, found)
         except (ConnectorError, embedding.UnfitVectors) as error:
-            async with self._sessions.begin() as session:
-                await embedding.give_back(session, model.id, list(claimed))
+            await self._give_back(model, claimed)
             raise CannotEmbed(_in_words(error)) from error
+        except BaseException:
+            # A worker that is asked to end hands over at once; what cannot be given back is free in three minutes.
+            with suppress(SQLAlchemyError, OSError):
+                await self._give_back(model, claimed)
+            raise
         return len(found)
+
+    async def _give_back(self, model: Model, claimed: Mapping[bytes, str]) -> None:
+        async with self._sessions.begin() as session:
+            await embedding.give_back(session, model.id, list(claimed))
 
     async def _vectors(self, model: Model, claimed: Mapping[bytes, str]) -> dict[bytes, Vector]:
         """Vectors by hash. A batch that is refused is halved until the text is found that the service does not take."""

@@ -9,6 +9,7 @@ import re
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
 from pydantic import (
     AfterValidator,
@@ -59,6 +60,14 @@ def _origins(values: tuple[str, ...]) -> tuple[str, ...]:
     if not all(_ORIGIN.fullmatch(value) for value in values):
         raise ValueError("expected origins such as https://admin.example.com, without a path; * is not one")
     return values
+
+
+def _has_a_host_and_a_port(address: str) -> bool:
+    try:
+        parts = urlsplit(address)
+        return bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return False
 
 
 Duration = Annotated[timedelta, BeforeValidator(_duration)]
@@ -237,7 +246,7 @@ class Settings(BaseSettings):
     @field_validator("embeddings_url")
     @classmethod
     def _is_a_plain_address(cls, value: str | None) -> str | None:
-        if value is not None and not _SERVICE.fullmatch(value):
+        if value is not None and not (_SERVICE.fullmatch(value) and _has_a_host_and_a_port(value)):
             raise ValueError("expected an address such as https://api.openai.com/v1; a key goes to EMBEDDINGS_API_KEY")
         return value
 

@@ -34,6 +34,7 @@ GROUPS = {(), ("users",), ("secrets",), ("audit",), ("simulate",), ("embeddings"
         ("LOG_FORMAT", "xml", "LOG_FORMAT: Input should be 'text' or 'json'"),
         ("DATABASE_URL", "mysql://canary-7361@host/x", "DATABASE_URL: expected postgresql://"),
         ("EMBEDDINGS_URL", "https://canary-7361@host/v1", "EMBEDDINGS_URL: expected an address"),
+        ("EMBEDDINGS_URL", "https://host:99999/canary-7361", "EMBEDDINGS_URL: expected an address"),
         ("EMBEDDINGS_URL", "https://host/v1", "Wrong settings: EMBEDDINGS_MODEL is required with EMBEDDINGS_URL"),
     ],
 )

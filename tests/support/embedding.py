@@ -142,10 +142,11 @@ async def embedding_server() -> AsyncIterator[EmbeddingServer]:
 
 
 async def skip_without_pgvector(database_url: str) -> None:
-    """Skips a test where the server has no pgvector to switch on; the bundled one has."""
+    """Skips a test where a server of the developer's own has no pgvector; the bundled one, which CI uses, must have."""
     connection = await asyncpg.connect(asyncpg_dsn(database_url))
     try:
         if not await connection.fetchval("SELECT count(*) FROM pg_available_extensions WHERE name = 'vector'"):
+            assert "TEST_DATABASE_URL" in os.environ, "the bundled PostgreSQL has lost its pgvector"
             pytest.skip("this PostgreSQL has no pgvector: unset TEST_DATABASE_URL to use the bundled one")
     finally:
         await connection.close()

@@ -4,6 +4,7 @@ import json
 import math
 from collections.abc import AsyncIterator
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -12,11 +13,12 @@ import respx
 from pydantic import SecretStr
 
 from integrations_api.connectors.embeddings.answers import unit, vectors_of
-from integrations_api.connectors.embeddings.client import EmbeddingClient, base_address
+from integrations_api.connectors.embeddings.client import EmbeddingClient, base_address, trusting
 from integrations_api.connectors.embeddings.errors import TextRefused
 from integrations_api.connectors.errors import ConnectorError, RateLimited, Refused, Retryable
 from integrations_api.connectors.http import Answer
 from integrations_api.connectors.retry import Time
+from integrations_api.egress.client import check_url
 from integrations_api.egress.guard import EgressPolicy, EgressRefused
 from tests.support.embedding import KEY, EmbeddingServer, SteadyClock, embedding_server
 from tests.support.embedding import unit as expected
@@ -141,10 +143,21 @@ async def test_no_error_shows_the_key_though_the_service_repeats_it(
     assert "sk-" not in seen
 
 
-async def test_only_the_named_host_is_reached_without_being_allowed(clock: SteadyClock) -> None:
-    async with client_of("http://169.254.169.254/v1", clock) as client:
-        with pytest.raises((Refused, EgressRefused)):
-            await client.embed(["text"], model="bag")
+async def test_what_the_egress_guard_refuses_is_an_error_like_others(clock: SteadyClock, tmp_path: Path) -> None:
+    policy = EgressPolicy(ca_file=tmp_path / "missing.pem")
+    async with EmbeddingClient(url="https://127.0.0.1:1", api_key=None, policy=policy) as client:
+        with pytest.raises(Refused, match="EGRESS_CA_FILE"):
+            await client.embed_at_once("text", model="bag", within=timedelta(seconds=5))
+
+
+def test_only_the_named_host_and_port_are_opened_by_the_address() -> None:
+    policy = trusting(EgressPolicy(), "http://10.0.0.5:8080/v1")
+
+    check_url("http://10.0.0.5:8080/v1/embeddings", policy)
+    for other in ("http://10.0.0.5:8081", "http://10.0.0.6:8080"):
+        with pytest.raises(EgressRefused):
+            check_url(other, policy)
+    check_url("http://[::1]:8080", trusting(EgressPolicy(), "http://[::1]:8080"))
 
 
 async def test_nobody_home_says_so(clock: SteadyClock) -> None:

@@ -13,11 +13,12 @@ from pydantic import SecretStr
 
 from integrations_api.connectors.embeddings.answers import Vector, refusal, vectors_of
 from integrations_api.connectors.embeddings.errors import TextRefused
-from integrations_api.connectors.errors import PageTooLarge, Retryable
+from integrations_api.connectors.errors import PageTooLarge, Refused, Retryable
 from integrations_api.connectors.http import exchange, status_error
 from integrations_api.connectors.retry import Patience, Time
 from integrations_api.egress.client import open_client
 from integrations_api.egress.guard import EgressPolicy
+from integrations_api.errors import ApplicationError
 
 LARGEST_ANSWER = 100_000_000
 """Bytes: 2048 vectors of 4000 numbers, written out."""
@@ -70,11 +71,10 @@ class EmbeddingClient:
         return vector
 
     async def _ask(self, texts: Sequence[str], *, model: str, within: timedelta) -> list[Vector]:
+        client, body = self._client(), {"model": model, "input": list(texts)}
         try:
             async with asyncio.timeout(within.total_seconds()):
-                answer = await exchange(
-                    self._client(), "embeddings", {}, slot=nullcontext, body={"model": model, "input": list(texts)}
-                )
+                answer = await exchange(client, "embeddings", {}, slot=nullcontext, body=body)
         except TimeoutError:
             raise Retryable("The embedding service did not answer in time") from None
         error = refusal(answer, model=model) if answer.status in _EXPLAINED else status_error(answer, self._time.now())
@@ -84,7 +84,10 @@ class EmbeddingClient:
 
     def _client(self) -> httpx.AsyncClient:
         if self._http is None:
-            self._http = open_client(self._policy, self._base, auth=self._auth)
+            try:
+                self._http = open_client(self._policy, self._base, auth=self._auth)
+            except ApplicationError as refused:
+                raise Refused(refused.message, "Correct EMBEDDINGS_URL") from refused
         return self._http
 
     async def __aenter__(self) -> Self:
@@ -122,7 +125,8 @@ def trusting(policy: EgressPolicy, url: str) -> EgressPolicy:
     """The policy for this service: who runs this product has named its host, so it may be private and plain http."""
     address = httpx.URL(url)
     port = address.port or (443 if address.scheme == "https" else 80)
-    host = f"[{address.host}]" if ":" in address.host else address.host
+    name = address.raw_host.decode("ascii")
+    host = f"[{name}]" if ":" in name else name
     return replace(
         policy,
         allowed_hosts=(*policy.allowed_hosts, f"{host}:{port}"),

@@ -8,12 +8,12 @@ from sqlalchemy import text
 
 from integrations_api.access.principal import Principal
 from integrations_api.db.engine import Sessions
-from integrations_api.knowledge import embedding
+from integrations_api.knowledge import embedding, vectors
 from integrations_api.knowledge.service import KnowledgeService
 from integrations_api.search.filler import EmbeddingFiller
 from tests.search.conftest import Hybrid
 from tests.support.applications import live_app
-from tests.support.embedding import DIMENSION
+from tests.support.embedding import DIMENSION, EmbeddingServer, skip_without_pgvector
 from tests.support.knowledge import build_versions, doc
 from tests.support.syncing import ADMIN
 
@@ -268,17 +268,42 @@ async def test_vectors_of_texts_that_are_gone_by_other_ways_are_tidied_away(hybr
 
 
 async def test_a_server_without_pgvector_stays_lexical_and_says_why(
-    hybrid: Hybrid, sessions: Sessions, monkeypatch: pytest.MonkeyPatch
+    database_url: str, service: EmbeddingServer, sessions: Sessions, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    await build_versions(sessions, {"INC1": CAR})
-    monkeypatch.setattr("integrations_api.knowledge.vectors.EXTENSION", "vector_that_nobody_has")
+    monkeypatch.setattr(vectors, "EXTENSION", "vector_that_nobody_has")
+    story = await build_versions(sessions, {"INC1": CAR})
 
-    await hybrid.fill()
+    async with live_app(database_url, **service.settings()) as live:
+        without = Hybrid(live, service)
+        await without.fill()
+        answer = await without.get("search", q="car")
+        progress = await without.progress(story)
+        said = str(obstacle(without))
 
-    said = str(obstacle(hybrid))
     assert "this PostgreSQL has no pgvector" in said
-    assert (await hybrid.get("search", q="car"))["ranking"] == "lexical"
-    assert hybrid.service.asked == []
+    assert (answer["ranking"], len(answer["hits"]), progress) == ("lexical", 1, None)
+    assert service.asked == []
+
+
+async def test_who_may_not_switch_pgvector_on_is_told_who_can(database_url: str, sessions: Sessions) -> None:
+    await skip_without_pgvector(database_url)
+    async with sessions() as session:
+        await session.execute(text("CREATE ROLE limited_embedder NOLOGIN"))
+        await session.execute(text("SET LOCAL ROLE limited_embedder"))
+
+        said = await vectors.obstacle(session)
+        await session.rollback()
+
+    assert "CREATE EXTENSION vector" in str(said)
+
+
+async def test_a_pgvector_that_is_too_old_is_told(
+    database_url: str, sessions: Sessions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await skip_without_pgvector(database_url)
+    monkeypatch.setattr(vectors, "LEAST_PGVECTOR", (99, 0))
+    async with sessions.begin() as session:
+        assert "is too old" in str(await vectors.obstacle(session))
 
 
 async def purge(hybrid: Hybrid, number: str) -> None:

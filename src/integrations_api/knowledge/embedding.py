@@ -233,9 +233,10 @@ async def drop_retired(session: AsyncSession) -> None:
     """Removes models that another has replaced, after a while: one that comes back in time costs nothing."""
     await session.execute(text("SET LOCAL lock_timeout = '2s'"))
     found = await session.execute(
-        text(
-            "SELECT id FROM embedding_models WHERE state = 'retired' AND changed_at < now() - CAST(:kept AS interval)"
-        ),
+        text("""
+            SELECT id FROM embedding_models WHERE state = 'retired' AND changed_at < now() - CAST(:kept AS interval)
+            FOR UPDATE SKIP LOCKED
+        """),
         {"kept": KEPT},
     )
     for model_id in found.scalars().all():

@@ -110,8 +110,10 @@ async def store(session: AsyncSession, model_id: int, vectors: Mapping[bytes, Se
 
 
 async def models_with_vectors(session: AsyncSession) -> list[int]:
-    """Ids of the models that have a table."""
-    found = await session.scalars(text("SELECT id FROM embedding_models WHERE dimension IS NOT NULL ORDER BY id"))
+    """Ids of the models that have a table; none of them is dropped in this transaction."""
+    found = await session.scalars(
+        text("SELECT id FROM embedding_models WHERE dimension IS NOT NULL ORDER BY id FOR SHARE")
+    )
     return list(found)
 
 

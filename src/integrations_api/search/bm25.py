@@ -81,3 +81,11 @@ def rarest(terms: Sequence[Term], among: Mapping[str, float], most: int = MOST_C
         chosen.append(term.lexeme)
         total += term.documents
     return chosen
+
+
+def whole(terms: Sequence[Term], weights: Mapping[str, float], average: float) -> float:
+    """The score of a document that says just what the question says, among documents of an average length."""
+    length = sum(term.in_query for term in terms)
+    damping = K1 * (1 - B + B * length / average)
+    scored = (term for term in terms if term.lexeme in weights)
+    return sum(weights[term.lexeme] * (K1 + 1) * term.in_query / (term.in_query + damping) for term in scored)

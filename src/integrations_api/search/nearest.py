@@ -1,6 +1,6 @@
 """The semantic ranking: the incidents whose texts lie nearest to a vector. Works in its caller's transaction."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -92,6 +92,17 @@ def _contents(conditions: str, join: str) -> str:
     return join if "c." in conditions else ""
 
 
+def likeness_sql(table: str) -> str:
+    """SQL that compares a few incidents that are named by id and version."""
+    return f"""
+        SELECT h.id, h.version, false AS is_resolved, (e.embedding <#> CAST(:vector AS halfvec)) + 0 AS distance
+        FROM unnest(CAST(:ids AS uuid[]), CAST(:read_in AS integer[])) AS h(id, version)
+        JOIN revisions r ON r.document_id = h.id AND r.valid_from <= h.version AND r.valid_to > h.version
+        JOIN content_texts t ON t.content_id = r.content_id
+        JOIN {table} e ON e.hash = t.hash
+    """  # noqa: S608 - put together from constants
+
+
 @dataclass(frozen=True, slots=True)
 class Meaning:
     """The vector of what is looked for, and the model that made it."""
@@ -157,6 +168,15 @@ async def nearest(
     return (more or seen)[:most]
 
 
+async def likenesses(session: AsyncSession, meaning: Meaning, hits: Sequence[Ranked]) -> Mapping[UUID, float]:
+    """How like a vector these few incidents are; without those that have none, or that cannot be told in time."""
+    if not hits:
+        return {}
+    named = {"ids": [one.id for one in hits], "read_in": [one.version for one in hits]}
+    look = _Look(session, meaning.model, "", {"vector": literal(meaning.vector), **named})
+    return {one.id: one.score for one in await look.these() or ()}
+
+
 @dataclass(frozen=True, slots=True)
 class _Look:
     """Looks through the vectors for one query; each is None where it takes too long or fails."""
@@ -172,6 +192,9 @@ class _Look:
     async def by_index(self, picked: int, *, visited: int) -> list[Ranked] | None:
         sql = index_sql(table_of(self.model.id), self.conditions)
         return await self._rows(sql, {"picked": picked, "visited": visited})
+
+    async def these(self) -> list[Ranked] | None:
+        return await self._rows(likeness_sql(table_of(self.model.id)), {})
 
     async def _rows(self, sql: str, more: Mapping[str, Any]) -> list[Ranked] | None:
         try:

@@ -13,9 +13,9 @@ from integrations_api.knowledge.lookup import Meant, meant
 from integrations_api.knowledge.repository import snapshot
 from integrations_api.search import bm25, presenting, repository
 from integrations_api.search.bm25 import Term
-from integrations_api.search.fusion import fuse
+from integrations_api.search.fusion import fuse, standing_out
 from integrations_api.search.meaning import QueryEmbedder
-from integrations_api.search.nearest import Meaning, nearest, stored_meaning
+from integrations_api.search.nearest import Meaning, likenesses, nearest, stored_meaning
 from integrations_api.search.presenting import Wire
 from integrations_api.search.ranked import Ranked
 from integrations_api.search.scope import Filters, Scope, find_scope
@@ -67,6 +67,8 @@ class Sought:
 
     query: str
     weights: Mapping[str, float]
+    whole: float = 0.0
+    """The score of an incident that says just what the question says."""
     relaxed: str | None = None
     """Another tsquery, for when the first finds nothing."""
     is_relaxed: bool = False
@@ -93,7 +95,7 @@ class SearchService:
             sought = await _sought(session, scope, query)
             named = await _named(session, scope, query, question.filters)
             words, used = await _ranked(session, scope, sought, question.filters)
-            found = await _fused(session, scope, words, meaning, filters=question.filters)
+            found = await _fused(session, scope, words, meaning, whole=used.whole, filters=question.filters)
             ranked = _named_first(named, found.ranked)
             page = ranked[question.offset : question.offset + question.limit]
             why = {id_: number for id_, _, number in named}
@@ -170,6 +172,7 @@ async def _fused(
     words: list[Ranked],
     meaning: Meaning | None,
     *,
+    whole: float,
     filters: Filters,
     but: UUID | None = None,
 ) -> Found:
@@ -177,11 +180,13 @@ async def _fused(
     near = None
     if meaning is not None:
         near = await nearest(session, scope, meaning, filters=filters, but=but)
-    if near is None:
+    if near is None or meaning is None:
         return Found(words)
-    ranked = fuse(words, near, most=repository.MOST_HITS)
+    reached = {one.id for one in near}
+    likeness = await likenesses(session, meaning, [one for one in standing_out(words) if one.id not in reached])
+    ranked = fuse(words, near, whole=whole, likeness=likeness, most=repository.MOST_HITS)
     beyond = {one.id for one in ranked} - {one.id for one in words}
-    return Found(ranked, HYBRID, frozenset(one.id for one in near), bool(beyond))
+    return Found(ranked, HYBRID, frozenset(reached), bool(beyond))
 
 
 async def _sought(session: AsyncSession, scope: Scope, query: Query) -> Sought:
@@ -199,12 +204,14 @@ async def _sought(session: AsyncSession, scope: Scope, query: Query) -> Sought:
         text = await repository.rewritten(session, text, stem=parsed.stem, completions=list(longer))
     weighed = _weighed(terms, longer, parsed.stem, counts)
     weights = bm25.telling(weighed, scope.documents)
+    # Of a word and its completions an incident that says what the question says has one.
+    whole = bm25.whole(weighed[: len(terms)], weights, scope.average)
     if query.has_operators or len(terms) == 1:
-        return Sought(text, weights)
+        return Sought(text, weights, whole)
     relaxed = either(bm25.rarest(weighed, weights))
     if len(terms) <= FEW_WORDS:
-        return Sought(text, weights, relaxed=relaxed)
-    return Sought(relaxed, weights, is_relaxed=True)
+        return Sought(text, weights, whole, relaxed=relaxed)
+    return Sought(relaxed, weights, whole, is_relaxed=True)
 
 
 def _weighed(
@@ -259,9 +266,10 @@ async def _alike(
     counts = await repository.document_counts(session, scope, list(said)) if said else {}
     terms = [Term(term, often, counts.get(term, 0)) for term, often in said.items()]
     weights = bm25.telling(terms, scope.documents)
-    sought = Sought(either(bm25.rarest(terms, weights)), weights, is_relaxed=True)
+    whole = bm25.whole(terms, weights, scope.average)
+    sought = Sought(either(bm25.rarest(terms, weights)), weights, whole, is_relaxed=True)
     ranked, _ = await _ranked(session, scope, sought, Filters(), but=but)
-    found = await _fused(session, scope, ranked, meaning, filters=Filters(), but=but)
+    found = await _fused(session, scope, ranked, meaning, whole=whole, filters=Filters(), but=but)
     hits = await _presented(session, found.ranked[:limit], sought, spelling_of=words, near=found.near)
     nothing = NOTHING_TO_FIND if not said and not hits else None
     return Hits(hits, scope, matching="some" if sought.query or hits else "all", message=nothing, ranking=found.ranking)

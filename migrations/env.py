@@ -11,6 +11,7 @@ import integrations_api.access.models
 import integrations_api.audit.models
 import integrations_api.integrations.models
 import integrations_api.knowledge.models
+import integrations_api.oauth.models
 import integrations_api.queue.models
 import integrations_api.sync.models  # noqa: F401
 from integrations_api.db.base import Base

@@ -16,6 +16,7 @@ from integrations_api.api.limits import BodyLimitMiddleware, HeadLimitMiddleware
 from integrations_api.api.openapi import install_openapi
 from integrations_api.integrations import router as integrations
 from integrations_api.knowledge import router as knowledge
+from integrations_api.oauth import router as oauth
 from integrations_api.search import router as search
 from integrations_api.settings import Settings
 from integrations_api.sync import router as sync
@@ -25,6 +26,7 @@ ROUTERS = (
     access.users,
     access.audit,
     integrations.router,
+    oauth.router,
     sync.router,
     sync.decisions,
     knowledge.router,

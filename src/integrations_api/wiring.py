@@ -32,6 +32,8 @@ from integrations_api.integrations.secrets import SecretKeeper
 from integrations_api.integrations.service import IntegrationService
 from integrations_api.knowledge.retention import Keep, Retention
 from integrations_api.knowledge.service import KnowledgeService
+from integrations_api.oauth.service import OAuthService
+from integrations_api.oauth.tokens import TokenKeeper
 from integrations_api.queue.worker import QueueWorker
 from integrations_api.search.filler import EmbeddingFiller
 from integrations_api.search.meaning import QueryEmbedder
@@ -84,7 +86,9 @@ async def assemble(
         async with slots, AsyncExitStack() as stack:
             _add_ground_floor(components, secrets=secrets, passwords=passwords or Passwords(), clock=clock)
             meaning = await _add_embeddings(components, stack)
-            _add_rooms(components, meaning=meaning, sources=sources or registered_sources(settings, slots), clock=clock)
+            tokens = _add_tokens(components, stack, clock=clock)
+            chosen = sources or registered_sources(settings, slots, tokens=tokens)
+            _add_rooms(components, meaning=meaning, sources=chosen, clock=clock)
             yield components
     finally:
         await engine.dispose()
@@ -134,9 +138,18 @@ async def _add_embeddings(components: Components, stack: AsyncExitStack) -> Quer
     return QueryEmbedder(embedder=client)
 
 
+def _add_tokens(components: Components, stack: AsyncExitStack, *, clock: Clock) -> TokenKeeper:
+    """The keeper of tokens; when the process ends, it is waited for until what it was told is stored."""
+    sessions, policy = components[async_sessionmaker], egress_policy(components[Settings])
+    keeper = components.add(TokenKeeper(sessions=sessions, vault=components[Vault], policy=policy, clock=clock))
+    stack.push_async_callback(keeper.settle)
+    return keeper
+
+
 def _add_rooms(components: Components, *, meaning: QueryEmbedder | None, sources: Sources, clock: Clock) -> None:
     sessions: Sessions = components[async_sessionmaker]
     integrations = components.add(IntegrationService(sessions=sessions, vault=components[Vault], clock=clock))
+    _add_connecting(components, clock=clock)
     components.add(SecretKeeper(sessions=sessions, vault=components[Vault]))
     components.add(KnowledgeService(sessions=sessions))
     components.add(Retention(sessions=sessions, clock=clock, keep=what_is_kept(components[Settings])))
@@ -153,6 +166,20 @@ def _add_rooms(components: Components, *, meaning: QueryEmbedder | None, sources
     components.add(RunControl(sessions=sessions, integrations=integrations, clock=clock))
     components.add(Tickets(sessions=sessions, access=components[AccessService], clock=clock))
     components.add(RunStreams(sessions=sessions, ping=components[Settings].stream_ping))
+
+
+def _add_connecting(components: Components, *, clock: Clock) -> None:
+    components.add(
+        OAuthService(
+            sessions=components[async_sessionmaker],
+            vault=components[Vault],
+            integrations=components[IntegrationService],
+            access=components[AccessService],
+            policy=egress_policy(components[Settings]),
+            public_url=components[Settings].public_url,
+            clock=clock,
+        )
+    )
 
 
 @asynccontextmanager
@@ -207,6 +234,7 @@ def build_worker(components: Components, *, clock: Clock = utc_now) -> QueueWork
         ("prune_rates", timedelta(hours=1), components[Rates].prune),
         ("prune_sign_ins", timedelta(hours=1), components[SignInThrottle].prune),
         ("prune_tickets", timedelta(hours=1), components[Tickets].prune),
+        ("prune_oauth_flows", timedelta(hours=1), components[OAuthService].prune),
     ]
     if EmbeddingFiller in components:
         filler = components[EmbeddingFiller]
@@ -250,15 +278,20 @@ def executor_options(settings: Settings) -> ExecutorOptions:
     )
 
 
-def registered_sources(settings: Settings, slots: HostSlots, *, time: Time | None = None) -> Sources:
-    """The real services, reached through the egress guard; tests give another `time` to wait by."""
+def registered_sources(
+    settings: Settings, slots: HostSlots, *, tokens: TokenKeeper | None = None, time: Time | None = None
+) -> Sources:
+    """The real services, reached through the egress guard; tests give another `time` to wait by.
+
+    Without `tokens` nothing can be synced that signs in by oauth2.
+    """
     context = ConnectorContext(
         page_size=settings.sync_page_size,
         concurrency=settings.sync_fetch_concurrency,
         overlap_seconds=settings.sync_overlap.total_seconds(),
         retry_budget_seconds=settings.sync_retry_budget.total_seconds(),
     )
-    return RegisteredSources(context=context, policy=egress_policy(settings), slots=slots, time=time)
+    return RegisteredSources(context=context, policy=egress_policy(settings), slots=slots, tokens=tokens, time=time)
 
 
 def egress_policy(settings: Settings) -> EgressPolicy:

@@ -20,6 +20,7 @@ PUBLIC_ROUTES = {
     "/docs",
     "/docs/oauth2-redirect",
     "/openapi.json",
+    "/integrations/oauth/callback",
 }
 SIGNED_IN_ROUTES = {"/auth/me", "/auth/logout", "/auth/password", "/auth/api-keys", "/auth/api-keys/{key_id}"}
 

@@ -118,7 +118,16 @@ def test_a_wrong_way_of_signing_in_names_the_right_ones() -> None:
 
 def test_the_password_grant_needs_its_user() -> None:
     config = {"url": "https://x.example", "client_id": "a", "client_secret": "b", "grant": "password"}
-    assert "username" in service().validate("oauth2", config)[0].message
+    problems = service().validate("oauth2", config)
+    assert [(problem.field, problem.message) for problem in problems] == [
+        ("config.username", "is required with the grant password"),
+        ("config.password", "is required with the grant password"),
+    ]
+    with pytest.raises(MissingConfiguration) as caught:
+        service().open("oauth2", config, CONTEXT, EgressPolicy())
+    assert (
+        caught.value.message == "Missing ServiceNow configuration (url, client_id, client_secret, username, password)"
+    )
 
 
 def test_secrets_are_known_and_marked_in_the_schema() -> None:

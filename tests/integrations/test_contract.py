@@ -116,7 +116,13 @@ def beside(example: str) -> str:
     """The contract's example, compact, with our two fields after its ten."""
     answer = json.loads(example)
     for one in answer.get("integrations") or [answer["integration"]]:
-        one |= {"next_sync_at": None, "running_run_id": None, "schedule": None, "paused": None}
+        one |= {
+            "next_sync_at": None,
+            "running_run_id": None,
+            "schedule": None,
+            "paused": None,
+            "needs_connection": None,
+        }
     return json.dumps(answer, separators=(",", ":"))
 
 

@@ -33,6 +33,9 @@ class Rate(Enum):
     TRIAL = Allowance(at_once=10, a_minute=20)
     EXPORT = Allowance(at_once=10, a_minute=30)
     SEARCH = Allowance(at_once=100, a_minute=600)
+    CONNECT = Allowance(at_once=10, a_minute=12)
+    CALLBACK = Allowance(at_once=20, a_minute=30)
+    """Drawn from by address, for nobody is signed in there."""
 
 
 class Rates:
@@ -42,13 +45,13 @@ class Rates:
         self._sessions = sessions
         self._factor = factor
 
-    async def draw(self, rate: Rate, user_id: UUID) -> None:
-        """One request of the user. Raises `TooManyRequests`."""
+    async def draw(self, rate: Rate, who: UUID | str) -> None:
+        """One request of a user, or of an address. Raises `TooManyRequests`."""
         if self._factor <= 0:
             return
         share = timedelta(minutes=1) / (rate.value.a_minute * self._factor)
         most = share * max(rate.value.at_once * self._factor, 1)
-        key = f"{rate.name.lower()}:{user_id}"
+        key = f"{rate.name.lower()}:{who}"
         async with self._sessions.begin() as session:
             now = func.clock_timestamp()
             taken = insert(RateBucket).values(key=key, full_at=now + share)

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import httpx
@@ -30,11 +30,17 @@ class AuthType:
 
     name: str
     model: type[BaseModel]
+    by_grant: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    """Keys that a config must have besides, by what its key `grant` says."""
 
     @property
     def required_keys(self) -> tuple[str, ...]:
         """Keys that a config must have, in the order they are told."""
-        return tuple(name for name, field in self.model.model_fields.items() if field.is_required())
+        return tuple(name for name, about in self.model.model_fields.items() if about.is_required())
+
+    def required_for(self, config: JsonObject) -> tuple[str, ...]:
+        """The same for one config, with those that its grant needs."""
+        return (*self.required_keys, *self.by_grant.get(str(config.get("grant")), ()))
 
     @property
     def secret_keys(self) -> frozenset[str]:
@@ -44,8 +50,16 @@ class AuthType:
 
     @property
     def schema(self) -> dict[str, Any]:
-        """The config's JSON Schema; secrets are writeOnly."""
-        return self.model.model_json_schema()
+        """The config's JSON Schema; secrets are writeOnly, and `allOf` says what a grant requires besides."""
+        schema = self.model.model_json_schema()
+        if self.by_grant:
+            schema["allOf"] = [_requirement(grant, keys) for grant, keys in self.by_grant.items()]
+        return schema
+
+
+def _requirement(grant: str, keys: Sequence[str]) -> dict[str, Any]:
+    chosen = {"properties": {"grant": {"const": grant}}, "required": ["grant"]}
+    return {"if": chosen, "then": {"required": list(keys)}}
 
 
 def _is_write_only(schema: Mapping[str, Any]) -> bool:
@@ -62,25 +76,32 @@ class ServiceDescription:
         self.auth_types = {auth_type.name: auth_type for auth_type in auth_types}
         self.secret_keys = frozenset(key for auth_type in auth_types for key in auth_type.secret_keys)
 
-    def required_keys(self, auth_type: str) -> tuple[str, ...]:
-        """Keys that a config for this way of signing in must have; those of the first way for an unknown one."""
-        known = self.auth_types.get(auth_type) or next(iter(self.auth_types.values()))
-        return known.required_keys
+    def required_keys(self, auth_type: str, config: JsonObject | None = None) -> tuple[str, ...]:
+        """Keys that a config for this way of signing in must have; those of the first way for an unknown one.
 
-    def missing_message(self, auth_type: str) -> str:
+        With the `config` those too that its grant needs.
+        """
+        known = self.auth_types.get(auth_type) or next(iter(self.auth_types.values()))
+        return known.required_for(config or {})
+
+    def missing_message(self, auth_type: str, config: JsonObject | None = None) -> str:
         """The contract's sentence for an incomplete config."""
-        return f"Missing {self.name} configuration ({', '.join(self.required_keys(auth_type))})"
+        return f"Missing {self.name} configuration ({', '.join(self.required_keys(auth_type, config))})"
 
     def validate(self, auth_type: str, config: JsonObject) -> list[FieldProblem]:
         """Every problem of a config, by dotted path (`config.url`, or `auth_type`); never with a value."""
         known = self.auth_types.get(auth_type)
         if known is None:
             return [FieldProblem("auth_type", self._wrong_auth_type())]
+        problems = []
         try:
             known.model.model_validate(dict(config))
         except ValidationError as error:
-            return [_problem(part) for part in error.errors(include_input=False, include_url=False)]
-        return []
+            problems = [_problem(part) for part in error.errors(include_input=False, include_url=False)]
+        named = {problem.field for problem in problems}
+        lacking = [key for key in known.required_for(config) if config.get(key) in (None, "")]
+        grant = f"is required with the grant {config.get('grant')}"
+        return problems + [FieldProblem(f"config.{key}", grant) for key in lacking if f"config.{key}" not in named]
 
     def _wrong_auth_type(self) -> str:
         names = list(self.auth_types)

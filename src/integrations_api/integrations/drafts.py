@@ -7,6 +7,7 @@ from typing import Any
 
 from integrations_api.connectors.registry import ServiceDescription, find_service
 from integrations_api.errors import FieldProblem, InvalidInput
+from integrations_api.integrations.applications import Application, application_of
 from integrations_api.integrations.last_synced import take_last_synced
 from integrations_api.integrations.origins import holds_credentials
 from integrations_api.integrations.schemas import AuthType, IntegrationIn
@@ -26,6 +27,8 @@ class Draft:
     """The known service it is, by its own name; None for one there is no connector for."""
     secret_names: Collection[str]
     fingerprint: str | None
+    application: Application | None
+    """What its tokens are for, where it signs in by oauth2."""
     missing: Sequence[FieldProblem]
     """Keys the service needs and the config lacks; a mere rename is stored all the same, and its sync will say so."""
 
@@ -53,6 +56,7 @@ def draft_of(sent: IntegrationIn, *, now: datetime) -> Draft:
         service=known.name if known else None,
         secret_names=known.secret_keys if known else (),
         fingerprint=known.fingerprint(config) if known and not missing else None,
+        application=application_of(sent.service_name, sent.auth_type, config),
         missing=missing,
     )
 
@@ -64,7 +68,7 @@ def service_of(service_name: str) -> str | None:
 
 
 def _is_missing(problem: FieldProblem, known: ServiceDescription, auth_type: AuthType, config: dict[str, Any]) -> bool:
-    required = known.required_keys(auth_type)
+    required = known.required_keys(auth_type, config)
     return any(problem.field == f"config.{key}" and config.get(key) in (None, "") for key in required)
 
 

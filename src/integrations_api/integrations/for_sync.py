@@ -25,3 +25,8 @@ class IntegrationForSync:
     watermark: datetime | None
     needs_full: bool
     last_synced_at: datetime | None
+
+    @property
+    def is_stored(self) -> bool:
+        """Whether it is more than a config that is only tried."""
+        return self.config_revision > 0

@@ -50,6 +50,8 @@ class Integration(Base):
     paused_reason: Mapped[str | None]
     failures_in_a_row: Mapped[int] = mapped_column(server_default="0")
 
+    needs_connection: Mapped[str | None] = mapped_column(comment="why somebody has to sign in at the service (again)")
+
 
 class IntegrationSecret(Base):
     """One encrypted secret; `path` is where it belongs in the config, as a JSON pointer."""
@@ -60,3 +62,19 @@ class IntegrationSecret(Base):
     path: Mapped[str] = mapped_column(primary_key=True)
     ciphertext: Mapped[bytes] = mapped_column(LargeBinary)
     set_at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+
+class OAuthTokens(Base):
+    """The tokens of an integration, sealed together as one JSON text; whoever renews them holds this row's lock.
+
+    The row may be there before the first token is, for its lock's sake.
+    """
+
+    __tablename__ = "oauth_tokens"
+
+    integration_id: Mapped[UUID] = mapped_column(ForeignKey("integrations.id", ondelete="CASCADE"), primary_key=True)
+    application: Mapped[str] = mapped_column(comment="digest of what they are for")
+    generation: Mapped[int] = mapped_column(server_default="0", comment="raised by each new token")
+    ciphertext: Mapped[bytes | None] = mapped_column(LargeBinary, comment="null: there are none")
+    set_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    renew_at: Mapped[datetime | None] = mapped_column(comment="null: only when refused")

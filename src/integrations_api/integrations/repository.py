@@ -9,7 +9,7 @@ from sqlalchemy import Uuid, column, delete, select, table, tuple_, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from integrations_api.integrations.models import Integration, IntegrationSecret
+from integrations_api.integrations.models import Integration, IntegrationSecret, OAuthTokens
 from integrations_api.knowledge.models import Dataset, RawRecord, RejectedRecord, Revision, StagedChange
 
 # The sync room stands above this one: its table is known here by name only.
@@ -87,6 +87,12 @@ async def replace_secrets(
             for path, ciphertext in new.items()
         ]
         await session.execute(insert(IntegrationSecret), rows)
+
+
+async def drop_tokens(session: AsyncSession, integration_id: UUID) -> None:
+    """Forgets the tokens; waits for a renewal that is going on, which is seconds long."""
+    statement = delete(OAuthTokens).where(OAuthTokens.integration_id == integration_id)
+    await session.execute(statement.execution_options(synchronize_session=False))
 
 
 async def replace(session: AsyncSession, integration_id: UUID, values: Mapping[str, Any]) -> Integration:

@@ -46,6 +46,7 @@ INTEGRATION_EXAMPLE: dict[str, Any] = {
     "running_run_id": None,
     "schedule": None,
     "paused": None,
+    "needs_connection": None,
 }
 CREATED_EXAMPLE: dict[str, Any] = {
     **INTEGRATION_EXAMPLE,
@@ -80,6 +81,12 @@ class IntegrationOut(BaseModel):
     running_run_id: UUID | None
     schedule: "ScheduleOut | None"
     paused: Annotated[str | None, Field(description="Why the schedule stands still; set it again to resume")]
+    needs_connection: Annotated[
+        str | None,
+        Field(
+            description="Why somebody has to sign in at the service (again): POST /integrations/oauth/{id}/authorize"
+        ),
+    ]
 
 
 class ScheduleOut(BaseModel):
@@ -232,6 +239,7 @@ def present(row: Integration, *, running_run_id: UUID | None) -> dict[str, Any]:
         "running_run_id": None if running_run_id is None else str(running_run_id),
         "schedule": _schedule(row),
         "paused": row.paused_reason,
+        "needs_connection": row.needs_connection,
     }
 
 

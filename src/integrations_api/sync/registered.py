@@ -12,6 +12,7 @@ from integrations_api.connectors.retry import Time
 from integrations_api.egress.guard import EgressPolicy, EgressRefused
 from integrations_api.errors import InvalidInput
 from integrations_api.integrations.for_sync import IntegrationForSync
+from integrations_api.oauth.tokens import TokenKeeper
 from integrations_api.sync.slots import HostSlots
 from integrations_api.sync.sources import SourceName
 
@@ -20,11 +21,18 @@ class RegisteredSources:
     """The services of the connector registry, reached through the egress guard."""
 
     def __init__(
-        self, *, context: ConnectorContext, policy: EgressPolicy, slots: HostSlots, time: Time | None = None
+        self,
+        *,
+        context: ConnectorContext,
+        policy: EgressPolicy,
+        slots: HostSlots,
+        tokens: TokenKeeper | None = None,
+        time: Time | None = None,
     ) -> None:
         self._context = context
         self._policy = policy
         self._slots = slots
+        self._tokens = tokens
         self._time = time
 
     def describe(self, integration: IntegrationForSync) -> SourceName:
@@ -41,15 +49,16 @@ class RegisteredSources:
         service = find_service(integration.service_name)
         if service is None:
             raise InvalidInput(f"Synchronizing {integration.service_name} is not supported")
-        required = service.required_keys(integration.auth_type)
+        required = service.required_keys(integration.auth_type, integration.config)
         if any(not integration.config.get(key) for key in required):
-            raise InvalidInput(service.missing_message(integration.auth_type))
+            raise InvalidInput(service.missing_message(integration.auth_type, integration.config))
 
     def open(self, integration: IntegrationForSync, *, on_wait: OnWait) -> AbstractAsyncContextManager[Connector]:
         service = find_service(integration.service_name)
         assert service is not None
         host = urlsplit(service.address(integration.config)).netloc or service.name
-        context = replace(self._context, on_wait=on_wait, slot=self._slots.of(host))
+        tokens = self._tokens.tokens_for(integration) if self._tokens else None
+        context = replace(self._context, on_wait=on_wait, slot=self._slots.of(host), tokens=tokens)
         try:
             return service.open(integration.auth_type, integration.config, context, self._policy, self._time)
         except EgressRefused as refused:

@@ -4,7 +4,10 @@ from collections.abc import Generator
 
 import httpx
 
+from integrations_api.connectors.oauth import BearerAuth
+from integrations_api.connectors.records import ConnectorContext
 from integrations_api.connectors.servicenow.config import ApiTokenConfig, BasicAuthConfig, ServiceNowConfig
+from integrations_api.connectors.services import signed_in
 
 
 class ApiKeyAuth(httpx.Auth):
@@ -18,12 +21,12 @@ class ApiKeyAuth(httpx.Auth):
         yield request
 
 
-def auth_of(config: ServiceNowConfig) -> httpx.Auth | None:
-    """The flow for a config; None for what this release cannot sign in with."""
+def auth_of(config: ServiceNowConfig, context: ConnectorContext) -> httpx.Auth:
+    """The flow for a config. Raises `UnsupportedService` where oauth2 is asked for and no tokens are handed out."""
     match config:
         case BasicAuthConfig():
             return httpx.BasicAuth(config.username, config.password.get_secret_value())
         case ApiTokenConfig():
             return ApiKeyAuth(config.api_token.get_secret_value())
         case _:
-            return None
+            return BearerAuth(signed_in(context))

@@ -13,7 +13,7 @@ from integrations_api.connectors.errors import PageTooLarge, Retryable
 from integrations_api.connectors.http import Answer, exchange
 from integrations_api.connectors.records import Slot
 from integrations_api.connectors.retry import Patience
-from integrations_api.connectors.servicenow.answers import read_result, rows_of
+from integrations_api.connectors.servicenow.answers import SignInRefused, read_result, rows_of
 from integrations_api.connectors.servicenow.mapping import cell
 from integrations_api.connectors.servicenow.query import any_of, joined
 
@@ -36,8 +36,11 @@ class Rows:
 class ServiceNowClient:
     """Speaks to one instance. Methods raise `ConnectorError`; a row may be `{}` (nothing of it may be seen)."""
 
-    def __init__(self, http: httpx.AsyncClient, *, patience: Patience, slot: Slot) -> None:
+    def __init__(
+        self, http: httpx.AsyncClient, *, patience: Patience, slot: Slot, sign_in_remedy: str | None = None
+    ) -> None:
         self.patience = patience
+        self._sign_in_remedy = sign_in_remedy
         self._http = http
         self._slot = slot
         self._offsets: deque[float] = deque(maxlen=50)
@@ -58,7 +61,7 @@ class ServiceNowClient:
             "sysparm_no_count": "false" if count else "true",
         }
         answer = await self._get(f"/api/now/v2/table/{table}", params)
-        result = read_result(answer, table=table, now=self.patience.time.now())
+        result = self._result(answer, table)
         total = answer.headers.get("x-total-count", "") if count else ""
         return Rows(rows_of(result), int(total) if total.isascii() and total.isdigit() else None, answer.date, limit)
 
@@ -120,11 +123,17 @@ class ServiceNowClient:
 
     async def _stats(self, table: str, query: str) -> int:
         answer = await self._get(f"/api/now/v2/stats/{table}", {"sysparm_count": "true", "sysparm_query": query})
-        result = read_result(answer, table=table, now=self.patience.time.now())
+        result = self._result(answer, table)
         try:
             return int(result["stats"]["count"])
         except (KeyError, TypeError, ValueError):
             raise PageTooLarge("The count was not in the answer") from None
+
+    def _result(self, answer: Answer, table: str) -> Any:
+        try:
+            return read_result(answer, table=table, now=self.patience.time.now())
+        except SignInRefused as error:
+            raise SignInRefused(error.message, self._sign_in_remedy or error.remedy) from None
 
     @property
     def clock_spread(self) -> timedelta:

@@ -5,9 +5,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field, PlainValidator, WithJsonSchema, model_validator
+from pydantic import AfterValidator, Field, PlainValidator, WithJsonSchema
 
 from integrations_api.connectors.fields import HeaderSecret, Secret, SyncConfig, Text, address_like
+from integrations_api.connectors.oauth import Grant
 from integrations_api.connectors.servicenow.query import COLUMN, clean_filter, filter_problem
 
 _Address = AfterValidator(address_like("https://instance.service-now.com"))
@@ -61,6 +62,22 @@ _CHOICE_SCHEMA = {
             "additionalProperties": False,
         },
     ]
+}
+
+
+_GRANTS: dict[str, dict[str, str]] = {
+    "client_credentials": {
+        "title": "Client credentials",
+        "description": "The application itself, as its OAuth application user. Nobody has to sign in.",
+    },
+    "password": {
+        "title": "User name and password",
+        "description": "Tokens for the user named here. Nobody has to sign in.",
+    },
+    "authorization_code": {
+        "title": "Sign in with a browser",
+        "description": "Somebody signs in at the instance once; access is renewed from then on.",
+    },
 }
 
 
@@ -120,19 +137,24 @@ class ApiTokenConfig(ServiceNowConfig):
 class OAuth2Config(ServiceNowConfig):
     """Signing in through an OAuth application of the instance."""
 
-    client_id: Text = Field(title="Client ID", description="Client ID of the OAuth application.")
-    client_secret: Secret = Field(title="Client secret", description="Client secret of the OAuth application.")
-    grant: Literal["client_credentials", "password", "authorization_code"] = Field(
-        "client_credentials", title="Grant", description="How tokens are got."
+    client_id: Text = Field(
+        title="Client ID",
+        description="Client ID of the OAuth application (Application Registry).",
+        examples=["3f0a6d5c1b2e4f7a9c8d7e6f5a4b3c2d"],
     )
-    username: Text | None = Field(None, title="User name", description="Only for the grant password.")
-    password: Secret | None = Field(None, title="Password", description="Only for the grant password.")
-
-    @model_validator(mode="after")
-    def _password_grant_has_a_user(self) -> "OAuth2Config":
-        if self.grant == "password" and (self.username is None or self.password is None):
-            raise ValueError("the grant password needs username and password")
-        return self
+    client_secret: Secret = Field(title="Client secret", description="Client secret of the OAuth application.")
+    grant: Grant = Field(
+        "client_credentials",
+        title="Grant",
+        description="How tokens are got.",
+        json_schema_extra={"oneOf": [{"const": name, **about} for name, about in _GRANTS.items()]},
+    )
+    username: Text | None = Field(
+        None, title="User name", description="Only for the grant password: whom tokens are for.", examples=["sync"]
+    )
+    password: Secret | None = Field(
+        None, title="Password", description="Only for the grant password: that user's password."
+    )
 
 
 CONFIGS: dict[str, type[ServiceNowConfig]] = {
@@ -140,3 +162,5 @@ CONFIGS: dict[str, type[ServiceNowConfig]] = {
     "api_token": ApiTokenConfig,
     "oauth2": OAuth2Config,
 }
+REQUIRED_BY_GRANT = {"password": ("username", "password")}
+"""Keys that the grants of oauth2 need beside those that all of them need."""

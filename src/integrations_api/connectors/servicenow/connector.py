@@ -24,7 +24,7 @@ from integrations_api.connectors.retry import Patience, Time
 from integrations_api.connectors.servicenow import gone, mapping
 from integrations_api.connectors.servicenow.checks import Preflight
 from integrations_api.connectors.servicenow.client import ServiceNowClient
-from integrations_api.connectors.servicenow.config import BasicAuthConfig, ServiceNowConfig
+from integrations_api.connectors.servicenow.config import BasicAuthConfig, OAuth2Config, ServiceNowConfig
 from integrations_api.connectors.servicenow.lanes import Cursor, LaneReader, Since, Source
 from integrations_api.connectors.servicenow.measure import DAYLIGHT_MARGIN, Moment, clock_spread, literal_shift, measure
 from integrations_api.connectors.servicenow.query import Range, conditions_of, joined, lanes, stamp
@@ -33,6 +33,10 @@ from integrations_api.connectors.servicenow.verify import checkable, sys_id_of
 _NOT_PROVED = (
     "Everything is read: what a time in a query means could not be proved. Give the user the time zone UTC, and a "
     "role that passes the query ACLs of sys_updated_on"
+)
+_ACCESS_POLICY_REMEDY = (
+    "The instance gave a token and refuses it: link the OAuth application to a REST API access policy for the Table "
+    "API, and check that the user it stands for is active and not locked out"
 )
 _PREFLIGHT_BUDGET = 10.0
 _NO_STAMPS = "The time of the last change could not be read (sys_updated_on); the next sync reads everything again"
@@ -53,7 +57,7 @@ class ServiceNowConnector:
         self._patience = Patience(
             service=self.service, budget_seconds=context.retry_budget_seconds, on_wait=context.on_wait, time=time
         )
-        self._client = ServiceNowClient(http, patience=self._patience, slot=context.slot)
+        self._client = self._client_with(self._patience)
         self._stack = AsyncExitStack()
         self._moment: Moment | None = None
         self._shift: timedelta | None = None
@@ -189,9 +193,21 @@ class ServiceNowConnector:
         """The preflight, with little patience: somebody is waiting."""
         budget = min(_PREFLIGHT_BUDGET, self._context.retry_budget_seconds)
         patience = Patience(service=self.service, budget_seconds=budget, time=self._patience.time)
-        client = ServiceNowClient(self._http, patience=patience, slot=self._context.slot)
-        who = f"as {one_line(self._config.username)}" if isinstance(self._config, BasicAuthConfig) else "by API key"
-        return await Preflight(self._source(client), self._context.concurrency, who).run()
+        return await Preflight(self._source(self._client_with(patience)), self._context.concurrency, self._who).run()
+
+    def _client_with(self, patience: Patience) -> ServiceNowClient:
+        remedy = _ACCESS_POLICY_REMEDY if isinstance(self._config, OAuth2Config) else None
+        return ServiceNowClient(self._http, patience=patience, slot=self._context.slot, sign_in_remedy=remedy)
+
+    @property
+    def _who(self) -> str:
+        match self._config:
+            case BasicAuthConfig():
+                return f"as {one_line(self._config.username)}"
+            case OAuth2Config():
+                return f"by OAuth ({self._config.grant})"
+            case _:
+                return "by API key"
 
     async def _measured(self, *, afresh: bool = False) -> Moment:
         if self._moment is None or afresh:

@@ -2,11 +2,18 @@
 
 from typing import Any
 
+from integrations_api.connectors.oauth import OAuthServer
 from integrations_api.connectors.protocol import Connector
 from integrations_api.connectors.records import ConnectorContext, JsonObject
 from integrations_api.connectors.retry import Time
 from integrations_api.connectors.servicenow.auth import auth_of
-from integrations_api.connectors.servicenow.config import CONFIGS, ServiceNowConfig, read_choice
+from integrations_api.connectors.servicenow.config import (
+    CONFIGS,
+    REQUIRED_BY_GRANT,
+    OAuth2Config,
+    ServiceNowConfig,
+    read_choice,
+)
 from integrations_api.connectors.servicenow.connector import ServiceNowConnector
 from integrations_api.connectors.servicenow.mapping import MAPPING_VERSION
 from integrations_api.connectors.servicenow.query import clean_filter
@@ -14,7 +21,6 @@ from integrations_api.connectors.services import (
     AuthType,
     MissingConfiguration,
     ServiceDescription,
-    UnsupportedService,
 )
 from integrations_api.egress.client import open_client
 from integrations_api.egress.guard import EgressPolicy
@@ -25,7 +31,10 @@ class ServiceNow(ServiceDescription):
     """Its ways of signing in, what tells two sources apart, and how it is opened."""
 
     def __init__(self) -> None:
-        auth_types = [AuthType(name, model) for name, model in CONFIGS.items()]
+        auth_types = [
+            AuthType(name, model, by_grant=REQUIRED_BY_GRANT if name == "oauth2" else {})
+            for name, model in CONFIGS.items()
+        ]
         super().__init__(name="ServiceNow", noun="incidents", auth_types=auth_types, mapping_version=MAPPING_VERSION)
 
     def source_facts(self, config: JsonObject) -> list[str]:
@@ -36,6 +45,15 @@ class ServiceNow(ServiceDescription):
             ",".join(sorted(_as_fact(field) for field in fields)) if isinstance(fields, list | tuple) else "",
         ]
 
+    def oauth(self, config: JsonObject) -> OAuthServer | None:
+        """The instance itself; what tokens may do is said by the user they are for, so there are no scopes to ask."""
+        read = OAuth2Config.model_validate(dict(config))
+        return OAuthServer(
+            grant=read.grant,
+            token_url=f"{read.base_url}/oauth_token.do",
+            authorize_url=f"{read.base_url}/oauth_auth.do",
+        )
+
     def open(
         self,
         auth_type: str,
@@ -44,16 +62,13 @@ class ServiceNow(ServiceDescription):
         policy: EgressPolicy,
         time: Time | None = None,
     ) -> Connector:
-        if any(not config.get(key) for key in self.required_keys(auth_type)):
-            raise MissingConfiguration(self.missing_message(auth_type))
+        if any(not config.get(key) for key in self.required_keys(auth_type, config)):
+            raise MissingConfiguration(self.missing_message(auth_type, config))
         if problems := self.validate(auth_type, config):
             raise InvalidInput.of(problems)
         read = CONFIGS[auth_type].model_validate(dict(config))
         assert isinstance(read, ServiceNowConfig)
-        auth = auth_of(read)
-        if auth is None:
-            raise UnsupportedService(f"Signing in to ServiceNow by {auth_type} is not supported yet")
-        http = open_client(policy, read.base_url, auth=auth)
+        http = open_client(policy, read.base_url, auth=auth_of(read, context))
         return ServiceNowConnector(http=http, config=read, context=context, time=time)
 
 

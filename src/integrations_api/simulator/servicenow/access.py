@@ -7,6 +7,9 @@ import hmac
 from dataclasses import dataclass, field
 
 from integrations_api.simulator.common.clock import Clock
+from integrations_api.simulator.common.messages import Answer
+
+from .authorize import Codes, page, redirect
 
 TOKEN_SECONDS = 1_800
 DEFAULT_PASSWORD = "simulator-password"  # noqa: S105  (a simulator's, printed in its help)
@@ -58,6 +61,8 @@ class Client:
     user_name: str = "integration"
     is_linked_to_access_policy: bool = True
     """Without the link a token of client_credentials is issued, and every request with it gets 401."""
+    redirect_uris: frozenset[str] = frozenset()
+    """Where browsers may be sent back to; none named: anywhere."""
 
 
 @dataclass
@@ -88,6 +93,10 @@ class Door:
         self.clients = {client.client_id: client for client in clients}
         self.tokens: dict[str, Token] = {}
         self.token_seconds = TOKEN_SECONDS
+        self.codes = Codes(clock)
+        self.consents = True
+        """Whether the user in front of a browser agrees."""
+        self._revoked: set[str] = set()
         self._issued = 0
 
     def identify(self, authorization: str, api_key: str) -> tuple[User | None, str]:
@@ -118,6 +127,22 @@ class Door:
         for token in self.tokens.values():
             token.expires_at = self.clock.true_now()
 
+    def revoke_refresh_tokens(self) -> None:
+        """No refresh token that was given out so far is good any more; access tokens live to their end."""
+        self._revoked.update(token.refresh for token in self.tokens.values())
+
+    def authorize(self, params: dict[str, str]) -> Answer:
+        """The answer of `/oauth_auth.do`, to a browser whose user is signed in as the client's."""
+        client, back = self.clients.get(params.get("client_id", "")), params.get("redirect_uri", "")
+        if client is None or not back or (client.redirect_uris and back not in client.redirect_uris):
+            return page(400, "Invalid client_id or redirect_uri")
+        state = params.get("state", "")
+        if params.get("response_type") != "code":
+            return redirect(back, error="unsupported_response_type", state=state)
+        if not self.consents:
+            return redirect(back, error="access_denied", state=state)
+        return redirect(back, code=self.codes.give(params, client.user_name), state=state)
+
     def grant(self, form: dict[str, str]) -> dict[str, str | int]:
         """The answer of `/oauth_token.do`. Raises OAuthError."""
         client = self.clients.get(form.get("client_id", ""))
@@ -131,6 +156,8 @@ class Door:
                 user, works = self.users.get(client.user_name), client.is_linked_to_access_policy
             case "refresh_token":
                 user, works = self._by_refresh(form.get("refresh_token", "")), True
+            case "authorization_code":
+                user, works = self.users.get(self.codes.take(form) or ""), True
             case _:
                 raise OAuthError(400, "unsupported_grant_type", "The grant type is not supported")
         if user is None:
@@ -138,13 +165,15 @@ class Door:
         return self._answer(self._token_for(user, client, works=works), form["grant_type"])
 
     def _by_refresh(self, refresh: str) -> User | None:
-        token = next((token for token in self.tokens.values() if token.refresh == refresh), None)
+        known = [token for token in self.tokens.values() if token.refresh == refresh and refresh not in self._revoked]
+        token = known[-1] if known else None
         return self.users.get(token.user_name) if token else None
 
     def _token_for(self, user: User, client: Client, *, works: bool) -> Token:
         """The token that is still alive, else a new one: asking twice within the lifetime answers the same token."""
         now = self.clock.true_now()
         mine = [token for token in self.tokens.values() if token.user_name == user.user_name]
+        mine = [token for token in mine if token.refresh not in self._revoked]
         alive = next((token for token in mine if token.expires_at > now and token.works == works), None)
         if alive:
             return alive

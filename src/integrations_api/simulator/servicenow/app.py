@@ -29,6 +29,7 @@ ROUTES = (
     "/api/now/stats/{stats}",
     "/api/now/{version:str}/stats/{stats}",
     "/oauth_token.do",
+    "/oauth_auth.do",
 )
 
 
@@ -60,6 +61,8 @@ class Simulator(WebSimulator[ServiceNowInstance, Call]):
         kind = CallKind.OTHER
         if request.url.path == "/oauth_token.do":
             kind = CallKind.TOKEN
+        elif request.url.path == "/oauth_auth.do":
+            kind = CallKind.AUTHORIZE
         elif "stats" in path:
             kind = CallKind.STATS
         elif "table" in path:
@@ -82,6 +85,8 @@ class Simulator(WebSimulator[ServiceNowInstance, Call]):
         """Raises RefusedError."""
         if call.kind is CallKind.TOKEN:
             return self._token(call)
+        if call.kind is CallKind.AUTHORIZE:
+            return self.instance.door.authorize(call.params)
         _check_accept(call)
         call.user, call.auth_kind = self.instance.door.identify(
             call.headers.get("authorization", ""), call.headers.get("x-sn-apikey", "")

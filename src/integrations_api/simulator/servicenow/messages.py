@@ -19,6 +19,7 @@ class CallKind(StrEnum):
     ROW = "row"
     STATS = "stats"
     TOKEN = "token"  # noqa: S105
+    AUTHORIZE = "authorize"
     OTHER = "other"
 
 

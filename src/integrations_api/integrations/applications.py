@@ -1,0 +1,46 @@
+"""What the tokens of an integration are for: the OAuth application that its config names. Pure."""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from integrations_api.connectors.oauth import OAuthServer
+from integrations_api.connectors.registry import find_service
+from integrations_api.connectors.services import origin
+
+
+@dataclass(frozen=True, slots=True)
+class Application:
+    """An OAuth application at a service; `id` is a hex digest that two configs share if one's tokens fit the other."""
+
+    id: str
+    service: str
+    server: OAuthServer
+
+    @property
+    def needs_a_person(self) -> bool:
+        """Whether somebody has to sign in with a browser before there are tokens."""
+        return self.server.grant == "authorization_code"
+
+
+def not_connected(service: str) -> str:
+    """What `needs_connection` says of an integration that somebody has to connect first."""
+    return f"Needs to be connected: nobody has signed in at {service} yet"
+
+
+def application_of(service_name: str, auth_type: str, config: Mapping[str, Any]) -> Application | None:
+    """The application of a config, with its secrets or with masks; None where it names none, or is not complete.
+
+    A new client secret or password leaves the application as it is: what it has given out stays good.
+    """
+    known = find_service(service_name)
+    if known is None or auth_type != "oauth2" or known.validate(auth_type, config):
+        return None
+    server = known.oauth(config)
+    if server is None:
+        return None
+    facts = [known.name, origin(str(config.get("url") or "")), server.grant, server.token_url, server.authorize_url]
+    facts += [*server.scopes, str(config.get("client_id")), str(config.get("username") or "")]
+    digest = hashlib.sha256("\n".join(facts).encode("utf-8", "surrogatepass")).hexdigest()
+    return Application(id=digest, service=known.name, server=server)

@@ -193,6 +193,17 @@ async def others(hybrid: Hybrid, *, many: int, batch: int) -> AsyncIterator[list
         ]
 
 
+async def test_a_service_that_does_not_answer_is_not_waited_for(hybrid: Hybrid, sessions: Sessions) -> None:
+    await build_versions(sessions, {"INC1": CAR, "INC2": PRINTER})
+    await hybrid.fill()
+    hybrid.service.faults = ["hang"]
+
+    async with asyncio.timeout(30):
+        answer = await hybrid.post("similar", {"text": "car"})
+
+    assert (answer["ranking"], numbers(answer)) == ("lexical", ["INC1"])
+
+
 async def test_workers_share_the_work_and_do_nothing_twice(hybrid: Hybrid, sessions: Sessions) -> None:
     story = await build_versions(sessions, {f"INC{i}": doc(title=f"Incident {i}", text="text") for i in range(100)})
 

@@ -16,10 +16,13 @@ import pytest
 
 from integrations_api.access.permissions import ROLES, Role
 from integrations_api.db.embedded_cluster import find_binaries
-from integrations_api.db.engine import asyncpg_dsn
+from integrations_api.db.engine import asyncpg_dsn, create_engine, create_sessions
 from integrations_api.logs import configure_logging, get_logger
+from integrations_api.search.filler import EmbeddingFiller
 from integrations_api.vault.bootstrap import generate_secrets
 from tests.support.applications import LiveApp, live_app
+from tests.support.embedding import KEY, embedding_server, skip_without_pgvector
+from tests.support.knowledge import build_versions, doc
 
 pytestmark = pytest.mark.anyio
 
@@ -205,3 +208,32 @@ async def test_a_leak_would_be_found_in_whatever_spelling(watch: Watch) -> None:
         base64.b64encode(f"ad:{secret}:more".encode()).decode(),
     ):
         assert watch.leaks("here", text) == ["planted in here"]
+
+
+async def test_the_key_of_the_embedding_service_goes_nowhere_else(database_url: str, debug_log: io.StringIO) -> None:
+    await skip_without_pgvector(database_url)
+    async with embedding_server() as service, live_app(database_url, **service.settings()) as live:
+        watch = Watch(live, debug_log, {"embedding key": KEY})
+        engine = create_engine(database_url, pool_size=1)
+        story = await build_versions(create_sessions(engine), {"INC1": doc(title="Car"), "INC2": doc(title="Bus")})
+        await engine.dispose()
+        service.faults = [401, 404, 409]
+        filler = live.components[EmbeddingFiller]
+        for _ in range(4):
+            filler.resume()
+            await filler.fill()
+        service.faults = [401]
+        headers = await live.credentials()
+        for path in (
+            "/knowledge/search?q=automobile",
+            "/knowledge/search?q=vehicle",
+            f"/knowledge/datasets/{story.dataset_id}",
+        ):
+            await watch.send("GET", path, headers=headers)
+        dump = _dump(database_url)
+
+    assert len(service.asked) >= 5
+    log = debug_log.getvalue()
+    assert "embeddings.search_goes_without" in log
+    found = [leak for where, text in [*watch.left, ("log", log), ("dump", dump)] for leak in watch.leaks(where, text)]
+    assert found == []

@@ -15,6 +15,7 @@ from integrations_api.simulator.servicenow.access import DEFAULT_PASSWORD
 from tests.connectors.github import sources as github
 from tests.connectors.jira import sources as jira
 from tests.connectors.servicenow import sources as servicenow
+from tests.support.connecting import GRANTS, Browser
 
 COUNT = 60
 
@@ -82,11 +83,30 @@ def _github() -> Iterator[Opened]:
         yield Opened(github.SimulatedGitHub(server), config)
 
 
+async def by_browser(client: httpx.AsyncClient, integration: str, opened: Opened) -> None:
+    """Somebody asks for the address, signs in at the source, and comes back to a page that says it worked."""
+    begun = await client.post(f"/integrations/oauth/{integration}/authorize")
+    assert begun.status_code == 200, begun.text
+    page = await Browser(str(client.base_url)).open(begun.json()["authorize_url"])
+    assert page.status_code == 200, page.text
+
+
 _SERVICENOW_USER = {"username": "integration", "password": DEFAULT_PASSWORD}
 
 CELLS = [
     Cell("ServiceNow basic_auth", "ServiceNow", "incidents", "basic_auth", _servicenow(**_SERVICENOW_USER)),
     Cell("ServiceNow api_token", "ServiceNow", "incidents", "api_token", _servicenow(api_token="simulator-api-key")),
+    *(
+        Cell(
+            f"ServiceNow oauth2, {grant}",
+            "ServiceNow",
+            "incidents",
+            "oauth2",
+            _servicenow(grant=grant, **credentials),
+            by_browser if grant == "authorization_code" else None,
+        )
+        for grant, credentials in GRANTS.items()
+    ),
     Cell("Jira Cloud basic_auth", "Jira", "issues", "basic_auth", _jira("cloud", "basic_auth")),
     Cell("Jira Cloud api_token", "Jira", "issues", "api_token", _jira("cloud", "api_token")),
     Cell("Jira Data Center basic_auth", "Jira", "issues", "basic_auth", _jira("datacenter", "basic_auth")),

@@ -42,7 +42,7 @@ class Browser:
         target = urlsplit(str(httpx.URL(base).join(location)))
         if target.path != "/integrations/oauth/callback":
             return target.geturl()
-        return f"{self.api_url}{target.path}?{target.query}"
+        return f"{self.api_url.rstrip('/')}{target.path}?{target.query}"
 
 
 @dataclass

@@ -5,10 +5,11 @@ Ids (`request_id`, `run_id`, …) are bound once per request or run through stru
 
 import logging
 import sys
-from typing import Any, Literal, cast
+import traceback
+from typing import Any, Literal, TextIO, cast
 
 import structlog
-from structlog.typing import EventDict, FilteringBoundLogger, Processor, WrappedLogger
+from structlog.typing import EventDict, ExcInfo, FilteringBoundLogger, Processor, WrappedLogger
 
 LogFormat = Literal["text", "json"]
 
@@ -50,9 +51,16 @@ def configure_logging(*, log_format: LogFormat, level: str) -> None:
 def _renderer(log_format: LogFormat) -> list[Processor]:
     if log_format == "json":
         return [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
-    # Plain tracebacks: the default ones print the values of local variables, which may be secrets.
-    plain = structlog.dev.plain_traceback
-    return [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=plain)]
+    return [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=_write_traceback)]
+
+
+def _write_traceback(out: TextIO, error: ExcInfo) -> None:
+    """Plain, for the default prints the values of local variables, which may be secrets.
+
+    Every line begins with a bar: what an exception quotes cannot pass for a line of the log.
+    """
+    for line in "".join(traceback.format_exception(*error)).splitlines():
+        out.write(f"\n  | {_printable(line)}")
 
 
 def _quieten_libraries() -> None:

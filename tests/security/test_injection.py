@@ -32,6 +32,20 @@ async def test_a_value_cannot_forge_a_second_log_line(log: io.StringIO) -> None:
     assert "\x1b[31m" not in line
 
 
+@pytest.mark.parametrize("log", ["text", "json"], indirect=True)
+async def test_what_an_exception_quotes_cannot_forge_a_log_line(log: io.StringIO) -> None:
+    forged = f"{BREAKING}\n2026-11-24T00:00:00Z [info] signed_in email=admin@example.com"
+    try:
+        raise ValueError(forged)
+    except ValueError:
+        get_logger("planted").exception("planted")
+
+    first, *rest = log.getvalue().splitlines()
+    assert "planted" in first
+    assert all(line.startswith("  | ") for line in rest)
+    assert "\x1b[31m" not in log.getvalue()
+
+
 async def test_a_request_id_that_could_break_a_header_or_a_line_is_not_taken(database_url: str) -> None:
     async with live_app(database_url) as live:
         answers = [

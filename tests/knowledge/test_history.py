@@ -45,6 +45,15 @@ async def test_history_compares_across_a_touch(api: Api, sessions: Sessions) -> 
     assert [(entry["version"], entry["fields"]) for entry in history] == [(3, ["attributes.priority"]), (1, [])]
 
 
+async def test_history_tells_a_new_mapping_from_news_of_the_source(api: Api, sessions: Sessions) -> None:
+    story = await build_versions(sessions, {"INC1": doc()})
+    await story.version({"INC1": doc(priority="1")}, kind="remap")
+
+    history = (await api.get("/knowledge/incidents/INC1/history"))["history"]
+
+    assert [(entry["change"], entry["kind"]) for entry in history] == [("updated", "remap"), ("added", "sync")]
+
+
 async def test_history_as_of_a_version_ends_there(api: Api, sessions: Sessions) -> None:
     await build_versions(sessions, {"INC1": doc()}, {"INC2": doc()}, {"INC1": doc(state="Closed")})
 

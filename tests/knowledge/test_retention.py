@@ -13,14 +13,14 @@ from sqlalchemy import select, text
 from integrations_api.audit.models import AuditEntry
 from integrations_api.db.engine import Sessions
 from integrations_api.errors import NotFound
-from integrations_api.knowledge import pruning
+from integrations_api.knowledge import pruning, service
 from integrations_api.knowledge.diffing import DiffQuestion
 from integrations_api.knowledge.purge import purge
 from integrations_api.knowledge.retention import Keep, Retention
 from integrations_api.knowledge.rollback import roll_back
 from integrations_api.knowledge.service import KnowledgeService
 from integrations_api.knowledge.versions import begin_version, publish
-from tests.knowledge.conftest import Api
+from tests.knowledge.conftest import ADMIN, Api
 from tests.knowledge.test_random_histories import HISTORIES, Model, Wish, all_incidents
 from tests.support.knowledge import EPOCH, Story, begin_story, build_versions, doc, gone, published_at, touched
 from tests.support.terms import assert_counts_are_exact
@@ -302,6 +302,20 @@ async def test_settled_rejections_go_with_the_log_of_their_run(sessions: Session
 
     async with sessions() as session:
         assert set(await session.scalars(text("SELECT external_id FROM rejected_records"))) == {"open", "new"}
+
+
+async def test_an_export_of_a_version_that_is_pruned_meanwhile_breaks_off(
+    knowledge: KnowledgeService, sessions: Sessions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(service, "EXPORT_PAGE", 1)
+    story = await build_versions(sessions, {"INC1": doc(), "INC2": doc()}, {"INC1": gone(), "INC2": gone()})
+    opened = await knowledge.export(story.dataset_id, 1, format_="ndjson", after=None, principal=ADMIN)
+    assert b"INC1" in await anext(opened.chunks)
+
+    await retention(sessions, versions=1).prune()
+
+    with pytest.raises(NotFound, match="Version 1 is not kept any more"):
+        await anext(opened.chunks)
 
 
 async def test_a_dataset_is_looked_after_once_a_day_and_a_purge_calls_for_it_at_once(

@@ -67,6 +67,7 @@ HISTORY: dict[str, Any] = {
         {
             "version": 3,
             "at": "2026-03-01T10:30:00Z",
+            "kind": "sync",
             "change": "updated",
             "reason": None,
             "number": "INC0010023",
@@ -77,6 +78,7 @@ HISTORY: dict[str, Any] = {
         {
             "version": 1,
             "at": "2026-03-01T08:00:00Z",
+            "kind": "sync",
             "change": "added",
             "reason": None,
             "number": "INC0010023",

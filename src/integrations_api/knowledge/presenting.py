@@ -122,6 +122,7 @@ def history_entry(row: Mapping[str, Any], before: Mapping[str, Any] | None) -> W
     return {
         "version": row["version"],
         "at": to_wire(row["at"]),
+        "kind": row["kind"],
         "change": row["change"],
         "reason": row["reason"],
         "number": row["number"],

@@ -190,7 +190,7 @@ async def find_key(session: AsyncSession, dataset_id: UUID, version: int, docume
 
 
 _HISTORY = text("""
-    SELECT r.valid_from AS version, coalesce(v.published_at, v.created_at) AS at, r.change, r.reason, r.number,
+    SELECT r.valid_from AS version, coalesce(v.published_at, v.created_at) AS at, v.kind, r.change, r.reason, r.number,
            r.source_updated_at, c.title, c.text, c.notes, c.attributes, c.url
     FROM revisions r
     JOIN contents c ON c.id = r.content_id

@@ -297,7 +297,9 @@ async def get_history(
 ) -> Response:
     """Every change of an incident's content, newest first: in which version, when, and which fields.
 
-    Runs that found no more than a new time stamp are not changes and are left out.
+    Runs that found no more than a new time stamp are not changes and are left out. `kind` tells a change at the source
+    from a rollback and from a new mapping. Where old versions were pruned, an entry's fields are compared with the
+    newest one before it that is kept.
     """
     document_id, page = await knowledge.history(
         number, dataset_id=integration, version=version, before=version_of(cursor), limit=limit
@@ -326,8 +328,9 @@ async def purge_incident(
 ) -> Response:
     """Removes one incident from every version, with the raw records it was made from. This cannot be undone.
 
-    It is for personal data that must go. A line in the audit stays, with the reason and without the content. Remove
-    the incident at the source as well: the next full sync would bring it back.
+    It is for personal data that must go. A line in the audit stays, with the reason and without the content. Files of
+    raw records (RAW_DUMP_PATH) are deleted by the workers that wrote them, within a minute. Remove the incident at the
+    source as well: the next full sync would bring it back.
     """
     purged = await knowledge.purge(number, dataset_id=integration, reason=body.reason, principal=purger)
     counts = {

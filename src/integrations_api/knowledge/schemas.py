@@ -165,6 +165,9 @@ class HistoryEntry(BaseModel):
 
     version: int
     at: Timestamp | None = Field(description="When that version was published (or begun, while it is built).")
+    kind: Literal["sync", "rollback", "remap"] = Field(
+        description="Of that version: whether the source, an administrator or a new mapping made the change."
+    )
     change: Literal["added", "updated", "deleted"]
     reason: str | None
     number: str

@@ -29,7 +29,7 @@ test: $(READY) ## run all tests, several at a time, on a real PostgreSQL (ARGS="
 	@exec $(PYTEST) $(ARGS)
 
 test-faults: $(READY) ## run everything about faults and kills, with the long matrix
-	@FAULT_MATRIX=full exec $(PYTEST) tests/faults tests/journeys/test_kills.py tests/connectors $(ARGS)
+	@FAULT_MATRIX=full exec $(PYTEST) tests/faults tests/journeys/test_kills.py tests/connectors tests/sync/test_many_watchers.py $(ARGS)
 
 lint: $(READY) ## ruff, mypy strict, import contracts
 	$(BIN)/python -m ruff check .

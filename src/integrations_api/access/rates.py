@@ -52,7 +52,9 @@ class Rates:
         share = timedelta(minutes=1) / (rate.value.a_minute * self._factor)
         most = share * max(rate.value.at_once * self._factor, 1)
         key = f"{rate.name.lower()}:{who}"
-        async with self._sessions.begin() as session:
+        async with self._sessions() as session:
+            # One statement is a transaction of its own: two round trips less in each request.
+            await session.connection(execution_options={"isolation_level": "AUTOCOMMIT"})
             now = func.clock_timestamp()
             taken = insert(RateBucket).values(key=key, full_at=now + share)
             taken = taken.on_conflict_do_update(

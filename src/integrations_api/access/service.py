@@ -145,6 +145,7 @@ class AccessService:
     async def recognise(self, user_id: UUID, *, generation: int, credential: str) -> Principal:
         """The user behind a credential that was valid when it was given out. Raises `Unauthenticated`."""
         async with self._sessions() as session:
+            await session.connection(execution_options={"isolation_level": "AUTOCOMMIT"})
             user = await session.get(User, user_id)
         if user is None or user.disabled_at is not None or user.token_generation != generation:
             raise Unauthenticated("The credential is not valid or has expired: sign in again")

@@ -12,6 +12,8 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
 
+from integrations_api.db.checking import check_connections
+
 Sessions = async_sessionmaker[AsyncSession]
 
 
@@ -32,12 +34,11 @@ def create_engine(url: str, *, pool_size: int, idle_limit: timedelta = IDLE_LIMI
     A transaction that stands idle for `idle_limit` is ended by the server: a process that was stopped in the middle
     of one must not keep its row locks from the process that takes over.
     """
-    return create_async_engine(
+    engine = create_async_engine(
         sqlalchemy_url(url),
         pool_size=pool_size,
         max_overflow=0,
         pool_timeout=10,
-        pool_pre_ping=True,
         hide_parameters=True,  # An error text must not carry a row's values into the log.
         json_serializer=_dumps,
         json_deserializer=orjson.loads,
@@ -52,6 +53,8 @@ def create_engine(url: str, *, pool_size: int, idle_limit: timedelta = IDLE_LIMI
             },
         },
     )
+    check_connections(engine)
+    return engine
 
 
 def create_sessions(engine: AsyncEngine) -> Sessions:

@@ -223,7 +223,7 @@ async def rank(
             "hits": hits,
         },
     )
-    return [Ranked(UUID(str(row.id)), row.version, float(row.score), row.is_resolved) for row in found]
+    return [Ranked(row.id, row.version, float(row.score), row.is_resolved) for row in found]
 
 
 async def by_number(

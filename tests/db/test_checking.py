@@ -1,0 +1,64 @@
+"""Connections that died in the pool are replaced before anybody gets one."""
+
+from collections.abc import AsyncIterator
+
+import pytest
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from integrations_api.db import checking
+from integrations_api.db.engine import create_engine
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture
+async def engine(database_url: str) -> AsyncIterator[AsyncEngine]:
+    made = create_engine(database_url, pool_size=2)
+    yield made
+    await made.dispose()
+
+
+async def _backend(engine: AsyncEngine) -> int:
+    async with engine.connect() as connection:
+        found: int = (await connection.execute(text("SELECT pg_backend_pid()"))).scalar_one()
+        return found
+
+
+async def _end(url: str, backend: int) -> None:
+    """Ends a connection as a server that stops does, and returns when it has gone."""
+    other = create_engine(url, pool_size=1)
+    async with other.connect() as connection:
+        await connection.execute(text("SELECT pg_terminate_backend(:pid, 5000)"), {"pid": backend})
+    await other.dispose()
+
+
+@pytest.mark.parametrize("trusted", [0.0, 60.0])
+async def test_a_connection_that_the_server_ended_costs_nobody_a_statement(
+    engine: AsyncEngine, database_url: str, monkeypatch: pytest.MonkeyPatch, trusted: float
+) -> None:
+    monkeypatch.setattr(checking, "TRUSTED", trusted)
+    ended = await _backend(engine)
+
+    await _end(database_url, ended)
+
+    assert {await _backend(engine) for _ in range(5)}.isdisjoint({ended})
+
+
+async def test_a_connection_in_use_a_moment_ago_is_not_asked(
+    engine: AsyncEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[object] = []
+
+    async def note(driver: object) -> None:
+        asked.append(driver)
+
+    monkeypatch.setattr(checking, "_ask", note)
+    monkeypatch.setattr(checking, "TRUSTED", 60.0)
+    await _backend(engine)
+    await _backend(engine)
+    assert asked == []
+
+    monkeypatch.setattr(checking, "TRUSTED", 0.0)
+    await _backend(engine)
+    assert len(asked) == 1

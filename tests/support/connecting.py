@@ -35,10 +35,11 @@ class Browser:
         async with httpx.AsyncClient(trust_env=False) as client:
             page = await client.get(url)
             while page.has_redirect_location:
-                page = await client.get(self._here(page.headers["location"], str(page.url)))
+                page = await client.get(self.here(page.headers["location"], str(page.url)))
         return page
 
-    def _here(self, location: str, base: str) -> str:
+    def here(self, location: str, base: str) -> str:
+        """Where a redirect leads, with our own address put in place of the public one."""
         target = urlsplit(str(httpx.URL(base).join(location)))
         if target.path != "/integrations/oauth/callback":
             return target.geturl()
@@ -67,9 +68,14 @@ class Connecting:
     async def edit(self, integration: str, **config: Any) -> dict[str, Any]:
         """Writes back what is shown, with changes to the config."""
         shown = await self.shown(integration)
-        response = await self.api.client.put(
-            f"/integrations/update/{integration}", json=shown | {"config": shown["config"] | config}
-        )
+        return await self._put(integration, shown | {"config": shown["config"] | config})
+
+    async def rename(self, integration: str, name: str) -> None:
+        """Gives it another name, of the same service."""
+        await self._put(integration, await self.shown(integration) | {"service_name": name})
+
+    async def _put(self, integration: str, sent: dict[str, Any]) -> dict[str, Any]:
+        response = await self.api.client.put(f"/integrations/update/{integration}", json=sent)
         assert response.status_code == 200, response.text
         return dict(response.json()["integration"])
 

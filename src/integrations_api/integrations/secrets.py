@@ -59,7 +59,7 @@ class SecretKeeper:
             if await session.get(Integration, integration_id) is None:
                 raise NotFound("Integration not found")
             for place in _PLACES:
-                question = select(place.path, place.table.set_at).order_by(place.path)
+                question = select(place.path.label("path"), place.table.set_at).order_by(place.path)
                 question = question.where(place.table.integration_id == integration_id, place.is_set)
                 found += [SetSecret(place.name_of(row.path), row.set_at) for row in await session.execute(question)]
         return found

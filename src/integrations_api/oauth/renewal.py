@@ -43,6 +43,7 @@ class Renewal:
         self._clock = clock
         self._generation = 0
         self._had_refresh_token = False
+        self._known_reason: str | None = None
         self._got: Tokens | None = None
 
     async def run(self, *, refused: str | None) -> Tokens:
@@ -61,7 +62,9 @@ class Renewal:
             tokens = await self._stored_late(self._got)
         if tokens is not None:
             return tokens
-        why = words_for(self._subject, generation=self._generation, had_refresh_token=self._had_refresh_token)
+        why = self._known_reason or words_for(
+            self._subject, generation=self._generation, had_refresh_token=self._had_refresh_token
+        )
         await mark_lost(self._sessions, self._subject, why=why, generation=self._generation)
         raise self._subject.needs_connection(why)
 
@@ -96,6 +99,7 @@ class Renewal:
         application = None if row is None else application_of(row.service_name, row.auth_type, row.config)
         if application is None or application.id != self._subject.application.id:
             raise Refused("The configuration was changed in the meantime", "Sync again, with the new configuration")
+        self._known_reason = row.needs_connection if row else None
 
     async def _asked(self, held: Tokens | None) -> TokenAnswer | None:
         """What the server gives; None where it gives nothing more without a person."""

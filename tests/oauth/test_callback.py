@@ -1,0 +1,213 @@
+"""What a browser brings back: taken once, in time, from the right server, and shown to nobody."""
+
+from datetime import timedelta
+from urllib.parse import parse_qsl, urlsplit
+
+import pytest
+
+from integrations_api.access.service import AccessService
+from integrations_api.oauth.service import OAuthService
+from integrations_api.simulator.servicenow import SimulatorServer
+from tests.support.connecting import Connecting
+
+pytestmark = pytest.mark.anyio
+
+CALLBACK = "http://127.0.0.1:8000/integrations/oauth/callback"
+
+
+@pytest.fixture
+async def integration(product: Connecting, servicenow: SimulatorServer) -> str:
+    return await product.create(servicenow.url, "authorization_code")
+
+
+def asked(server: SimulatorServer) -> int:
+    return len([entry for entry in server.log.requests if entry.kind == "token"])
+
+
+async def let_pass(product: Connecting, *, minutes: int) -> None:
+    """As if what was begun so far had been begun earlier."""
+    earlier = "UPDATE oauth_flows SET created_at = created_at - CAST(:past AS interval)"
+    await product.bench.change(earlier, past=timedelta(minutes=minutes))
+
+
+async def test_the_address_to_open_asks_for_a_code_with_state_challenge_and_the_exact_redirect_uri(
+    product: Connecting, servicenow: SimulatorServer, integration: str
+) -> None:
+    response = await product.api.client.post(f"/integrations/oauth/{integration}/authorize")
+
+    told = response.json()
+    address, _, query = told["authorize_url"].partition("?")
+    params = dict(parse_qsl(query))
+    assert address == f"{servicenow.url}/oauth_auth.do"
+    assert told["redirect_uri"] == params["redirect_uri"] == CALLBACK
+    assert (params["response_type"], params["client_id"]) == ("code", "simulator-client")
+    assert (len(params["state"]), len(params["code_challenge"]), params["code_challenge_method"]) == (43, 43, "S256")
+
+
+async def test_connecting_is_told_on_a_page_in_the_integration_and_in_the_audit(
+    product: Connecting, integration: str
+) -> None:
+    before = await product.shown(integration)
+
+    page = await product.connect(integration)
+
+    assert before["needs_connection"] == "Needs to be connected: nobody has signed in at ServiceNow yet"
+    assert (await product.shown(integration))["needs_connection"] is None
+    assert "ServiceNow is connected. You can close this page." in page.text
+    assert page.headers["content-type"] == "text/html; charset=utf-8"
+    assert "default-src 'none'; style-src 'sha256-" in page.headers["content-security-policy"]
+    assert (page.headers["cache-control"], page.headers["referrer-policy"]) == ("no-store", "no-referrer")
+    assert (await product.audited(integration))[-2:] == ["integration.connect_begun", "integration.connected"]
+
+
+async def test_a_state_is_good_once(product: Connecting, servicenow: SimulatorServer, integration: str) -> None:
+    page = await product.connect(integration)
+
+    again = await product.come_back(**dict(parse_qsl(urlsplit(str(page.url)).query)))
+
+    assert again.status_code == 400
+    assert "was completed already" in again.text
+    assert asked(servicenow) == 1
+
+
+async def test_a_state_is_used_up_by_a_failure_too(
+    product: Connecting, servicenow: SimulatorServer, integration: str
+) -> None:
+    state = await product.state_of(integration)
+
+    pages = [await product.come_back(state=state, code="wrong") for _ in range(2)]
+
+    assert [page.status_code for page in pages] == [400, 400]
+    assert "Sign-in was refused by the OAuth server" in pages[0].text
+    assert asked(servicenow) == 1
+
+
+@pytest.mark.parametrize("state", ["", "made up", "ä&state=%ff"])
+async def test_an_unknown_state_gets_a_page_and_no_request(
+    product: Connecting, servicenow: SimulatorServer, state: str
+) -> None:
+    page = await product.come_back(state=state, code="x")
+
+    assert page.status_code == 400
+    assert "This sign-in is not known" in page.text
+    assert asked(servicenow) == 0
+
+
+async def test_after_ten_minutes_a_state_is_good_for_nothing(product: Connecting, integration: str) -> None:
+    state = await product.state_of(integration)
+    await product.bench.change(
+        "UPDATE oauth_flows SET created_at = created_at - CAST(:past AS interval)", past=timedelta(minutes=10)
+    )
+
+    page = await product.come_back(state=state, code="x")
+
+    assert "begun more than ten minutes ago" in page.text
+
+
+async def test_what_nobody_completes_is_forgotten(product: Connecting, integration: str) -> None:
+    await product.authorize_url(integration)
+    await product.bench.change(
+        "UPDATE oauth_flows SET created_at = created_at - CAST(:past AS interval)", past=timedelta(minutes=11)
+    )
+    await product.authorize_url(integration)
+
+    await product.bench.components[OAuthService].prune()
+
+    assert len(await product.bench.rows("SELECT 1 FROM oauth_flows")) == 1
+
+
+@pytest.mark.parametrize("change", ["disabled", "permissions"])
+async def test_a_user_who_may_not_edit_any_more_connects_nothing(
+    product: Connecting, servicenow: SimulatorServer, integration: str, change: str
+) -> None:
+    state = await product.state_of(integration)
+    (user,) = await product.bench.rows("SELECT email FROM users")
+    access = product.bench.components[AccessService]
+    if change == "disabled":
+        await access.disable_user(user.email)
+    else:
+        await access.set_permissions(user.email, ["integration.view"])
+
+    page = await product.come_back(state=state, code="x")
+
+    assert "may no longer edit integrations" in page.text
+    assert asked(servicenow) == 0
+
+
+async def test_a_refusal_at_the_service_is_told_in_our_words(
+    product: Connecting, servicenow: SimulatorServer, integration: str
+) -> None:
+    servicenow.instance.door.consents = False
+
+    page = await product.connect(integration)
+
+    assert page.status_code == 400
+    assert "Access was not granted. Begin again" in page.text
+
+
+async def test_nothing_that_was_brought_is_repeated(product: Connecting, integration: str) -> None:
+    nasty = "<script>alert('nasty')</script>"
+    state = await product.state_of(integration)
+
+    page = await product.come_back(state=state, error=nasty, error_description=nasty, code=nasty)
+
+    assert "The service refused the sign-in" in page.text
+    assert "nasty" not in page.text
+    assert (await product.audited(integration))[-1] == "integration.connect_failed"
+    (entry,) = await product.bench.rows("SELECT details FROM audit_entries WHERE action = 'integration.connect_failed'")
+    assert entry.details == {"reason": "refused"}
+
+
+async def test_a_name_is_shown_as_text(product: Connecting, servicenow: SimulatorServer, integration: str) -> None:
+    await product.rename(integration, "ServiceNow <b>bold</b> & Co")
+
+    page = await product.connect(integration)
+
+    assert "ServiceNow &lt;b&gt;bold&lt;/b&gt; &amp; Co is connected" in page.text
+
+
+async def test_an_answer_of_another_server_is_not_believed(
+    product: Connecting, servicenow: SimulatorServer, integration: str
+) -> None:
+    state = await product.state_of(integration)
+
+    page = await product.come_back(state=state, code="x", iss="https://attacker.example")
+
+    assert "comes from another server than was asked" in page.text
+    assert asked(servicenow) == 0
+
+
+async def test_an_edit_in_between_ends_the_sign_in(
+    product: Connecting, servicenow: SimulatorServer, integration: str
+) -> None:
+    state = await product.state_of(integration)
+    await product.edit(integration, client_id="another")
+
+    page = await product.come_back(state=state, code="x")
+
+    assert "was edited or deleted in the meantime" in page.text
+    assert asked(servicenow) == 0
+
+
+async def test_what_gets_its_tokens_by_itself_has_no_address_to_open(
+    product: Connecting, servicenow: SimulatorServer
+) -> None:
+    by_itself = await product.create(servicenow.url, "client_credentials")
+
+    refused = await product.api.client.post(f"/integrations/oauth/{by_itself}/authorize")
+    unknown = await product.api.client.post("/integrations/oauth/none/authorize")
+
+    assert (refused.status_code, refused.json()["message"]) == (
+        422,
+        "Nobody has to sign in for this integration: it gets its tokens by the grant client_credentials",
+    )
+    assert (unknown.status_code, unknown.json()["message"]) == (404, "Integration not found")
+
+
+async def test_too_many_returns_from_one_address_are_told_to_wait(product: Connecting) -> None:
+    pages = [await product.come_back(state="made up") for _ in range(22)]
+
+    refused = pages[-1]
+    assert refused.status_code == 429
+    assert int(refused.headers["retry-after"]) >= 1
+    assert refused.headers["content-type"].startswith("text/html")

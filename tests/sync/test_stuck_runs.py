@@ -1,0 +1,53 @@
+"""What counts as being stuck, and what becomes of it."""
+
+import asyncio
+from datetime import timedelta
+
+import pytest
+
+from integrations_api.clock import utc_now
+from integrations_api.connectors.records import Wait
+from tests.support.syncing import PATIENCE, bench
+
+pytestmark = pytest.mark.anyio
+
+
+async def test_a_run_without_progress_is_taken_away_and_fails_with_words_after_its_last_try(database_url: str) -> None:
+    stall = timedelta(seconds=1)
+    async with bench(database_url, patience=60, sync_stall_timeout=stall, sync_max_attempts=2) as b:
+        b.source.fill(3)
+        b.source.gate = asyncio.Event()
+
+        run = await b.sync(await b.integration())
+
+        assert (run.state, run.attempt) == ("failed", 3)
+        assert run.error == "The sync was begun too often without coming to an end"
+        assert (await b.events(run.id))[-1] == ("error", {"success": False, "message": run.error})
+
+
+async def test_a_run_that_waits_for_a_worker_is_queued_and_not_stuck(database_url: str) -> None:
+    async with bench(database_url, workers=0, sync_stall_timeout=timedelta(minutes=1)) as b:
+        b.source.fill(3)
+        run_id = await b.start(await b.integration())
+        await b.change("UPDATE sync_runs SET created_at = created_at - interval '1 day'")
+
+        b.start_worker()
+
+        run = await b.finished(run_id)
+        assert (run.state, run.attempt) == ("succeeded", 1)
+
+
+async def test_what_the_source_asks_to_wait_does_not_count_as_being_stuck(database_url: str) -> None:
+    async with bench(database_url) as b:
+        b.source.fill(3)
+        b.source.waits.append(Wait(seconds=1800, reason="ServiceNow asks to wait 1800 s (rate limit)"))
+        b.source.gate = asyncio.Event()
+        run_id = await b.start(await b.integration())
+        await asyncio.wait_for(b.source.reached.wait(), PATIENCE)
+
+        run = await b.run(run_id)
+
+        assert run.progress_at is not None
+        assert run.progress_at > utc_now() + timedelta(minutes=25)
+        b.source.gate.set()
+        assert (await b.finished(run_id)).state == "succeeded"

@@ -201,3 +201,43 @@ def test_the_schema_tells_both_ways_to_choose_a_column() -> None:
     name, choice = fields["items"]["anyOf"]
     assert (name["type"], choice["required"]) == ("string", ["name"])
     assert choice["properties"]["to"]["enum"] == ["attributes", "text"]
+
+
+def required_by(schema: dict[str, Any], config: dict[str, str]) -> set[str]:
+    """What a form takes as required, by JSON Schema's own rules, once these keys are chosen."""
+    chosen = [
+        rule["then"]["required"]
+        for rule in schema.get("allOf", ())
+        if all(config.get(key) == wanted["const"] for key, wanted in rule["if"]["properties"].items())
+    ]
+    return {*schema["required"], *(key for keys in chosen for key in keys)}
+
+
+@pytest.mark.parametrize("grant", ["client_credentials", "password", "authorization_code"])
+def test_a_form_knows_from_the_schema_what_each_grant_needs(grant: str) -> None:
+    schema = service().auth_types["oauth2"].schema
+
+    needed = required_by(schema, {"grant": grant})
+
+    assert needed == set(service().required_keys("oauth2", {"grant": grant}))
+    choices = schema["properties"]["grant"]["oneOf"]
+    assert [choice["const"] for choice in choices] == ["client_credentials", "password", "authorization_code"]
+    assert all(choice["title"] and choice["description"] for choice in choices)
+
+
+def test_what_has_to_be_typed_in_has_an_example() -> None:
+    for known in services():
+        for auth_type in known.auth_types.values():
+            schema = auth_type.schema
+            for name in set(schema["required"]) - auth_type.secret_keys:
+                assert schema["properties"][name].get("examples"), (known.name, auth_type.name, name)
+
+
+def test_a_wrong_way_of_signing_in_names_the_right_ones_of_every_service() -> None:
+    problems = {known.name: known.validate("kerberos", {})[0] for known in services()}
+
+    assert {name: problem.message for name, problem in problems.items()} == {
+        "ServiceNow": "ServiceNow signs in by basic_auth, api_token or oauth2",
+        "Jira": "Jira signs in by basic_auth, api_token or oauth2",
+        "GitHub": "GitHub signs in by api_token or oauth2",
+    }

@@ -113,7 +113,9 @@ class ApiTokenConfig(GitHubConfig):
 class OAuth2Config(GitHubConfig):
     """Signing in as a user through a GitHub App or an OAuth app."""
 
-    client_id: Text = Field(title="Client ID", description="Client ID of the GitHub App or OAuth app.")
+    client_id: Text = Field(
+        title="Client ID", description="Client ID of the GitHub App or OAuth app.", examples=["Iv23liAbCdEfGhIjKlMn"]
+    )
     client_secret: Secret = Field(title="Client secret", description="Client secret of the app.")
 
 

@@ -105,7 +105,9 @@ class ApiTokenConfig(JiraConfig):
 class OAuth2Config(JiraConfig):
     """Signing in through an OAuth 2.0 app (Cloud) or an incoming application link (Data Center)."""
 
-    client_id: Text = Field(title="Client ID", description="Client ID of the OAuth app.")
+    client_id: Text = Field(
+        title="Client ID", description="Client ID of the OAuth app.", examples=["o7mRk2Xb9QdVtWnZ4sLyEuHaJcPfGi1T"]
+    )
     client_secret: Secret = Field(title="Client secret", description="Client secret of the OAuth app.")
     auth_url: Annotated[str, Field(max_length=2000), _Address] | None = Field(
         None,

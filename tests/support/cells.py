@@ -71,6 +71,8 @@ def _jira(flavour: Flavour, auth_type: str) -> Callable[[], AbstractContextManag
     def opened() -> Iterator[Opened]:
         with JiraServer(jira.site_of(COUNT, flavour)) as server:
             config = {"url": server.url, **jira.SIGN_INS[flavour, auth_type]}
+            if (flavour, auth_type) == ("cloud", "oauth2"):
+                config |= {"auth_url": server.url, "api_url": server.url}
             yield Opened(jira.SimulatedJira(server, auth_type), config)
 
     return opened
@@ -109,7 +111,9 @@ CELLS = [
     ),
     Cell("Jira Cloud basic_auth", "Jira", "issues", "basic_auth", _jira("cloud", "basic_auth")),
     Cell("Jira Cloud api_token", "Jira", "issues", "api_token", _jira("cloud", "api_token")),
+    Cell("Jira Cloud oauth2", "Jira", "issues", "oauth2", _jira("cloud", "oauth2"), by_browser),
     Cell("Jira Data Center basic_auth", "Jira", "issues", "basic_auth", _jira("datacenter", "basic_auth")),
     Cell("Jira Data Center api_token", "Jira", "issues", "api_token", _jira("datacenter", "api_token")),
+    Cell("Jira Data Center oauth2", "Jira", "issues", "oauth2", _jira("datacenter", "oauth2"), by_browser),
     Cell("GitHub api_token", "GitHub", "issues", "api_token", _github),
 ]

@@ -8,7 +8,13 @@ from integrations_api.connectors.records import ConnectorContext, OnWait, ignore
 from integrations_api.connectors.registry import find_service
 from integrations_api.egress.guard import EgressPolicy
 from integrations_api.simulator.jira import Flavour, JiraSite, ManualClock, SimulatorServer, User
-from integrations_api.simulator.jira.access import DEFAULT_API_TOKEN, DEFAULT_PASSWORD, DEFAULT_PAT
+from integrations_api.simulator.jira.access import (
+    DEFAULT_API_TOKEN,
+    DEFAULT_CLIENT_ID,
+    DEFAULT_CLIENT_SECRET,
+    DEFAULT_PASSWORD,
+    DEFAULT_PAT,
+)
 from tests.connectors.copying import FastTime
 
 LOOPBACK = EgressPolicy(allowed_hosts=("127.0.0.1",))
@@ -17,6 +23,8 @@ SIGN_INS: dict[tuple[Flavour, str], dict[str, str]] = {
     ("cloud", "api_token"): {"email": "integration@example.com", "api_token": DEFAULT_API_TOKEN},
     ("datacenter", "basic_auth"): {"username": "integration", "password": DEFAULT_PASSWORD},
     ("datacenter", "api_token"): {"api_token": DEFAULT_PAT},
+    ("cloud", "oauth2"): {"client_id": DEFAULT_CLIENT_ID, "client_secret": DEFAULT_CLIENT_SECRET},
+    ("datacenter", "oauth2"): {"client_id": DEFAULT_CLIENT_ID, "client_secret": DEFAULT_CLIENT_SECRET},
 }
 """What a config holds beside the URL, for each way of signing in."""
 

@@ -40,7 +40,7 @@ class SyncRun(Base):
     integration_id: Mapped[UUID | None] = mapped_column(ForeignKey("integrations.id", ondelete="SET NULL"))
     dataset_id: Mapped[UUID]
     mode: Mapped[str]
-    trigger: Mapped[str] = mapped_column(comment="manual, schedule, remap, …")
+    trigger: Mapped[str] = mapped_column(comment="manual, schedule, …")
     requested_by: Mapped[UUID | None]
     state: Mapped[str] = mapped_column(server_default="queued")
     phase: Mapped[str] = mapped_column(server_default="starting")

@@ -52,6 +52,21 @@ async def test_a_run_crosses_the_end_of_its_token_without_a_seam(
     assert len(requests(servicenow, "token")) >= 3
 
 
+@pytest.mark.parametrize("grant", ["client_credentials", "password"])
+async def test_tokens_that_are_taken_back_in_mid_run_are_renewed_and_nothing_is_lost(
+    product: Connecting, servicenow: SimulatorServer, grant: str
+) -> None:
+    integration = await product.create(servicenow.url, grant)
+    taken_back = [servicenow.add_fault("token_expiry", skip=skip) for skip in (1, 4, 7)]
+
+    run = await product.sync(integration)
+
+    assert [fault.hits for fault in taken_back] == [1, 1, 1]
+    assert (run.state, run.error, run.attempt, run.fetched) == ("succeeded", None, 1, 60)
+    assert run.verdict is not None
+    assert run.verdict["state"] == "complete"
+
+
 async def test_the_next_sync_goes_on_with_the_stored_token(product: Connecting, servicenow: SimulatorServer) -> None:
     integration = await product.create(servicenow.url, "client_credentials")
     await product.sync(integration)

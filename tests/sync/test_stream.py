@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from datetime import timedelta
 from uuid import UUID, uuid4
 
 import pytest
@@ -243,6 +244,23 @@ async def test_a_log_that_was_pruned_says_so_instead_of_hanging(database_url: st
         seen = await api.watch("GET", f"/integrations/runs/{run.id}/events")
 
         assert json.loads(seen[0].data)["message"].startswith("The events of this run are no longer kept")
+
+
+async def test_a_stream_on_which_nothing_happens_is_kept_open_by_comments(database_url: str) -> None:
+    async with bench(database_url, stream_ping=timedelta(seconds=0.1)) as b, served(b) as api:
+        b.source.fill(3)
+        b.source.gate = asyncio.Event()
+        integration = await b.integration()
+
+        comments = 0
+        async with asyncio.timeout(PATIENCE), api.client.stream("POST", f"/integrations/sync/{integration}") as stream:
+            async for line in stream.aiter_lines():
+                comments += line.startswith(": ")
+                if comments == 2:
+                    b.source.gate.set()
+
+        assert line == ""
+        assert comments >= 2
 
 
 async def test_streams_end_with_a_hint_to_come_back_when_the_process_is_asked_to_end(database_url: str) -> None:

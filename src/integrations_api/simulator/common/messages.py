@@ -1,5 +1,6 @@
 """A request as a simulator sees it, and an answer as it will be sent."""
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -60,7 +61,12 @@ class Answer:
     def json(cls, content: Any, status: int = 200, **headers: str) -> "Answer":
         """Underscores in the names of headers become hyphens."""
         named = {name.replace("_", "-"): value for name, value in headers.items()}
-        return cls(status, {"Content-Type": JSON, **named}, orjson.dumps(content))
+        try:
+            body = orjson.dumps(content)
+        except TypeError:
+            # Lone surrogates, which only the standard library writes.
+            body = json.dumps(content).encode()
+        return cls(status, {"Content-Type": JSON, **named}, body)
 
     @classmethod
     def html(cls, text: str, status: int = 200) -> "Answer":

@@ -86,7 +86,7 @@ class GraphLimit(GitHubRefusal):
 
 @register
 class HourlyLimit(Fault[Any, Any]):
-    """So many requests `per_hour` are answered, by token and resource; real time must pass until there are more."""
+    """`per_hour` requests are answered, then one is refused: as if the hour passed while it is waited for."""
 
     name = "hourly_limit"
 
@@ -100,6 +100,7 @@ class HourlyLimit(Fault[Any, Any]):
             self.left -= 1
             return None
         self.left = self.per_hour
+        self.hits += 1
         return PrimaryLimit(wait=60).answer(call, instance)
 
 

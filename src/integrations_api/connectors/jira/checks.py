@@ -7,7 +7,7 @@ from datetime import timedelta
 
 from integrations_api.connectors.errors import ConnectorError
 from integrations_api.connectors.http import one_line
-from integrations_api.connectors.jira.answers import NotThere, QueryRefused, SignInRefused
+from integrations_api.connectors.jira.answers import NotThere, SignInRefused
 from integrations_api.connectors.jira.client import Found, JiraClient
 from integrations_api.connectors.jira.comments import Comments
 from integrations_api.connectors.jira.jql import ORDER, joined
@@ -83,7 +83,7 @@ class Preflight:
             checks.append(Check("signed in", "ok", f"Signed in as {who}"))
             checks.append(await self._first_page())
         except ConnectorError as error:
-            checks.append(_no_contact(error, checks))
+            checks.extend(_no_contact(error, checks))
         return checks
 
     async def _first_page(self) -> Check:
@@ -164,16 +164,14 @@ class Preflight:
         return Check("duration", "ok", f"A full sync takes about {requests} requests and {_in_words(seconds)}")
 
 
-def _no_contact(error: ConnectorError, so_far: Sequence[Check]) -> Check:
-    """The check that a failure belongs to: what came before it was well."""
+def _no_contact(error: ConnectorError, so_far: Sequence[Check]) -> list[Check]:
+    """The check that a failure belongs to, and before it what must have been well."""
     remedy = error.remedy or "Try again later"
-    if isinstance(error, NotThere) and not so_far:
-        return Check("reachable", "failed", "The server answers, but not as Jira", remedy)
-    if isinstance(error, SignInRefused):
-        return Check("signed in", "failed", error.message, remedy)
-    if isinstance(error, QueryRefused):
-        return Check("issues", "failed", error.message, remedy)
-    return Check(("reachable", "signed in", "issues")[min(len(so_far), 2)], "failed", error.message, remedy)
+    if not so_far and isinstance(error, SignInRefused):
+        return [Check("reachable", "ok", "The server answers"), Check("signed in", "failed", error.message, remedy)]
+    if not so_far and isinstance(error, NotThere):
+        return [Check("reachable", "failed", "The server answers, but not as Jira", remedy)]
+    return [Check(("reachable", "signed in", "issues")[len(so_far)], "failed", error.message, remedy)]
 
 
 def _in_words(seconds: float) -> str:

@@ -4,6 +4,7 @@ import json
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 from uuid import UUID
 
 import pytest
@@ -22,10 +23,12 @@ def simulator() -> Iterator[SimulatorServer]:
 
 
 @asynccontextmanager
-async def _service(database_url: str, simulator: SimulatorServer) -> AsyncIterator[tuple[Bench, Served, UUID]]:
+async def _service(
+    database_url: str, simulator: SimulatorServer, **settings: Any
+) -> AsyncIterator[tuple[Bench, Served, UUID]]:
     host = simulator.url.partition("//")[2]
     async with (
-        bench(database_url, in_memory=False, egress_allowed_hosts=(host,), sync_page_size=50) as b,
+        bench(database_url, in_memory=False, egress_allowed_hosts=(host,), sync_page_size=50, **settings) as b,
         served(b) as api,
     ):
         integration = await b.integration(url=simulator.url, username="integration", password="simulator-password")
@@ -211,3 +214,22 @@ async def test_a_host_that_may_not_be_reached_fails_the_sync_with_words_and_a_re
         assert run.error.startswith("Failed to fetch incidents from ServiceNow: ")
         assert run.remedy is not None
         assert "EGRESS_ALLOWED_HOSTS" in run.remedy
+
+
+async def test_a_sync_that_waits_for_the_source_is_cancelled_at_once_and_frees_its_worker(
+    database_url: str, simulator: SimulatorServer
+) -> None:
+    simulator.add_fault("rate_limited", kind="seconds", wait=300, times=None)
+    async with _service(database_url, simulator, worker_concurrency=1) as (b, api, integration):
+        path = f"/integrations/sync/{integration}"
+        seen = await api.watch("POST", path, stop_after=2)
+        assert "asks to wait 300 s (rate limit)" in seen[1].data
+
+        cancelled = await api.client.post(f"{path}/cancel")
+
+        assert cancelled.json()["run"]["state"] == "cancelled"
+        rest = await api.watch("POST", path, headers={"Last-Event-ID": seen[1].id})
+        assert [event.event for event in rest] == ["error"]
+        simulator.faults.clear()
+        # The worker carries out one run at a time: it can do so only when it has let go of the one that waits.
+        assert (await b.sync(integration)).added == 120

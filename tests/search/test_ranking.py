@@ -10,8 +10,8 @@ from integrations_api.db.engine import Sessions
 from integrations_api.search import bm25, repository
 from integrations_api.search.bm25 import FREQUENCIES, RANK_WEIGHTS, THRESHOLDS, TITLE, Term
 from integrations_api.search.scope import Filters, find_scope
-from integrations_api.search.words import read_query, spelled, title_and_rest
-from tests.support.knowledge import build_versions, doc
+from integrations_api.search.words import expected_share, read_query, spelled, title_and_rest
+from tests.support.knowledge import build_versions, doc, gone
 
 pytestmark = pytest.mark.anyio
 
@@ -119,8 +119,53 @@ def nodes(plan: dict[str, Any]) -> list[dict[str, Any]]:
     return [plan, *(node for child in plan.get("Plans", []) for node in nodes(child))]
 
 
+@pytest.mark.parametrize(
+    ("query", "share"),
+    [
+        ("'mail'", 0.6),
+        ("'mail' & 'quota'", 0.3),
+        ("'quota' | 'mail' & 'never'", 0.5),
+        ("'never'", 0.0),
+        ("'mail' & !'quota'", 0.0),
+        ("'mail' <-> 'quota'", 0.0),
+        ("'mail' & ( 'quota' | 'quotas' )", 0.0),
+        ("", 0.0),
+    ],
+)
+def test_how_much_a_query_matches_is_estimated_from_its_words(query: str, share: float) -> None:
+    assert expected_share(query, {"mail": 600, "quota": 500}, 1000) == pytest.approx(share)
+
+
+async def test_a_walk_and_the_index_find_the_same(sessions: Sessions) -> None:
+    story = await build_versions(
+        sessions,
+        {f"INC{i}": doc(title="Mail" if i % 3 else "Post", text="quota " * (i % 7)) for i in range(60)},
+        {"INC1": doc(title="Post", text=""), "INC2": gone()},
+    )
+    found = []
+    async with sessions() as session:
+        for version in (1, 2):
+            scope = await find_scope(session, dataset_id=story.dataset_id, version=version)
+            found += [
+                await repository.rank(
+                    session, scope, query="'mail'", weights={"mail": 1.0, "quota": 1.0}, filters=Filters(), most=100,
+                    walks=walks,
+                )
+                for walks in (False, True)
+            ]  # fmt: skip
+
+    assert found[0] == found[1]
+    assert found[2] == found[3]
+    assert (len(found[0]), len(found[2])) == (40, 38)
+
+
 @pytest.mark.parametrize("conditions", ["", " AND r.change <> 'deleted' AND c.attributes ->> 'state' = 'New'"])
-async def test_candidates_are_found_by_the_indexes(sessions: Sessions, conditions: str) -> None:
+@pytest.mark.parametrize(
+    ("walks", "indexes"), [(False, {"ix_contents_tsv"}), (True, {"ix_revisions_number", "pk_contents"})]
+)
+async def test_candidates_are_found_by_the_indexes(
+    sessions: Sessions, conditions: str, walks: bool, indexes: set[str]
+) -> None:
     story = await build_versions(
         sessions, {f"INC{i}": doc(title=f"Incident {i} of {i % 7} in room{i % 50}") for i in range(300)}
     )
@@ -133,10 +178,13 @@ async def test_candidates_are_found_by_the_indexes(sessions: Sessions, condition
         await session.execute(text("ANALYZE contents"))
         await session.execute(text("ANALYZE revisions"))
         await repository.use_indexes(session)
-        explain = text("EXPLAIN (FORMAT JSON) " + repository.candidates_sql(conditions))
+        if walks:
+            await repository.walk_in_order(session, "off")
+        explain = text("EXPLAIN (FORMAT JSON) " + repository.candidates_sql(conditions, walks=walks))
         plan = (await session.execute(explain, facts)).scalar_one()
 
     plan = json.loads(plan) if isinstance(plan, str) else plan
     used = nodes(plan[0]["Plan"])
-    assert "ix_contents_tsv" in {node.get("Index Name") for node in used}
+    assert indexes <= {node.get("Index Name") for node in used}
+    assert [node["Node Type"] for node in used].count("Sort") == 1  # of the hits alone
     assert {node["Relation Name"] for node in used if node["Node Type"] == "Seq Scan"} == set()

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 from uuid import UUID
 
 from sqlalchemy import Row, text
@@ -159,19 +159,37 @@ def conditions_of(filters: Filters) -> tuple[str, dict[str, Any]]:
     return "".join(f" AND {condition}" for condition in sql), facts
 
 
-def candidates_sql(conditions: str) -> str:
-    """SQL that fetches the candidates by the index over the search vectors and scores them by BM25.
+# `OFFSET 0` keeps the planner from turning it around: from the texts to those of their revisions that are read, until
+# there are enough.
+_BY_INDEX = f"""(SELECT * FROM contents WHERE tsv @@ CAST(:query AS tsquery) OFFSET 0) c
+    CROSS JOIN LATERAL (SELECT * FROM revisions WHERE content_id = c.id OFFSET 0) r
+    JOIN {SCOPED} ON s.dataset_id = r.dataset_id AND r.valid_from <= s.version AND r.valid_to > s.version
+"""  # noqa: S608 - put together from constants
+# By number through what is live: no list of all that match is made first. `IS TRUE` keeps that index out.
+_BY_WALKING = f"""
+    {SCOPED}
+    CROSS JOIN LATERAL (
+        SELECT * FROM revisions
+        WHERE dataset_id = s.dataset_id AND valid_from <= s.version AND valid_to > s.version
+        ORDER BY number, document_id OFFSET 0
+    ) r
+    CROSS JOIN LATERAL (
+        SELECT * FROM contents WHERE id = r.content_id AND (tsv @@ CAST(:query AS tsquery)) IS TRUE OFFSET 0
+    ) c
+"""  # noqa: S608 - put together from constants
 
-    `OFFSET 0` keeps the planner from turning it around: from the texts to those of their revisions that are read,
-    until there are enough.
+
+def candidates_sql(conditions: str, *, walks: bool = False) -> str:
+    """SQL that fetches the candidates and scores them by BM25.
+
+    They come by the index over the search vectors; or, for a query that much of the scope matches, from a walk through
+    the scope until there are enough.
     """
     return f"""
         WITH candidates AS MATERIALIZED (
             SELECT r.document_id AS id, r.number, s.version, {RESOLVED} AS is_resolved, c.words,
                    c.tsv || CAST('' AS tsvector) AS tsv
-            FROM (SELECT * FROM contents WHERE tsv @@ CAST(:query AS tsquery) OFFSET 0) c
-            CROSS JOIN LATERAL (SELECT * FROM revisions WHERE content_id = c.id OFFSET 0) r
-            JOIN {SCOPED} ON s.dataset_id = r.dataset_id AND r.valid_from <= s.version AND r.valid_to > s.version
+            FROM {_BY_WALKING if walks else _BY_INDEX}
             WHERE r.document_id IS DISTINCT FROM CAST(:but AS uuid){conditions}
             LIMIT :most
         ), scored AS (
@@ -198,15 +216,18 @@ async def rank(
     filters: Filters,
     most: int,
     but: UUID | None = None,
+    walks: bool = False,
     hits: int = MOST_HITS,
 ) -> list[Ranked]:
     """The best by BM25 of what matches a tsquery, resolved ones first among equals.
 
-    Of more than `most` that match, so many are looked at.
+    Of more than `most` that match, so many are looked at: those stored first, or with `walks` of the first numbers.
     """
     conditions, facts = conditions_of(filters)
+    if walks:
+        await walk_in_order(session, "off")
     found = await session.execute(
-        text(candidates_sql(conditions)),
+        text(candidates_sql(conditions, walks=walks)),
         {
             **scope.facts,
             **facts,
@@ -223,7 +244,17 @@ async def rank(
             "hits": hits,
         },
     )
+    if walks:
+        await walk_in_order(session, "on")
     return [Ranked(row.id, row.version, float(row.score), row.is_resolved) for row in found]
+
+
+async def walk_in_order(session: AsyncSession, others: Literal["on", "off"]) -> None:
+    """With `off` the planner walks along the index of numbers; else it would sort the whole scope first."""
+    await session.execute(
+        text("SELECT set_config('enable_sort', :others, true), set_config('enable_bitmapscan', :others, true)"),
+        {"others": others},
+    )
 
 
 async def by_number(

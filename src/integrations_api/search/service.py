@@ -19,10 +19,13 @@ from integrations_api.search.nearest import Meaning, likenesses, nearest, stored
 from integrations_api.search.presenting import Wire
 from integrations_api.search.ranked import Ranked
 from integrations_api.search.scope import Filters, Scope, find_scope
-from integrations_api.search.words import Query, either, lexemes, read_query, spelled, title_and_rest
+from integrations_api.search.words import Query, either, expected_share, lexemes, read_query, spelled, title_and_rest
 
 FEW_WORDS = 3
 """Up to so many words all are wanted; of a longer question some will do."""
+
+COMMON = 0.15
+"""Share of a scope from which on a walk through it meets enough matches sooner than the index lists them all."""
 
 LEXICAL, HYBRID = "lexical", "hybrid"
 """How hits are ranked: by words alone, or by words and meaning."""
@@ -69,6 +72,8 @@ class Sought:
     weights: Mapping[str, float]
     whole: float = 0.0
     """The score of an incident that says just what the question says."""
+    counts: Mapping[str, int] = field(default_factory=dict)
+    """In how many documents its words stand."""
     relaxed: str | None = None
     """Another tsquery, for when the first finds nothing."""
     is_relaxed: bool = False
@@ -207,11 +212,11 @@ async def _sought(session: AsyncSession, scope: Scope, query: Query) -> Sought:
     # Of a word and its completions an incident that says what the question says has one.
     whole = bm25.whole(weighed[: len(terms)], weights, scope.average)
     if query.has_operators or len(terms) == 1:
-        return Sought(text, weights, whole)
+        return Sought(text, weights, whole, counts)
     relaxed = either(bm25.rarest(weighed, weights))
     if len(terms) <= FEW_WORDS:
-        return Sought(text, weights, whole, relaxed=relaxed)
-    return Sought(relaxed, weights, whole, is_relaxed=True)
+        return Sought(text, weights, whole, counts, relaxed=relaxed)
+    return Sought(relaxed, weights, whole, counts, is_relaxed=True)
 
 
 def _weighed(
@@ -236,7 +241,14 @@ async def _ranked(
         return [], sought
     most = bm25.MOST_CANDIDATES if sought.is_relaxed else bm25.MOST_MATCHES
     found = await repository.rank(
-        session, scope, query=sought.query, weights=sought.weights, filters=filters, most=most, but=but
+        session,
+        scope,
+        query=sought.query,
+        weights=sought.weights,
+        filters=filters,
+        most=most,
+        but=but,
+        walks=expected_share(sought.query, sought.counts, scope.documents) >= COMMON,
     )
     if found or not sought.relaxed:
         return found, sought
@@ -267,7 +279,7 @@ async def _alike(
     terms = [Term(term, often, counts.get(term, 0)) for term, often in said.items()]
     weights = bm25.telling(terms, scope.documents)
     whole = bm25.whole(terms, weights, scope.average)
-    sought = Sought(either(bm25.rarest(terms, weights)), weights, whole, is_relaxed=True)
+    sought = Sought(either(bm25.rarest(terms, weights)), weights, whole, counts, is_relaxed=True)
     ranked, _ = await _ranked(session, scope, sought, Filters(), but=but)
     found = await _fused(session, scope, ranked, meaning, whole=whole, filters=Filters(), but=but)
     hits = await _presented(session, found.ranked[:limit], sought, spelling_of=words, near=found.near)

@@ -1,8 +1,9 @@
 """A query as it was typed, read: pure functions over its text."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from math import prod
 
 from integrations_api.knowledge.terms import JOINTS
 
@@ -66,6 +67,17 @@ def lexemes(querytree: str) -> list[str]:
     """The lexemes of what PostgreSQL's `querytree` says of a query: those that a hit must or may have."""
     found = (match.replace("''", "'").replace("\\\\", "\\") for match in _QUOTED.findall(querytree))
     return list(dict.fromkeys(found))
+
+
+def expected_share(query: str, counts: Mapping[str, int], documents: int) -> float:
+    """Which share of so many documents a tsquery matches, if its words come independently of each other.
+
+    0 for phrases, exclusions and groups: of those no more can be said.
+    """
+    if documents <= 0 or any(sign in query for sign in "!<("):
+        return 0.0
+    parts = [lexemes(part) for part in query.split(" | ")]
+    return max(prod(counts.get(word, 0) / documents for word in part) if part else 0.0 for part in parts)
 
 
 def either(lexemes: Iterable[str]) -> str:

@@ -99,7 +99,10 @@ class Settings(BaseSettings):
         description="Encrypts stored secrets: id:base64 of 32 bytes, comma-separated; the first encrypts, all "
         "decrypt. Made at first start with the bundled database, required with DATABASE_URL.",
     )
-    public_url: str = Field("http://127.0.0.1:8000", description="Where clients reach this service.")
+    public_url: str = Field(
+        "http://127.0.0.1:8000",
+        description="Where clients reach this service, and where an OAuth sign-in sends the browser back to.",
+    )
     host: str = Field("127.0.0.1", description="Address `serve` listens on.")
     port: int = Field(8000, ge=0, le=65535, description="Port `serve` listens on.")
     trusted_proxies: Words = Field(

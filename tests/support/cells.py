@@ -8,6 +8,7 @@ from typing import Any, Protocol
 import httpx
 
 from integrations_api.simulator.github import DEFAULT_TOKEN, OWNER, GitHubServer
+from integrations_api.simulator.github.door import CLIENT_ID, CLIENT_SECRET
 from integrations_api.simulator.jira import Flavour
 from integrations_api.simulator.jira import SimulatorServer as JiraServer
 from integrations_api.simulator.servicenow import SimulatorServer
@@ -85,6 +86,16 @@ def _github() -> Iterator[Opened]:
         yield Opened(github.SimulatedGitHub(server), config)
 
 
+@contextmanager
+def _github_app() -> Iterator[Opened]:
+    with GitHubServer(github.instance_of(COUNT)) as server:
+        # Only what the app hands out is a way in.
+        del server.instance.tokens[DEFAULT_TOKEN]
+        app = {"client_id": CLIENT_ID, "client_secret": CLIENT_SECRET}
+        source = github.SimulatedGitHub(server)
+        yield Opened(source, {"url": server.url, "repositories": github.ALL, **app})
+
+
 async def by_browser(client: httpx.AsyncClient, integration: str, opened: Opened) -> None:
     """Somebody asks for the address, signs in at the source, and comes back to a page that says it worked."""
     begun = await client.post(f"/integrations/oauth/{integration}/authorize")
@@ -116,4 +127,5 @@ CELLS = [
     Cell("Jira Data Center api_token", "Jira", "issues", "api_token", _jira("datacenter", "api_token")),
     Cell("Jira Data Center oauth2", "Jira", "issues", "oauth2", _jira("datacenter", "oauth2"), by_browser),
     Cell("GitHub api_token", "GitHub", "issues", "api_token", _github),
+    Cell("GitHub oauth2", "GitHub", "issues", "oauth2", _github_app, by_browser),
 ]

@@ -11,6 +11,7 @@ from integrations_api.simulator.common.faults import FaultSet
 from integrations_api.simulator.common.messages import Answer
 from integrations_api.simulator.common.web import WebSimulator
 
+from .door import Door
 from .faults import BOOK
 from .generate import evolve
 from .graph import GraphApi
@@ -33,6 +34,7 @@ class Simulator(WebSimulator[GitHubInstance, Call]):
         self.limits = Limits(instance.clock)
         self.rest = RestApi(instance)
         self.graph = GraphApi(instance)
+        self.door = Door(instance)
 
     def call_of(self, request: Request, *, number: int, body: bytes) -> Call:
         path, prefix = request.url.path, ""
@@ -58,6 +60,8 @@ class Simulator(WebSimulator[GitHubInstance, Call]):
             raise refuse(
                 403, "Request forbidden by administrative rules. Please make sure your request has a User-Agent"
             )
+        if call.kind is CallKind.SIGN_IN:
+            return self.door.answer(call)
         self._sign_in(call)
         self.limits.check(call)
         is_graph = call.path == "/graphql"

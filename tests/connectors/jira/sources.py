@@ -16,6 +16,7 @@ from integrations_api.simulator.jira.access import (
     DEFAULT_PAT,
 )
 from tests.connectors.copying import FastTime
+from tests.support.tokens import GivenTokens
 
 LOOPBACK = EgressPolicy(allowed_hosts=("127.0.0.1",))
 SIGN_INS: dict[tuple[Flavour, str], dict[str, str]] = {
@@ -38,6 +39,7 @@ class SimulatedJira:
         self.auth_type = auth_type
         self.time = FastTime()
         known = [DEFAULT_API_TOKEN, DEFAULT_PASSWORD, DEFAULT_PAT]
+        self.tokens: GivenTokens | None = None
         self.secrets = [*known, *(f"wrong-{secret}" for secret in known)]
 
     def open(
@@ -55,7 +57,7 @@ class SimulatedJira:
         assert service is not None
         sign_in = dict(SIGN_INS[self.site.flavour, self.auth_type])
         if wrong_password:
-            secret = "password" if "password" in sign_in else "api_token"
+            secret = next(key for key in ("password", "api_token", "client_secret") if key in sign_in)
             sign_in[secret] = f"wrong-{sign_in[secret]}"
         context = ConnectorContext(
             page_size=page_size,
@@ -63,9 +65,23 @@ class SimulatedJira:
             overlap_seconds=300,
             retry_budget_seconds=budget,
             on_wait=on_wait,
+            tokens=self.tokens_for(wrong_password),
         )
         config = {"url": url or self.server.url, **sign_in, **options}
+        if self.auth_type == "oauth2" and self.site.flavour == "cloud":
+            config |= {"auth_url": config["url"], "api_url": config["url"]} | options
         return service.open(self.auth_type, config, context, LOOPBACK, self.time.time)
+
+    def tokens_for(self, wrong: bool) -> GivenTokens | None:
+        """What an integration that is connected by OAuth hands out."""
+        if self.auth_type != "oauth2":
+            return None
+        if self.tokens is None:
+            self.site.door.token_seconds = 30 * 86_400  # tests that let hours pass are about other things
+            issued = [self.site.door.issue("integration", is_offline=True) for _ in range(2)]
+            self.tokens = GivenTokens([str(answer["access_token"]) for answer in issued])
+            self.secrets += self.tokens.tokens
+        return GivenTokens([f"wrong-{token}" for token in self.tokens.tokens]) if wrong else self.tokens
 
     def open_elsewhere(self) -> Connector:
         return self.open(url="http://127.0.0.1:9")

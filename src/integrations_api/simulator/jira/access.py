@@ -145,21 +145,22 @@ class Door:
             raise OAuthError(self._refusal, "invalid_grant", "Invalid authorization code")
         if code.challenge and code.challenge != _challenge(form.get("code_verifier", "")):
             raise OAuthError(self._refusal, "invalid_grant", "Invalid code verifier")
-        return self._new_token(code.user_name, is_offline=code.is_offline)
+        return self.issue(code.user_name, is_offline=code.is_offline)
 
     def _by_refresh(self, refresh: str) -> dict[str, str | int]:
         token = next((token for token in self.tokens.values() if token.refresh and token.refresh == refresh), None)
         if token is None or refresh in self.spent:
             raise OAuthError(self._refusal, "invalid_grant", "Unknown or invalid refresh token.")
         self.spent.add(refresh)
-        return self._new_token(token.user_name, is_offline=True)
+        return self.issue(token.user_name, is_offline=True)
 
     @property
     def _refusal(self) -> int:
         """Atlassian answers a refused grant with 403, others with 400. Source: facts/jira.md."""
         return 403 if self.flavour == "cloud" else 400
 
-    def _new_token(self, user_name: str, *, is_offline: bool) -> dict[str, str | int]:
+    def issue(self, user_name: str, *, is_offline: bool) -> dict[str, str | int]:
+        """A new access token, as the token endpoint answers it; with a refresh token where it is offline."""
         self._issued += 1
         refresh = _random("refresh", self._issued) if is_offline else ""
         token = Token(_random("access", self._issued), refresh, user_name, self.clock.true_now() + self.token_seconds)

@@ -24,8 +24,8 @@ from integrations_api.search.words import Query, either, expected_share, lexemes
 FEW_WORDS = 3
 """Up to so many words all are wanted; of a longer question some will do."""
 
-COMMON = 0.15
-"""Share of a scope from which on a walk through it meets enough matches sooner than the index lists them all."""
+AS_DEAR = 20
+"""Listing so many matches by the index costs as much as one step of a walk through the scope."""
 
 LEXICAL, HYBRID = "lexical", "hybrid"
 """How hits are ranked: by words alone, or by words and meaning."""
@@ -248,12 +248,18 @@ async def _ranked(
         filters=filters,
         most=most,
         but=but,
-        walks=expected_share(sought.query, sought.counts, scope.documents) >= COMMON,
+        walks=is_common(sought, scope, most),
     )
     if found or not sought.relaxed:
         return found, sought
     relaxed = replace(sought, query=sought.relaxed, relaxed=None, is_relaxed=True)
     return await _ranked(session, scope, relaxed, filters, but=but)
+
+
+def is_common(sought: Sought, scope: Scope, most: int) -> bool:
+    """Whether a walk through the scope meets so many matches sooner than the index lists them all."""
+    share = expected_share(sought.query, sought.counts, scope.documents)
+    return share > 0 and most / share * AS_DEAR < share * scope.documents
 
 
 def _named_first(named: Sequence[tuple[UUID, int, str]], found: Sequence[Ranked]) -> list[Ranked]:

@@ -30,10 +30,7 @@ class OnAttach(Fault[GitHubInstance, Call]):
 
 @register
 class MutateDuringScan(Fault[GitHubInstance, Call]):
-    """After every page: `updates` issues change, `creates` appear, `deletes` vanish, before the reader asks again.
-
-    With `same_second` the changed ones move to a second of the future, so that what is left shifts forward.
-    """
+    """After every page: `updates` issues change, `creates` appear, `deletes` vanish, before the reader asks again."""
 
     name = "mutate_during_scan"
 

@@ -72,10 +72,11 @@ class Sought:
     weights: Mapping[str, float]
     whole: float = 0.0
     """The score of an incident that says just what the question says."""
-    counts: Mapping[str, int] = field(default_factory=dict)
-    """In how many documents its words stand."""
+    share: float = 0.0
+    """Of the scope: how much of it the query matches, as far as that can be told from its words."""
     relaxed: str | None = None
     """Another tsquery, for when the first finds nothing."""
+    relaxed_share: float = 0.0
     is_relaxed: bool = False
 
 
@@ -200,7 +201,7 @@ async def _sought(session: AsyncSession, scope: Scope, query: Query) -> Sought:
     terms = lexemes(parsed.tree)
     if not terms:
         return Sought("", {})
-    counts = await repository.document_counts(session, scope, terms)
+    counts = await repository.document_counts(session, scope, lexemes(parsed.query))
     longer: dict[str, int] = {}
     text = parsed.query
     if query.prefix is not None and parsed.stem in terms and counts.get(parsed.stem, 0) < bm25.MOST_MATCHES:
@@ -211,12 +212,15 @@ async def _sought(session: AsyncSession, scope: Scope, query: Query) -> Sought:
     weights = bm25.telling(weighed, scope.documents)
     # Of a word and its completions an incident that says what the question says has one.
     whole = bm25.whole(weighed[: len(terms)], weights, scope.average)
+    known = {term.lexeme: term.documents for term in weighed}
+    share = expected_share(parsed.query, {**counts, **known}, scope.documents)
     if query.has_operators or len(terms) == 1:
-        return Sought(text, weights, whole, counts)
+        return Sought(text, weights, whole, share)
     relaxed = either(bm25.rarest(weighed, weights))
+    relaxed_share = expected_share(relaxed, known, scope.documents)
     if len(terms) <= FEW_WORDS:
-        return Sought(text, weights, whole, counts, relaxed=relaxed)
-    return Sought(relaxed, weights, whole, counts, is_relaxed=True)
+        return Sought(text, weights, whole, share, relaxed=relaxed, relaxed_share=relaxed_share)
+    return Sought(relaxed, weights, whole, relaxed_share, is_relaxed=True)
 
 
 def _weighed(
@@ -248,18 +252,17 @@ async def _ranked(
         filters=filters,
         most=most,
         but=but,
-        walks=is_common(sought, scope, most),
+        walks=is_common(sought.share, scope.documents, most),
     )
     if found or not sought.relaxed:
         return found, sought
-    relaxed = replace(sought, query=sought.relaxed, relaxed=None, is_relaxed=True)
+    relaxed = replace(sought, query=sought.relaxed, share=sought.relaxed_share, relaxed=None, is_relaxed=True)
     return await _ranked(session, scope, relaxed, filters, but=but)
 
 
-def is_common(sought: Sought, scope: Scope, most: int) -> bool:
-    """Whether a walk through the scope meets so many matches sooner than the index lists them all."""
-    share = expected_share(sought.query, sought.counts, scope.documents)
-    return share > 0 and most / share * AS_DEAR < share * scope.documents
+def is_common(share: float, documents: int, most: int) -> bool:
+    """Whether a walk through so many documents meets `most` of a share sooner than the index lists the whole share."""
+    return share > 0 and most / share * AS_DEAR < share * documents
 
 
 def _named_first(named: Sequence[tuple[UUID, int, str]], found: Sequence[Ranked]) -> list[Ranked]:
@@ -285,7 +288,8 @@ async def _alike(
     terms = [Term(term, often, counts.get(term, 0)) for term, often in said.items()]
     weights = bm25.telling(terms, scope.documents)
     whole = bm25.whole(terms, weights, scope.average)
-    sought = Sought(either(bm25.rarest(terms, weights)), weights, whole, counts, is_relaxed=True)
+    query = either(bm25.rarest(terms, weights))
+    sought = Sought(query, weights, whole, expected_share(query, counts, scope.documents), is_relaxed=True)
     ranked, _ = await _ranked(session, scope, sought, Filters(), but=but)
     found = await _fused(session, scope, ranked, meaning, whole=whole, filters=Filters(), but=but)
     hits = await _presented(session, found.ranked[:limit], sought, spelling_of=words, near=found.near)

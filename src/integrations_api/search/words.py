@@ -11,6 +11,7 @@ _JOINED = re.compile(rf"(?<=\w)[{re.escape(JOINTS)}]+(?=\w)")
 _OPERATORS = re.compile(r'"|(?:^|\s)-\S|\bor\b', re.IGNORECASE)
 _LAST_WORD = re.compile(r"(?:^|[\s./:=@])(\w+)$")
 _QUOTED = re.compile(r"'((?:[^'\\]|''|\\\\)*)'")
+_EXCLUDED_OR_NOT = re.compile("(!?)" + _QUOTED.pattern)
 _TITLE = re.compile(r"\s*([^\n]{1,300})\n\s*\S")
 SHORTEST_PREFIX = 3
 """Characters of a last word from which on it also stands for longer words."""
@@ -72,12 +73,19 @@ def lexemes(querytree: str) -> list[str]:
 def expected_share(query: str, counts: Mapping[str, int], documents: int) -> float:
     """Which share of so many documents a tsquery matches, if its words come independently of each other.
 
-    0 for phrases, exclusions and groups: of those no more can be said.
+    0 for phrases and groups: of those no more can be said.
     """
-    if documents <= 0 or any(sign in query for sign in "!<("):
+    if documents <= 0 or any(sign in query for sign in "<("):
         return 0.0
-    parts = [lexemes(part) for part in query.split(" | ")]
-    return max(prod(counts.get(word, 0) / documents for word in part) if part else 0.0 for part in parts)
+    return max(_share(part, counts, documents) for part in query.split(" | "))
+
+
+def _share(part: str, counts: Mapping[str, int], documents: int) -> float:
+    words = [(excluded, lexeme.replace("''", "'")) for excluded, lexeme in _EXCLUDED_OR_NOT.findall(part)]
+    if all(excluded for excluded, _ in words):
+        return 0.0
+    shares = [(excluded, min(1.0, counts.get(word, 0) / documents)) for excluded, word in words]
+    return prod(1 - share if excluded else share for excluded, share in shares)
 
 
 def either(lexemes: Iterable[str]) -> str:

@@ -44,6 +44,13 @@ async def test_the_address_to_open_asks_for_a_code_with_state_challenge_and_the_
     assert (len(params["state"]), len(params["code_challenge"]), params["code_challenge_method"]) == (43, 43, "S256")
 
 
+async def test_what_has_to_be_registered_is_known_before_there_is_an_integration(product: Connecting) -> None:
+    services = (await product.api.client.get("/integrations/services")).json()["services"]
+
+    told = {kind["auth_type"]: kind["redirect_uri"] for kind in services[0]["auth_types"]}
+    assert told == {"basic_auth": None, "api_token": None, "oauth2": CALLBACK}
+
+
 async def test_connecting_is_told_on_a_page_in_the_integration_and_in_the_audit(
     product: Connecting, integration: str
 ) -> None:

@@ -16,6 +16,7 @@ import pytest
 from integrations_api.connectors.errors import Refused
 from integrations_api.connectors.oauth import AccessTokens
 from integrations_api.integrations.service import IntegrationService
+from integrations_api.oauth import renewal
 from integrations_api.oauth.tokens import TokenKeeper
 from integrations_api.settings import Settings
 from integrations_api.simulator.common.messages import Answer
@@ -221,3 +222,20 @@ async def test_a_run_with_the_config_of_before_an_edit_stores_no_tokens(
         await old.current()
 
     assert asked(servicenow) == []
+
+
+async def test_who_stands_still_in_a_renewal_loses_the_lock_and_does_not_undo_the_others(
+    kept: Kept, servicenow: SimulatorServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(renewal, "LOCK_PATIENCE", timedelta(seconds=1))
+    held = HeldToken()
+    servicenow.add_fault(held)
+    standing = asyncio.create_task((await kept.tokens()).current())
+    await asyncio.to_thread(held.is_made.wait, PATIENCE)
+
+    other = await (await kept.tokens()).current()
+    held.may_go.set()
+
+    assert await standing == other
+    (row,) = await kept.product.bench.rows("SELECT generation FROM oauth_tokens")
+    assert row.generation == 2  # The sign-in, and one renewal.

@@ -24,6 +24,11 @@ class Application:
         return self.server.grant == "authorization_code"
 
 
+def redirect_uri_of(public_url: str) -> str:
+    """Where services send browsers back to: exactly what has to be registered with them."""
+    return f"{public_url.rstrip('/')}/integrations/oauth/callback"
+
+
 def not_connected(service: str) -> str:
     """What `needs_connection` says of an integration that somebody has to connect first."""
     return f"Needs to be connected: nobody has signed in at {service} yet"

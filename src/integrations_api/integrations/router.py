@@ -18,6 +18,7 @@ from integrations_api.api.pagination import DEFAULT_LIMIT, MAX_LIMIT, Cursor
 from integrations_api.api.routes import Router
 from integrations_api.clock import utc_now
 from integrations_api.connectors.registry import services
+from integrations_api.integrations.applications import redirect_uri_of
 from integrations_api.integrations.etags import revisions_of
 from integrations_api.integrations.schedules import read_schedule
 from integrations_api.integrations.schemas import (
@@ -36,6 +37,7 @@ from integrations_api.integrations.schemas import (
 )
 from integrations_api.integrations.secrets import SecretKeeper
 from integrations_api.integrations.service import IntegrationService, Revised
+from integrations_api.settings import Settings
 
 router = Router(prefix="/integrations", tags=["integrations"])
 
@@ -61,12 +63,19 @@ def _lacks(verb: str) -> str:
 
 
 @cache
-def _described_services() -> list[dict[str, Any]]:
+def _described_services(redirect_uri: str) -> list[dict[str, Any]]:
     """The registry as it leaves; it does not change while the process lives."""
     return [
         {
             "service_name": service.name,
-            "auth_types": [{"auth_type": kind.name, "schema": kind.schema} for kind in service.auth_types.values()],
+            "auth_types": [
+                {
+                    "auth_type": kind.name,
+                    "schema": kind.schema,
+                    "redirect_uri": redirect_uri if kind.name == "oauth2" else None,
+                }
+                for kind in service.auth_types.values()
+            ],
         }
         for service in services()
     ]
@@ -124,9 +133,12 @@ async def list_all(
     response_model=ServicesAnswer,
     responses=errors(401, 403, m403=_lacks("view")),
 )
-async def list_services(_: Viewer) -> Response:
-    """Which services there are connectors for, and for each way to sign in the JSON Schema of its config."""
-    return answer(services=_described_services())
+async def list_services(_: Viewer, chosen: Annotated[Settings, Depends(component(Settings))]) -> Response:
+    """Which services there are connectors for, and for each way to sign in the JSON Schema of its config.
+
+    Keys that only a certain `grant` requires stand in `allOf`; the others of `properties` are for every grant.
+    """
+    return answer(services=_described_services(redirect_uri_of(chosen.public_url)))
 
 
 @router.get(

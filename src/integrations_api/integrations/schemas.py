@@ -178,6 +178,9 @@ class AuthTypeOut(BaseModel):
 
     auth_type: AuthType
     config_schema: Annotated[dict[str, Any], Field(alias="schema", description="JSON Schema; writeOnly marks secrets")]
+    redirect_uri: Annotated[
+        str | None, Field(description="Only of oauth2: what to register at the service where somebody signs in there")
+    ] = None
 
 
 class ServiceOut(BaseModel):

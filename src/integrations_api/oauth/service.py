@@ -25,7 +25,7 @@ from integrations_api.connectors.services import origin
 from integrations_api.db.engine import Sessions
 from integrations_api.egress.guard import EgressPolicy
 from integrations_api.errors import ApplicationError, InvalidInput, NotFound
-from integrations_api.integrations.applications import Application
+from integrations_api.integrations.applications import Application, redirect_uri_of
 from integrations_api.integrations.for_sync import IntegrationForSync
 from integrations_api.integrations.service import IntegrationService, connected_values
 from integrations_api.logs import get_logger
@@ -104,7 +104,7 @@ class OAuthService:
         self._access = access
         self._policy = policy
         self._clock = clock
-        self.redirect_uri = f"{public_url.rstrip('/')}/integrations/oauth/callback"
+        self.redirect_uri = redirect_uri_of(public_url)
         """Exactly what has to be registered at the service."""
 
     async def begin(self, integration_id: UUID, *, principal: Principal) -> Invitation:

@@ -114,6 +114,21 @@ async def test_connecting_again_lets_the_schedule_go_on(product: Connecting, ser
     assert (await product.sync(integration)).state == "succeeded"
 
 
+async def test_a_schedule_that_waits_for_a_person_waits_on_when_another_application_is_named(
+    product: Connecting, servicenow: SimulatorServer
+) -> None:
+    integration = await product.create(servicenow.url, "authorization_code")
+    await product.connect(integration)
+    await product.api.client.put(f"/integrations/schedule/{integration}", json={"cron": "0 6 * * *"})
+    end_access(servicenow)
+    await product.sync(integration)
+
+    edited = await product.edit(integration, client_id="another")
+
+    words = "Needs to be connected: nobody has signed in at ServiceNow yet"
+    assert (edited["needs_connection"], edited["paused"], edited["next_sync_at"]) == (words, words, None)
+
+
 async def test_what_was_never_connected_fails_in_words_without_a_request(
     product: Connecting, servicenow: SimulatorServer
 ) -> None:

@@ -17,8 +17,8 @@ from integrations_api.clock import Clock, utc_now
 from integrations_api.db.engine import Sessions
 from integrations_api.errors import InvalidInput, NotFound, PreconditionFailed
 from integrations_api.integrations import repository
-from integrations_api.integrations.applications import application_of, not_connected
 from integrations_api.integrations.configs import SplitConfig, changed_keys, reassemble, split, split_edit
+from integrations_api.integrations.connection import connected_values, keeps_tokens, needs_connection
 from integrations_api.integrations.drafts import Draft, draft_of, service_of
 from integrations_api.integrations.for_sync import IntegrationForSync
 from integrations_api.integrations.last_synced import SyncPosition, after_edit, at_creation
@@ -118,9 +118,9 @@ class IntegrationService:
                 raise InvalidInput.of(draft.missing)
             changes = _changes(before, draft, taken)
             values = _edited_values(before, draft, taken, now=now)
-            if not _keeps_tokens(before, draft):
+            if not keeps_tokens(before, draft):
                 await repository.drop_tokens(session, integration_id)
-                values |= connected_values(before, needs=_needs_connection(draft), now=now)
+                values |= connected_values(before, needs=needs_connection(draft), now=now)
             row = await repository.replace(session, integration_id, values)
             await self._store_secrets(session, integration_id, taken, at=now)
             await _record(session, "update", row, principal, **changes)
@@ -348,31 +348,8 @@ def _new_row(draft: Draft, taken: SplitConfig, *, now: datetime, creator: UUID) 
         watermark=position.watermark,
         shown_last_synced=position.shown,
         needs_full=position.needs_full,
-        needs_connection=_needs_connection(draft),
+        needs_connection=needs_connection(draft),
     )
-
-
-def _needs_connection(draft: Draft) -> str | None:
-    application = draft.application
-    return not_connected(application.service) if application and application.needs_a_person else None
-
-
-def _keeps_tokens(before: Integration, draft: Draft) -> bool:
-    """Whether what somebody signed in for goes on being good. Other tokens are soon got anew, by the new config."""
-    old, new = application_of(before.service_name, before.auth_type, before.config), draft.application
-    return old is not None and new is not None and old.id == new.id and new.needs_a_person
-
-
-def connected_values(row: Integration, *, needs: str | None, now: datetime) -> dict[str, Any]:
-    """What changes in an integration that was connected, or for which (`needs`) somebody has to do that.
-
-    A schedule that stood still for want of it goes on.
-    """
-    values: dict[str, Any] = {"needs_connection": needs}
-    if row.schedule_cron is not None and row.paused_reason is not None and row.paused_reason == row.needs_connection:
-        schedule = Schedule(cron=row.schedule_cron, time_zone=row.schedule_zone or "UTC")
-        values |= {"paused_reason": None, "next_sync_at": schedule.next_after(now), "failures_in_a_row": 0}
-    return values
 
 
 def _edited_values(before: Integration, draft: Draft, taken: SplitConfig, *, now: datetime) -> dict[str, Any]:

@@ -26,8 +26,9 @@ from integrations_api.db.engine import Sessions
 from integrations_api.egress.guard import EgressPolicy
 from integrations_api.errors import ApplicationError, InvalidInput, NotFound
 from integrations_api.integrations.applications import Application, redirect_uri_of
+from integrations_api.integrations.connection import connected_values
 from integrations_api.integrations.for_sync import IntegrationForSync
-from integrations_api.integrations.service import IntegrationService, connected_values
+from integrations_api.integrations.service import IntegrationService
 from integrations_api.logs import get_logger
 from integrations_api.oauth import repository
 from integrations_api.oauth.models import OAuthFlow

@@ -8,6 +8,7 @@ from typing import Any
 from integrations_api.connectors.oauth import OAuthServer
 from integrations_api.connectors.registry import find_service
 from integrations_api.connectors.services import origin
+from integrations_api.integrations.origins import names_an_address
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,5 +48,11 @@ def application_of(service_name: str, auth_type: str, config: Mapping[str, Any])
         return None
     facts = [known.name, origin(str(config.get("url") or "")), server.grant, server.token_url, server.authorize_url]
     facts += [*server.scopes, str(config.get("client_id")), str(config.get("username") or "")]
+    # Where the tokens themselves are sent: an edit must not lead those of before to another host.
+    facts += [f"{key} {origin(str(config[key]))}" for key in sorted(config) if _is_other_address(key, config[key])]
     digest = hashlib.sha256("\n".join(facts).encode("utf-8", "surrogatepass")).hexdigest()
     return Application(id=digest, service=known.name, server=server)
+
+
+def _is_other_address(key: str, value: Any) -> bool:
+    return key != "url" and bool(value) and names_an_address(key)

@@ -6,12 +6,15 @@ from typing import Any
 
 import pytest
 
-from integrations_api.connectors.errors import RateLimited, Refused
+from integrations_api.connectors.errors import ConnectorError, RateLimited, Refused
 from integrations_api.connectors.github.mapping import one_line
 from integrations_api.connectors.protocol import Connector
 from integrations_api.connectors.records import FetchRequest
 from integrations_api.connectors.text import storable
-from integrations_api.simulator.github import DEFAULT_TOKEN, OWNER, GitHubServer, Token
+from integrations_api.simulator.common.general_faults import Refusal
+from integrations_api.simulator.common.messages import Answer
+from integrations_api.simulator.github import DEFAULT_TOKEN, OWNER, GitHubInstance, GitHubServer, Token
+from integrations_api.simulator.github.messages import Call
 from tests.connectors.copying import Copy, Ear, fetch
 from tests.connectors.github.sources import ALL, APPS, DESK, PLATFORM, SimulatedGitHub, instance_of
 
@@ -42,6 +45,19 @@ def assert_equal(copy: Copy, source: SimulatedGitHub) -> None:
         assert document.attributes["state_code"] == issue["state"]
         assert len(document.notes) == issue["comments"]
         assert stamp == datetime.fromtimestamp(int(str(issue["updated"])), UTC)
+
+
+class OtherShape(Refusal[GitHubInstance, Call]):
+    """GraphQL answers, and not to what it was asked."""
+
+    default_times = None
+
+    def __init__(self, body: bytes) -> None:
+        super().__init__(on="graphql")
+        self.body = body
+
+    def answer(self, call: Call, instance: GitHubInstance) -> Answer:
+        return Answer(200, {"Content-Type": "application/json"}, self.body)
 
 
 def case(name: str, *, is_long: bool = False, **params: Any) -> Any:
@@ -316,6 +332,17 @@ async def test_the_preflight_warns_of_a_token_that_is_too_wide_or_ends_soon(
         (check,) = [check for check in await connector.check() if check.name == "token"]
     assert check.status == "warning"
     assert words in check.seen
+
+
+@pytest.mark.parametrize(
+    "body", ['{"data": {}}', '{"data": {"repositoryOwner": {}}}', '{"data": {"repositoryOwner": []}}']
+)
+async def test_a_graph_of_another_shape_is_trouble_in_words(source: SimulatedGitHub, held: str) -> None:
+    source.server.add_fault(OtherShape(f'{{"data": {{"repositoryOwner": {held}}}}}'.encode()))
+    async with source.open() as connector:
+        with pytest.raises(ConnectorError):
+            await connector.start(FetchRequest("full", None))
+        assert "failed" in {check.status for check in await connector.check()}
 
 
 async def test_a_source_that_does_not_count_leaves_the_verdict_open(source: SimulatedGitHub) -> None:

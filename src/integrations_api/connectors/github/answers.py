@@ -1,7 +1,8 @@
 """What GitHub's answers mean: its two kinds of rate limits, what is gone and what is only hidden, GraphQL's errors."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from datetime import datetime
 from typing import Any
 
@@ -113,6 +114,15 @@ def _because(answer: Answer) -> str:
         return ""
     message = value.get("message") if isinstance(value, dict) else None
     return f": {one_line(storable(message))}" if isinstance(message, str) else ""
+
+
+@contextmanager
+def well_formed() -> Iterator[None]:
+    """While an answer of GraphQL is taken apart: one of another shape than was asked for is trouble that may pass."""
+    try:
+        yield
+    except (KeyError, TypeError, AttributeError, IndexError):
+        raise Retryable("The answer has another shape than was asked for", "Check the URL: is it a GitHub?") from None
 
 
 def graph_failure(errors: Any, answer: Answer, *, now: datetime) -> tuple[set[tuple[Any, ...]], ConnectorError | None]:

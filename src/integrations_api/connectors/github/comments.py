@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from integrations_api.connectors.errors import PageTooLarge, Retryable
+from integrations_api.connectors.github.answers import well_formed
 from integrations_api.connectors.github.client import GitHubClient
 
 Comment = Mapping[str, Any]
@@ -36,7 +37,8 @@ class CommentReader:
         while len(found) < len(node_ids):
             chunk = node_ids[len(found) : len(found) + self._at_once]
             try:
-                found.extend(await self._of_many(chunk))
+                with well_formed():
+                    found.extend(await self._of_many(chunk))
             except PageTooLarge:
                 if self._at_once == 1:
                     raise

@@ -8,6 +8,7 @@ import httpx
 
 from integrations_api.connectors.errors import Refused
 from integrations_api.connectors.github import gone, mapping
+from integrations_api.connectors.github.answers import well_formed
 from integrations_api.connectors.github.checks import Preflight
 from integrations_api.connectors.github.client import GitHubClient
 from integrations_api.connectors.github.config import LARGEST_PAGE, GitHubConfig
@@ -120,7 +121,8 @@ class GitHubConnector:
     async def _counted(self, count: Callable[[Sequence[str]], Awaitable[int]]) -> SourceCount:
         try:
             found = await survey(self._client, self._config)
-            return SourceCount(await count([one.name for one in found.readable]))
+            with well_formed():
+                return SourceCount(await count([one.name for one in found.readable]))
         except Refused as error:
             return SourceCount(None, f"GitHub did not count its issues: {error.message}")
 

@@ -10,6 +10,7 @@ from datetime import datetime
 from typing import Any
 
 from integrations_api.connectors.errors import Refused, Retryable
+from integrations_api.connectors.github.answers import well_formed
 from integrations_api.connectors.github.client import GitHubClient, Graph
 from integrations_api.connectors.github.config import GitHubConfig
 from integrations_api.connectors.records import JsonObject
@@ -76,9 +77,10 @@ class Survey:
 
 async def survey(client: GitHubClient, config: GitHubConfig) -> Survey:
     """Asks for every repository of the config. Raises `Refused` naming those that cannot be seen."""
-    if config.owner is not None:
-        return await _of_owner(client, config.owner)
-    found, date = await look_up(client, config.repositories)
+    with well_formed():
+        if config.owner is not None:
+            return await _of_owner(client, config.owner)
+        found, date = await look_up(client, config.repositories)
     if unseen := [name for name in config.repositories if found[name] is None]:
         raise Refused(
             f"Not found, or not visible to the token: {', '.join(unseen[:10])}",

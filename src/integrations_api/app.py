@@ -17,6 +17,7 @@ from integrations_api.api.openapi import install_openapi
 from integrations_api.integrations import router as integrations
 from integrations_api.knowledge import router as knowledge
 from integrations_api.oauth import router as oauth
+from integrations_api.operations import router as operations
 from integrations_api.search import router as search
 from integrations_api.settings import Settings
 from integrations_api.sync import router as sync
@@ -32,6 +33,7 @@ ROUTERS = (
     knowledge.router,
     search.router,
     health.router,
+    operations.router,
     docs.router,
 )
 

@@ -17,6 +17,7 @@ from pydantic import (
     Field,
     SecretStr,
     ValidationError,
+    ValidationInfo,
     field_validator,
     model_validator,
 )
@@ -30,7 +31,7 @@ _ORIGIN = re.compile(r"https?://[a-z0-9.-]+(:[0-9]{1,5})?|https?://\[[0-9a-f:]+\
 _SERVICE = re.compile(r"https?://[^\s/?#@]+(/[^\s?#@]*)?", re.IGNORECASE)
 _FAMILIES = (
     "SYNC_", "EGRESS_", "KNOWLEDGE_", "LOG_", "STREAM_", "WORKER_", "ACCESS_", "RAW_", "ENCRYPTION_", "LOGIN_", "CORS_",
-    "EMBEDDINGS_",
+    "EMBEDDINGS_", "METRICS_",
 )  # fmt: skip
 
 
@@ -209,6 +210,25 @@ class Settings(BaseSettings):
     embeddings_api_key: SecretStr | None = Field(None, description="Bearer token for that service, where it wants one.")
     embeddings_batch: int = Field(64, ge=1, le=2048, description="Texts embedded by one request.")
 
+    metrics_token: Annotated[SecretStr | None, Field(min_length=16)] = Field(
+        None,
+        description="Bearer token, of 16 characters at least, that `GET /metrics` asks for. Unset: the API's port "
+        "gives no metrics.",
+    )
+    metrics_port: int | None = Field(
+        None,
+        ge=0,
+        le=65535,
+        description="Port of its own where `serve` gives its metrics, without a token unless METRICS_TOKEN is set. "
+        "Empty: none.",
+    )
+    worker_metrics_port: int | None = Field(
+        None, ge=0, le=65535, description="The same for a worker, also for the one that `serve` starts. Empty: none."
+    )
+    metrics_host: str = Field(
+        "127.0.0.1", description="Address of these ports; one that other machines reach needs METRICS_TOKEN."
+    )
+
     log_format: Literal["text", "json"] = Field("text", description="Shape of log lines: text or json.")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="Least severe line logged.")
 
@@ -230,6 +250,9 @@ class Settings(BaseSettings):
         "embeddings_url",
         "embeddings_model",
         "embeddings_api_key",
+        "metrics_token",
+        "metrics_port",
+        "worker_metrics_port",
         mode="before",
     )
     @classmethod
@@ -251,6 +274,13 @@ class Settings(BaseSettings):
     def _is_a_plain_address(cls, value: str | None) -> str | None:
         if value is not None and not (_SERVICE.fullmatch(value) and _has_a_host_and_a_port(value)):
             raise ValueError("expected an address such as https://api.openai.com/v1; a key goes to EMBEDDINGS_API_KEY")
+        return value
+
+    @field_validator("metrics_host")
+    @classmethod
+    def _keeps_metrics_at_home(cls, value: str, info: ValidationInfo) -> str:
+        if value not in {"localhost", "127.0.0.1", "::1"} and info.data.get("metrics_token") is None:
+            raise ValueError("other machines could read the metrics there: set METRICS_TOKEN too, or use 127.0.0.1")
         return value
 
     @model_validator(mode="after")

@@ -34,6 +34,7 @@ from integrations_api.knowledge.retention import Keep, Retention
 from integrations_api.knowledge.service import KnowledgeService
 from integrations_api.oauth.service import OAuthService
 from integrations_api.oauth.tokens import TokenKeeper
+from integrations_api.operations.exposition import Exposition
 from integrations_api.queue.worker import QueueWorker
 from integrations_api.search.filler import EmbeddingFiller
 from integrations_api.search.meaning import QueryEmbedder
@@ -165,6 +166,7 @@ def _add_rooms(components: Components, *, meaning: QueryEmbedder | None, sources
     )
     components.add(RunControl(sessions=sessions, integrations=integrations, clock=clock))
     components.add(Tickets(sessions=sessions, access=components[AccessService], clock=clock))
+    components.add(Exposition(engine=components[AsyncEngine]))
     components.add(RunStreams(sessions=sessions, ping=components[Settings].stream_ping))
 
 

@@ -10,6 +10,7 @@ from integrations_api.access.dependencies import PUBLIC, Requirement, SignedIn, 
 from integrations_api.access.permissions import Permission
 from integrations_api.access.principal import Principal
 from integrations_api.api.routes import Router, StrictRoute, access_rules, all_routes
+from integrations_api.operations.dependencies import MetricsToken
 from tests.support.applications import bare_app
 
 PUBLIC_ROUTES = {
@@ -52,7 +53,8 @@ def test_what_is_public_is_listed_here() -> None:
 
     assert {path for path, rule in rules.items() if rule.public} == PUBLIC_ROUTES
     unnamed = {path for path, rule in rules.items() if not rule.public and rule.permission is None}
-    assert unnamed == SIGNED_IN_ROUTES
+    assert unnamed == SIGNED_IN_ROUTES | {"/metrics"}
+    assert isinstance(rules["/metrics"], MetricsToken)
 
 
 async def silent() -> None: ...

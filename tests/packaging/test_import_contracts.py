@@ -22,6 +22,7 @@ VIOLATIONS = [
     ("fastapi", "knowledge/planted.py", "import fastapi"),
     ("fastapi", "audit/planted.py", "from fastapi.responses import JSONResponse"),
     ("httpx", "sync/planted.py", "from httpx import AsyncClient"),
+    ("prometheus", "vault/planted.py", "from prometheus_client import Counter"),
     ("connectors-outside", "connectors/planted.py", "from sqlalchemy import text"),
     ("connectors-outside", "connectors/servicenow/planted.py", "import integrations_api.db.engine"),
     ("connectors-outside", "connectors/planted.py", "from starlette.requests import Request"),

@@ -17,6 +17,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from integrations_api.api.envelope import internal_error
 from integrations_api.logs import get_logger
+from integrations_api.metrics import HTTP_REQUESTS, HTTP_SECONDS, method_label
 
 log = get_logger(__name__)
 
@@ -80,20 +81,21 @@ class _Exchange:
         self._app = app
         self._context = context
         self._status: int | None = None
+        self._began = time.monotonic()
 
     async def run(self, scope: Scope, receive: Receive, send: Send) -> None:
-        began = time.monotonic()
-
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
                 self._status = message["status"]
+                HTTP_SECONDS.labels(_route(scope)).observe(time.monotonic() - self._began)
                 self._add_headers(message)
             await send(message)
 
         try:
             await self._answer(scope, receive, send_with_headers)
         finally:
-            self._log(scope, time.monotonic() - began)
+            self._log(scope)
+            HTTP_REQUESTS.labels(method_label(scope["method"]), _route(scope), self._status or "none").inc()
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
@@ -110,13 +112,13 @@ class _Exchange:
         for name, value in _SECURITY_HEADERS.items():
             headers.setdefault(name, value)
 
-    def _log(self, scope: Scope, seconds: float) -> None:
+    def _log(self, scope: Scope) -> None:
         log.info(
             "request",
             method=scope["method"],
             route=_route(scope),
             status=self._status,
-            milliseconds=round(seconds * 1000, 1),
+            milliseconds=round((time.monotonic() - self._began) * 1000, 1),
             address=self._context.address,
         )
 

@@ -105,6 +105,7 @@ def _replace_fastapis_422(schema: dict[str, Any]) -> None:
 
 def _tell(operation: dict[str, Any], rule: AccessRule) -> None:
     words = f"Required permission: `{rule.permission}`" if rule.permission else "Any signed-in user."
+    words = rule.words or words
     if rule.public:
         words = "Public: needs no credentials."
     operation["description"] = f"{operation.get('description', '')}\n\n{words}".strip()

@@ -29,6 +29,8 @@ class AccessRule:
 
     public = False
     permission: str | None = None
+    words: str | None = None
+    """What the description of a route says, where it is neither public, nor for users."""
 
 
 class _Public(AccessRule):

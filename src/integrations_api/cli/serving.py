@@ -3,17 +3,16 @@
 import asyncio
 import signal
 import socket
-from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 
-import uvicorn
 from sqlalchemy.ext.asyncio import AsyncEngine
-from starlette.types import ASGIApp
 
 from integrations_api.app import create_app
 from integrations_api.cli import loops
 from integrations_api.cli.child import Child, own_command
 from integrations_api.cli.embedding import own_embedder
+from integrations_api.cli.quiet_server import QuietServer, config_for, giving_metrics
 from integrations_api.cli.setup import check_schema, opened_database, settings_for_process
 from integrations_api.cli.signals import Signals, end_with_parent
 from integrations_api.cli.sockets import base_url, listen
@@ -24,9 +23,6 @@ from integrations_api.sync.stream import RunStreams
 from integrations_api.wiring import assemble, listening
 
 log = get_logger(__name__)
-
-GRACE = 5
-"""Seconds for answers that are being written when the end is asked for."""
 
 
 def run_service(*, host: str | None, port: int | None, with_worker: bool, with_parent: bool) -> None:
@@ -64,37 +60,14 @@ async def _serve(
     async with assemble(settings, database_url=url) as components:
         await check_schema(components[AsyncEngine])
         await components[SecretKeeper].require_keys()
-        server = _Server(_config(create_app(components, settings), settings))
-        async with listening(components), _running(beside):
+        server = QuietServer(config_for(create_app(components, settings), settings))
+        async with giving_metrics(components, settings.metrics_port), listening(components), _running(beside):
             ending = _Ending(server=server, streams=components[RunStreams], children=beside)
             with signals.asking(ending.begin, ending.hurry):
                 _say_where(listener, with_worker=with_worker)
                 await server.serve(sockets=[listener])
                 log.info("serve.ending")
     log.info("serve.ended")
-
-
-class _Server(uvicorn.Server):
-    """uvicorn without signal handlers: it would send itself the signal again in the end, before PostgreSQL stops."""
-
-    @contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield
-
-
-def _config(app: ASGIApp, settings: Settings) -> uvicorn.Config:
-    return uvicorn.Config(
-        app,
-        lifespan="off",
-        ws="none",
-        log_config=None,
-        log_level="warning",
-        access_log=False,
-        server_header=False,
-        proxy_headers=bool(settings.trusted_proxies),
-        forwarded_allow_ips=list(settings.trusted_proxies),
-        timeout_graceful_shutdown=GRACE,
-    )
 
 
 @asynccontextmanager
@@ -112,7 +85,7 @@ async def _running(children: Sequence[Child]) -> AsyncIterator[None]:
 class _Ending:
     """All parts are told at the same time, so that the slowest alone says how long it takes."""
 
-    def __init__(self, *, server: _Server, streams: RunStreams, children: Sequence[Child]) -> None:
+    def __init__(self, *, server: QuietServer, streams: RunStreams, children: Sequence[Child]) -> None:
         self._server = server
         self._streams = streams
         self._children = children

@@ -6,6 +6,7 @@ from contextlib import suppress
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from integrations_api.cli import loops
+from integrations_api.cli.quiet_server import giving_metrics
 from integrations_api.cli.setup import check_schema, opened_database, settings_for_process
 from integrations_api.cli.signals import Signals, end_with_parent
 from integrations_api.db.embedded import stop_abandoned
@@ -44,11 +45,12 @@ async def _work(settings: Settings, url: str, signals: Signals) -> None:
         await components[SecretKeeper].require_keys()
         loop, stopping = asyncio.get_running_loop(), asyncio.Event()
         worker = build_worker(components)
-        running = asyncio.create_task(worker.run(stopping))
-        with signals.asking(
-            lambda: loop.call_soon_threadsafe(stopping.set), lambda: loop.call_soon_threadsafe(running.cancel)
-        ):
-            log.info("worker.started", worker_id=str(worker.id))
-            with suppress(asyncio.CancelledError):
-                await running
+        async with giving_metrics(components, settings.worker_metrics_port):
+            running = asyncio.create_task(worker.run(stopping))
+            with signals.asking(
+                lambda: loop.call_soon_threadsafe(stopping.set), lambda: loop.call_soon_threadsafe(running.cancel)
+            ):
+                log.info("worker.started", worker_id=str(worker.id))
+                with suppress(asyncio.CancelledError):
+                    await running
     log.info("worker.ended")

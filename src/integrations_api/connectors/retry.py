@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from integrations_api.clock import Clock, utc_now
 from integrations_api.connectors.errors import RateLimited, Retryable, Unreachable
 from integrations_api.connectors.records import OnWait, Wait, ignore_wait
+from integrations_api.metrics import waited
 
 FIRST_WAIT = 0.5
 LONGEST_WAIT = 60.0
@@ -112,9 +113,11 @@ class Trial:
         if error.retry_after is not None:
             is_news = patience.close_for(error.retry_after)
             reason = _asked(patience.service, error, error.retry_after)
+            waited("rate_limit" if isinstance(error, RateLimited) else "overload", error.retry_after)
             await patience.wait(error.retry_after, reason, told=is_news)
         elif not at_once:
             seconds = min(left, backoff(self._failures, patience.time.random()))
+            waited("failure", seconds)
             await patience.wait(seconds, _chosen(patience.service, error, seconds))
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import httpx
 
-from integrations_api.egress.guard import EgressPolicy, EgressRefused, Target, check_target, target_of
+from integrations_api.egress.guard import EgressPolicy, EgressRefused, Target, check_target, refusals_counted, target_of
 from integrations_api.egress.transport import GuardedTransport, Resolver, system_resolver
 from integrations_api.errors import ConfigurationError
 
@@ -32,7 +32,8 @@ def open_client(
     Paths given to it are relative to `base_url`. Raises `EgressRefused` where the URL itself is not allowed; each
     connect is checked again and raises the same. Nothing is taken from the environment (proxies, netrc).
     """
-    origin = check_url(base_url, policy)
+    with refusals_counted():
+        origin = check_url(base_url, policy)
     return GuardedClient(
         base_url=base_url,
         auth=auth,

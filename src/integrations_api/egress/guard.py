@@ -6,13 +6,15 @@ whose answer is then used.
 
 import ipaddress
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 
 from integrations_api.egress.addresses import OPENED_BY_NAME, Address, Network, as_address, forbidden_kind, unwrapped
 from integrations_api.errors import ApplicationError, ConfigurationError
+from integrations_api.metrics import EGRESS_REFUSALS
 
 DEFAULT_PORTS = {"https": 443, "http": 80}
 OPEN_PORTS = frozenset({443, 8443})
@@ -24,6 +26,16 @@ _SETTING = "EGRESS_ALLOWED_HOSTS"
 
 class EgressRefused(ApplicationError):
     """This service does not connect there. The message names host and setting, never path, query or credentials."""
+
+
+@contextmanager
+def refusals_counted() -> Iterator[None]:
+    """Around what may be refused, where the refusal leaves the guard."""
+    try:
+        yield
+    except EgressRefused:
+        EGRESS_REFUSALS.inc()
+        raise
 
 
 @dataclass(frozen=True, slots=True)

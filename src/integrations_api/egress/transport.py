@@ -16,7 +16,15 @@ import httpcore
 import httpx
 
 from integrations_api.egress.addresses import Address
-from integrations_api.egress.guard import EgressPolicy, EgressRefused, Target, check_addresses, check_target, target_of
+from integrations_api.egress.guard import (
+    EgressPolicy,
+    EgressRefused,
+    Target,
+    check_addresses,
+    check_target,
+    refusals_counted,
+    target_of,
+)
 
 Resolver = Callable[[str, int], Awaitable[Sequence[str]]]
 """Turns a host name and port into addresses, as text; raises `socket.gaierror`."""
@@ -110,6 +118,10 @@ class GuardedTransport(httpx.AsyncBaseTransport):
         )
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        with refusals_counted():
+            return await self._send(request)
+
+    async def _send(self, request: httpx.Request) -> httpx.Response:
         check_request(request, self._origin, self._policy)
         deadline = asyncio.get_running_loop().time() + self._policy.timeout.total_seconds()
         async with _Translated():

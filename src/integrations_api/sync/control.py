@@ -17,6 +17,7 @@ from integrations_api.integrations.service import IntegrationService
 from integrations_api.knowledge import staging, versions
 from integrations_api.knowledge.models import Version
 from integrations_api.knowledge.rollback import roll_back
+from integrations_api.metrics import SYNC_RUNS_ENDED
 from integrations_api.queue.jobs import enqueue
 from integrations_api.sync import events, repository
 from integrations_api.sync.duties import PLANS_KEPT
@@ -56,6 +57,7 @@ class RunControl:
                 raise Conflict("No sync of this integration is going on")
             await _record(session, "sync.cancel", principal, integration_id, run_id=str(run.id))
             await session.refresh(run)
+        SYNC_RUNS_ENDED.labels(RunState.CANCELLED).inc()
         return run
 
     async def resume(self, run_id: UUID, *, principal: Principal) -> SyncRun:

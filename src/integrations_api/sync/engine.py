@@ -24,6 +24,13 @@ from integrations_api.knowledge import staging, versions
 from integrations_api.knowledge.documents import Row
 from integrations_api.knowledge.staging import Plan
 from integrations_api.logs import get_logger
+from integrations_api.metrics import (
+    CHANGES_INGESTED,
+    RECORDS_FETCHED,
+    RECORDS_REJECTED,
+    SYNC_PHASE_SECONDS,
+    SYNC_RUNS_ENDED,
+)
 from integrations_api.sync import events, repository
 from integrations_api.sync.events import LoggedEvent
 from integrations_api.sync.intake import map_page, stage_rejected_again
@@ -99,9 +106,11 @@ class SyncEngine:
         if self._remap.is_overtaken:
             await self._remap.start_over()
         while not RunState(self._journal.run.state).is_final:
-            async with aclosing(self._carry_out(Phase(self._journal.run.phase))) as told:
-                async for event in told:
-                    yield event
+            phase = Phase(self._journal.run.phase)
+            with SYNC_PHASE_SECONDS.labels(phase).time():
+                async with aclosing(self._carry_out(phase)) as told:
+                    async for event in told:
+                        yield event
         if self._journal.run.state == RunState.SUCCEEDED:
             await self._tidy()
 
@@ -238,7 +247,9 @@ class SyncEngine:
                 },
             )
 
-        return await self._journal.step(work)
+        logged = await self._journal.step(work)
+        RECORDS_FETCHED.labels(self._connector.service).inc(len(page.records))
+        return logged
 
     async def _save_raw_file(self) -> Sequence[str]:
         path = self._options.raw_dump_path
@@ -264,6 +275,7 @@ class SyncEngine:
 
         for event in await self._journal.step(work):
             yield event
+        RECORDS_REJECTED.labels(self._connector.service).inc(run.rejected)
 
     async def _note(self, session: AsyncSession) -> str | None:
         """What a reader of the version must know to understand its changes."""
@@ -304,7 +316,9 @@ class SyncEngine:
             )
             return StepResult(events=list(told), values={"ingested": last})
 
-        return await self._journal.step(work)
+        logged = await self._journal.step(work)
+        CHANGES_INGESTED.labels(self._connector.service).inc(last - chunk.first + 1)
+        return logged
 
     async def _publish(self) -> Events:
         """Makes the version the head, with watermark, verdict, status and the last event in one transaction."""
@@ -321,7 +335,9 @@ class SyncEngine:
                 brake=self._options.brake,
             )
 
-        for event in await self._journal.step(work):
+        logged = await self._journal.step(work)
+        SYNC_RUNS_ENDED.labels(self._journal.run.state).inc()
+        for event in logged:
             yield event
 
     async def _count_source(self) -> SourceCount:

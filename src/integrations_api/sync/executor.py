@@ -15,6 +15,7 @@ from integrations_api.db.engine import Sessions, is_lost_connection
 from integrations_api.errors import ApplicationError
 from integrations_api.integrations.service import IntegrationForSync, IntegrationService
 from integrations_api.logs import bind, get_logger
+from integrations_api.metrics import SYNC_RUNS_ENDED
 from integrations_api.queue.jobs import NotDoneYet, enqueue
 from integrations_api.sync import events, repository
 from integrations_api.sync.engine import EngineOptions, SyncEngine
@@ -214,6 +215,8 @@ class RunExecutor:
                     message=message,
                     pause_after=self._options.pause_after_failures,
                 )
+        if ended:
+            SYNC_RUNS_ENDED.labels(RunState.FAILED).inc()
         log.warning("sync.failed", error=message)
 
     async def _give_back(self, claim: Claim, *, counts: bool) -> None:
@@ -235,12 +238,14 @@ class RunExecutor:
                 active.task.cancel()
 
     async def _end_overtaken(self) -> None:
+        ended = 0
         async with self._sessions.begin() as session:
             for run_id, gone in await repository.overtaken_runs(session):
                 message = INTEGRATION_DELETED if gone else SOURCE_CHANGED
-                await repository.finish(
+                ended += await repository.finish(
                     session, run_id=run_id, event=events.error(message), state=RunState.CANCELLED, error=message
                 )
+        SYNC_RUNS_ENDED.labels(RunState.CANCELLED).inc(ended)
 
     async def sweep(self) -> None:
         """Wakes workers for unfinished runs that have no job: one was lost, or deleted by a worker fenced off."""

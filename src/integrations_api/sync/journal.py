@@ -12,6 +12,7 @@ from integrations_api.clock import Clock
 from integrations_api.connectors.records import Wait
 from integrations_api.db.engine import Sessions, is_lost_connection
 from integrations_api.logs import get_logger
+from integrations_api.metrics import waited
 from integrations_api.sync import events, repository
 from integrations_api.sync.events import LoggedEvent, NewEvent
 from integrations_api.sync.models import SyncRun
@@ -55,6 +56,7 @@ class Journal:
                 if pause is None or not is_lost_connection(error):
                     raise
                 log.warning("sync.database_lost", run_id=str(self.run.id), error=type(error).__name__)
+            waited("database", pause)
             await asyncio.sleep(pause)
             if await self._was_committed():
                 await self.reload()

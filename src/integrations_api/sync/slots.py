@@ -7,6 +7,7 @@ this process itself holds it remembers, for a connection may take its own lock t
 import asyncio
 import hashlib
 import random
+import time
 from collections import defaultdict
 from collections.abc import AsyncGenerator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -18,6 +19,7 @@ from integrations_api.connectors.errors import Retryable
 from integrations_api.connectors.records import Slot
 from integrations_api.db.engine import DATABASE_LOST
 from integrations_api.logs import get_logger
+from integrations_api.metrics import waited
 
 log = get_logger(__name__)
 
@@ -61,12 +63,18 @@ class HostSlots:
 
     async def _wait_for_turn(self, host: str) -> int:
         """Raises `Retryable` when no slot came free in time."""
+        number = await self._try_all(host)
+        if number is not None:
+            return number
+        began = time.monotonic()
         try:
             async with asyncio.timeout(PATIENCE_SECONDS):
                 while (number := await self._try_all(host)) is None:  # noqa: ASYNC110 - other machines free slots too
                     await asyncio.sleep(random.uniform(*PAUSE_SECONDS))  # noqa: S311 - spreads the waiting, no secret
         except TimeoutError:
             raise Retryable("Too many requests to this host are going on at the same time") from None
+        finally:
+            waited("slot", time.monotonic() - began)
         return number
 
     async def _try_all(self, host: str) -> int | None:

@@ -19,6 +19,7 @@ from starlette.responses import Response
 
 from integrations_api.db.engine import Sessions
 from integrations_api.logs import get_logger
+from integrations_api.metrics import STREAMS_OPEN
 from integrations_api.sync import events, repository
 from integrations_api.sync.events import LoggedEvent
 from integrations_api.sync.executor import INTEGRATION_DELETED
@@ -159,10 +160,12 @@ class RunStreams:
             # In a context of its own: it outlives the request that happens to be the first to watch.
             tail.task = asyncio.create_task(self._follow(tail), context=Context())
         tail.watchers += 1
+        STREAMS_OPEN.inc()
         return tail
 
     async def _leave(self, tail: _Tail) -> None:
         tail.watchers -= 1
+        STREAMS_OPEN.dec()
         if tail.watchers == 0 and tail.task is not None:
             self._tails.pop(tail.run_id, None)
             tail.task.cancel()

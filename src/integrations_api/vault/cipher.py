@@ -12,13 +12,16 @@ import hashlib
 import hmac
 import itertools
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Self
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from integrations_api.vault.errors import SecretDamaged, SecretNotAuthentic
+from integrations_api.metrics import VAULT_REFUSALS
+from integrations_api.vault.errors import SecretDamaged, SecretNotAuthentic, VaultError
 from integrations_api.vault.keys import KEY_BYTES, KeyRing
 
 _VERSION = 1
@@ -79,6 +82,10 @@ class Vault:
 
     def open(self, ciphertext: bytes, *, context: str) -> str:
         """The secret again. Raises `UnknownKey`, `SecretDamaged`, `SecretNotAuthentic`."""
+        with _refusals_counted():
+            return self._open(ciphertext, context)
+
+    def _open(self, ciphertext: bytes, context: str) -> str:
         sealed = _Sealed.from_bytes(ciphertext)
         key = self._keyring[sealed.key_id]
         try:
@@ -93,6 +100,10 @@ class Vault:
 
         Raises `UnknownKey`, `SecretDamaged`, `SecretNotAuthentic`.
         """
+        with _refusals_counted():
+            return self._rewrap(ciphertext, context)
+
+    def _rewrap(self, ciphertext: bytes, context: str) -> bytes:
         sealed = _Sealed.from_bytes(ciphertext)
         old, new, nonce = self._keyring[sealed.key_id], self._keyring.primary, os.urandom(_NONCE)
         try:
@@ -124,6 +135,15 @@ class Vault:
     def key_ids(self) -> tuple[str, ...]:
         """The ids of all keys that may open, the sealing one's first."""
         return self._keyring.ids
+
+
+@contextmanager
+def _refusals_counted() -> Iterator[None]:
+    try:
+        yield
+    except VaultError as error:
+        VAULT_REFUSALS.labels(error.reason).inc()
+        raise
 
 
 def key_id_of(ciphertext: bytes) -> str:

@@ -53,7 +53,7 @@ _CONTENTS = text(f"""
             FROM generate_series(CAST(:first AS integer), :last) n, generate_series(1, {IN_ALL}) k
         ) said GROUP BY n
     ) incident,
-    LATERAL (SELECT {terms.document_vector_sql(title="title", text="body", notes="CAST('[]' AS jsonb)")} AS tsv
+    LATERAL (SELECT {terms.document_vector_sql(title="title", text="body", spoken="''")} AS tsv
              OFFSET 0) searched
 """)
 

@@ -27,8 +27,8 @@ from integrations_api.clock import utc_now
 from integrations_api.connectors.records import MappedDocument, SourceRecord
 from integrations_api.db.engine import Sessions, create_engine, create_sessions
 from integrations_api.db.migrations import upgrade
-from integrations_api.knowledge import staging, versions
-from integrations_api.knowledge.documents import StagedRecord, as_row
+from integrations_api.knowledge import contents, staging, versions
+from integrations_api.knowledge.documents import StagedRecord, as_row, content_of
 from integrations_api.knowledge.versions import Chunk
 from integrations_api.search.service import SearchService
 from tests.support.databases import databases, throwaway_server
@@ -108,15 +108,18 @@ async def _sessions(url: str) -> AsyncIterator[Sessions]:
 async def load(sessions: Sessions, collection: Collection) -> UUID:
     """Puts a collection into the knowledge base as a sync does: staged, planned, ingested in chunks, published."""
     dataset, run = uuid4(), uuid4()
-    rows = [
-        as_row(run, dataset, seq, StagedRecord(SourceRecord(id_, None, None, {}), "{}", _mapped(id_, *words), None))
-        for seq, (id_, words) in enumerate(collection.documents.items())
+    staged = [
+        StagedRecord(SourceRecord(id_, None, None, {}), "{}", _mapped(id_, *words), None)
+        for id_, words in collection.documents.items()
     ]
+    made = [content_of(record.document) for record in staged if record.document is not None]
+    rows = [as_row(run, dataset, seq, *pair) for seq, pair in enumerate(zip(staged, made, strict=True))]
     async with sessions() as session, session.begin():
         await session.execute(
             text("INSERT INTO datasets (id, service_name) VALUES (:id, :name)"),
             {"id": dataset, "name": collection.name},
         )
+        await contents.keep(session, dataset_id=dataset, contents=made)
         await staging.stage(session, rows)
         plan = await staging.plan(session, run_id=run, dataset_id=dataset)
         number = await versions.begin_version(session, dataset_id=dataset, kind="sync", run_id=run)

@@ -42,17 +42,12 @@ def upgrade() -> None:
         "sync_runs",
         sa.Column("mapping_version", sa.Integer(), nullable=True, comment="of the mapping it was begun with"),
     )
-    op.add_column(
-        "staged_changes",
-        sa.Column("remapped_to", sa.BigInteger(), nullable=True, comment="content that a new mapping makes of it"),
-    )
     _allow_phases(PHASES.format(remap="'remapping', 'rewriting', "))
 
 
 def downgrade() -> None:
     op.execute("UPDATE sync_runs SET phase = 'starting' WHERE phase IN ('remapping', 'rewriting')")
     _allow_phases(PHASES.format(remap=""))
-    op.drop_column("staged_changes", "remapped_to")
     op.drop_column("sync_runs", "mapping_version")
     op.drop_column("versions", "mapping_version")
     op.drop_column("datasets", "mapping_version")

@@ -16,8 +16,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from integrations_api.connectors.records import MappedDocument, Note
 from integrations_api.db.engine import Sessions
-from integrations_api.knowledge import terms
-from integrations_api.knowledge.documents import as_columns
+from integrations_api.knowledge import contents, terms
+from integrations_api.knowledge.documents import content_of
 
 EPOCH = datetime(2026, 3, 1, 10, 0, tzinfo=UTC)
 
@@ -172,9 +172,9 @@ class Story:
             attributes=document.attributes,
             url=document.url,
         )
-        names = ("hash", "number", "title", "text", "notes", "attributes", "url")
-        facts = dict(zip(names, as_columns(mapped), strict=True)) | {"dataset": self.dataset_id}
-        await session.execute(_INSERT_CONTENT, facts)
+        content = content_of(mapped)
+        await contents.keep(session, dataset_id=self.dataset_id, contents=[content])
+        facts = {"dataset": self.dataset_id, "hash": content.hash}
         content_id: int | None = await session.scalar(_CONTENT_ID, facts)
         assert content_id is not None
         return content_id
@@ -222,17 +222,6 @@ _CLOSE_REVISION = text("""
 _INSERT_REVISION = text("""
     INSERT INTO revisions (document_id, valid_from, dataset_id, content_id, number, change, reason, source_updated_at)
     VALUES (:id, :version, :dataset, :content, :number, :change, :reason, :updated)
-""")
-_VECTOR = terms.document_vector_sql(
-    title="CAST(:title AS text)", text="CAST(:text AS text)", notes="CAST(:notes AS jsonb)"
-)
-_INSERT_CONTENT = text(f"""
-    INSERT INTO contents (dataset_id, hash, title, text, notes, attributes, url, tsv, words)
-    SELECT CAST(:dataset AS uuid), CAST(:hash AS bytea), CAST(:title AS text), CAST(:text AS text),
-           CAST(:notes AS jsonb), CAST(:attributes AS jsonb), CAST(:url AS text), made.tsv,
-           {terms.WORDS_SQL.format(vector="made.tsv")}
-    FROM (SELECT {_VECTOR} AS tsv) made
-    ON CONFLICT (dataset_id, hash) DO NOTHING
 """)
 _CONTENT_ID = text("SELECT id FROM contents WHERE dataset_id = :dataset AND hash = :hash")
 _LIVE_CONTENT = text("SELECT content_id FROM revisions WHERE document_id = :id AND valid_to = 2147483647")

@@ -8,8 +8,15 @@ from tests.support.syncing import bench
 pytestmark = pytest.mark.anyio
 
 
-@pytest.mark.parametrize("lost", ["staged_changes", "raw_records"])
-async def test_a_run_whose_plan_lost_a_line_fails_and_publishes_nothing(lost: str, database_url: str) -> None:
+LOST = {
+    "a line of the plan": "DELETE FROM staged_changes WHERE run_id = :run AND external_id = 'id-INC00002'",
+    "a content": "DELETE FROM contents WHERE id = "
+    "(SELECT content_id FROM staged_changes WHERE run_id = :run AND external_id = 'id-INC00002')",
+}
+
+
+@pytest.mark.parametrize("lost", LOST)
+async def test_a_run_that_lost_what_it_planned_fails_and_publishes_nothing(lost: str, database_url: str) -> None:
     async with bench(database_url) as b:
         b.source.fill(12)
         integration = await b.integration()
@@ -19,7 +26,7 @@ async def test_a_run_whose_plan_lost_a_line_fails_and_publishes_nothing(lost: st
         async with gate(database_url, when="NEW.phase = 'ingesting' AND NEW.step > OLD.step") as closed:
             second = await b.start(integration)
             await closed.reached()
-            await b.change(f"DELETE FROM {lost} WHERE run_id = :run AND external_id = 'id-INC00002'", run=second)
+            await b.change(LOST[lost], run=second)
             await closed.open()
         broken = await b.finished(second)
 

@@ -1,13 +1,13 @@
 """A document's content as it is hashed and stored."""
 
 import hashlib
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import asdict, dataclass
 from typing import Any
+from uuid import UUID
 
 import orjson
 
-from integrations_api.connectors.records import MappedDocument, Note, SourceRecord
+from integrations_api.connectors.records import MappedDocument, SourceRecord
 
 NUMBER_LIMIT = 255
 """Longest number or external id, in characters: both stand in B-tree indexes."""
@@ -23,8 +23,20 @@ class StagedRecord:
     rejection: str | None
 
 
-def _plain(note: Note) -> dict[str, str]:
-    return {"at": note.at, "author": note.author, "kind": note.kind, "text": note.text}
+@dataclass(frozen=True, slots=True)
+class Content:
+    """What is stored of a mapped document; `hash` covers it and the number, so the same hash reads the same."""
+
+    hash: bytes
+    title: str
+    text: str
+    notes: str
+    """JSON."""
+    spoken: str
+    """The notes' words alone, for searching."""
+    attributes: str
+    """JSON."""
+    url: str | None
 
 
 def plain(document: MappedDocument) -> dict[str, Any]:
@@ -33,29 +45,25 @@ def plain(document: MappedDocument) -> dict[str, Any]:
         "number": document.number,
         "title": document.title,
         "text": document.text,
-        "notes": [_plain(note) for note in document.notes],
+        "notes": [asdict(note) for note in document.notes],
         "attributes": dict(document.attributes),
         "url": document.url,
     }
 
 
-def as_columns(document: MappedDocument) -> tuple[bytes, str, str, str, str, str, str | None]:
-    """(hash, number, title, text, notes as JSON, attributes as JSON, url): what is stored of a mapped document.
-
-    The hash covers all of them and nothing else: two records with the same hash read the same.
-    """
-    notes = orjson.dumps([_plain(note) for note in document.notes])
+def content_of(document: MappedDocument) -> Content:
+    """The content of a mapped document, with its hash."""
+    notes = orjson.dumps(document.notes)  # [{"at", "author", "kind", "text"}, …], as a Note has them
     attributes = orjson.dumps(document.attributes, option=orjson.OPT_SORT_KEYS)
     head = orjson.dumps([document.number, document.title, document.text, document.url])
-    digest = hashlib.sha256(b"%d\0%d\0" % (len(head), len(notes)) + head + notes + attributes).digest()
-    return (
-        digest,
-        document.number,
-        document.title,
-        document.text,
-        notes.decode(),
-        attributes.decode(),
-        document.url,
+    return Content(
+        hash=hashlib.sha256(b"%d\0%d\0" % (len(head), len(notes)) + head + notes + attributes).digest(),
+        title=document.title,
+        text=document.text,
+        notes=notes.decode(),
+        spoken=" ".join(note.text for note in document.notes),
+        attributes=attributes.decode(),
+        url=document.url,
     )
 
 
@@ -71,12 +79,18 @@ def too_long(record: SourceRecord, document: MappedDocument | None) -> str | Non
 Row = tuple[Any, ...]
 
 
-def as_row(run_id: Any, dataset_id: Any, seq: int, staged: StagedRecord) -> Row:
+def as_row(run_id: UUID, dataset_id: UUID, seq: int, staged: StagedRecord, content: Content | None) -> Row:
     """One row of `raw_records`, in the order of `staging.COLUMNS`."""
     record = staged.source
-    updated: datetime | None = record.updated_at
-    if staged.document is None:
-        return (run_id, record.external_id[:NUMBER_LIMIT], seq, dataset_id, updated, record.created_at,
-                staged.rejection, staged.raw, None, None, None, None, None, None, None)  # fmt: skip
-    return (run_id, record.external_id, seq, dataset_id, updated, record.created_at,
-            None, staged.raw, *as_columns(staged.document))  # fmt: skip
+    return (
+        run_id,
+        record.external_id[:NUMBER_LIMIT],
+        seq,
+        dataset_id,
+        record.updated_at,
+        record.created_at,
+        staged.rejection,
+        staged.raw,
+        content.hash if content else None,
+        staged.document.number if staged.document else None,
+    )

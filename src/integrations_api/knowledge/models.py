@@ -195,7 +195,7 @@ class Revision(Base):
 
 
 class RawRecord(Base):
-    """A record as the source sent it and as it was mapped, staged by a run; `rejection` says why it was not."""
+    """A record as the source sent it, staged by a run; `hash` names its content, `rejection` says why it has none."""
 
     __tablename__ = "raw_records"
     __table_args__ = (Index("ix_raw_records_document", "dataset_id", "external_id"),)
@@ -208,13 +208,14 @@ class RawRecord(Base):
     source_updated_at: Mapped[datetime | None]
     source_created_at: Mapped[datetime | None]
     hash: Mapped[bytes | None] = mapped_column(LargeBinary)
+    rejection: Mapped[str | None]
+    raw: Mapped[str] = mapped_column(comment="JSON as text: jsonb could not hold every character")
+    # Written by release 0.1 alone, and read from its unfinished runs (staging.adopt); the next release drops them.
     title: Mapped[str | None]
     text: Mapped[str | None]
     notes: Mapped[list[Any] | None]
     attributes: Mapped[dict[str, Any] | None]
     url: Mapped[str | None]
-    rejection: Mapped[str | None]
-    raw: Mapped[str] = mapped_column(comment="JSON as text: jsonb could not hold every character")
 
 
 class StagedChange(Base):
@@ -229,8 +230,11 @@ class StagedChange(Base):
     number: Mapped[str] = mapped_column(NumberText)
     change: Mapped[str]
     reason: Mapped[str | None]
+    content_id: Mapped[int | None] = mapped_column(BigInteger, comment="what it becomes; NULL for a removal")
+    source_updated_at: Mapped[datetime | None]
+    source_created_at: Mapped[datetime | None]
+    # Written by release 0.1 alone; the next release drops it.
     seq: Mapped[int | None] = mapped_column(BigInteger, comment="of the raw record it comes from")
-    remapped_to: Mapped[int | None] = mapped_column(BigInteger, comment="content that a new mapping makes of it")
 
 
 class RejectedRecord(Base):

@@ -59,22 +59,19 @@ _UNCOUNT = (
     """),
 )
 
-_REVISIONS = text("DELETE FROM revisions WHERE document_id = :id RETURNING content_id")
-_CONTENTS = text("""
-    DELETE FROM contents c
-    WHERE c.id = ANY(CAST(:contents AS bigint[]))
-      AND NOT EXISTS (SELECT FROM revisions r WHERE r.content_id = c.id)
-    RETURNING c.id
+_REVISIONS = text("DELETE FROM revisions WHERE document_id = :id RETURNING valid_from")
+# Contents are written before revisions name them: a fetch that was broken off may have left some of this incident,
+# and nothing tells whose a content is but the raw record that has its hash.
+_UNUSED = text("""
+    SELECT c.id, c.hash FROM contents c
+    WHERE c.dataset_id = :dataset AND NOT EXISTS (SELECT FROM revisions r WHERE r.content_id = c.id)
 """)
-_RAW = text("DELETE FROM raw_records WHERE dataset_id = :dataset AND external_id = :external RETURNING hash")
-
-# What a run has written that was cancelled, failed or discarded: no revision names it.
-_UNNAMED = text("""
-    DELETE FROM contents c
-    WHERE c.dataset_id = :dataset AND c.hash = ANY(CAST(:hashes AS bytea[]))
-      AND NOT EXISTS (SELECT FROM revisions r WHERE r.content_id = c.id)
-    RETURNING c.id
+_NAMED_BY_OTHERS = text("""
+    SELECT DISTINCT hash FROM raw_records
+    WHERE dataset_id = :dataset AND external_id <> :external AND hash = ANY(CAST(:hashes AS bytea[]))
 """)
+_CONTENTS = text("DELETE FROM contents WHERE id = ANY(CAST(:ids AS bigint[]))")
+_RAW = text("DELETE FROM raw_records WHERE dataset_id = :dataset AND external_id = :external RETURNING run_id")
 _REST = (
     text("DELETE FROM staged_changes WHERE document_id = :id"),
     text("DELETE FROM rejected_records WHERE dataset_id = :dataset AND external_id = :external"),
@@ -91,13 +88,20 @@ async def purge(session: AsyncSession, *, dataset_id: UUID, document_id: UUID) -
     await uncount_document(session, dataset_id=dataset_id, document_id=document_id)
     for statement in _UNCOUNT:
         await session.execute(statement, facts)
-    used = list((await session.execute(_REVISIONS, facts)).scalars())
-    texts = await vectors.hashes_of(session, used)
-    unused = (await session.execute(_CONTENTS, {"contents": used})).all()
-    await vectors.forget(session, texts)
-    hashes = list((await session.execute(_RAW, facts)).scalars())
-    written = [one for one in hashes if one is not None]
-    unused = [*unused, *(await session.execute(_UNNAMED, {**facts, "hashes": written})).all()]
+    revisions = (await session.execute(_REVISIONS, facts)).all()
+    contents = await _remove_unused_contents(session, facts)
+    raw = (await session.execute(_RAW, facts)).all()
     for statement in _REST:
         await session.execute(statement, facts)
-    return Purged(dataset_id, document_id, revisions=len(used), contents=len(unused), raw_records=len(hashes))
+    return Purged(dataset_id, document_id, revisions=len(revisions), contents=contents, raw_records=len(raw))
+
+
+async def _remove_unused_contents(session: AsyncSession, facts: dict[str, object]) -> int:
+    """With the vectors of their texts."""
+    unused = {row.hash: row.id for row in await session.execute(_UNUSED, facts)}
+    named = set(await session.scalars(_NAMED_BY_OTHERS, {**facts, "hashes": list(unused)})) if unused else set()
+    gone = [id_ for hash_, id_ in unused.items() if hash_ not in named]
+    texts = await vectors.hashes_of(session, gone)
+    await session.execute(_CONTENTS, {"ids": gone})
+    await vectors.forget(session, texts)
+    return len(gone)

@@ -4,18 +4,13 @@ In the statements 2147483647 is `models.FOREVER`.
 """
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, cast
+from typing import Any
 from uuid import UUID
 
-from sqlalchemy import CursorResult, text
+from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
-
-from integrations_api.connectors.records import MappedDocument
-from integrations_api.knowledge import terms
-from integrations_api.knowledge.documents import as_columns
-from integrations_api.knowledge.versions import Chunk, PlanBroken
 
 NOTE = "The mapping changed, not the source"
 """What a version says that was made by mapping stored records anew."""
@@ -42,19 +37,12 @@ class StoredPage:
 
 @dataclass(frozen=True, slots=True)
 class Remapped:
-    """A live document that reads otherwise under the new mapping, and what it becomes."""
+    """A live document that reads otherwise under the new mapping, and the hash of the content that it becomes."""
 
     document: StoredDocument
-    becomes: MappedDocument
+    number: str
+    hash: bytes
 
-
-_VECTOR = terms.document_vector_sql(title="w.title", text="w.text", notes="CAST(w.notes AS jsonb)")
-_GIVEN = """
-    unnest(CAST(:ids AS uuid[]), CAST(:external AS text[]), CAST(:hashes AS bytea[]), CAST(:numbers AS text[]),
-           CAST(:titles AS text[]), CAST(:texts AS text[]), CAST(:notes AS text[]), CAST(:attributes AS text[]),
-           CAST(:urls AS text[]))
-    WITH ORDINALITY AS w(id, external_id, hash, number, title, text, notes, attributes, url, place)
-"""
 
 # The newest raw record need not be what the live document was made from: after a rollback it is newer than that, and
 # would undo it. The same hash proves that it is; the source's own stamp says so where an earlier mapping made the hash.
@@ -85,70 +73,31 @@ async def page(session: AsyncSession, dataset_id: UUID, *, after: str, limit: in
     return StoredPage(live, rows[-1].external_id if len(rows) == limit else None)
 
 
-_KEEP = text(f"""
-    INSERT INTO contents (dataset_id, hash, title, text, notes, attributes, url, tsv, words)
-    SELECT n.*, {terms.WORDS_SQL.format(vector="n.tsv")}
-    FROM (
-        SELECT DISTINCT ON (w.hash) CAST(:dataset AS uuid), w.hash, w.title, w.text, CAST(w.notes AS jsonb),
-               CAST(w.attributes AS jsonb), w.url, {_VECTOR} AS tsv
-        FROM {_GIVEN}
-        ORDER BY w.hash
-    ) n
-    ON CONFLICT (dataset_id, hash) DO NOTHING
-""")  # noqa: S608 - put together from constants
-
-_STAGE = text(f"""
-    INSERT INTO staged_changes (run_id, ordinal, document_id, external_id, number, change, remapped_to)
-    SELECT :run, :first + w.place - 1, w.id, w.external_id, w.number, 'updated', c.id
-    FROM {_GIVEN}
-    JOIN contents c ON c.dataset_id = :dataset AND c.hash = w.hash
-""")  # noqa: S608 - put together from constants
+_STAGE = text("""
+    INSERT INTO staged_changes
+        (run_id, ordinal, document_id, external_id, number, change, content_id, source_updated_at)
+    SELECT :run, :first + s.place - 1, s.id, s.external_id, s.number, 'updated', c.id, r.source_updated_at
+    FROM unnest(CAST(:ids AS uuid[]), CAST(:external AS text[]), CAST(:numbers AS text[]), CAST(:hashes AS bytea[]))
+         WITH ORDINALITY AS s(id, external_id, number, hash, place)
+    JOIN contents c ON c.dataset_id = :dataset AND c.hash = s.hash
+    JOIN revisions r ON r.document_id = s.id AND r.valid_to = 2147483647
+""")
 
 
 async def stage(
     session: AsyncSession, *, run_id: UUID, dataset_id: UUID, first: int, changes: Sequence[Remapped]
 ) -> None:
-    """Stores what documents become, and plans these changes, numbered from `first` on."""
-    columns = [as_columns(change.becomes) for change in changes]
-    names = ("hashes", "numbers", "titles", "texts", "notes", "attributes", "urls")
+    """Plans changes, numbered from `first` on, whose contents are stored; the source's stamps stay as they are."""
     facts: dict[str, Any] = {
         "run": run_id,
         "dataset": dataset_id,
         "first": first,
         "ids": [change.document.id for change in changes],
         "external": [change.document.external_id for change in changes],
-        **{name: [column[index] for column in columns] for index, name in enumerate(names)},
+        "numbers": [change.number for change in changes],
+        "hashes": [change.hash for change in changes],
     }
-    if changes:
-        await session.execute(_KEEP, {name: value for name, value in facts.items() if name not in ("run", "first")})
-        await session.execute(_STAGE, facts)
-
-
-_CLOSE = text("""
-    UPDATE revisions r SET valid_to = :version FROM staged_changes s
-    WHERE s.run_id = :run AND s.ordinal BETWEEN :first AND :last
-      AND r.document_id = s.document_id AND r.valid_to = 2147483647 AND r.valid_from < :version
-""")
-
-# The source's stamps stay as they are: nothing has happened there.
-_OPEN = text("""
-    INSERT INTO revisions (document_id, valid_from, dataset_id, content_id, number, change, source_updated_at)
-    SELECT s.document_id, :version, :dataset, c.id, s.number, 'updated', r.source_updated_at
-    FROM staged_changes s
-    JOIN contents c ON c.id = s.remapped_to
-    JOIN revisions r ON r.document_id = s.document_id AND r.valid_to = :version
-    WHERE s.run_id = :run AND s.ordinal BETWEEN :first AND :last
-""")
-
-
-async def rewrite(session: AsyncSession, chunk: Chunk) -> None:
-    """Writes the revisions of planned changes. Raises `PlanBroken` when one did not become a revision."""
-    facts = asdict(chunk)
-    facts = {"dataset": facts.pop("dataset_id"), "run": facts.pop("run_id"), **facts}
-    await session.execute(_CLOSE, {name: value for name, value in facts.items() if name != "dataset"})
-    written = cast("CursorResult[Any]", await session.execute(_OPEN, facts))
-    if written.rowcount != chunk.last - chunk.first + 1:
-        raise PlanBroken(f"Staged changes {chunk.first} to {chunk.last} did not all become revisions")
+    await session.execute(_STAGE, facts)
 
 
 async def mark(session: AsyncSession, dataset_id: UUID, *, mapping_version: int) -> None:

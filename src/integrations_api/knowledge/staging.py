@@ -12,12 +12,13 @@ from sqlalchemy import select, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from integrations_api.db.engine import Sessions, raw_connection
+from integrations_api.knowledge import terms
 from integrations_api.knowledge.documents import Row
 from integrations_api.knowledge.models import RejectedRecord
 
 COLUMNS = (
     "run_id", "external_id", "seq", "dataset_id", "source_updated_at", "source_created_at", "rejection", "raw",
-    "hash", "number", "title", "text", "notes", "attributes", "url",
+    "hash", "number",
 )  # fmt: skip
 
 
@@ -66,24 +67,27 @@ async def discard_staged(session: AsyncSession, run_id: UUID) -> None:
 # Of a record that came twice the last one counts, also when that one could not be mapped.
 _PLAN = text("""
     WITH latest AS (
-        SELECT DISTINCT ON (external_id) external_id, seq, number, hash, source_updated_at, rejection
+        SELECT DISTINCT ON (external_id)
+               external_id, number, hash, source_updated_at, source_created_at, rejection
         FROM raw_records WHERE run_id = :run ORDER BY external_id, seq DESC
     ), judged AS (
-        SELECT l.external_id, l.seq, l.number,
+        SELECT l.external_id, l.number, l.source_updated_at, l.source_created_at, c.id AS content_id,
                coalesce(d.id, md5(CAST(:dataset AS uuid)::text || '/' || l.external_id)::uuid) AS document_id,
                CASE WHEN r.document_id IS NULL OR r.change = 'deleted' THEN 'added'
-                    WHEN c.hash <> l.hash THEN 'updated'
+                    WHEN r.content_id IS DISTINCT FROM c.id THEN 'updated'
                     WHEN r.source_updated_at IS DISTINCT FROM l.source_updated_at THEN 'touched' END AS change,
                CASE WHEN r.change = 'deleted' THEN 'restored' END AS reason
         FROM latest l
+        LEFT JOIN contents c ON c.dataset_id = :dataset AND c.hash = l.hash
         LEFT JOIN documents d ON d.dataset_id = :dataset AND d.external_id = l.external_id
         LEFT JOIN revisions r ON r.document_id = d.id AND r.valid_to = 2147483647
-        LEFT JOIN contents c ON c.id = r.content_id
         WHERE l.rejection IS NULL
     )
-    INSERT INTO staged_changes (run_id, ordinal, document_id, external_id, number, change, reason, seq)
+    INSERT INTO staged_changes
+        (run_id, ordinal, document_id, external_id, number, change, reason, content_id,
+         source_updated_at, source_created_at)
     SELECT :run, row_number() OVER (ORDER BY change = 'touched', number, external_id),
-           document_id, external_id, number, change, reason, seq
+           document_id, external_id, number, change, reason, content_id, source_updated_at, source_created_at
     FROM judged WHERE change IS NOT NULL
 """)
 
@@ -115,8 +119,11 @@ _REJECTIONS = text("""
     INSERT INTO rejected_records
         (run_id, external_id, dataset_id, number, reason, source_updated_at, source_created_at, raw)
     SELECT run_id, external_id, dataset_id, number, rejection, source_updated_at, source_created_at, raw
-    FROM (SELECT DISTINCT ON (external_id) * FROM raw_records WHERE run_id = :run ORDER BY external_id, seq DESC) l
-    WHERE rejection IS NOT NULL
+    FROM raw_records w
+    WHERE w.run_id = :run AND w.rejection IS NOT NULL AND NOT EXISTS (
+        SELECT FROM raw_records later
+        WHERE later.run_id = w.run_id AND later.external_id = w.external_id AND later.seq > w.seq
+    )
     ON CONFLICT (run_id, external_id) DO NOTHING
 """)
 
@@ -149,6 +156,36 @@ async def plan(session: AsyncSession, *, run_id: UUID, dataset_id: UUID, gone: S
         await session.execute(_STAGE_REMOVALS, {**facts, "ids": ids, "reasons": reasons})
     await session.execute(_REJECTIONS, facts)
     return await planned(session, run_id)
+
+
+_SPOKEN = terms.spoken_sql("w.notes")
+
+# Release 0.1 kept the mapped columns in raw_records and wrote contents from them while ingesting.
+_ADOPT = (
+    text(f"""
+        INSERT INTO contents (dataset_id, hash, title, text, notes, attributes, url, tsv, words)
+        SELECT n.*, {terms.WORDS_SQL.format(vector="n.tsv")}
+        FROM (
+            SELECT DISTINCT ON (w.hash) w.dataset_id, w.hash, w.title, w.text, w.notes, w.attributes, w.url,
+                   {terms.document_vector_sql(title="w.title", text="w.text", spoken=_SPOKEN)} AS tsv
+            FROM raw_records w WHERE w.run_id = :run AND w.title IS NOT NULL ORDER BY w.hash
+        ) n
+        ON CONFLICT (dataset_id, hash) DO NOTHING
+    """),  # noqa: S608 - put together from constants
+    text("""
+        UPDATE staged_changes s
+        SET content_id = c.id, source_updated_at = w.source_updated_at, source_created_at = w.source_created_at
+        FROM raw_records w JOIN contents c ON c.dataset_id = w.dataset_id AND c.hash = w.hash
+        WHERE s.run_id = :run AND s.content_id IS NULL AND s.change <> 'deleted'
+          AND w.run_id = s.run_id AND w.external_id = s.external_id AND w.seq = s.seq
+    """),
+)
+
+
+async def adopt(session: AsyncSession, run_id: UUID) -> None:
+    """Makes a run that a worker of release 0.1 began one that this release can go on with; others are left alone."""
+    for statement in _ADOPT:
+        await session.execute(statement, {"run": run_id})
 
 
 async def planned(session: AsyncSession, run_id: UUID) -> Plan:

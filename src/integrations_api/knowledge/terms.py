@@ -24,9 +24,13 @@ def vector_sql(part: str) -> str:
     return f"to_tsvector('english', translate(left({part}, {LONGEST_TEXT}), '{JOINTS}', '{blanks}'))"
 
 
-def document_vector_sql(*, title: str, text: str, notes: str) -> str:
-    """SQL of a document's search vector: its title weighs A, its text B, its notes (a jsonb) C."""
-    spoken = f"coalesce((SELECT string_agg(note ->> 'text', ' ') FROM jsonb_array_elements({notes}) note), '')"  # noqa: S608 - put together from constants
+def spoken_sql(notes: str) -> str:
+    """SQL of the words of notes (an SQL jsonb)."""
+    return f"coalesce((SELECT string_agg(note ->> 'text', ' ') FROM jsonb_array_elements({notes}) note), '')"  # noqa: S608 - put together from constants
+
+
+def document_vector_sql(*, title: str, text: str, spoken: str) -> str:
+    """SQL of a document's search vector: its title weighs A, its text B, the words of its notes C."""
     return (
         f"setweight({vector_sql(title)}, 'A') || setweight({vector_sql(text)}, 'B') "
         f"|| setweight({vector_sql(spoken)}, 'C')"

@@ -122,26 +122,10 @@ class Chunk:
     last: int
 
 
-_VECTOR = terms.document_vector_sql(title="w.title", text="w.text", notes="w.notes")
-
-_CONTENTS = text(f"""
-    INSERT INTO contents (dataset_id, hash, title, text, notes, attributes, url, tsv, words)
-    SELECT n.*, {terms.WORDS_SQL.format(vector="n.tsv")}
-    FROM (
-        SELECT DISTINCT ON (w.hash) CAST(:dataset AS uuid), w.hash, w.title, w.text, w.notes, w.attributes, w.url,
-               {_VECTOR} AS tsv
-        FROM staged_changes s
-        JOIN raw_records w ON w.run_id = s.run_id AND w.external_id = s.external_id AND w.seq = s.seq
-        WHERE s.run_id = :run AND s.ordinal BETWEEN :first AND :last AND s.change IN ('added', 'updated')
-    ) n
-    ON CONFLICT (dataset_id, hash) DO NOTHING
-""")  # noqa: S608 - put together from constants
-
 _DOCUMENTS = text("""
     INSERT INTO documents (id, dataset_id, external_id, source_created_at)
-    SELECT s.document_id, :dataset, s.external_id, w.source_created_at
+    SELECT s.document_id, :dataset, s.external_id, s.source_created_at
     FROM staged_changes s
-    JOIN raw_records w ON w.run_id = s.run_id AND w.external_id = s.external_id AND w.seq = s.seq
     WHERE s.run_id = :run AND s.ordinal BETWEEN :first AND :last AND s.change = 'added'
     ON CONFLICT (id) DO NOTHING
 """)
@@ -152,14 +136,13 @@ _CLOSE = text("""
       AND r.document_id = s.document_id AND r.valid_to = 2147483647 AND r.valid_from < :version
 """)
 
+# The join with contents finds out whether what the plan named is still there.
 _OPEN = text("""
     INSERT INTO revisions
         (document_id, valid_from, dataset_id, content_id, number, change, source_updated_at)
-    SELECT s.document_id, :version, :dataset, c.id, s.number, s.change, w.source_updated_at
-    FROM staged_changes s
-    JOIN raw_records w ON w.run_id = s.run_id AND w.external_id = s.external_id AND w.seq = s.seq
-    JOIN contents c ON c.dataset_id = :dataset AND c.hash = w.hash
-    WHERE s.run_id = :run AND s.ordinal BETWEEN :first AND :last
+    SELECT s.document_id, :version, :dataset, c.id, s.number, s.change, s.source_updated_at
+    FROM staged_changes s JOIN contents c ON c.id = s.content_id
+    WHERE s.run_id = :run AND s.ordinal BETWEEN :first AND :last AND s.change <> 'deleted'
 """)
 
 _BURY = text("""
@@ -173,7 +156,7 @@ _BURY = text("""
 
 
 async def ingest(session: AsyncSession, chunk: Chunk) -> list[str]:
-    """Writes contents and revisions of a chunk; returns the numbers of its added and updated documents, in order.
+    """Writes documents and revisions of a chunk; returns the numbers of its added and updated documents, in order.
 
     Raises `PlanBroken` when a staged change did not become a revision.
     """
@@ -184,7 +167,7 @@ async def ingest(session: AsyncSession, chunk: Chunk) -> list[str]:
         "first": chunk.first,
         "last": chunk.last,
     }
-    for statement in (_CONTENTS, _DOCUMENTS, _CLOSE):
+    for statement in (_DOCUMENTS, _CLOSE):
         await session.execute(statement, facts)
     written = [await session.execute(statement, facts) for statement in (_OPEN, _BURY)]
     if sum(cast("CursorResult[Any]", result).rowcount for result in written) != chunk.last - chunk.first + 1:
@@ -236,9 +219,8 @@ async def touch_in_place(session: AsyncSession, run_id: UUID) -> None:
     """Moves the source's time stamps of a run that makes no version: nothing else of the head changes."""
     await session.execute(
         text("""
-            UPDATE revisions r SET source_updated_at = w.source_updated_at
+            UPDATE revisions r SET source_updated_at = s.source_updated_at
             FROM staged_changes s
-            JOIN raw_records w ON w.run_id = s.run_id AND w.external_id = s.external_id AND w.seq = s.seq
             WHERE s.run_id = :run AND s.change = 'touched' AND r.document_id = s.document_id AND r.valid_to = 2147483647
         """),
         {"run": run_id},

@@ -4,7 +4,6 @@ Each phase ends with a transaction that names the next one, so that whoever resu
 was. Network calls come before the transaction that uses their answer.
 """
 
-import asyncio
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
@@ -20,8 +19,8 @@ from integrations_api.connectors.protocol import Connector
 from integrations_api.connectors.records import FetchRequest, FetchStart, Page, SourceCount
 from integrations_api.db.engine import Sessions
 from integrations_api.integrations.service import IntegrationForSync, IntegrationService
-from integrations_api.knowledge import staging, versions
-from integrations_api.knowledge.documents import Row
+from integrations_api.knowledge import contents, staging, versions
+from integrations_api.knowledge.documents import Content
 from integrations_api.knowledge.staging import Plan
 from integrations_api.logs import get_logger
 from integrations_api.metrics import (
@@ -33,8 +32,9 @@ from integrations_api.metrics import (
 )
 from integrations_api.sync import events, repository
 from integrations_api.sync.events import LoggedEvent
-from integrations_api.sync.intake import map_page, stage_rejected_again
+from integrations_api.sync.intake import Intake, map_page, take_in_rejected
 from integrations_api.sync.journal import Journal, StepResult
+from integrations_api.sync.page_writer import PageWriter
 from integrations_api.sync.publishing import Brake, end_run
 from integrations_api.sync.raw_file import write_raw_file
 from integrations_api.sync.remap import Remap
@@ -185,29 +185,28 @@ class SyncEngine:
         await self._journal.note(phase=Phase.COMPARING, warnings=warnings)
 
     async def _pages_kept(self, start: FetchStart) -> Events:
-        """Maps each page while the one before is being committed: the two use different processors."""
+        """Maps each page while those before are being written: that uses different processors."""
         numbered = self._journal.run.fetched
-        committing: asyncio.Task[list[LoggedEvent]] | None = None
-        try:
-            async with aclosing(self._connector.pages(start, start.lanes)) as pages:
+        async with (
+            aclosing(self._connector.pages(start, start.lanes)) as pages,
+            PageWriter(keep_contents=self._keep_contents, keep_page=self._keep_page) as writer,
+        ):
+            try:
                 async for page in pages:
-                    rows = await map_page(page, run=self._journal.run, connector=self._connector, first=numbered)
-                    numbered += len(rows)
-                    for event in await _outcome(committing):
+                    intake = await map_page(page, run=self._journal.run, connector=self._connector, first=numbered)
+                    numbered += len(intake.rows)
+                    for event in await writer.put(page, intake):
                         yield event
-                    self._pause_for_handover()
-                    committing = asyncio.create_task(self._keep(page, rows))
-            for event in await _outcome(committing):
+                    if self._stopping():
+                        break
+            except ConnectorError:
+                # What was read before the failure is kept: a resumed run goes on after it.
+                for event in await writer.drain():
+                    yield event
+                raise
+            for event in await writer.drain():
                 yield event
-        except ConnectorError:
-            # What was read before the failure is kept: a resumed run goes on after it.
-            for event in await _outcome(committing):
-                yield event
-            raise
-        finally:
-            if committing is not None:
-                committing.cancel()
-                await asyncio.wait({committing})
+            self._pause_for_handover()
 
     async def _measure_start(self) -> None:
         """Measures the next watermark before the first page, and stages again what could not be mapped before."""
@@ -215,7 +214,9 @@ class SyncEngine:
         start = await self._connector.start(FetchRequest(mode=as_mode(run.mode), since=run.reads_from))
 
         async def work(session: AsyncSession) -> StepResult:
-            await stage_rejected_again(session, run=run, connector=self._connector)
+            again = await take_in_rejected(session, run=run, connector=self._connector)
+            await contents.keep(session, dataset_id=run.dataset_id, contents=again.contents)
+            await staging.stage(session, again.rows)
             return StepResult(
                 values={
                     "mode": "incremental" if start.since is not None else "full",
@@ -228,7 +229,11 @@ class SyncEngine:
 
         await self._journal.step(work)
 
-    async def _keep(self, page: Page, rows: Sequence[Row]) -> list[LoggedEvent]:
+    async def _keep_contents(self, found: Sequence[Content]) -> None:
+        dataset_id = self._journal.run.dataset_id
+        await self._journal.beside(lambda session: contents.keep(session, dataset_id=dataset_id, contents=found))
+
+    async def _keep_page(self, page: Page, intake: Intake) -> list[LoggedEvent]:
         """Commits one page: its records, the lane's cursor, the counts."""
         run = self._journal.run
         fetched = run.fetched + len(page.records)
@@ -236,7 +241,7 @@ class SyncEngine:
         told = [events.progress(f"Fetched {fetched} {self._connector.noun}...")] if is_further else []
 
         async def work(session: AsyncSession) -> StepResult:
-            await staging.stage(session, rows)
+            await staging.stage(session, intake.rows)
             lanes = {**run.fetch_state["lanes"], page.lane: page.cursor}
             return StepResult(
                 events=told,
@@ -262,6 +267,7 @@ class SyncEngine:
     async def _compare(self) -> Events:
         """Tells new, changed, unchanged and gone documents apart, and plans their ingest."""
         run = self._journal.run
+        await self._adopt()
         gone = await find_gone(self._sessions, run=run, connector=self._connector)
 
         async def work(session: AsyncSession) -> StepResult:
@@ -282,6 +288,12 @@ class SyncEngine:
         before = await repository.last_fingerprint(session, self._journal.run)
         return None if before in (None, self._journal.run.fingerprint) else CONFIG_CHANGED
 
+    async def _adopt(self) -> None:
+        """An earlier attempt may have been made by a worker of the release before."""
+        run = self._journal.run
+        if run.attempt > 1:
+            await self._journal.beside(lambda session: staging.adopt(session, run.id))
+
     def _announce(self, plan: Plan) -> list[events.NewEvent]:
         if plan.to_ingest == 0:
             return []
@@ -292,6 +304,7 @@ class SyncEngine:
     async def _ingest(self) -> Events:
         """Writes the planned changes, a chunk a transaction, and tells of every batch that is committed."""
         run = self._journal.run
+        await self._adopt()
         while run.version is not None and run.ingested < run.planned:
             for event in await self._ingest_chunk(run.version):
                 yield event
@@ -358,10 +371,6 @@ class SyncEngine:
                     await versions.refresh_statistics(session)
         except SQLAlchemyError:
             log.warning("sync.tidy_failed", run_id=str(run.id))
-
-
-async def _outcome(task: "asyncio.Task[list[LoggedEvent]] | None") -> list[LoggedEvent]:
-    return [] if task is None else await task
 
 
 def _counts(plan: Plan) -> dict[str, object]:

@@ -1,8 +1,9 @@
-"""From a source's records to staged rows: mapping, hashing, and what to do with a record that cannot be mapped."""
+"""From a source's records to rows: mapping, hashing, and what to do with a record that cannot be mapped."""
 
 import asyncio
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import orjson
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -11,24 +12,31 @@ from integrations_api.connectors.errors import RecordRejected
 from integrations_api.connectors.protocol import Connector
 from integrations_api.connectors.records import JsonObject, MappedDocument, Page, SourceRecord
 from integrations_api.knowledge import staging
-from integrations_api.knowledge.documents import Row, StagedRecord, as_row, too_long
+from integrations_api.knowledge.documents import Content, Row, StagedRecord, as_row, content_of, too_long
 from integrations_api.sync.models import SyncRun
 
 SLICE = 50
 """Records mapped before other tasks get a turn: heartbeats and streams must breathe."""
 
 
-async def map_page(page: Page, *, run: SyncRun, connector: Connector, first: int) -> list[Row]:
-    """Rows of `raw_records` for a page, numbered from `first` on."""
-    return await _rows(page.records, run=run, connector=connector, first=first)
+@dataclass(frozen=True, slots=True)
+class Intake:
+    """Records made ready to be stored: rows of `raw_records`, and the contents of those that could be mapped."""
+
+    rows: list[Row]
+    contents: list[Content]
 
 
-async def stage_rejected_again(session: AsyncSession, *, run: SyncRun, connector: Connector) -> None:
-    """Stages, before all pages, the records that earlier runs could not map; a fresh copy counts more."""
+async def map_page(page: Page, *, run: SyncRun, connector: Connector, first: int) -> Intake:
+    """A page made ready, its rows numbered from `first` on."""
+    return await _take_in(page.records, run=run, connector=connector, first=first)
+
+
+async def take_in_rejected(session: AsyncSession, *, run: SyncRun, connector: Connector) -> Intake:
+    """The records that earlier runs could not map, numbered to come before all pages: a fresh copy counts more."""
     stored = await staging.open_rejections(session, run.dataset_id)
     records = [record for text in stored if (record := _restored(connector, text)) is not None]
-    rows = await _rows(records, run=run, connector=connector, first=-len(records))
-    await staging.stage(session, rows)
+    return await _take_in(records, run=run, connector=connector, first=-len(records))
 
 
 def _restored(connector: Connector, text: str) -> SourceRecord | None:
@@ -38,18 +46,18 @@ def _restored(connector: Connector, text: str) -> SourceRecord | None:
         return None
 
 
-async def _rows(records: Sequence[SourceRecord], *, run: SyncRun, connector: Connector, first: int) -> list[Row]:
+async def _take_in(records: Sequence[SourceRecord], *, run: SyncRun, connector: Connector, first: int) -> Intake:
     rows: list[Row] = []
-    for start in range(0, len(records), SLICE):
-        part = records[start : start + SLICE]
-        staged = (judge(record, connector) for record in part)
-        rows.extend(_number(staged, run=run, first=first + start))
-        await asyncio.sleep(0)
-    return rows
-
-
-def _number(staged: Iterable[StagedRecord], *, run: SyncRun, first: int) -> Iterable[Row]:
-    return (as_row(run.id, run.dataset_id, first + i, record) for i, record in enumerate(staged))
+    contents: list[Content] = []
+    for seq, record in enumerate(records, first):
+        staged = judge(record, connector)
+        content = content_of(staged.document) if staged.document is not None else None
+        rows.append(as_row(run.id, run.dataset_id, seq, staged, content))
+        if content is not None:
+            contents.append(content)
+        if len(rows) % SLICE == 0:
+            await asyncio.sleep(0)
+    return Intake(rows, contents)
 
 
 def judge(record: SourceRecord, connector: Connector) -> StagedRecord:

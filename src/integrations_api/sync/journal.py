@@ -53,15 +53,33 @@ class Journal:
             try:
                 return await self._try(work)
             except Exception as error:
-                if pause is None or not is_lost_connection(error):
-                    raise
-                log.warning("sync.database_lost", run_id=str(self.run.id), error=type(error).__name__)
-            waited("database", pause)
-            await asyncio.sleep(pause)
+                await self._wait_out(error, pause)
             if await self._was_committed():
                 await self.reload()
                 return []
         raise AssertionError("the last try returns or raises")
+
+    async def beside(self, work: Callable[[AsyncSession], Awaitable[None]]) -> None:
+        """Work of this attempt that no step depends on having been done once: it may be done twice, and while a step
+        is carried out. Raises `Fenced`.
+        """
+        for pause in (*PATIENCE, None):
+            try:
+                async with self._sessions.begin() as session:
+                    await repository.check_claim(session, self.claim)
+                    await work(session)
+            except Exception as error:
+                await self._wait_out(error, pause)
+            else:
+                return
+
+    async def _wait_out(self, error: Exception, pause: float | None) -> None:
+        """Waits for a database that is away; raises what is not to be waited out."""
+        if pause is None or not is_lost_connection(error):
+            raise error
+        log.warning("sync.database_lost", run_id=str(self.run.id), error=type(error).__name__)
+        waited("database", pause)
+        await asyncio.sleep(pause)
 
     async def note(self, *new: NewEvent, **values: Any) -> list[LoggedEvent]:
         """A step that only tells and remembers."""

@@ -15,10 +15,9 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from integrations_api.clock import Clock
 from integrations_api.connectors.errors import RecordRejected
 from integrations_api.connectors.protocol import Connector
-from integrations_api.connectors.records import MappedDocument
 from integrations_api.db.engine import Sessions
-from integrations_api.knowledge import remapping, staging, versions
-from integrations_api.knowledge.documents import as_columns
+from integrations_api.knowledge import contents, remapping, staging, versions
+from integrations_api.knowledge.documents import Content, content_of
 from integrations_api.knowledge.models import RawRecord
 from integrations_api.knowledge.remapping import Remapped, StoredDocument
 from integrations_api.knowledge.staging import Plan
@@ -132,9 +131,10 @@ class Remap:
         run = self._journal.run
         async with self._sessions() as session:
             found = await remapping.page(session, run.dataset_id, after=run.fetch_state["after"], limit=self._chunk)
-        changes, unmapped = await self._changes(found.documents)
+        changes, made, unmapped = await self._changes(found.documents)
 
         async def work(session: AsyncSession) -> StepResult:
+            await contents.keep(session, dataset_id=run.dataset_id, contents=made)
             await remapping.stage(
                 session, run_id=run.id, dataset_id=run.dataset_id, first=run.planned + 1, changes=changes
             )
@@ -165,9 +165,10 @@ class Remap:
             mapping_version=self._mapping_version,
         )
 
-    async def _changes(self, documents: Sequence[StoredDocument]) -> tuple[list[Remapped], int]:
-        """Documents that read otherwise now, and how many could not be mapped and stay as they are."""
+    async def _changes(self, documents: Sequence[StoredDocument]) -> tuple[list[Remapped], list[Content], int]:
+        """Documents that read otherwise now, their contents, and how many could not be mapped and stay as they are."""
         changes: list[Remapped] = []
+        made: list[Content] = []
         unmapped = 0
         for index, document in enumerate(documents):
             if index % SLICE == SLICE - 1:
@@ -175,17 +176,21 @@ class Remap:
             mapped = self._mapped(document)
             if mapped is None:
                 unmapped += 1
-            elif as_columns(mapped)[0] != document.hash:
-                changes.append(Remapped(document, mapped))
-        return changes, unmapped
+                continue
+            number, content = mapped
+            if content.hash != document.hash:
+                changes.append(Remapped(document, number, content.hash))
+                made.append(content)
+        return changes, made, unmapped
 
-    def _mapped(self, document: StoredDocument) -> MappedDocument | None:
+    def _mapped(self, document: StoredDocument) -> tuple[str, Content] | None:
         if document.raw is None:
             return None
         try:
-            return judge(self._connector.restore(json.loads(document.raw)), self._connector).document
+            mapped = judge(self._connector.restore(json.loads(document.raw)), self._connector).document
         except RecordRejected:
             return None
+        return None if mapped is None else (mapped.number, content_of(mapped))
 
     async def rewrite(self) -> Events:
         """Writes the planned changes and publishes them; then the run ends, or goes on as a sync."""
@@ -205,7 +210,7 @@ class Remap:
         )
 
         async def work(session: AsyncSession) -> StepResult:
-            await remapping.rewrite(session, chunk)
+            await versions.ingest(session, chunk)
             return StepResult(values={"ingested": last})
 
         await self._journal.step(work)

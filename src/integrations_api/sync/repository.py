@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import exists, func, insert, or_, select, text, update
+from sqlalchemy import exists, func, or_, select, text, update
 from sqlalchemy.dialects.postgresql import insert as pg_insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -127,6 +127,23 @@ async def advance(session: AsyncSession, claim: Claim, *, step: int, now: dateti
         raise Fenced
 
 
+async def check_claim(session: AsyncSession, claim: Claim) -> None:
+    """For what is written beside the steps of a run: raises `Fenced` unless the run is the caller's.
+
+    The dataset's row is held first: a purge locks it, and must not be overtaken by a text it has removed.
+    """
+    held = text("SELECT FROM datasets WHERE id = (SELECT dataset_id FROM sync_runs WHERE id = :run) FOR KEY SHARE")
+    await session.execute(held, {"run": claim.run_id})
+    mine = select(SyncRun.id).where(
+        SyncRun.id == claim.run_id,
+        SyncRun.attempt == claim.attempt,
+        SyncRun.state == RunState.RUNNING,
+        SyncRun.integration_id.is_not(None),
+    )
+    if await session.scalar(mine) is None:
+        raise Fenced
+
+
 async def conclude(
     session: AsyncSession, run_id: UUID, *, events: Sequence[NewEvent], values: Mapping[str, Any]
 ) -> list[LoggedEvent]:
@@ -142,6 +159,14 @@ async def conclude(
     return await write_events(session, run_id=run_id, last=last, events=events)
 
 
+# One statement, however many events: a batch event is written for every five incidents.
+_WRITE_EVENTS = text("""
+    INSERT INTO sync_events (run_id, seq, event, payload)
+    SELECT :run, :first + e.place - 1, e.event, e.payload
+    FROM unnest(CAST(:events AS text[]), CAST(:payloads AS text[])) WITH ORDINALITY AS e(event, payload, place)
+""")
+
+
 async def write_events(
     session: AsyncSession, *, run_id: UUID, last: int, events: Sequence[NewEvent]
 ) -> list[LoggedEvent]:
@@ -149,8 +174,13 @@ async def write_events(
     first = last - len(events) + 1
     logged = [LoggedEvent(seq=first + i, event=e.event, payload=e.payload) for i, e in enumerate(events)]
     if logged:
-        rows = [{"run_id": run_id, "seq": e.seq, "event": e.event, "payload": e.payload} for e in logged]
-        await session.execute(insert(SyncEvent), rows)
+        facts = {
+            "run": run_id,
+            "first": first,
+            "events": [e.event for e in logged],
+            "payloads": [e.payload for e in logged],
+        }
+        await session.execute(_WRITE_EVENTS, facts)
         await notify(session, CHANNEL, str(run_id))
     return logged
 

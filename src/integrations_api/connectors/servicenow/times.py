@@ -31,16 +31,15 @@ class Zone:
 
     format: str
     offsets: tuple[tuple[datetime, timedelta], ...]
-    """(display time, offset) pairs."""
+    """(display time, offset) pairs; a single one where the offset is always the same."""
 
     def to_utc(self, shown: str) -> str | None:
         """The moment that a display time means, as times leave the service; None where it cannot be read."""
         local = _parse(shown, self.format)
         if local is None:
             return None
-        offset = self.offsets[0][1]
-        if any(other != offset for _, other in self.offsets):
-            offset = min(self.offsets, key=lambda pair: abs(pair[0] - local))[1]
+        nearest = self.offsets[0] if len(self.offsets) == 1 else min(self.offsets, key=lambda at: abs(at[0] - local))
+        offset = nearest[1]
         return f"{(local - offset).isoformat()[:19]}Z"
 
 
@@ -71,7 +70,8 @@ def _zone(known: list[tuple[datetime, str]], form: str) -> Zone | None:
         if not _WEST <= offset <= _EAST or offset % _STEP:
             return None
         offsets.append((local, offset))
-    return Zone(form, tuple(offsets))
+    varies = len({offset for _, offset in offsets}) > 1
+    return Zone(form, tuple(offsets if varies else offsets[:1]))
 
 
 def _parse(text: str, form: str) -> datetime | None:

@@ -1,0 +1,85 @@
+"""Contents: texts and attributes, written once for each hash, before any revision names them.
+
+Whoever writes one must hold its run (see sync/journal.py): what no revision and no raw record names is pruned while
+the dataset has no run.
+"""
+
+import asyncio
+from collections.abc import Iterable, Sequence
+from uuid import UUID
+
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from integrations_api.knowledge import terms
+from integrations_api.knowledge.documents import Content
+from integrations_api.knowledge.lexicon import Lexicon, Vector, Words, words_of
+
+_VECTOR = terms.document_vector_sql(title="w.title", text="w.text", spoken="w.spoken")
+
+_KNOWN = text("SELECT hash FROM contents WHERE dataset_id = :dataset AND hash = ANY(CAST(:hashes AS bytea[]))")
+
+# OFFSET 0 keeps the planner from computing the vector twice.
+_KEEP = text(f"""
+    INSERT INTO contents (dataset_id, hash, title, text, notes, attributes, url, tsv, words)
+    SELECT CAST(:dataset AS uuid), n.hash, n.title, n.text, CAST(n.notes AS jsonb), CAST(n.attributes AS jsonb), n.url,
+           n.tsv, coalesce(n.words, {terms.WORDS_SQL.format(vector="n.tsv")})
+    FROM (
+        SELECT w.*, coalesce(CAST(w.vector AS tsvector), {_VECTOR}) AS tsv
+        FROM unnest(
+            CAST(:hashes AS bytea[]), CAST(:titles AS text[]), CAST(:texts AS text[]), CAST(:notes AS text[]),
+            CAST(:spoken AS text[]), CAST(:attributes AS text[]), CAST(:urls AS text[]),
+            CAST(:vectors AS text[]), CAST(:words AS integer[])
+        ) AS w(hash, title, text, notes, spoken, attributes, url, vector, words)
+        OFFSET 0
+    ) n
+    ON CONFLICT (dataset_id, hash) DO NOTHING
+""")  # noqa: S608 - put together from constants
+
+SLICE = 50
+"""Texts taken apart, or vectors made, before other tasks get a turn."""
+
+_lexicon = Lexicon()
+"""One for the process: what a word means to a search is the same for every dataset."""
+
+
+async def keep(session: AsyncSession, *, dataset_id: UUID, contents: Iterable[Content]) -> None:
+    """Stores those that are not stored yet; the same in two transactions at once is stored once."""
+    # In one order everywhere, or two transactions with the same contents could wait for each other.
+    by_hash = {content.hash: content for content in contents}
+    known = set(await session.scalars(_KNOWN, {"dataset": dataset_id, "hashes": list(by_hash)}))
+    fresh = [by_hash[key] for key in sorted(by_hash.keys() - known)]
+    if not fresh:
+        return
+    vectors = await _vectors(session, fresh)
+    await session.execute(
+        _KEEP,
+        {
+            "dataset": dataset_id,
+            "hashes": [content.hash for content in fresh],
+            "titles": [content.title for content in fresh],
+            "texts": [content.text for content in fresh],
+            "notes": [content.notes for content in fresh],
+            # Only of those whose vector is still to be made.
+            "spoken": [content.spoken if v is None else "" for content, v in zip(fresh, vectors, strict=True)],
+            "attributes": [content.attributes for content in fresh],
+            "urls": [content.url for content in fresh],
+            "vectors": [v.literal if v else None for v in vectors],
+            "words": [v.words if v else None for v in vectors],
+        },
+    )
+
+
+async def _vectors(session: AsyncSession, fresh: Sequence[Content]) -> list[Vector | None]:
+    documents: list[Words] = []
+    for content in fresh:
+        documents.append({"A": words_of(content.title), "B": words_of(content.text), "C": words_of(content.spoken)})
+        if len(documents) % SLICE == 0:
+            await asyncio.sleep(0)
+    await _lexicon.learn(session, documents)
+    vectors: list[Vector | None] = []
+    for document in documents:
+        vectors.append(_lexicon.vector(document))
+        if len(vectors) % SLICE == 0:
+            await asyncio.sleep(0)
+    return vectors

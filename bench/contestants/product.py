@@ -6,6 +6,8 @@ import sys
 import time
 from uuid import UUID
 
+import httpx
+
 from integrations_api.db.migrations import upgrade
 from integrations_api.logs import configure_logging
 from integrations_api.sync.models import SyncRun
@@ -15,17 +17,30 @@ from tests.support.syncing import Bench, bench
 
 
 async def main(source: str, database: str) -> None:
-    """A first sync, then one without changes to warm up, then one of 500 changes."""
+    """A first sync, then an incremental one of 500 changes made at the source."""
     host = source.partition("//")[2]
     async with bench(database, in_memory=False, egress_allowed_hosts=(host,), patience=3600) as b:
         integration = await b.integration(url=source, username="integration", password="simulator-password")
-        begun = time.monotonic()
-        run = await _finished(b, await b.start(integration))
-        wall = time.monotonic() - begun
-        assert run.state == "succeeded", run.error
-        assert run.verdict is not None
-        assert run.verdict["state"] == "complete", run.verdict
-    print(json.dumps({"wall": wall}))
+        wall = await _timed(b, integration)
+        await _change(source, 500)
+        incremental = await _timed(b, integration)
+    print(json.dumps({"wall": wall, "incremental": incremental}))
+
+
+async def _change(source: str, steps: int) -> None:
+    async with httpx.AsyncClient(timeout=60, trust_env=False) as client:
+        (await client.post(f"{source}/__simulator__/evolve", json={"steps": steps})).raise_for_status()
+
+
+async def _timed(b: Bench, integration: UUID) -> float:
+    """Seconds of a sync that must end complete."""
+    begun = time.monotonic()
+    run = await _finished(b, await b.start(integration))
+    took = time.monotonic() - begun
+    assert run.state == "succeeded", run.error
+    assert run.verdict is not None
+    assert run.verdict["state"] == "complete", run.verdict
+    return took
 
 
 async def _finished(b: Bench, run_id: UUID) -> SyncRun:

@@ -6,7 +6,7 @@ was. Network calls come before the transaction that uses their answer.
 
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import assert_never
 
@@ -195,6 +195,7 @@ class SyncEngine:
                 async for page in pages:
                     intake = await map_page(page, run=self._journal.run, connector=self._connector, first=numbered)
                     numbered += len(intake.rows)
+                    page = replace(page, records=())  # megabytes that nobody needs any more
                     for event in await writer.put(page, intake):
                         yield event
                     if self._stopping():
@@ -236,8 +237,8 @@ class SyncEngine:
     async def _keep_page(self, page: Page, intake: Intake) -> list[LoggedEvent]:
         """Commits one page: its records, the lane's cursor, the counts."""
         run = self._journal.run
-        fetched = run.fetched + len(page.records)
-        is_further = run.pages > 0 and bool(page.records)
+        fetched = run.fetched + len(intake.rows)
+        is_further = run.pages > 0 and bool(intake.rows)
         told = [events.progress(f"Fetched {fetched} {self._connector.noun}...")] if is_further else []
 
         async def work(session: AsyncSession) -> StepResult:
@@ -247,13 +248,13 @@ class SyncEngine:
                 events=told,
                 values={
                     "fetched": fetched,
-                    "pages": run.pages + bool(page.records),
+                    "pages": run.pages + bool(intake.rows),
                     "fetch_state": {**run.fetch_state, "lanes": lanes},
                 },
             )
 
         logged = await self._journal.step(work)
-        RECORDS_FETCHED.labels(self._connector.service).inc(len(page.records))
+        RECORDS_FETCHED.labels(self._connector.service).inc(len(intake.rows))
         return logged
 
     async def _save_raw_file(self) -> Sequence[str]:

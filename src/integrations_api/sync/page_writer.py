@@ -35,8 +35,7 @@ class PageWriter:
     async def __aexit__(self, *exc: object) -> None:
         for task in self._writing:
             task.cancel()
-        if self._writing:
-            await asyncio.wait(self._writing)
+        await asyncio.gather(*self._writing, return_exceptions=True)
 
     async def put(self, page: Page, intake: Intake) -> list[LoggedEvent]:
         """Begins to write a page; returns the events of an earlier one when there are too many on their way."""

@@ -1,8 +1,7 @@
 """The preflight: what a sync will need, tried once, with what was seen and what an administrator can do."""
 
-import asyncio
 import re
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
@@ -14,16 +13,14 @@ from integrations_api.connectors.github.config import GitHubConfig
 from integrations_api.connectors.github.survey import Repository, Survey, survey
 from integrations_api.connectors.github.walk import Item, items_of, stamp
 from integrations_api.connectors.http import one_line
+from integrations_api.connectors.preflight import Step, collected, safely
 from integrations_api.connectors.records import Check
 
-MOST_SECONDS = 45.0
 _SAMPLE = 30
 _SKEW_WORTH_TELLING = timedelta(minutes=1)
 _EXPIRES_SOON = timedelta(days=14)
 _READS_ONLY = frozenset({"repo", "public_repo", "read:org", "read:user", "user:email", "read:project", "repo:status"})
 _BEYOND_ALL = timedelta(days=1)
-
-Step = Callable[[], Awaitable[Check]]
 
 
 @dataclass(slots=True)
@@ -39,20 +36,18 @@ class Preflight:
     seconds: float = 0.0
 
     async def run(self) -> list[Check]:
-        """Every check that could be made. Never raises for a failing one, never takes longer than `MOST_SECONDS`."""
-        checks: list[Check] = []
-        try:
-            async with asyncio.timeout(MOST_SECONDS):
-                checks.extend(await self._contact())
-                if checks[-1].status != "failed":
-                    checks.append(await self._safely("repositories", self._repositories))
-                if self.found is not None:
-                    for name, step in self._steps():
-                        checks.append(await self._safely(name, step))
-        except TimeoutError:
-            seen = f"The checks took longer than {MOST_SECONDS:.0f} s"
-            checks.append(Check("time", "failed", seen, "Ask why the source is slow"))
-        return checks
+        """Every check that could be made. Never raises for a failing one, and is bounded in time."""
+        return await collected(self._checks())
+
+    async def _checks(self) -> AsyncGenerator[Check, None]:
+        contact = await self._contact()
+        for made in contact:
+            yield made
+        if contact[-1].status != "failed":
+            yield await safely("repositories", self._repositories)
+        if self.found is not None:
+            for name, step in self._steps():
+                yield await safely(name, step)
 
     def _steps(self) -> Sequence[tuple[str, Step]]:
         return (
@@ -63,12 +58,6 @@ class Preflight:
             ("clock", self._clock),
             ("duration", self._duration),
         )
-
-    async def _safely(self, name: str, step: Step) -> Check:
-        try:
-            return await step()
-        except ConnectorError as error:
-            return Check(name, "failed", error.message, error.remedy or "Try again later")
 
     async def _contact(self) -> list[Check]:
         began = self.client.patience.time.monotonic()

@@ -1,0 +1,33 @@
+"""What every connector's preflight has in common: bounded in time, and a check that cannot be made has failed."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import aclosing
+
+from integrations_api.connectors.errors import ConnectorError
+from integrations_api.connectors.records import Check
+
+MOST_SECONDS = 45.0
+
+Step = Callable[[], Awaitable[Check]]
+
+
+async def collected(checks: AsyncGenerator[Check, None]) -> list[Check]:
+    """Every check that could be made within `MOST_SECONDS`; the last one says so when that was too short."""
+    made: list[Check] = []
+    try:
+        async with asyncio.timeout(MOST_SECONDS), aclosing(checks):
+            async for check in checks:
+                made.append(check)  # noqa: PERF401 - what was made before a time-out is kept
+    except TimeoutError:
+        seen = f"The checks took longer than {MOST_SECONDS:.0f} s"
+        made.append(Check("time", "failed", seen, "Ask why the source is slow"))
+    return made
+
+
+async def safely(name: str, step: Step) -> Check:
+    """The check, failed in words when the source could not be asked."""
+    try:
+        return await step()
+    except ConnectorError as error:
+        return Check(name, "failed", error.message, error.remedy or "Try again later")

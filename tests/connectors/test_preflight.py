@@ -1,0 +1,31 @@
+"""What preflights have in common."""
+
+import asyncio
+from collections.abc import AsyncGenerator
+
+import pytest
+
+from integrations_api.connectors import preflight
+from integrations_api.connectors.errors import Unreachable
+from integrations_api.connectors.records import Check
+
+pytestmark = pytest.mark.anyio
+
+
+async def test_what_was_seen_before_the_time_was_up_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(preflight, "MOST_SECONDS", 0.01)
+
+    async def checks() -> AsyncGenerator[Check, None]:
+        yield Check("reachable", "ok", "The server answers")
+        await asyncio.Event().wait()
+
+    told = await preflight.collected(checks())
+
+    assert [(check.name, check.status) for check in told] == [("reachable", "ok"), ("time", "failed")]
+
+
+async def test_a_check_that_cannot_be_made_has_failed_in_words() -> None:
+    async def step() -> Check:
+        raise Unreachable("Connection refused")
+
+    assert await preflight.safely("clock", step) == Check("clock", "failed", "Connection refused", "Try again later")

@@ -1,6 +1,7 @@
 """Whatever stands in a source's texts or in requests: each line that service and worker log is one line of JSON."""
 
 import json
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -83,6 +84,8 @@ def test_every_log_line_is_one_line_of_json_whatever_is_read_and_asked(
                 for server in (odd_source, rude_source)
             ]
             sent = 4 + _send_odd_requests(api)
+        serve.tell(signal.SIGTERM)
+        serve.wait()  # a request's line may follow its answer
         said = serve.said
 
     succeeded, failed = (json.loads(end.removeprefix("data: ")) for end in ends)

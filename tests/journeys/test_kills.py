@@ -116,6 +116,8 @@ async def test_another_worker_goes_on_after_a_kill(
         assert [data["batch"] for name, data in events if data.get("batch")] == list(range(1, 21))
         assert run.verdict is not None
         assert run.verdict["state"] == "complete"
+        ends = await scene.bench.rows("SELECT actor, details FROM audit_entries WHERE action = 'sync.end'")
+        assert [(end.actor, end.details["run_id"]) for end in ends] == [("worker", str(run_id))]
 
 
 @pytest.mark.parametrize("step", list(REMAP_STEPS)[: None if os.environ.get("FAULT_MATRIX") == "full" else 1])

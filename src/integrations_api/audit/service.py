@@ -10,6 +10,9 @@ from integrations_api.api.context import current_request
 from integrations_api.audit.models import AuditEntry
 from integrations_api.vault.mask import masked
 
+WORKER = "worker"
+"""The actor of what workers do by themselves."""
+
 
 class Who(Protocol):
     """The caller, as far as the record needs him; `access` has him as `Principal`."""

@@ -48,15 +48,15 @@ async def newest_first(
     return [(row[0], row[1]) for row in rows]
 
 
-async def lock_active_run(session: AsyncSession, integration_id: UUID) -> None:
-    """Waits for the running run's current step, and holds its next one back.
+async def lock_active_run(session: AsyncSession, integration_id: UUID) -> UUID | None:
+    """Waits for the running run's current step, and holds its next one back; its id, if there is such a run.
 
     A run locks its own row, then the integration's. Whoever wants both takes them in that order.
     """
     question = select(_runs.c.id).where(
         _runs.c.integration_id == integration_id, _runs.c.state.in_(("queued", "running"))
     )
-    await session.execute(question.with_for_update())
+    return (await session.execute(question.with_for_update())).scalar()
 
 
 async def secrets_of(session: AsyncSession, integration_id: UUID) -> dict[str, bytes]:

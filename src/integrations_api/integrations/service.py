@@ -135,12 +135,13 @@ class IntegrationService:
         if purge:
             principal.demand(Permission.KNOWLEDGE_PURGE)
         async with self._sessions.begin() as session:
-            await repository.lock_active_run(session, integration_id)
+            run_id = await repository.lock_active_run(session, integration_id)
             row, _ = await self._get(session, integration_id, lock=True)
             await _record(session, "delete", row, principal, purge=purge)
             await repository.remove(session, integration_id)
             if purge:
                 await repository.purge_dataset(session, integration_id)
+                await _record_lost_run(session, integration_id, run_id, principal)
 
     def as_if_stored(self, sent: IntegrationIn) -> IntegrationForSync:
         """An integration that is not stored, for a trial. Raises `InvalidInput`; a masked secret is nobody's."""
@@ -396,6 +397,21 @@ async def _record(session: AsyncSession, verb: str, row: Integration, principal:
         principal=principal,
         details={"service_name": row.service_name, **details},
     )
+
+
+async def _record_lost_run(
+    session: AsyncSession, integration_id: UUID, run_id: UUID | None, principal: Principal
+) -> None:
+    """The end of a run that was going on, and whose row is gone: no worker will find it to write it down."""
+    if run_id is not None:
+        await audit.record(
+            session,
+            action="sync.end",
+            object_type="integration",
+            object_id=integration_id,
+            principal=principal,
+            details={"run_id": str(run_id), "state": "cancelled", "purged": True},
+        )
 
 
 async def _write_status(session: AsyncSession, integration_id: UUID, values: Mapping[str, Any]) -> None:

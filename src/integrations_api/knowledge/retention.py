@@ -143,6 +143,6 @@ async def _record(session: AsyncSession, dataset_id: UUID, details: dict[str, in
         action="knowledge.prune",
         object_type="dataset",
         object_id=dataset_id,
-        actor="worker",
+        actor=audit.WORKER,
         details=details,
     )

@@ -44,8 +44,11 @@ async def mapping_of(session: AsyncSession, dataset_id: UUID) -> int | None:
     return found
 
 
-async def undo_unpublished(session: AsyncSession, dataset_id: UUID) -> None:
-    """Takes back whatever a crashed, failed or held run left above the head. Nothing to do is cheap."""
+async def undo_unpublished(session: AsyncSession, dataset_id: UUID) -> int | None:
+    """Takes back whatever a crashed, failed or held run left above the head. Nothing to do is cheap.
+
+    Gives the number of the version that waited for somebody's word, if there was one.
+    """
     facts: dict[str, object] = {"dataset": dataset_id}
     head = await session.scalar(text("SELECT coalesce(head, 0) FROM datasets WHERE id = :dataset FOR UPDATE"), facts)
     facts["head"] = head
@@ -57,13 +60,16 @@ async def undo_unpublished(session: AsyncSession, dataset_id: UUID) -> None:
         """),
         facts,
     )
-    await session.execute(
+    undone = await session.execute(
         text("""
-            UPDATE versions SET state = 'abandoned'
-            WHERE dataset_id = :dataset AND number > :head AND state IN ('building', 'held')
+            UPDATE versions v SET state = 'abandoned'
+            FROM (SELECT number, state FROM versions WHERE dataset_id = :dataset AND number > :head) AS before
+            WHERE v.dataset_id = :dataset AND v.number = before.number AND before.state IN ('building', 'held')
+            RETURNING v.number, before.state
         """),
         facts,
     )
+    return max((row.number for row in undone if row.state == "held"), default=None)
 
 
 async def begin_version(

@@ -24,6 +24,7 @@ from integrations_api.sync.duties import PLANS_KEPT
 from integrations_api.sync.executor import ENTRYPOINT
 from integrations_api.sync.models import SyncRun
 from integrations_api.sync.publishing import publish_run
+from integrations_api.sync.recording import record_discard
 from integrations_api.sync.runs import RunState
 
 RESUMABLE_FOR = PLANS_KEPT - timedelta(days=1)
@@ -52,7 +53,12 @@ class RunControl:
             await self._integrations.present_by_id(session, integration_id)
             run = await repository.find_active(session, integration_id)
             if run is None or not await repository.finish(
-                session, run_id=run.id, event=events.error(message), state=RunState.CANCELLED, error=message
+                session,
+                run_id=run.id,
+                event=events.error(message),
+                by=principal,
+                state=RunState.CANCELLED,
+                error=message,
             ):
                 raise Conflict("No sync of this integration is going on")
             await _record(session, "sync.cancel", principal, integration_id, run_id=str(run.id))
@@ -103,7 +109,7 @@ class RunControl:
             )
             # The run's stream has ended with its `complete` event; only its row says what became of it.
             await session.execute(update(SyncRun).where(SyncRun.id == run.id).values(**result.values))
-            await _record(session, "version.publish", principal, dataset_id, version=number)
+            await _record(session, "version.publish", principal, dataset_id, version=number, run_id=str(run.id))
             await session.refresh(version)
         return version
 
@@ -111,10 +117,11 @@ class RunControl:
         """Abandons a held version. Raises `NotFound`, `Conflict`."""
         async with self._sessions.begin() as session:
             version = await _held(session, dataset_id, number)
-            await versions.undo_unpublished(session, dataset_id)
+            await record_discard(
+                session, dataset_id, await versions.undo_unpublished(session, dataset_id), by=principal
+            )
             if version.run_id is not None:
                 await staging.discard_staged(session, version.run_id)
-            await _record(session, "version.discard", principal, dataset_id, version=number)
             await session.refresh(version)
         return version
 
@@ -129,7 +136,9 @@ class RunControl:
                 raise NotFound(f"There is no version {to_version}")
             if await repository.find_active(session, dataset_id) is not None:
                 raise Conflict("A sync is going on: wait for it, or cancel it first")
-            await versions.undo_unpublished(session, dataset_id)
+            await record_discard(
+                session, dataset_id, await versions.undo_unpublished(session, dataset_id), by=principal
+            )
             number = await versions.begin_version(
                 session, dataset_id=dataset_id, kind="rollback", run_id=None, note=reason, source_version=to_version
             )

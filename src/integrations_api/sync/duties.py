@@ -2,9 +2,10 @@
 
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from integrations_api.clock import Clock
 from integrations_api.db.engine import Sessions
@@ -15,6 +16,7 @@ from integrations_api.queue.jobs import enqueue
 from integrations_api.sync import repository
 from integrations_api.sync.executor import ENTRYPOINT
 from integrations_api.sync.raw_file import written_at
+from integrations_api.sync.recording import record_start
 from integrations_api.sync.runs import REMAP
 from integrations_api.sync.sources import Sources
 
@@ -75,11 +77,17 @@ class SyncDuties:
                 if started:
                     await enqueue(session, entrypoint=ENTRYPOINT, key=str(run_id))
                     log.info("sync.scheduled", integration_id=str(integration_id), run_id=str(run_id))
-                else:
-                    await repository.turn_into_sync(
-                        session, integration_id, mode="incremental", trigger="schedule", requested_by=None
+                begun = run_id if started else await self._turn_remap(session, integration_id)
+                if begun is not None:
+                    await record_start(
+                        session, run_id=begun, dataset_id=integration_id, mode="incremental", trigger="schedule"
                     )
         return len(due)
+
+    async def _turn_remap(self, session: AsyncSession, integration_id: UUID) -> UUID | None:
+        return await repository.turn_into_sync(
+            session, integration_id, mode="incremental", trigger="schedule", requested_by=None
+        )
 
     async def start_remap(self) -> None:
         """Has one dataset mapped anew that an older mapping made; one at a time, and only what is at rest."""
@@ -102,6 +110,7 @@ class SyncDuties:
                 created_at=now,
             ):
                 await enqueue(session, entrypoint=ENTRYPOINT, key=str(run_id))
+                await record_start(session, run_id=run_id, dataset_id=dataset_id, mode="incremental", trigger=REMAP)
                 log.info("sync.remap_started", integration_id=str(dataset_id), run_id=str(run_id))
 
     async def forget_raw_file(self) -> None:

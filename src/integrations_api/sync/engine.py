@@ -37,6 +37,7 @@ from integrations_api.sync.journal import Journal, StepResult
 from integrations_api.sync.page_writer import PageWriter
 from integrations_api.sync.publishing import Brake, end_run
 from integrations_api.sync.raw_file import write_raw_file
+from integrations_api.sync.recording import record_discard
 from integrations_api.sync.remap import Remap
 from integrations_api.sync.removals import find_gone
 from integrations_api.sync.runs import HandOver, Phase, RunState, as_mode, choose_mode, dump_start, load_start
@@ -150,7 +151,7 @@ class SyncEngine:
                 service_name=self._integration.service_name,
                 mapping_version=self._mapping_version,
             )
-            await versions.undo_unpublished(session, run.dataset_id)
+            await record_discard(session, run.dataset_id, await versions.undo_unpublished(session, run.dataset_id))
             remap = await self._remap.first_step(session, fingerprint=self._integration.fingerprint)
             if remap is not None:
                 return remap

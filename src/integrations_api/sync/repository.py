@@ -12,10 +12,12 @@ from sqlalchemy import exists, func, or_, select, text, update
 from sqlalchemy.dialects.postgresql import insert as pg_insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from integrations_api.access.principal import Principal
 from integrations_api.db.notify import notify
 from integrations_api.queue.models import Worker
 from integrations_api.sync.events import LoggedEvent, NewEvent, progress
 from integrations_api.sync.models import SyncEvent, SyncRun
+from integrations_api.sync.recording import record_end
 from integrations_api.sync.runs import REMAP, Claim, Fenced, RunState
 
 CHANNEL = "sync_events"
@@ -147,7 +149,7 @@ async def check_claim(session: AsyncSession, claim: Claim) -> None:
 async def conclude(
     session: AsyncSession, run_id: UUID, *, events: Sequence[NewEvent], values: Mapping[str, Any]
 ) -> list[LoggedEvent]:
-    """The last statements of a step's transaction: what the run's row says now, and its events."""
+    """The last statements of a step's transaction: the run's row as it is now, its events, and its end in the audit."""
     last = await session.scalar(
         update(SyncRun)
         .where(SyncRun.id == run_id)
@@ -156,6 +158,8 @@ async def conclude(
         .execution_options(synchronize_session=False)
     )
     assert last is not None
+    if "state" in values and RunState(values["state"]).is_final:
+        await record_end(session, run_id)
     return await write_events(session, run_id=run_id, last=last, events=events)
 
 
@@ -205,9 +209,16 @@ async def events_after(session: AsyncSession, *, run_id: UUID, seq: int, limit: 
 
 
 async def finish(
-    session: AsyncSession, *, run_id: UUID, event: NewEvent, where: Sequence[Any] = (), **values: Any
+    session: AsyncSession,
+    *,
+    run_id: UUID,
+    event: NewEvent,
+    where: Sequence[Any] = (),
+    by: Principal | None = None,
+    **values: Any,
 ) -> bool:
-    """Ends a run that is going on, under extra conditions; says whether it did. Writes the terminal event.
+    """Ends a run that is going on, under extra conditions; says whether it did. Writes the terminal event and the
+    audit's entry, of a worker unless somebody's word has ended it.
 
     Its phase stays where it was: a failed run tells how far it came, and can be resumed there.
     """
@@ -220,6 +231,7 @@ async def finish(
     )
     if last is None:
         return False
+    await record_end(session, run_id, by=by)
     await write_events(session, run_id=run_id, last=last, events=[event])
     return True
 

@@ -9,7 +9,6 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from integrations_api.access.principal import Principal
 from integrations_api.api.ids import as_id
 from integrations_api.api.pagination import decode_cursor, encode_cursor
-from integrations_api.audit import service as audit
 from integrations_api.clock import Clock
 from integrations_api.connectors.records import Mode
 from integrations_api.db.engine import Sessions
@@ -21,6 +20,7 @@ from integrations_api.queue.jobs import enqueue
 from integrations_api.sync import repository
 from integrations_api.sync.executor import ENTRYPOINT
 from integrations_api.sync.models import SyncRun
+from integrations_api.sync.recording import record_start
 from integrations_api.sync.runs import RunState, as_mode
 from integrations_api.sync.sources import Sources
 
@@ -92,13 +92,8 @@ class SyncService:
                 if turned is None:
                     return await self._join(session, integration_id, mode=mode)
                 run_id = turned
-            await audit.record(
-                session,
-                action="sync.start",
-                object_type="integration",
-                object_id=integration_id,
-                principal=principal,
-                details={"run_id": str(run_id), "mode": mode},
+            await record_start(
+                session, run_id=run_id, dataset_id=integration_id, mode=mode, trigger="manual", by=principal
             )
             return run_id
 

@@ -1,22 +1,32 @@
-"""Runs migrations over one asyncpg connection, with an advisory lock so that two starters do not race."""
+"""Runs migrations over one asyncpg connection, one process at a time, none of them in anybody's way for long."""
 
 import asyncio
+import time
+from typing import Any
 
 from alembic import context
+from alembic.runtime.migration import MigrationContext
 from sqlalchemy import Connection, text
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
 import integrations_api.access.models
 import integrations_api.audit.models
+import integrations_api.db.compatibility
 import integrations_api.integrations.models
 import integrations_api.knowledge.models
 import integrations_api.oauth.models
 import integrations_api.queue.models
 import integrations_api.sync.models  # noqa: F401
 from integrations_api.db.base import Base
+from integrations_api.db.compatibility import note_whom_it_serves
+from integrations_api.errors import Unavailable
 
 MIGRATION_LOCK = 7_215_001
+PATIENCE = 3600.0
+"""Seconds to wait for another process that migrates: as long as a large index may take."""
+LOCK_TIMEOUT = "1s"
+"""While a migration waits for a table, everybody who comes after it waits too. `db.migrations.upgrade` tries again."""
 
 
 def database_url() -> str:
@@ -37,15 +47,34 @@ def belongs_to_us(name: str | None, type_: str, parent_names: dict[str, str | No
     return not (table or "").startswith(("pgqueuer", "embedding_vectors_"))
 
 
-def run(connection: Connection) -> None:
-    connection.execute(text("SELECT pg_advisory_lock(:key)"), {"key": MIGRATION_LOCK})
+def take_turn(connection: Connection) -> None:
+    """Asks again and again. A session that waited would hold a snapshot, for which an index that another process
+    builds concurrently waits in turn.
+    """
+    deadline = time.monotonic() + PATIENCE
+    while not connection.scalar(text("SELECT pg_try_advisory_lock(:key)"), {"key": MIGRATION_LOCK}):
+        connection.commit()
+        if time.monotonic() > deadline:
+            raise Unavailable("Another process is migrating this database, and has been for an hour: look what it does")
+        time.sleep(0.1)
     connection.commit()
+
+
+def note(*, ctx: MigrationContext, heads: set[str], **_: Any) -> None:
+    assert ctx.connection is not None
+    assert ctx.script is not None
+    note_whom_it_serves(ctx.connection, ctx.script, max(heads, default=None))
+
+
+def run(connection: Connection) -> None:
+    take_turn(connection)
     try:
         context.configure(
             connection=connection,
             target_metadata=Base.metadata,
             include_name=belongs_to_us,
             transaction_per_migration=True,
+            on_version_apply=note,
         )
         with context.begin_transaction():
             context.run_migrations()
@@ -56,7 +85,9 @@ def run(connection: Connection) -> None:
 
 
 async def main() -> None:
-    engine = create_async_engine(database_url(), poolclass=NullPool)
+    engine = create_async_engine(
+        database_url(), poolclass=NullPool, connect_args={"server_settings": {"lock_timeout": LOCK_TIMEOUT}}
+    )
     try:
         async with engine.connect() as connection:
             await connection.run_sync(run)

@@ -23,6 +23,7 @@ from integrations_api.clock import Clock, utc_now
 from integrations_api.connectors.embeddings.client import EmbeddingClient
 from integrations_api.connectors.records import ConnectorContext
 from integrations_api.connectors.retry import Time
+from integrations_api.db.compatibility import Fit, fit_of
 from integrations_api.db.engine import Sessions, asyncpg_dsn, create_engine, create_sessions
 from integrations_api.db.migrations import current_revision, head_revision
 from integrations_api.db.notify import Listener
@@ -307,13 +308,18 @@ def egress_policy(settings: Settings) -> EgressPolicy:
 
 
 async def require_schema(engine: AsyncEngine) -> None:
-    """Raises `ConfigurationError` unless the database is at this release's schema."""
+    """Raises `ConfigurationError` unless the database's schema serves this release: its own, or a later one's."""
     async with engine.connect() as connection:
-        found = await current_revision(connection)
-    if found != head_revision():
+        fit, found = await fit_of(connection), await current_revision(connection)
+    if fit is Fit.BEHIND:
         raise ConfigurationError(
             f"The database schema is at {found or 'nothing'}, this release needs {head_revision()}: "
             "run `integrations-api migrate`"
+        )
+    if fit is Fit.BEYOND:
+        raise ConfigurationError(
+            f"The database schema is at {found}, of a later release that took away what this one needs: "
+            "run that release, or restore the backup that was made before it"
         )
 
 

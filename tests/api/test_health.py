@@ -61,10 +61,13 @@ async def test_not_ready_on_an_unmigrated_database(empty_database_url: str) -> N
         assert await _ready(live) == (503, False, {"database": True, "schema": False, "worker": False})
 
 
-async def test_not_ready_on_another_revision(database_url: str) -> None:
+async def test_ready_on_a_later_release_s_schema_until_it_takes_away_what_we_need(database_url: str) -> None:
     async with live_app(database_url) as live:
         await _see_worker(live.components, seconds_ago=0)
-        await _run(live.components, "UPDATE alembic_version SET version_num = 'older'")
+        await _run(live.components, "UPDATE alembic_version SET version_num = 'later'")
+        assert await _ready(live) == (200, True, {"database": True, "schema": True, "worker": True})
+
+        await _run(live.components, "DELETE FROM schema_serves")
 
         assert await _ready(live) == (503, False, {"database": True, "schema": False, "worker": True})
 

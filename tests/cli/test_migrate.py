@@ -7,8 +7,12 @@ import asyncpg
 import pytest
 from sqlalchemy.engine import make_url
 
+from integrations_api.db.compatibility import RELEASES
+from integrations_api.db.migrations import pending, upgrade
 from tests.cli.conftest import Run, use_database
 from tests.support.databases import plain_url
+
+LAST_RELEASE = list(RELEASES)[-1]
 
 
 def test_an_empty_database_is_refused_until_it_is_migrated(
@@ -58,19 +62,51 @@ def test_a_database_that_does_not_exist_is_named(run: Run, on_database: str, mon
     assert 'database "no_such_database" does not exist' in refused.complaint
 
 
-def test_a_database_of_a_later_release_is_left_alone(run: Run, on_database: str) -> None:
-    asyncio.run(pretend_revision(on_database, "29991231_later"))
+def test_the_database_of_a_later_release_that_serves_this_one_is_fine_and_left_alone(
+    run: Run, on_database: str
+) -> None:
+    change(on_database, "UPDATE alembic_version SET version_num = '29991231_later'")
 
-    refused = run("migrate")
+    checked, migrated = run("migrate", "--check"), run("migrate")
+
+    assert (checked.code, migrated.code) == (0, 0)
+    assert checked.out == "The schema is at 29991231_later, of a later release, which serves this one\n"
+    assert run("users", "list").code == 0
+
+
+@pytest.mark.parametrize("command", [("migrate",), ("migrate", "--check"), ("serve", "--port", "0"), ("users", "list")])
+def test_the_database_of_a_later_release_that_took_something_away_is_left_alone(
+    run: Run, on_database: str, command: tuple[str, ...]
+) -> None:
+    change(on_database, "UPDATE alembic_version SET version_num = '29991231_later'")
+    change(on_database, "DELETE FROM schema_serves")
+
+    refused = run(*command)
 
     assert refused.code == 1
     assert "29991231_later" in refused.complaint
-    assert "probably used by a later release" in refused.complaint
+    assert "run that release" in refused.complaint
 
 
-async def pretend_revision(url: str, revision: str) -> None:
-    connection = await asyncpg.connect(plain_url(url))
-    try:
-        await connection.execute("UPDATE alembic_version SET version_num = $1", revision)
-    finally:
-        await connection.close()
+def test_checking_lists_what_waits(run: Run, empty_database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    use_database(monkeypatch, empty_database_url)
+    upgrade(empty_database_url, LAST_RELEASE)
+
+    checked = run("migrate", "--check")
+
+    assert checked.code == 1
+    assert [line.partition(": ")[0] for line in checked.out.splitlines()] == [
+        script.revision for script in pending(LAST_RELEASE)
+    ]
+    assert checked.complaint.endswith("run `integrations-api migrate`")
+
+
+def change(url: str, statement: str) -> None:
+    async def once() -> None:
+        connection = await asyncpg.connect(plain_url(url))
+        try:
+            await connection.execute(statement)
+        finally:
+            await connection.close()
+
+    asyncio.run(once())

@@ -14,7 +14,7 @@ from integrations_api.api.components import component
 from integrations_api.api.envelope import Success
 from integrations_api.api.openapi import errors
 from integrations_api.api.routes import PUBLIC, Router
-from integrations_api.db.migrations import current_revision, head_revision
+from integrations_api.db.compatibility import Fit, fit_of
 from integrations_api.logs import get_logger
 from integrations_api.queue.models import Worker
 
@@ -79,7 +79,7 @@ async def healthz() -> Alive:
     responses={503: {"model": Readiness, "description": "At least one check fails."}},
 )
 async def readyz(response: Response, engine: Annotated[AsyncEngine, Depends(component(AsyncEngine))]) -> Readiness:
-    """The database is reachable, its schema is this release's, and a worker was seen in the last 30 seconds."""
+    """The database is reachable, its schema serves this release, and a worker was seen in the last 30 seconds."""
     checks = await readiness(engine)
     failing = [check.name for check in checks if not check.ok]
     if failing:
@@ -116,10 +116,17 @@ async def _check(name: str, look: Callable[[AsyncConnection], Awaitable[_Finding
     return ReadyCheck(name=name, ok=ok, message=message)
 
 
+_FITS = {
+    Fit.AT_HEAD: "at head",
+    Fit.AHEAD: "of a later release, which serves this one",
+    Fit.BEHIND: "older than this release needs: run `integrations-api migrate`",
+    Fit.BEYOND: "of a later release, which took away what this one needs: run that release",
+}
+
+
 async def _schema(connection: AsyncConnection) -> _Finding:
-    if await current_revision(connection) == await asyncio.to_thread(head_revision):
-        return True, "at head"
-    return False, "another revision than this release needs: run `integrations-api migrate`"
+    fit = await fit_of(connection)
+    return fit.is_served, _FITS[fit]
 
 
 async def _worker(connection: AsyncConnection) -> _Finding:

@@ -1,17 +1,26 @@
 """`integrations-api migrate`: bring the database to this release's schema."""
 
 import asyncio
-from typing import Annotated
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from alembic.script import Script
+
+    from integrations_api.db.compatibility import Fit
 
 
 def migrate(
     check: Annotated[
-        bool, typer.Option("--check", help="Change nothing; exit with 1 unless the schema is this release's.")
+        bool,
+        typer.Option("--check", help="Change nothing; list what waits, and exit with 1 if this release cannot run."),
     ] = False,
 ) -> None:
-    """Bring the database to this release's schema. Running it twice is fine.
+    """Bring the database to this release's schema. Running it twice, or two of it at once, is fine.
+
+    Processes of the release before go on meanwhile; --check says so where they would not.
 
     \b
     Examples:
@@ -19,17 +28,53 @@ def migrate(
       integrations-api migrate --check && integrations-api serve
     """
     from integrations_api.cli import setup
-    from integrations_api.db.migrations import head_revision
+    from integrations_api.db.compatibility import Fit
 
     settings = setup.settings_for_process()
     with setup.opened_database(settings, migrated=False) as url:
-        if not check:
+        fit, found = asyncio.run(_look(url))
+        if fit is Fit.BEHIND and not check:
             setup.migrate_database(url)
-        asyncio.run(_look(url))
-    print(f"The schema is at {head_revision()}")
+            fit, found = asyncio.run(_look(url))
+        if fit is Fit.BEHIND:
+            _tell_what_waits(found)
+        asyncio.run(_require(url))
+    print(f"The schema is at {found}" + (", of a later release, which serves this one" if fit is Fit.AHEAD else ""))
 
 
-async def _look(url: str) -> None:
+def _tell_what_waits(current: str | None) -> None:
+    from integrations_api.db.migrations import pending
+
+    for script in pending(current):
+        print(f"{script.revision}: {script.doc}")
+    if current is not None and (ended := _ended(pending(current))):
+        print(f"Stop every process of release {ended} and before first: what they need is taken away.")
+
+
+def _ended(waiting: Sequence["Script"]) -> str | None:
+    """The newest release whose processes cannot go on after these."""
+    from integrations_api.db.compatibility import RELEASES, ends
+
+    ended = [name for name in map(ends, waiting) if name is not None]
+    return RELEASES.get(ended[-1], f"with the schema {ended[-1]}") if ended else None
+
+
+async def _look(url: str) -> tuple["Fit", str | None]:
+    from integrations_api.cli.setup import database_trouble
+    from integrations_api.db.compatibility import fit_of
+    from integrations_api.db.engine import create_engine
+    from integrations_api.db.migrations import current_revision
+
+    engine = create_engine(url, pool_size=1)
+    try:
+        with database_trouble():
+            async with engine.connect() as connection:
+                return await fit_of(connection), await current_revision(connection)
+    finally:
+        await engine.dispose()
+
+
+async def _require(url: str) -> None:
     from integrations_api.cli.setup import check_schema
     from integrations_api.db.engine import create_engine
 

@@ -70,6 +70,33 @@ async def test_a_new_integration_says_its_tag(room: Room) -> None:
     assert created.headers["ETag"] == '"1"'
 
 
+async def test_a_schedule_set_by_another_in_the_meantime_is_not_lost(room: Room) -> None:
+    created = await room.create()
+    path = f"/integrations/schedule/{created['id']}"
+
+    mine = await room.send("PUT", path, {"cron": "0 6 * * *"}, headers=room.admin | {"If-Match": '"1"'})
+    late = await room.send("PUT", path, {"cron": "0 7 * * *"}, headers=room.admin | {"If-Match": '"1"'})
+    edited = await edit(room, created["id"], '"1"')
+    blind = await room.send("PUT", path, {"cron": None})
+
+    assert [answer.status_code for answer in (mine, late, edited, blind)] == [200, 412, 412, 200]
+    assert mine.headers["ETag"] == '"2"'
+    assert late.json()["message"] == "The integration was changed in the meantime: read it again"
+    assert mine.json()["integration"]["schedule"]["cron"] == "0 6 * * *"
+
+
+async def test_what_was_edited_since_it_was_read_is_not_deleted(room: Room) -> None:
+    created = await room.create()
+    await edit(room, created["id"], '"1"')
+    path = f"/integrations/delete/{created['id']}"
+
+    stale = await room.send("DELETE", path, headers=room.admin | {"If-Match": '"1"'})
+    there = await room.send("GET", f"/integrations/id/{created['id']}")
+    fresh = await room.send("DELETE", path, headers=room.admin | {"If-Match": there.headers["ETag"]})
+
+    assert [answer.status_code for answer in (stale, there, fresh)] == [412, 200, 200]
+
+
 @pytest.mark.parametrize(
     ("header", "revisions"),
     [

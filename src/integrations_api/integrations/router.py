@@ -97,7 +97,7 @@ IfMatch = Annotated[
 
 
 def _tagged(revised: Revised) -> Response:
-    """The integration, with its config's revision as `ETag`: an edit changes it, a sync does not."""
+    """The integration, with its revision as `ETag`: an edit of config or schedule changes it, a sync does not."""
     response = answer(integration=revised.integration)
     response.headers["ETag"] = f'"{revised.revision}"'
     return response
@@ -232,7 +232,7 @@ async def update(
     responses=_answers(
         200,
         {"integration": INTEGRATION_EXAMPLE | {"schedule": {"cron": "0 6 * * 1-5", "time_zone": "UTC"}}},
-        401, 403, 404, 413, 415, 422,
+        401, 403, 404, 412, 413, 415, 422,
         m403=_lacks("edit"),
         m404=_NOT_FOUND,
         m422="cron: must be five fields: minute hour day month weekday, such as 0 6 * * 1-5",
@@ -251,13 +251,20 @@ async def schedule_integration(
     ],
     principal: Editor,
     integrations: Integrations,
+    if_match: IfMatch = None,
 ) -> Response:
     """Syncs by itself from now on, or no more (null). A due sync starts once, however many processes run; times missed
-    while the service was down count as one. Setting a schedule resumes one that was paused."""
+    while the service was down count as one. Setting a schedule resumes one that was paused.
+
+    With `If-Match` only if nobody else has edited the integration or its schedule since it was read.
+    """
     schedule = None
     if sent is not None and sent.cron is not None:
         schedule = read_schedule(sent.cron, sent.time_zone, now=utc_now())
-    return answer(integration=await integrations.set_schedule(integration_id, schedule, principal=principal))
+    scheduled = await integrations.set_schedule(
+        integration_id, schedule, principal=principal, revisions=revisions_of(if_match)
+    )
+    return _tagged(scheduled)
 
 
 @router.delete(
@@ -266,7 +273,7 @@ async def schedule_integration(
     responses=_answers(
         200,
         {"message": "Integration deleted successfully"},
-        *(401, 403, 404, 422),
+        *(401, 403, 404, 412, 422),
         m403=_lacks("delete"),
         m404=_NOT_FOUND,
     ),
@@ -278,10 +285,12 @@ async def delete(
     purge: Annotated[
         bool, Query(description="Also remove the published dataset and the run history (permission knowledge.purge).")
     ] = False,
+    if_match: IfMatch = None,
 ) -> SuccessMessage:
     """Removes an integration, its config and its secrets for good, and ends a sync that is going on.
 
-    What it published stays readable under `/knowledge`, unless `purge=true`.
+    What it published stays readable under `/knowledge`, unless `purge=true`. With `If-Match` only if nobody else has
+    edited it since it was read.
     """
-    await integrations.delete(integration_id, principal=principal, purge=purge)
+    await integrations.delete(integration_id, principal=principal, purge=purge, revisions=revisions_of(if_match))
     return SuccessMessage(message="Integration deleted successfully")

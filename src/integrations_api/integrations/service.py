@@ -1,6 +1,6 @@
 """Configured connections: the contract's five operations, and what a sync reads and writes of them."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
@@ -17,11 +17,11 @@ from integrations_api.clock import Clock, utc_now
 from integrations_api.db.engine import Sessions
 from integrations_api.errors import InvalidInput, NotFound, PreconditionFailed
 from integrations_api.integrations import repository
-from integrations_api.integrations.configs import SplitConfig, changed_keys, reassemble, split, split_edit
+from integrations_api.integrations.configs import SplitConfig, reassemble, split, split_edit
 from integrations_api.integrations.connection import connected_values, keeps_tokens, needs_connection
-from integrations_api.integrations.drafts import Draft, draft_of, service_of
+from integrations_api.integrations.drafts import draft_of, service_of
+from integrations_api.integrations.edits import changes_of, edited_values, is_mere_rename, new_row
 from integrations_api.integrations.for_sync import IntegrationForSync
-from integrations_api.integrations.last_synced import SyncPosition, after_edit, at_creation
 from integrations_api.integrations.models import Integration
 from integrations_api.integrations.repository import Found
 from integrations_api.integrations.schedules import Schedule
@@ -37,7 +37,7 @@ Presented = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Revised:
-    """An integration as it leaves, and how often its config was edited: from 1 on, syncs do not count."""
+    """An integration as it leaves, and how often its config or schedule was edited: from 1 on, syncs do not count."""
 
     integration: Presented
     revision: int
@@ -81,7 +81,7 @@ class IntegrationService:
         if draft.missing:
             raise InvalidInput.of(draft.missing)
         taken = split(draft.config, secret_names=draft.secret_names)
-        row = _new_row(draft, taken, now=now, creator=principal.user_id)
+        row = new_row(draft, taken, now=now, creator=principal.user_id)
         async with self._sessions.begin() as session:
             session.add(row)
             await session.flush()
@@ -105,8 +105,7 @@ class IntegrationService:
         draft = draft_of(sent, now=now)
         async with self._sessions.begin() as session:
             before, running_run_id = await self._get(session, integration_id, lock=True)
-            if revisions is not None and before.config_revision not in revisions:
-                raise PreconditionFailed("The integration was changed in the meantime: read it again")
+            _refuse_stale(before, revisions)
             taken = split_edit(
                 draft.config,
                 secret_names=draft.secret_names,
@@ -114,29 +113,37 @@ class IntegrationService:
                 before=before.config,
                 same_service=draft.service == service_of(before.service_name),
             )
-            if draft.missing and not _is_mere_rename(before, taken):
+            if draft.missing and not is_mere_rename(before, taken):
                 raise InvalidInput.of(draft.missing)
-            changes = _changes(before, draft, taken)
-            values = _edited_values(before, draft, taken, now=now)
+            changed = changes_of(before, draft, taken)
+            values = edited_values(before, draft, taken, now=now)
             if not keeps_tokens(before, draft):
                 await repository.drop_tokens(session, integration_id)
                 values |= connected_values(before, needs=needs_connection(draft), now=now)
             row = await repository.replace(session, integration_id, values)
             await self._store_secrets(session, integration_id, taken, at=now)
-            await _record(session, "update", row, principal, **changes)
+            await _record(session, "update", row, principal, **changed)
         return Revised(present(row, running_run_id=running_run_id), row.config_revision)
 
-    async def delete(self, integration_id: UUID, *, principal: Principal, purge: bool = False) -> None:
+    async def delete(
+        self,
+        integration_id: UUID,
+        *,
+        principal: Principal,
+        purge: bool = False,
+        revisions: Collection[int] | None = None,
+    ) -> None:
         """Removes an integration, its config and its secrets for good, which ends a run that is going on.
 
         Its dataset stays readable; `purge` (permission knowledge.purge) removes that and the run history too.
-        Raises `NotFound`, `PermissionDenied`.
+        Raises `NotFound`, `PermissionDenied`, and `PreconditionFailed` as `update` does.
         """
         if purge:
             principal.demand(Permission.KNOWLEDGE_PURGE)
         async with self._sessions.begin() as session:
             run_id = await repository.lock_active_run(session, integration_id)
             row, _ = await self._get(session, integration_id, lock=True)
+            _refuse_stale(row, revisions)
             await _record(session, "delete", row, principal, purge=purge)
             await repository.remove(session, integration_id)
             if purge:
@@ -189,8 +196,18 @@ class IntegrationService:
             fingerprint=draft.fingerprint,
         )
 
-    async def set_schedule(self, integration_id: UUID, schedule: Schedule | None, *, principal: Principal) -> Presented:
-        """Sets, replaces or (None) ends a schedule; setting it resumes one that was paused. Raises `NotFound`."""
+    async def set_schedule(
+        self,
+        integration_id: UUID,
+        schedule: Schedule | None,
+        *,
+        principal: Principal,
+        revisions: Collection[int] | None = None,
+    ) -> Revised:
+        """Sets, replaces or (None) ends a schedule; setting it resumes one that was paused.
+
+        It is an edit: it raises the revision. Raises `NotFound`, and `PreconditionFailed` as `update` does.
+        """
         now = self._clock()
         values = {
             "schedule_cron": schedule.cron if schedule else None,
@@ -198,12 +215,14 @@ class IntegrationService:
             "next_sync_at": schedule.next_after(now) if schedule else None,
             "paused_reason": None,
             "failures_in_a_row": 0,
+            "config_revision": Integration.config_revision + 1,
         }
         async with self._sessions.begin() as session:
-            _, running_run_id = await self._get(session, integration_id, lock=True)
+            before, running_run_id = await self._get(session, integration_id, lock=True)
+            _refuse_stale(before, revisions)
             row = await repository.replace(session, integration_id, values)
             await _record(session, "schedule", row, principal, cron=values["schedule_cron"])
-        return present(row, running_run_id=running_run_id)
+        return Revised(present(row, running_run_id=running_run_id), row.config_revision)
 
     async def take_due(self, session: AsyncSession, *, now: datetime, limit: int) -> list[UUID]:
         """Integrations whose time has come, each given to one caller only; their next time is set with it.
@@ -328,64 +347,14 @@ class IntegrationService:
         await repository.replace_secrets(session, integration_id, keep=taken.kept, new=sealed, at=at)
 
 
+def _refuse_stale(row: Integration, revisions: Collection[int] | None) -> None:
+    if revisions is not None and row.config_revision not in revisions:
+        raise PreconditionFailed("The integration was changed in the meantime: read it again")
+
+
 def _shown(found: Found) -> Presented:
     row, running_run_id = found
     return present(row, running_run_id=running_run_id)
-
-
-def _new_row(draft: Draft, taken: SplitConfig, *, now: datetime, creator: UUID) -> Integration:
-    position = at_creation(draft.last_synced)
-    return Integration(
-        id=uuid4(),
-        service_name=draft.service_name,
-        auth_type=draft.auth_type,
-        config=taken.public,
-        is_active=draft.is_active,
-        user_id=creator,
-        config_revision=1,
-        created_at=now,
-        updated_at=now,
-        fingerprint=draft.fingerprint,
-        watermark=position.watermark,
-        shown_last_synced=position.shown,
-        needs_full=position.needs_full,
-        needs_connection=needs_connection(draft),
-    )
-
-
-def _edited_values(before: Integration, draft: Draft, taken: SplitConfig, *, now: datetime) -> dict[str, Any]:
-    position = after_edit(
-        draft.last_synced,
-        before=SyncPosition(before.watermark, before.shown_last_synced, before.needs_full),
-        last_synced_at=before.last_synced_at,
-        source_changed=draft.fingerprint != before.fingerprint,
-    )
-    return {
-        "service_name": draft.service_name,
-        "auth_type": draft.auth_type,
-        "config": taken.public,
-        "is_active": draft.is_active,
-        "config_revision": Integration.config_revision + 1,
-        "updated_at": now,
-        "fingerprint": draft.fingerprint,
-        "watermark": position.watermark,
-        "shown_last_synced": position.shown,
-        "needs_full": position.needs_full,
-    }
-
-
-def _is_mere_rename(before: Integration, taken: SplitConfig) -> bool:
-    """Whether a service nobody knew gets a known one's name, its config as it was."""
-    return service_of(before.service_name) is None and taken.public == before.config
-
-
-def _changes(before: Integration, draft: Draft, taken: SplitConfig) -> dict[str, Sequence[str]]:
-    """Which fields and config keys an edit changes; never to what."""
-    fields = ("service_name", "auth_type", "is_active")
-    return {
-        "changed": [name for name in fields if getattr(before, name) != getattr(draft, name)],
-        "config_keys": changed_keys(before.config, taken),
-    }
 
 
 async def _record(session: AsyncSession, verb: str, row: Integration, principal: Principal, **details: Any) -> None:

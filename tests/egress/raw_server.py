@@ -32,9 +32,11 @@ class RawServer:
     heads: list[str] = field(default_factory=list)
     sni: list[str | None] = field(default_factory=list)
     connections: int = 0
+    still_open: int = 0
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1
+        self.still_open += 1
         try:
             while True:
                 self.heads.append((await reader.readuntil(b"\r\n\r\n")).decode("latin-1"))
@@ -46,6 +48,7 @@ class RawServer:
         except (asyncio.IncompleteReadError, ConnectionError):
             pass
         finally:
+            self.still_open -= 1
             writer.close()
 
 

@@ -220,3 +220,26 @@ async def test_a_resolver_that_hangs_is_a_connect_timeout() -> None:
     async with open_client(policy, "https://slow.example.com", resolver=hang) as client:
         with pytest.raises(httpx.ConnectTimeout):
             await client.get("/")
+
+
+async def test_every_connection_is_closed_though_the_closing_is_cancelled() -> None:
+    together = asyncio.Barrier(3)
+
+    async def answer_together(writer: asyncio.StreamWriter) -> None:
+        await together.wait()
+        writer.write(answer())
+
+    async with raw_server(respond=answer_together) as server:
+        client = open_client(EgressPolicy(allowed_hosts=LOOPBACK), f"http://127.0.0.1:{server.port}")
+        await asyncio.gather(*(client.get("/") for _ in range(3)))
+
+        closing = asyncio.create_task(client.aclose())
+        await asyncio.sleep(0)
+        closing.cancel()
+
+        with pytest.raises(asyncio.CancelledError):
+            await closing
+        async with asyncio.timeout(10):
+            while server.still_open:  # noqa: ASYNC110 - the other end of each socket tells it
+                await asyncio.sleep(0.01)
+        assert server.connections == 3

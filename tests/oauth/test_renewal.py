@@ -157,7 +157,10 @@ async def test_two_processes_that_renew_at_once_make_one_request(kept: Kept, ser
 
 
 async def one_waits_for_the_lock(kept: Kept) -> None:
-    question = "SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE '%oauth_tokens%'"
+    question = (
+        "SELECT 1 FROM pg_stat_activity "
+        "WHERE datname = current_database() AND wait_event_type = 'Lock' AND query LIKE '%oauth_tokens%'"
+    )
     async with asyncio.timeout(PATIENCE):
         while not await kept.product.bench.rows(question):  # noqa: ASYNC110 - only the database knows
             await asyncio.sleep(0.02)

@@ -12,6 +12,11 @@ from integrations_api.db.engine import asyncpg_dsn
 from tests.support.processes import PATIENCE
 
 _KEY = 42
+# Other tests have gates in other databases of the same server, where `pg_locks` shows them all.
+_SOMEBODY_WAITS = """
+    SELECT count(*) FROM pg_locks l JOIN pg_database d ON d.oid = l.database
+    WHERE d.datname = current_database() AND l.locktype = 'advisory' AND l.objid = $1 AND NOT l.granted
+"""
 
 
 @dataclass
@@ -22,8 +27,7 @@ class Gate:
 
     async def reached(self) -> None:
         async with asyncio.timeout(PATIENCE):
-            question = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND objid = $1 AND NOT granted"
-            while not await self.connection.fetchval(question, _KEY):  # noqa: ASYNC110 - only the database knows
+            while not await self.connection.fetchval(_SOMEBODY_WAITS, _KEY):  # noqa: ASYNC110 - only the database knows
                 await asyncio.sleep(0.02)
 
     async def open(self) -> None:
@@ -31,8 +35,11 @@ class Gate:
 
 
 @asynccontextmanager
-async def gate(database_url: str, *, when: str) -> AsyncIterator[Gate]:
-    """Closed for the transaction that first makes `when` true of the run's row, `NEW` (`OLD` is what it was)."""
+async def gate(database_url: str, *, when: str, at: str = "UPDATE ON sync_runs") -> AsyncIterator[Gate]:
+    """Closed for the transaction that first makes `when` true of the run's row, `NEW` (`OLD` is what it was).
+
+    `at` names another change, of another table.
+    """
     connection = await asyncpg.connect(asyncpg_dsn(database_url))
     try:
         await connection.execute(
@@ -40,10 +47,10 @@ async def gate(database_url: str, *, when: str) -> AsyncIterator[Gate]:
             CREATE OR REPLACE FUNCTION wait_at_gate() RETURNS trigger LANGUAGE plpgsql AS $$
             BEGIN
                 IF {when} THEN PERFORM pg_advisory_xact_lock({_KEY}); END IF;
-                RETURN NEW;
+                RETURN coalesce(NEW, OLD);
             END $$;
             SELECT pg_advisory_lock({_KEY});
-            CREATE TRIGGER gate BEFORE UPDATE ON sync_runs FOR EACH ROW EXECUTE FUNCTION wait_at_gate();
+            CREATE TRIGGER gate BEFORE {at} FOR EACH ROW EXECUTE FUNCTION wait_at_gate();
             """
         )
         yield Gate(connection)

@@ -27,11 +27,12 @@ from integrations_api.sync.runs import RunState
 from integrations_api.sync.service import SyncService
 from integrations_api.sync.sources import Sources
 from integrations_api.wiring import assemble, build_worker
+from tests.support import processes
 from tests.support.applications import CHEAP, settings_for
 from tests.support.sources import MemorySource, MemorySources
 
 ADMIN = Principal(user_id=uuid4(), email="admin@example.com", permissions=ROLES[Role.ADMIN], credential="test")
-PATIENCE = 20.0
+PATIENCE = processes.PATIENCE
 
 
 @dataclass

@@ -10,6 +10,7 @@ import pytest
 from integrations_api.queue.jobs import NotDoneYet
 from integrations_api.sync.executor import ENTRYPOINT
 from integrations_api.wiring import build_worker
+from tests.support.gates import gate
 from tests.support.syncing import PATIENCE, Bench, bench
 
 pytestmark = pytest.mark.anyio
@@ -51,3 +52,23 @@ async def test_who_is_fenced_off_because_the_run_has_ended_is_done_with_the_job(
         await asyncio.wait_for(carrying, PATIENCE)
 
         assert (await b.run(run_id)).fetched == 0
+
+
+async def test_what_is_tidied_up_after_a_run_is_not_cut_off_because_the_run_has_ended(database_url: str) -> None:
+    async with bench(database_url, workers=0) as b:
+        b.source.fill(3)
+        integration, worker = await b.integration(), build_worker(b.components)
+        carry_out, duties = worker.handlers[ENTRYPOINT], {name: duty for name, _, duty in worker.duties}
+        await carry_out(str(await b.start(integration)))
+        b.source.change("INC00001", title="It was not the mail")
+
+        async with gate(database_url, when="true", at="DELETE ON raw_records") as closed:
+            run_id = await b.start(integration)
+            carrying = asyncio.create_task(carry_out(str(run_id)))
+            await closed.reached()
+            await duties["watch"]()
+            await closed.open()
+            await carrying
+
+        assert (await b.run(run_id)).state == "succeeded"
+        assert len(await b.rows("SELECT 1 FROM raw_records")) == 3

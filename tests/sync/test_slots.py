@@ -42,3 +42,17 @@ async def test_a_process_that_dies_frees_its_slots(database_url: str) -> None:
 
         async with asyncio.timeout(10), living.of("a")():
             pass
+
+
+async def test_who_is_cancelled_while_he_asks_leaves_no_slot_taken(database_url: str) -> None:
+    async with HostSlots(dsn=asyncpg_dsn(database_url), limit=1) as slots:
+        for turns in range(1, 60):
+            asking = asyncio.create_task(slots.of("a")().__aenter__())
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            if not asking.cancel():
+                break  # He had the slot already.
+            await asyncio.gather(asking, return_exceptions=True)
+
+            async with asyncio.timeout(10), slots.of("a")():
+                pass

@@ -25,6 +25,7 @@ from integrations_api.egress.guard import (
     refusals_counted,
     target_of,
 )
+from integrations_api.tasks import finish
 
 Resolver = Callable[[str, int], Awaitable[Sequence[str]]]
 """Turns a host name and port into addresses, as text; raises `socket.gaierror`."""
@@ -135,7 +136,8 @@ class GuardedTransport(httpx.AsyncBaseTransport):
         return httpx.Response(answer.status, headers=headers, stream=stream, extensions=answer.extensions)
 
     async def aclose(self) -> None:
-        await self._pool.aclose()
+        """Closes every connection. What httpcore shields this with does not keep off a task's own cancelling."""
+        await finish(self._pool.aclose())
 
 
 def check_request(request: httpx.Request, origin: Target, policy: EgressPolicy) -> None:

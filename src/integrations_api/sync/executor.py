@@ -46,6 +46,12 @@ class ExecutorOptions:
 class _Active:
     task: asyncio.Task[bool]
     claim: Claim | None = None
+    journal: Journal | None = None
+
+    @property
+    def has_ended_its_run(self) -> bool:
+        """Whether this process itself has brought the run to its end, and only tidies up after it."""
+        return self.journal is not None and RunState(self.journal.run.state).is_final
 
 
 class RunExecutor:
@@ -168,7 +174,7 @@ class RunExecutor:
 
     async def _drive(self, run: SyncRun, integration: IntegrationForSync) -> None:
         self._sources.check(integration)
-        journal = Journal(sessions=self._sessions, clock=self._clock, run=run)
+        journal = self._active[run.id].journal = Journal(sessions=self._sessions, clock=self._clock, run=run)
         async with self._sources.open(integration, on_wait=journal.tell_wait) as connector:
             engine = SyncEngine(
                 journal=journal,
@@ -232,8 +238,11 @@ class RunExecutor:
         async with self._sessions() as session:
             claims = [active.claim for active in mine if active.claim is not None]
             moving = await repository.moving_runs(session, claims, since=self._clock() - self._options.stall_timeout)
+        await asyncio.sleep(0)  # If a last commit was answered just before us, its run hears of it first.
         for active in mine:
-            if active.claim is not None and active.claim.run_id not in moving:
+            if active.claim is None or active.has_ended_its_run:
+                continue
+            if active.claim.run_id not in moving:
                 active.claim = None  # Once is enough: a second cancel would hit the giving back.
                 active.task.cancel()
 

@@ -20,6 +20,7 @@ from integrations_api.connectors.records import Slot
 from integrations_api.db.engine import DATABASE_LOST
 from integrations_api.logs import get_logger
 from integrations_api.metrics import waited
+from integrations_api.tasks import finish
 
 log = get_logger(__name__)
 
@@ -84,12 +85,21 @@ class HostSlots:
         for number in free:
             # Remembered before it is asked for: while we wait for the answer, another task may look.
             held.add(number)
-            if await self._ask("SELECT pg_try_advisory_lock($1)", host, number):
+            try:
+                is_ours = await self._ask("SELECT pg_try_advisory_lock($1)", host, number)
+            except asyncio.CancelledError:
+                await self._free(host, number)  # The lock may have been given already.
+                raise
+            if is_ours:
                 return number
             held.discard(number)
         return None
 
     async def _free(self, host: str, number: int) -> None:
+        """Gives the slot back, also when the task is cancelled meanwhile."""
+        await finish(self._give_back(host, number))
+
+    async def _give_back(self, host: str, number: int) -> None:
         await self._ask("SELECT pg_advisory_unlock($1)", host, number)
         self._held[host].discard(number)
 

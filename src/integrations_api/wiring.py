@@ -36,6 +36,7 @@ from integrations_api.knowledge.service import KnowledgeService
 from integrations_api.oauth.service import OAuthService
 from integrations_api.oauth.tokens import TokenKeeper
 from integrations_api.operations.exposition import Exposition
+from integrations_api.queue.tidying import QueueTidying
 from integrations_api.queue.worker import QueueWorker
 from integrations_api.search.filler import EmbeddingFiller
 from integrations_api.search.meaning import QueryEmbedder
@@ -224,10 +225,12 @@ def build_worker(components: Components, *, clock: Clock = utc_now) -> QueueWork
         keep_events=settings.sync_keep_events,
         raw_dump_path=raw_dump_path(settings),
     )
+    tidying = QueueTidying(sessions=components[async_sessionmaker], clock=clock)
     worker.duties += [
         ("watch", timedelta(seconds=1), executor.watch),
         ("sweep", timedelta(seconds=5), executor.sweep),
         ("start_due", timedelta(seconds=5), duties.start_due),
+        ("tidy_queue", timedelta(minutes=10), tidying.forget),
         ("forget_old_events", timedelta(hours=1), duties.forget_old_events),
         ("forget_old_plans", timedelta(hours=1), duties.forget_old_plans),
         ("prune_knowledge", timedelta(minutes=10), components[Retention].prune),

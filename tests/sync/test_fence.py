@@ -64,7 +64,7 @@ async def test_what_is_tidied_up_after_a_run_is_not_cut_off_because_the_run_has_
 
         async with gate(database_url, when="true", at="DELETE ON raw_records") as closed:
             run_id = await b.start(integration)
-            carrying = asyncio.create_task(carry_out(str(run_id)))
+            carrying = asyncio.ensure_future(carry_out(str(run_id)))
             await closed.reached()
             await duties["watch"]()
             await closed.open()

@@ -8,6 +8,7 @@ from uuid import UUID, uuid4
 import pytest
 
 from integrations_api.connectors.records import Wait
+from integrations_api.sync import duties
 from integrations_api.sync.stream import RunStreams
 from tests.support.served import served
 from tests.support.syncing import PATIENCE, bench
@@ -244,6 +245,21 @@ async def test_a_log_that_was_pruned_says_so_instead_of_hanging(database_url: st
         seen = await api.watch("GET", f"/integrations/runs/{run.id}/events")
 
         assert json.loads(seen[0].data)["message"].startswith("The events of this run are no longer kept")
+
+
+async def test_however_many_runs_have_ended_the_logs_of_all_are_forgotten(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(duties, "AT_ONCE", 2)
+    async with bench(database_url) as b:
+        integration = await b.integration()
+        runs = [await b.sync(integration) for _ in range(5)]
+        await b.change("UPDATE sync_runs SET finished_at = now() - interval '31 days' WHERE id <> :id", id=runs[2].id)
+
+        await b.duties().forget_old_events()
+
+        left = await b.rows("SELECT DISTINCT run_id FROM sync_events")
+        assert [row.run_id for row in left] == [runs[2].id]
 
 
 async def test_a_stream_on_which_nothing_happens_is_kept_open_by_comments(database_url: str) -> None:

@@ -29,7 +29,7 @@ CLOCKS_APART = timedelta(seconds=10)
 REMAP_PAUSE = timedelta(days=1)
 """How long a dataset is left alone whose remap has failed or was cancelled; its next sync tries again all the same."""
 AT_ONCE = 100
-"""Due integrations started in one transaction, and events deleted in one."""
+"""Due integrations started in one transaction, and runs whose events are deleted in one."""
 
 
 class SyncDuties:
@@ -132,14 +132,22 @@ class SyncDuties:
 
     async def forget_old_events(self) -> None:
         """Deletes the event logs of runs that ended long ago; the runs themselves stay."""
+        while await self._forget_some() == AT_ONCE:
+            pass
+
+    async def _forget_some(self) -> int:
         async with self._sessions.begin() as session:
-            await session.execute(
+            runs = await session.scalars(
                 text("""
-                    DELETE FROM sync_events WHERE run_id IN (
+                    WITH old AS (
                         SELECT r.id FROM sync_runs r
                         WHERE r.finished_at < :before AND EXISTS (SELECT FROM sync_events e WHERE e.run_id = r.id)
                         ORDER BY r.finished_at LIMIT :many
+                    ), gone AS (
+                        DELETE FROM sync_events USING old WHERE run_id = old.id
                     )
+                    SELECT id FROM old
                 """),
                 {"before": self._clock() - self._keep_events, "many": AT_ONCE},
             )
+            return len(runs.all())

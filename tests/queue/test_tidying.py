@@ -1,0 +1,47 @@
+"""The queue's own records of what became of jobs and workers do not grow for ever."""
+
+from datetime import timedelta
+
+import pytest
+
+from integrations_api.clock import utc_now
+from integrations_api.queue import tidying
+from integrations_api.queue.tidying import KEPT, QueueTidying
+from integrations_api.wiring import build_worker
+from tests.support.syncing import bench
+
+pytestmark = pytest.mark.anyio
+
+TABLES = ("pgqueuer_log", "pgqueuer_statistics", "workers")
+
+
+async def test_what_the_queue_wrote_down_is_forgotten_after_a_day_piece_by_piece(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tidying, "PIECE", 2)
+    async with bench(database_url, workers=0) as b:
+        for age in ("1 minute", "25 hours", "26 hours", "27 hours"):
+            what = f"now() - interval '{age}', 1, 'successful', 0, 'sync'"
+            await b.change(
+                f"INSERT INTO pgqueuer_log (created, job_id, status, priority, entrypoint) SELECT {what}",
+            )
+            await b.change(
+                f"INSERT INTO pgqueuer_statistics (created, count, status, priority, entrypoint) SELECT {what}"
+            )
+            await b.change(
+                "INSERT INTO workers (id, host, pid, seen_at) "
+                f"SELECT gen_random_uuid(), 'killed', 1, now() - interval '{age}'"
+            )
+
+        await QueueTidying(sessions=b.sessions, clock=utc_now).forget()
+        left = {table: len(await b.rows(f"SELECT 1 FROM {table}")) for table in TABLES}
+        await QueueTidying(sessions=b.sessions, clock=lambda: utc_now() + KEPT + timedelta(hours=1)).forget()
+        later = {table: len(await b.rows(f"SELECT 1 FROM {table}")) for table in TABLES}
+
+    assert left == dict.fromkeys(TABLES, 1)
+    assert later == dict.fromkeys(TABLES, 0)
+
+
+async def test_workers_tidy_up_after_the_queue(database_url: str) -> None:
+    async with bench(database_url, workers=0) as b:
+        assert "tidy_queue" in {name for name, _, _ in build_worker(b.components).duties}

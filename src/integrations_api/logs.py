@@ -6,12 +6,24 @@ Ids (`request_id`, `run_id`, …) are bound once per request or run through stru
 import logging
 import sys
 import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, Literal, TextIO, cast
 
 import structlog
 from structlog.typing import EventDict, ExcInfo, FilteringBoundLogger, Processor, WrappedLogger
 
 LogFormat = Literal["text", "json"]
+
+_SILENT = ("httpx", "httpcore", "uvicorn.access", "sse_starlette", "asyncio", "passlib", "alembic.runtime.plugins")
+"""Libraries that are heard from WARNING on, whatever LOG_LEVEL says: httpx tells every URL, which may hold what is
+secret; uvicorn's access lines repeat our request lines; the others tell of themselves."""
+_CHATTY = ("pgqueuer",)
+"""The same, unless DEBUG is asked for: what they tell of a job is told by the run's own lines."""
+
+
+class AlreadyLogged(Exception):
+    """Raised onwards only so that somebody acts on it; what happened stands in the log. No line is written of it."""
 
 
 def get_logger(name: str) -> FilteringBoundLogger:
@@ -21,16 +33,8 @@ def get_logger(name: str) -> FilteringBoundLogger:
 
 def configure_logging(*, log_format: LogFormat, level: str) -> None:
     """Sends our events and those of libraries (uvicorn, sqlalchemy, pgqueuer) to stderr in one shape."""
-    shared: list[Processor] = [
-        structlog.contextvars.merge_contextvars,
-        structlog.stdlib.add_logger_name,
-        structlog.stdlib.add_log_level,
-        structlog.processors.TimeStamper(fmt="iso", utc=True),
-        structlog.stdlib.ExtraAdder(),
-        _escape_control_characters,
-    ]
     structlog.configure(
-        processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        processors=_PROCESSORS,
         logger_factory=structlog.stdlib.LoggerFactory(),
         wrapper_class=structlog.stdlib.BoundLogger,
         cache_logger_on_first_use=True,
@@ -38,14 +42,15 @@ def configure_logging(*, log_format: LogFormat, level: str) -> None:
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
-            foreign_pre_chain=shared,
+            foreign_pre_chain=_SHARED,
             processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *_renderer(log_format)],
         )
     )
+    handler.addFilter(_is_news)
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level)
-    _quieten_libraries()
+    _quieten_libraries(root.level)
 
 
 def _renderer(log_format: LogFormat) -> list[Processor]:
@@ -63,10 +68,15 @@ def _write_traceback(out: TextIO, error: ExcInfo) -> None:
         out.write(f"\n  | {_printable(line)}")
 
 
-def _quieten_libraries() -> None:
-    # httpx logs every URL at INFO; uvicorn's access log would repeat what our own request line says.
-    for name in ("httpx", "httpcore", "uvicorn.access", "sse_starlette", "asyncio"):
+def _is_news(record: logging.LogRecord) -> bool:
+    return not (record.exc_info and isinstance(record.exc_info[1], AlreadyLogged))
+
+
+def _quieten_libraries(level: int) -> None:
+    for name in _SILENT:
         logging.getLogger(name).setLevel(logging.WARNING)
+    for name in _CHATTY:
+        logging.getLogger(name).setLevel(logging.NOTSET if level <= logging.DEBUG else logging.WARNING)
     for name in ("uvicorn", "uvicorn.error"):
         logger = logging.getLogger(name)
         logger.handlers.clear()
@@ -88,3 +98,27 @@ def _printable(value: str) -> str:
 def bind(**facts: Any) -> None:
     """Adds facts to every line logged from here on in this task."""
     structlog.contextvars.bind_contextvars(**facts)
+
+
+@contextmanager
+def bound(**facts: Any) -> Iterator[None]:
+    """Adds facts to every line logged meanwhile. What is bound in between is let go in the end, too."""
+    before = structlog.contextvars.get_contextvars()
+    bind(**facts)
+    try:
+        yield
+    finally:
+        structlog.contextvars.clear_contextvars()
+        bind(**before)
+
+
+_SHARED: list[Processor] = [
+    structlog.contextvars.merge_contextvars,
+    structlog.stdlib.add_logger_name,
+    structlog.stdlib.add_log_level,
+    structlog.processors.TimeStamper(fmt="iso", utc=True),
+    structlog.stdlib.ExtraAdder(),
+    _escape_control_characters,
+]
+_PROCESSORS = [*_SHARED, structlog.stdlib.ProcessorFormatter.wrap_for_formatter]
+"""One list for the life of the process: loggers keep the one they first met."""

@@ -8,11 +8,12 @@ import pytest
 from fastapi import FastAPI
 from fastapi.responses import StreamingResponse
 from starlette.types import Message
-from structlog.contextvars import merge_contextvars
+from structlog.contextvars import get_contextvars, merge_contextvars
 from structlog.testing import capture_logs
 
 from integrations_api.api.context import current_request
 from integrations_api.api.routes import PUBLIC, Router
+from integrations_api.logs import AlreadyLogged, bind
 from tests.support.applications import bare_app, client_of
 
 pytestmark = pytest.mark.anyio
@@ -26,6 +27,7 @@ def planted_app(stream: AsyncIterator[bytes] | None = None) -> FastAPI:
     async def who(secret: str) -> dict[str, str | None]:
         request = current_request()
         assert request is not None
+        bind(known_by_now=True)
         return {"id": request.request_id, "address": request.address}
 
     @router.get("/stream")
@@ -74,7 +76,9 @@ async def test_one_line_is_logged_per_request_without_what_the_url_holds() -> No
         "status": 200,
         "address": "127.0.0.1",
         "request_id": "abc",
+        "known_by_now": True,
     }
+    assert get_contextvars() == {}
 
 
 @pytest.mark.parametrize("path", ["/who/x", "/nowhere", "/docs"])
@@ -123,7 +127,7 @@ async def test_a_stream_that_breaks_is_cut_and_logged() -> None:
 
     with capture_logs() as logged:
         async with client_of(planted_app(pieces())) as client:
-            with pytest.raises(RuntimeError):
+            with pytest.raises(AlreadyLogged):
                 await client.get("/stream")
 
     assert [line["event"] for line in logged] == ["request.failed", "request"]

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-import structlog
 
 from integrations_api.cli.main import main
 from integrations_api.cli.signals import HANDLED
@@ -63,7 +62,6 @@ def run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> 
     for number, handler in handlers.items():
         signal.signal(number, handler)
     root.handlers[:], root.level = logging_as_it_was
-    structlog.reset_defaults()
 
 
 @pytest.fixture

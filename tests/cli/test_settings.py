@@ -11,7 +11,7 @@ import pytest
 from integrations_api.cli.main import app
 from integrations_api.settings import Settings
 from integrations_api.vault.bootstrap import resolve_secrets
-from tests.cli.conftest import Run
+from tests.cli.conftest import Run, use_database
 
 HELP = [
     (), ("serve",), ("worker",), ("migrate",), ("demo",), ("token",), ("users",), ("users", "create"),
@@ -183,3 +183,38 @@ def test_a_defect_is_one_line_with_a_hint_and_no_traceback(run: Run, monkeypatch
 def free_port() -> str:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         return str(listener.getsockname()[1])
+
+
+@pytest.mark.parametrize("command", ["serve", "worker"])
+def test_a_start_without_a_database_is_told_once_whatever_is_logged(
+    run: Run, monkeypatch: pytest.MonkeyPatch, command: str
+) -> None:
+    use_database(monkeypatch, "postgresql://nobody@127.0.0.1:1/nothing")
+    monkeypatch.setenv("PORT", "0")
+    monkeypatch.setenv("LOG_LEVEL", "DEBUG")
+
+    refused = run(command)
+
+    assert refused.code == 1
+    assert refused.complaint.startswith("integrations-api: The database cannot be used")
+
+
+def test_a_start_that_breaks_shows_its_traceback_once_to_who_asks(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: object) -> None:
+        raise RuntimeError("the roof is gone")
+
+    use_database(monkeypatch, "postgresql://nobody@127.0.0.1:1/nothing")
+    monkeypatch.setenv("PORT", "0")
+    monkeypatch.setenv("LOG_LEVEL", "DEBUG")
+    monkeypatch.setattr("integrations_api.cli.serving.create_app", broken)
+    monkeypatch.setattr("integrations_api.cli.serving.check_schema", nothing)
+    monkeypatch.setattr("integrations_api.integrations.secrets.SecretKeeper.require_keys", nothing)
+
+    told = run("serve")
+
+    assert told.err.count("RuntimeError: the roof is gone") == told.err.count("Traceback") == 1
+    assert told.err.splitlines()[-1] == "integrations-api: unexpected RuntimeError, see above"
+
+
+async def nothing(*_: object) -> None:
+    """In the place of a look at the database."""

@@ -11,12 +11,11 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from uuid import uuid4
 
-import structlog
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from integrations_api.api.envelope import internal_error
-from integrations_api.logs import get_logger
+from integrations_api.logs import AlreadyLogged, bound, get_logger
 from integrations_api.metrics import HTTP_REQUESTS, HTTP_SECONDS, method_label
 
 log = get_logger(__name__)
@@ -53,7 +52,7 @@ def serving(context: RequestContext) -> Iterator[None]:
     """Makes `context` the current request, for code and for log lines."""
     token = _current.set(context)
     try:
-        with structlog.contextvars.bound_contextvars(request_id=context.request_id):
+        with bound(request_id=context.request_id):
             yield
     finally:
         _current.reset(token)
@@ -103,7 +102,9 @@ class _Exchange:
         except Exception:
             log.exception("request.failed", method=scope["method"], route=_route(scope))
             if self._status is not None:
-                raise  # Half an answer is out: only cutting the connection tells the client.
+                # Half an answer is out: only cutting the connection tells the client. The server does that for an
+                # exception, and would write it to the log once more.
+                raise AlreadyLogged from None
             await internal_error(self._context.request_id)(scope, receive, send)
 
     def _add_headers(self, message: Message) -> None:

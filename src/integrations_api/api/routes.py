@@ -5,9 +5,11 @@ characters, lone surrogates, NaN), and a body in the wrong type, but only after 
 """
 
 import re
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator, Mapping
+from contextlib import suppress
 from typing import Any
 from urllib.parse import unquote_plus
+from uuid import UUID
 
 import orjson
 from fastapi import APIRouter, Depends, Request, Response
@@ -17,6 +19,7 @@ from fastapi.params import Form
 from fastapi.routing import APIRoute, RouteContext, iter_route_contexts
 
 from integrations_api.api.problems import BodyProblem, body_problem, note_body_problem
+from integrations_api.logs import bind
 
 _JSON_TYPE = re.compile(r"\s*application/(json|[\w.-]+\+json)\s*(;.*)?", re.IGNORECASE)
 _FORM_TYPE = re.compile(r"\s*(application/x-www-form-urlencoded|multipart/form-data)\s*(;.*)?", re.IGNORECASE)
@@ -62,6 +65,7 @@ class StrictRoute(APIRoute):
 
         async def strict(request: Request) -> Response:
             _refuse_nul_in_url(request)
+            bind(**_ids_in(request.path_params))
             checked = _StrictRequest(request.scope, request.receive)
             if self.body_field is not None:
                 await checked.check_type(_FORM_TYPE if wants_form else _JSON_TYPE)
@@ -70,6 +74,16 @@ class StrictRoute(APIRoute):
             return await handler(checked)
 
         return strict
+
+
+def _ids_in(path_params: Mapping[str, Any]) -> dict[str, str]:
+    """The ids in a path, for log lines. Only what is one: anything else in a path may be what must not be logged."""
+    found = {}
+    for name, value in path_params.items():
+        with suppress(ValueError):
+            if name.endswith("_id"):
+                found[name] = str(UUID(value))
+    return found
 
 
 class Router(APIRouter):

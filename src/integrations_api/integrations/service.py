@@ -27,6 +27,7 @@ from integrations_api.integrations.repository import Found
 from integrations_api.integrations.schedules import Schedule
 from integrations_api.integrations.schemas import IntegrationIn, present
 from integrations_api.integrations.secrets import context_of
+from integrations_api.logs import bind
 from integrations_api.vault.cipher import Vault
 
 __all__ = ["IntegrationForSync", "IntegrationService"]
@@ -82,6 +83,7 @@ class IntegrationService:
             raise InvalidInput.of(draft.missing)
         taken = split(draft.config, secret_names=draft.secret_names)
         row = new_row(draft, taken, now=now, creator=principal.user_id)
+        bind(integration_id=str(row.id))
         async with self._sessions.begin() as session:
             session.add(row)
             await session.flush()

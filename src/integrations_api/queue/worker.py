@@ -5,6 +5,7 @@ is followed by another. Work that is going on is not ended by that: handlers are
 """
 
 import asyncio
+import logging
 import os
 import socket
 from collections.abc import Awaitable, Callable, Sequence
@@ -59,6 +60,7 @@ class QueueWorker:
 
     async def run(self, stopping: asyncio.Event) -> None:
         """Works until `stopping` is set and what is going on has come to a boundary."""
+        logging.getLogger("pgqueuer").addFilter(_is_news)
         await self._show_life()
         helpers = [asyncio.create_task(self._repeat(name, every, duty, stopping)) for name, every, duty in self._all()]
         try:
@@ -129,6 +131,8 @@ class QueueWorker:
             if loop.done() and not loop.cancelled():
                 loop.exception()  # Looked at, or asyncio complains that nobody did.
             connection.terminate()
+        if lost.is_set() and not stopping.is_set():
+            log.warning("worker.database_lost", error="the connection was closed")
 
     def _adapt(self, handler: Handler) -> Callable[[Job], Awaitable[None]]:
         async def deliver(job: Job) -> None:
@@ -153,6 +157,13 @@ class QueueWorker:
         with suppress(SQLAlchemyError, OSError):
             async with self.sessions.begin() as session:
                 await session.execute(delete(Worker).where(Worker.id == self.id))
+
+
+def _is_news(record: logging.LogRecord) -> bool:
+    """On a connection that was lost PgQueuer tries time and again to write how its jobs ended, with a traceback each
+    time. That it is lost is said by ourselves, and the runs' own rows tell how they ended."""
+    error = record.exc_info[1] if record.exc_info else None
+    return not isinstance(error, DATABASE_LOST) and not str(record.msg).startswith("Shutdown flush failed")
 
 
 async def _first_of(loop: asyncio.Task[None], *events: asyncio.Event) -> None:

@@ -17,6 +17,7 @@ from integrations_api.integrations.service import IntegrationService
 from integrations_api.knowledge import staging, versions
 from integrations_api.knowledge.models import Version
 from integrations_api.knowledge.rollback import roll_back
+from integrations_api.logs import bind
 from integrations_api.metrics import SYNC_RUNS_ENDED
 from integrations_api.queue.jobs import enqueue
 from integrations_api.sync import events, repository
@@ -61,6 +62,7 @@ class RunControl:
                 error=message,
             ):
                 raise Conflict("No sync of this integration is going on")
+            bind(run_id=str(run.id))
             await _record(session, "sync.cancel", principal, integration_id, run_id=str(run.id))
             await session.refresh(run)
         SYNC_RUNS_ENDED.labels(RunState.CANCELLED).inc()
@@ -72,6 +74,7 @@ class RunControl:
             run = await session.get(SyncRun, run_id, with_for_update=True)
             if run is None:
                 raise NotFound("Sync run not found")
+            bind(integration_id=str(run.dataset_id))
             await self._refuse_resuming(session, run)
             await repository.reopen(session, run, message=f"Resumed by {principal.email}. Before: {run.error}")
             await enqueue(session, entrypoint=ENTRYPOINT, key=str(run_id))

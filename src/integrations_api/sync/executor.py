@@ -95,6 +95,7 @@ class RunExecutor:
     async def carry_out(self, key: str) -> None:
         """The queue's handler; `key` is the run's id. Raises `NotDoneYet` for a run that goes on elsewhere or later."""
         run_id = UUID(key)
+        bind(run_id=key)  # For what the queue itself says of this job.
         active = self._active.get(run_id)
         if active is None:
             active = self._active[run_id] = _Active(task=asyncio.create_task(self._attempt(run_id)))

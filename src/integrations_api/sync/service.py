@@ -16,6 +16,7 @@ from integrations_api.errors import Conflict, InvalidInput, NotFound
 from integrations_api.integrations.service import IntegrationService
 from integrations_api.knowledge import staging
 from integrations_api.knowledge.models import RejectedRecord
+from integrations_api.logs import bind
 from integrations_api.queue.jobs import enqueue
 from integrations_api.sync import repository
 from integrations_api.sync.executor import ENTRYPOINT
@@ -44,6 +45,7 @@ class Position:
 
 
 def _position(run: SyncRun, *, after: int) -> Position:
+    bind(run_id=str(run.id), integration_id=str(run.dataset_id))
     return Position(run_id=run.id, after=after, is_over=is_final(run) and after >= run.last_event)
 
 
@@ -107,6 +109,7 @@ class SyncService:
             raise InvalidInput("mode: must be incremental or full")
         wanted = as_id(integration_id, "Integration not found")
         run_id = await self.start(wanted, mode=as_mode(mode), principal=principal)
+        bind(run_id=str(run_id))
         return Position(run_id=run_id, after=0)
 
     async def _resume(self, last_event_id: str) -> Position:
@@ -154,6 +157,7 @@ class SyncService:
             run = await repository.find_run(session, run_id)
         if run is None:
             raise NotFound("Sync run not found")
+        bind(run_id=str(run.id), integration_id=str(run.dataset_id))
         return run
 
     async def list_runs(

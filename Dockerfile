@@ -23,7 +23,8 @@ ENV PATH=/opt/integrations-api/bin:$PATH \
     LOG_FORMAT=json \
     RAW_DUMP_PATH=/var/lib/integrations-api/incidentspulledfromsnow.json
 WORKDIR /var/lib/integrations-api
-USER integrations
+# By number, so that an orchestrator can see that it is not root.
+USER 10001:10001
 EXPOSE 8000
 HEALTHCHECK --interval=10s --timeout=5s --start-period=30s --retries=3 \
     CMD ["python", "-c", "import urllib.request; urllib.request.urlopen('http://127.0.0.1:8000/healthz', timeout=4)"]

@@ -12,7 +12,7 @@ COMPILE := $(SCRATCH)/bin/uv pip compile pyproject.toml --quiet --universal --py
 COMPILE_BUILD := $(subst pyproject.toml,--group build,$(COMPILE))
 
 .DEFAULT_GOAL := help
-.PHONY: help demo serve test test-faults lint format bench lock clean
+.PHONY: help demo serve test test-faults topology lint format bench lock clean
 .DELETE_ON_ERROR:
 
 help: ## list these targets
@@ -30,6 +30,9 @@ test: $(READY) ## run all tests, several at a time, on a real PostgreSQL (ARGS="
 
 test-faults: $(READY) ## run everything about faults and kills, with the long matrix
 	@FAULT_MATRIX=full exec $(PYTEST) tests/faults tests/journeys/test_kills.py tests/connectors tests/sync/test_many_watchers.py $(ARGS)
+
+topology: $(READY) ## scale out on loopback: nginx, two APIs, three workers; one of each is killed
+	@NGINX="$$(scripts/nginx)" && export NGINX && exec $(BIN)/python -m pytest --numprocesses 0 tests/topology $(ARGS)
 
 lint: $(READY) ## ruff, mypy strict, import contracts
 	$(BIN)/python -m ruff check .
@@ -54,7 +57,7 @@ lock: ## write the lock files anew from pyproject.toml (ARGS="--upgrade")
 	@rm -rf $(SCRATCH)
 
 clean: ## remove .venv and caches (not data/)
-	rm -rf .venv $(SCRATCH) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .grimp_cache .hypothesis dist
+	rm -rf .venv $(SCRATCH) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .grimp_cache .hypothesis .nginx dist
 	find src tests bench -name __pycache__ -prune -exec rm -rf {} +
 
 # One line if Python is too old; the stamp comes last, so that an interrupted preparation is done again.

@@ -4,6 +4,7 @@ import json
 import re
 import shlex
 from fnmatch import fnmatch
+from ipaddress import ip_address, ip_network
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,9 @@ from integrations_api.settings import Settings
 from tests.support.yaml_subset import read_yaml
 
 ROOT = Path(__file__).parents[2]
-SERVICES: dict[str, Any] = read_yaml((ROOT / "docker-compose.yml").read_text())["services"]
+COMPOSE: dict[str, Any] = read_yaml((ROOT / "docker-compose.yml").read_text())
+SERVICES: dict[str, Any] = COMPOSE["services"]
+NETWORKS: dict[str, Any] = COMPOSE["networks"]
 OURS = {name: service for name, service in SERVICES.items() if service["image"] == "integrations-api"}
 
 
@@ -79,7 +82,8 @@ def test_the_image_runs_as_an_ordinary_user_and_holds_no_database() -> None:
     last = stages()[-1]
     words = [word for word, _ in last]
     (user,) = [rest for word, rest in last if word == "USER"]
-    assert any(word == "RUN" and f"--uid 10001 --user-group --no-create-home --shell /usr/sbin/nologin {user}" in rest
+    assert user == "10001:10001"
+    assert any(word == "RUN" and "--uid 10001 --user-group --no-create-home --shell /usr/sbin/nologin" in rest
                for word, rest in last)  # fmt: skip
     assert words.index("USER") < words.index("CMD")
     assert "pgserver" not in (ROOT / "requirements.lock").read_text()
@@ -94,12 +98,28 @@ def test_the_health_check_asks_the_port_that_the_command_serves() -> None:
 
 
 def test_compose_starts_the_parts_in_order() -> None:
-    assert set(SERVICES) == {"postgres", "migrate", "api", "worker", "simulator"}
+    assert set(SERVICES) == {"postgres", "migrate", "api", "worker", "simulator", "nginx", "more-api", "more-workers"}
     assert SERVICES["migrate"]["depends_on"] == {"postgres": {"condition": "service_healthy"}}
     for name in set(OURS) - {"migrate"}:
         assert OURS[name]["depends_on"] == {"migrate": {"condition": "service_completed_successfully"}}
-    assert "--no-worker" in SERVICES["api"]["command"]
-    assert SERVICES["simulator"]["profiles"] == ["demo"]
+    healthy = {"condition": "service_healthy"}
+    assert SERVICES["nginx"]["depends_on"] == {"api": healthy, "more-api": healthy}
+
+
+def test_what_is_no_part_of_the_plain_service_is_in_a_profile() -> None:
+    assert {name: service["profiles"] for name, service in SERVICES.items() if "profiles" in service} == {
+        "simulator": ["demo"],
+        "nginx": ["scale"],
+        "more-api": ["scale"],
+        "more-workers": ["scale"],
+    }
+
+
+def test_profile_scale_makes_two_replicas_of_the_api_and_three_workers_like_the_first() -> None:
+    api, worker = SERVICES["api"], SERVICES["worker"]
+    assert "--no-worker" in api["command"]
+    assert SERVICES["more-api"] == {**api, "profiles": ["scale"], "ports": []}
+    assert SERVICES["more-workers"] == {**worker, "profiles": ["scale"], "deploy": {"replicas": "2"}}
 
 
 def test_compose_holds_no_secret_and_stops_where_one_is_missing() -> None:
@@ -118,4 +138,17 @@ def test_compose_sets_only_settings_that_exist() -> None:
 
 def test_only_loopback_is_published() -> None:
     published = [port for service in SERVICES.values() for port in service.get("ports", [])]
-    assert published == ["127.0.0.1:${PORT:-8000}:8000"]
+    assert published == ["127.0.0.1:${PORT:-8000}:8000", "127.0.0.1:8080:8080"]
+
+
+def test_the_api_trusts_nginx_alone_whose_address_nobody_else_is_given() -> None:
+    (network,) = NETWORKS["front"]["ipam"]["config"]
+    nginx = SERVICES["nginx"]["networks"]["front"]["ipv4_address"]
+    assert SERVICES["api"]["environment"]["TRUSTED_PROXIES"] == f"${{TRUSTED_PROXIES:-{nginx}}}"
+    assert ip_address(nginx) in ip_network(network["subnet"])
+    assert ip_address(nginx) not in ip_network(network["ip_range"])
+    assert [name for name, service in SERVICES.items() if "front" in service.get("networks", [])] == [
+        "api",
+        "more-api",
+        "nginx",
+    ]

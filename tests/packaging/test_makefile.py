@@ -11,7 +11,7 @@ import pytest
 from tests.support.parallel import processes_for
 
 ROOT = Path(__file__).parents[2]
-TARGETS = {"help", "demo", "serve", "test", "test-faults", "lint", "format", "bench", "lock", "clean"}
+TARGETS = {"help", "demo", "serve", "test", "test-faults", "topology", "lint", "format", "bench", "lock", "clean"}
 
 
 def make(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:

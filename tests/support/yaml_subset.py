@@ -1,11 +1,11 @@
-"""Reads the part of YAML that docker-compose.yml uses: nested mappings, lists, flow lists, anchors, plain and quoted
-scalars. Whatever else stands in the file is refused, so that nothing is read wrongly in silence."""
+"""Reads the part of YAML that docker-compose.yml uses: nested mappings, lists, flow lists, anchors, merges, plain and
+quoted scalars. Whatever else stands in the file is refused, so that nothing is read wrongly in silence."""
 
 import json
 import re
 from typing import Any
 
-_KEY = re.compile(r"([A-Za-z_][\w-]*):(?:\s+(.*))?$")
+_KEY = re.compile(r"([A-Za-z_][\w-]*|<<):(?:\s+(.*))?$")
 
 
 def read_yaml(text: str) -> Any:
@@ -41,7 +41,7 @@ def _block(rows: list[tuple[int, str]], anchors: dict[str, Any]) -> tuple[Any, l
             mapping[match[1]] = None
         if anchor:
             anchors[anchor] = mapping[match[1]]
-    return mapping, rows
+    return {**mapping.pop("<<", {}), **mapping}, rows
 
 
 def _anchor(written: str) -> tuple[str, str]:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from uuid import UUID, uuid4
 
-from sqlalchemy import func, select, update
+from sqlalchemy import ColumnElement, func, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from integrations_api.access.models import ApiKey, User
@@ -88,9 +88,23 @@ class ApiKeys:
 
     async def recognise(self, text: str) -> Principal:
         """Who the key stands for, with those of its permissions that its user has now. Raises `Unauthenticated`."""
+        if not is_api_key(text):
+            raise _refused()
+        # Compared by hash, so that how long it takes tells nothing of a stored key.
+        return await self._recognise(ApiKey.hash == digest_of(text))
+
+    async def recognise_id(self, key_id: UUID) -> Principal:
+        """The same for a key that was shown before. Raises `Unauthenticated` when it has ended since."""
+        return await self._recognise(ApiKey.id == key_id)
+
+    async def _recognise(self, which: ColumnElement[bool]) -> Principal:
         now = self._clock()
         async with self._sessions() as session:
-            key, user = await _find(session, text)
+            question = select(ApiKey, User).join(User, User.id == ApiKey.user_id).where(which)
+            row = (await session.execute(question)).one_or_none()
+        if row is None:
+            raise _refused()
+        key, user = row
         if key.expires_at <= now or user.disabled_at is not None:
             raise _refused()
         if key.last_used_at is None or key.last_used_at <= now - USE_NOTED_EVERY:
@@ -102,17 +116,6 @@ class ApiKeys:
         stale = ApiKey.last_used_at.is_(None) | (ApiKey.last_used_at <= now - USE_NOTED_EVERY)
         async with self._sessions.begin() as session:
             await session.execute(update(ApiKey).where(ApiKey.id == key_id, stale).values(last_used_at=now))
-
-
-async def _find(session: AsyncSession, text: str) -> tuple[ApiKey, User]:
-    """The key and its user. Compared by hash, so that how long it takes tells nothing of a stored key."""
-    if not is_api_key(text):
-        raise _refused()
-    question = select(ApiKey, User).join(User, User.id == ApiKey.user_id).where(ApiKey.hash == digest_of(text))
-    row = (await session.execute(question)).one_or_none()
-    if row is None:
-        raise _refused()
-    return row[0], row[1]
 
 
 def _refused() -> Unauthenticated:

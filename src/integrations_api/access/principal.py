@@ -1,6 +1,7 @@
 """Who is calling."""
 
 from dataclasses import dataclass
+from datetime import datetime
 from uuid import UUID
 
 from integrations_api.access.permissions import Permission
@@ -16,6 +17,14 @@ class Principal:
     permissions: frozenset[Permission]
     credential: str
     """What he showed, fit for logs and audit: `token:<id>`, `key:<id>`, `ticket:<hash>`; never the thing itself."""
+    expires_at: datetime | None = None
+    """When the bearer token ends that he showed; of an API key its row tells."""
+
+    @property
+    def api_key_id(self) -> UUID | None:
+        """The API key he showed, if it was one."""
+        kind, _, id_ = self.credential.partition(":")
+        return UUID(id_) if kind == "key" else None
 
     @property
     def is_person(self) -> bool:

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Literal
 from uuid import UUID, uuid4
@@ -125,7 +125,10 @@ class AccessService:
         if token.startswith(KEY_PREFIX):
             return await self._keys.recognise(token)
         claims = self._tokens.read(token)
-        return await self.recognise(claims.user_id, generation=claims.generation, credential=f"token:{claims.token_id}")
+        principal = await self.recognise(
+            claims.user_id, generation=claims.generation, credential=f"token:{claims.token_id}"
+        )
+        return replace(principal, expires_at=claims.expires_at)
 
     async def draw(self, rate: Rate, principal: Principal) -> None:
         """One request of the caller from his allowance. Raises `TooManyRequests`."""
@@ -151,6 +154,13 @@ class AccessService:
             raise Unauthenticated("The credential is not valid or has expired: sign in again")
         permissions = known_permissions(user.permissions)
         return Principal(user_id=user.id, email=user.email, permissions=permissions, credential=credential)
+
+    async def recognise_key(self, key_id: UUID, *, credential: str) -> Principal:
+        """The user behind a credential that was got with an API key, for what the key may do now.
+
+        Raises `Unauthenticated`.
+        """
+        return replace(await self._keys.recognise_id(key_id), credential=credential)
 
     async def generation_of(self, user_id: UUID) -> int:
         """What a credential given out now must name to stay valid until the user's are ended. Raises `NotFound`."""

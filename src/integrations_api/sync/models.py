@@ -102,5 +102,9 @@ class StreamTicket(Base):
     run_id: Mapped[UUID] = mapped_column(ForeignKey("sync_runs.id", ondelete="CASCADE"))
     user_id: Mapped[UUID] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"))
     token_generation: Mapped[int] = mapped_column(comment="of the user when it was given out")
+    api_key_id: Mapped[UUID | None] = mapped_column(
+        ForeignKey("api_keys.id", ondelete="CASCADE"), comment="the key it was asked for with; it goes with it"
+    )
+    expires_at: Mapped[datetime | None] = mapped_column(comment="when the token ends that it was asked for with")
     created_at: Mapped[datetime]
     used_at: Mapped[datetime | None] = mapped_column(comment="first use; later ones are reconnects")

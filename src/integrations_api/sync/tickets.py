@@ -53,23 +53,29 @@ class Tickets:
                     run_id=run_id,
                     user_id=principal.user_id,
                     token_generation=generation,
+                    api_key_id=principal.api_key_id,
+                    expires_at=principal.expires_at,
                     created_at=self._clock(),
                 )
             )
         return GivenTicket(text=text, run_id=run_id, first_use_within=FIRST_USE)
 
     async def redeem(self, text: str, *, run_id: UUID) -> Principal:
-        """Who the ticket stands for, with the permissions he has now. Raises `Unauthenticated`."""
+        """Who the ticket stands for, with the permissions he has now. Raises `Unauthenticated`.
+
+        A ticket ends with the token or the API key that it was asked for with.
+        """
         now = self._clock()
         async with self._sessions.begin() as session:
             ticket = await session.get(StreamTicket, _hash(text), with_for_update=True)
-            if ticket is None or ticket.run_id != run_id or not _is_good(ticket, now - FIRST_USE, now - LIFETIME):
+            if ticket is None or ticket.run_id != run_id or not _is_good(ticket, now):
                 raise Unauthenticated("The ticket is not valid for this run or has expired: ask for a new one")
             if ticket.used_at is None:
                 ticket.used_at = now
-        return await self._access.recognise(
-            ticket.user_id, generation=ticket.token_generation, credential=f"ticket:{_hash(text).hex()[:12]}"
-        )
+        shown = f"ticket:{_hash(text).hex()[:12]}"
+        if ticket.api_key_id is not None:
+            return await self._access.recognise_key(ticket.api_key_id, credential=shown)
+        return await self._access.recognise(ticket.user_id, generation=ticket.token_generation, credential=shown)
 
     async def prune(self) -> None:
         """Forgets tickets that nothing can be done with any more."""
@@ -77,9 +83,10 @@ class Tickets:
             await session.execute(delete(StreamTicket).where(StreamTicket.created_at < self._clock() - LIFETIME))
 
 
-def _is_good(ticket: StreamTicket, given_after: datetime, alive_after: datetime) -> bool:
-    in_time = ticket.used_at is not None or ticket.created_at > given_after
-    return in_time and ticket.created_at > alive_after
+def _is_good(ticket: StreamTicket, now: datetime) -> bool:
+    in_time = ticket.used_at is not None or ticket.created_at > now - FIRST_USE
+    outlived = ticket.expires_at is not None and ticket.expires_at <= now
+    return in_time and not outlived and ticket.created_at > now - LIFETIME
 
 
 def _hash(text: str) -> bytes:

@@ -100,7 +100,7 @@ async def assemble(
 def _add_ground_floor(components: Components, *, secrets: ProcessSecrets, passwords: Passwords, clock: Clock) -> None:
     sessions = components.add(create_sessions(components[AsyncEngine]), as_=async_sessionmaker)
     components.add(Vault(secrets.keyring))
-    components.add(AuditReader(sessions=sessions))
+    reader = components.add(AuditReader(sessions=sessions))
     components.add(AuditSealer(sessions=sessions, vault=components[Vault], clock=clock))
     keys = components.add(ApiKeys(sessions=sessions, clock=clock))
     rates = components.add(Rates(sessions=sessions, factor=components[Settings].access_rate_factor))
@@ -117,7 +117,9 @@ def _add_ground_floor(components: Components, *, secrets: ProcessSecrets, passwo
             clock=clock,
         )
     )
-    components.add(Account(sessions=sessions, access=access, passwords=passwords, throttle=throttle))
+    components.add(
+        Account(sessions=sessions, access=access, passwords=passwords, throttle=throttle, audit_reader=reader)
+    )
     components.add(UserAdministration(sessions=sessions, passwords=passwords, throttle=throttle, clock=clock))
 
 

@@ -157,6 +157,44 @@ async def test_deeds_of_a_key_are_recorded_under_its_id(database_url: str) -> No
     assert entry.credential == f"key:{made['api_key']['id']}"
 
 
+async def test_who_manages_users_sees_and_ends_their_keys(database_url: str) -> None:
+    async with live_app(database_url) as live:
+        email = await live.user(["knowledge.view"])
+        made = (await make(live, await live.credentials_of(email))).json()
+        user = (await me(live, made["key"])).json()["user"]["id"]
+        admin = await live.credentials()
+        path = f"/users/{user}/api-keys"
+
+        listed = await live.client.get(path, headers=admin)
+        deleted = await live.client.delete(f"{path}/{made['api_key']['id']}", headers=admin)
+        again = await live.client.delete(f"{path}/{made['api_key']['id']}", headers=admin)
+        after = await me(live, made["key"])
+        (entry,) = await run(live, "SELECT * FROM audit_entries WHERE action = 'auth.delete_api_key'")
+
+    assert [key["id"] for key in listed.json()["api_keys"]] == [made["api_key"]["id"]]
+    assert made["key"][4:] not in listed.text
+    assert (deleted.status_code, again.status_code, after.status_code) == (200, 404, 401)
+    assert entry.actor != email
+    assert (entry.object_id, entry.details["user_id"]) == (made["api_key"]["id"], user)
+
+
+async def test_keys_of_others_are_kept_from_those_who_may_less(database_url: str) -> None:
+    async with live_app(database_url) as live:
+        boss = await live.credentials()
+        made = (await make(live, boss)).json()
+        user = (await me(live, made["key"])).json()["user"]["id"]
+        viewer, manager = await live.credentials(["knowledge.view"]), await live.credentials(["user.manage"])
+        path = f"/users/{user}/api-keys"
+
+        unseen = await live.client.get(path, headers=viewer)
+        refused = await live.client.delete(f"{path}/{made['api_key']['id']}", headers=viewer)
+        beyond = await live.client.delete(f"{path}/{made['api_key']['id']}", headers=manager)
+        nobody = await live.client.get(f"/users/{made['api_key']['id']}/api-keys", headers=boss)
+        after = await me(live, made["key"])
+
+    assert [answer.status_code for answer in (unseen, refused, beyond, nobody, after)] == [403, 403, 403, 404, 200]
+
+
 def test_a_checksum_tells_a_key_from_what_only_looks_like_one() -> None:
     keys = [new_api_key() for _ in range(50)]
 

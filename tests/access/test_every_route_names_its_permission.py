@@ -23,7 +23,9 @@ PUBLIC_ROUTES = {
     "/openapi.json",
     "/integrations/oauth/callback",
 }
-SIGNED_IN_ROUTES = {"/auth/me", "/auth/logout", "/auth/password", "/auth/api-keys", "/auth/api-keys/{key_id}"}
+SIGNED_IN_ROUTES = {
+    "/auth/me", "/auth/logout", "/auth/password", "/auth/sign-ins", "/auth/api-keys", "/auth/api-keys/{key_id}",
+}  # fmt: skip
 
 
 def silent_routes(app: FastAPI) -> list[str]:

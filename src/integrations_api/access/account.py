@@ -1,5 +1,8 @@
 """What a signed-in person does about his own credentials."""
 
+from collections.abc import Sequence
+from typing import Any
+
 from integrations_api.access import repository
 from integrations_api.access.models import User
 from integrations_api.access.passwords import Passwords
@@ -8,20 +11,48 @@ from integrations_api.access.service import AccessService
 from integrations_api.access.throttle import SignInThrottle
 from integrations_api.access.tokens import IssuedToken
 from integrations_api.audit import service as audit
+from integrations_api.audit.reading import AuditFilter, AuditReader
 from integrations_api.db.engine import Sessions
 from integrations_api.errors import FieldProblem, InvalidInput, Unauthenticated
+
+SIGN_INS = (
+    "auth.sign_in",
+    "auth.sign_in_refused",
+    "auth.issue_token",
+    "auth.accept_link",
+    "auth.change_password",
+    "auth.sign_out",
+)
+"""What the audit writes down of how somebody came in and went."""
 
 
 class Account:
     """Signing out, and another password; both end every bearer token there is of the user."""
 
     def __init__(
-        self, *, sessions: Sessions, access: AccessService, passwords: Passwords, throttle: SignInThrottle
+        self,
+        *,
+        sessions: Sessions,
+        access: AccessService,
+        passwords: Passwords,
+        throttle: SignInThrottle,
+        audit_reader: AuditReader,
     ) -> None:
         self._sessions = sessions
         self._access = access
         self._passwords = passwords
         self._throttle = throttle
+        self._audit = audit_reader
+
+    async def sign_ins(
+        self, principal: Principal, *, limit: int, cursor: str | None
+    ) -> tuple[Sequence[dict[str, Any]], str | None]:
+        """How he, or somebody in his name, came in or was refused, newest first; and the cursor of the next page.
+
+        Raises `InvalidInput` for a cursor that is none of ours.
+        """
+        own = AuditFilter(object_type="user", object_id=str(principal.user_id), actions=SIGN_INS)
+        return await self._audit.page(own, limit=limit, cursor=cursor)
 
     async def sign_out(self, principal: Principal) -> None:
         """Ends this token and all older ones, on whatever device."""

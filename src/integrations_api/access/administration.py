@@ -11,6 +11,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from integrations_api.access import repository
+from integrations_api.access.api_keys import end_key
 from integrations_api.access.models import User, UserLink
 from integrations_api.access.one_time import digest_of, new_invitation
 from integrations_api.access.passwords import Passwords
@@ -130,6 +131,12 @@ class UserAdministration:
             await _refuse_the_last(session)
             await _record(session, "user.set_permissions", user, by, before=before, permissions=user.permissions)
         return details_of(user)
+
+    async def delete_key(self, user_id: UUID, key_id: UUID, *, by: Principal) -> None:
+        """Ends an API key of the user from the next request on. Raises `NotFound`, `PermissionDenied`."""
+        async with self._sessions.begin() as session:
+            await self._managed(session, user_id, by)
+            await end_key(session, key_id, of=user_id, by=by)
 
     async def accept(self, token: str, password: str) -> UserDetails:
         """Sets the password of a link's user, once; his older tokens end. Raises `NotFound`, `InvalidInput`."""

@@ -80,11 +80,7 @@ class ApiKeys:
     async def delete(self, key_id: UUID, *, principal: Principal) -> None:
         """Ends a key of the caller. Raises `NotFound`, for another's key too."""
         async with self._sessions.begin() as session:
-            key = await session.get(ApiKey, key_id, with_for_update=True)
-            if key is None or key.user_id != principal.user_id:
-                raise NotFound("API key not found")
-            await session.delete(key)
-            await _record(session, "auth.delete_api_key", key, principal)
+            await end_key(session, key_id, of=principal.user_id, by=principal)
 
     async def recognise(self, text: str) -> Principal:
         """Who the key stands for, with those of its permissions that its user has now. Raises `Unauthenticated`."""
@@ -118,6 +114,15 @@ class ApiKeys:
             await session.execute(update(ApiKey).where(ApiKey.id == key_id, stale).values(last_used_at=now))
 
 
+async def end_key(session: AsyncSession, key_id: UUID, *, of: UUID, by: Principal) -> None:
+    """Deletes a key of that user, in the caller's transaction. Raises `NotFound`, for another's key too."""
+    key = await session.get(ApiKey, key_id, with_for_update=True)
+    if key is None or key.user_id != of:
+        raise NotFound("API key not found")
+    await session.delete(key)
+    await _record(session, "auth.delete_api_key", key, by)
+
+
 def _refused() -> Unauthenticated:
     return Unauthenticated("The API key is not valid or has expired: make a new one")
 
@@ -130,7 +135,12 @@ async def _refuse_too_many(session: AsyncSession, user_id: UUID) -> None:
 
 
 async def _record(session: AsyncSession, action: str, key: ApiKey, principal: Principal) -> None:
-    details = {"name": key.name, "permissions": key.permissions, "expires_at": key.expires_at.isoformat()}
+    details = {
+        "user_id": str(key.user_id),
+        "name": key.name,
+        "permissions": key.permissions,
+        "expires_at": key.expires_at.isoformat(),
+    }
     await audit.record(
         session, action=action, object_type="api_key", object_id=key.id, principal=principal, details=details
     )

@@ -59,6 +59,7 @@ Chosen = Annotated[Settings, Depends(component(Settings))]
 Manager = Annotated[Principal, Depends(require(Permission.USER_MANAGE))]
 Keys = Annotated[ApiKeys, Depends(component(ApiKeys))]
 UserId = Annotated[UUID, Path(description="The user's id.")]
+KeyId = Annotated[UUID, Path(description="The key's id.")]
 
 _LACKS = "Missing permission: user.manage"
 _NO_KEY = "An API key cannot do this: sign in with e-mail and password"
@@ -121,6 +122,21 @@ async def accept(sent: AcceptRequest, administration: Administration) -> UserAns
     return _user(await administration.accept(sent.token, sent.password))
 
 
+@router.get(
+    "/sign-ins",
+    summary="List your sign-ins",
+    response_model=AuditAnswer,
+    responses=errors(401, 403, 422, m403=_NO_KEY),
+)
+async def list_sign_ins(
+    person: Person, account: OwnAccount, limit: Limit = DEFAULT_LIMIT, cursor: Cursor = None
+) -> Response:
+    """When and from where somebody came in as you, or was refused, newest first; tokens that an operator made for you
+    too. If you do not know one of them: change your password, which ends every older token."""
+    entries, next_cursor = await account.sign_ins(person, limit=limit, cursor=cursor)
+    return answer(entries=entries, next_cursor=next_cursor)
+
+
 @router.post(
     "/api-keys",
     summary="Make an API key",
@@ -145,9 +161,7 @@ async def list_keys(person: Person, keys: Keys) -> ApiKeysAnswer:
     summary="Delete an API key",
     responses=errors(401, 403, 404, 422, m403=_NO_KEY, m404="API key not found"),
 )
-async def delete_key(
-    key_id: Annotated[UUID, Path(description="The key's id.")], person: Person, keys: Keys
-) -> SuccessMessage:
+async def delete_key(key_id: KeyId, person: Person, keys: Keys) -> SuccessMessage:
     """Ends a key of yours from the next request on."""
     await keys.delete(key_id, principal=person)
     return SuccessMessage(message="API key deleted successfully")
@@ -228,6 +242,30 @@ async def reset(user_id: UserId, principal: Manager, administration: Administrat
     works until then: to shut somebody out at once, disable him."""
     user, link = await administration.reset(user_id, by=principal)
     return _link(user, link, chosen)
+
+
+@users.get(
+    "/{user_id}/api-keys",
+    summary="List a user's API keys",
+    responses=errors(401, 403, 404, 422, m403=_LACKS, m404=_NO_USER),
+)
+async def list_keys_of(user_id: UserId, _: Manager, administration: Administration, keys: Keys) -> ApiKeysAnswer:
+    """His keys, newest first, the expired ones too; never any part of a key."""
+    user = await administration.get(user_id)
+    return ApiKeysAnswer(api_keys=[ApiKeyOut.of(key) for key in await keys.of_user(user.id)])
+
+
+@users.delete(
+    "/{user_id}/api-keys/{key_id}",
+    summary="Delete a user's API key",
+    responses=errors(401, 403, 404, 422, m403=_LACKS, m404="API key not found"),
+)
+async def delete_key_of(
+    user_id: UserId, key_id: KeyId, principal: Manager, administration: Administration
+) -> SuccessMessage:
+    """Ends a key of his from the next request on. You need every permission he has."""
+    await administration.delete_key(user_id, key_id, by=principal)
+    return SuccessMessage(message="API key deleted successfully")
 
 
 async def audit_filter(

@@ -256,7 +256,7 @@ class ApiKeyOut(BaseModel):
 
 
 class ApiKeysAnswer(Success):
-    """Your keys, newest first."""
+    """A user's keys, newest first."""
 
     model_config = _example(success=True, api_keys=[_KEY])
 

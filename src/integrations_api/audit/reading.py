@@ -1,6 +1,6 @@
 """Reading the record: filtered pages, newest first, and exports, oldest first."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -27,6 +27,7 @@ class AuditFilter:
     object_id: str | None = None
     since: datetime | None = None
     until: datetime | None = None
+    actions: Collection[str] | None = None
 
     def question(self) -> Select[AuditEntry]:
         """The entries, in no order yet."""
@@ -35,6 +36,8 @@ class AuditFilter:
             wanted = getattr(self, column.key)
             if wanted is not None:
                 question = question.where(column == wanted)
+        if self.actions is not None:
+            question = question.where(AuditEntry.action.in_(self.actions))
         if self.since is not None:
             question = question.where(AuditEntry.at >= self.since)
         if self.until is not None:

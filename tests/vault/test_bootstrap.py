@@ -110,7 +110,7 @@ UNSAFE = [
     ({"secret_key": "my-super-secret-key-for-development"}, "SECRET_KEY is a sample value"),
     ({"secret_key": "x" * 64}, "SECRET_KEY is a sample value"),
     ({"secret_key": "0123" * 16}, "SECRET_KEY is a sample value"),
-    ({"secret_key": "-----BEGIN RSA PUBLIC KEY-----\nMIIBCgKCAQEA"}, "SECRET_KEY looks like a PEM file"),
+    ({"secret_key": "-----BEGIN RSA PUBLIC KEY-----\nMIIBCgKCAQEA"}, "SECRET_KEY looks like a PEM"),
     ({"encryption_keys": sample_key(b"\0" * 32)}, "the key k1 is a sample value"),
     ({"encryption_keys": sample_key(bytes(range(32)))}, "the key k1 is a sample value"),
     ({"encryption_keys": sample_key(b"change me, I am thirty-two bytes")}, "the key k1 is a sample value"),

@@ -59,8 +59,16 @@ class Passwords:
         plain = _normal(password)
         if len(plain.encode()) > MAX_BYTES:
             plain, stored = "", None  # Never valid, and not worth hashing; but as slow as any other.
-        fits = await self._in_thread(partial(self._context.verify, plain, stored or self._decoy))
+        fits = await self._in_thread(partial(self._verify, plain, stored or self._decoy))
         return fits and stored is not None
+
+    def _verify(self, plain: str, stored: str) -> bool:
+        try:
+            return self._context.verify(plain, stored)
+        except (ValueError, TypeError):
+            # Something that is no argon2 hash got into the row: nobody signs in by it, and it costs the same work.
+            self._context.verify(plain, self._decoy)
+            return False
 
     async def renewed(self, password: str, stored: str) -> str | None:
         """A new hash of a password that fits, where the stored one was made at another cost; else None."""

@@ -1,14 +1,19 @@
 """The two secrets the process itself needs: from the settings, or made once beside the bundled database."""
 
+import base64
 import os
 import re
 import secrets
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from tempfile import NamedTemporaryFile
 
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.serialization import load_der_private_key, load_der_public_key
+from cryptography.x509 import load_der_x509_certificate
 from pydantic import SecretStr
 
 from integrations_api.errors import ConfigurationError
@@ -22,6 +27,7 @@ KEYS_FILE = "keys.env"
 MIN_SECRET_LENGTH = 32
 _HINT = "`integrations-api secrets generate` prints a fresh one"
 _SAMPLE = re.compile(r"change.?me|example|sample|replace|placeholder|password|secret|generate", re.IGNORECASE)
+_KEY_OF_ANOTHER_KIND = re.compile(r"(?s).*-----BEGIN|\s*[\[{]|\s*(ssh|ecdsa|sk)-\S+\s")
 _FEWEST_DISTINCT = 10
 _HEADER = "# Made at first start. Whoever has this file can read every stored secret; without it they are lost.\n"
 
@@ -63,10 +69,23 @@ def _checked_secret_key(value: str) -> str:
         raise ConfigurationError(f"SECRET_KEY is shorter than {MIN_SECRET_LENGTH} characters; {_HINT}")
     if _SAMPLE.search(value) or len(set(value)) < _FEWEST_DISTINCT:
         raise ConfigurationError(f"SECRET_KEY is a sample value that everybody knows; {_HINT}")
-    if "-----BEGIN" in value:
+    if _KEY_OF_ANOTHER_KIND.match(value) or _is_der(value):
         # What is public somewhere else (a certificate, a public key) must not sign tokens here.
-        raise ConfigurationError(f"SECRET_KEY looks like a PEM file; {_HINT}")
+        raise ConfigurationError(f"SECRET_KEY looks like a PEM, JWK, SSH or DER key; {_HINT}")
     return value
+
+
+def _is_der(value: str) -> bool:
+    """Whether it is the base64 of a key or a certificate, as what stands between the lines of a PEM file."""
+    try:
+        der = base64.b64decode("".join(value.split()), validate=True)
+    except ValueError:
+        return False
+    for load in (load_der_public_key, partial(load_der_private_key, password=None), load_der_x509_certificate):
+        with suppress(ValueError, TypeError, UnsupportedAlgorithm):
+            load(der)
+            return True
+    return False
 
 
 def _checked_keyring(value: str) -> KeyRing:

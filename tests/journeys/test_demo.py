@@ -15,7 +15,7 @@ from integrations_api.demo.keeping import SourceMemory
 from integrations_api.demo.source import DemoSource
 from integrations_api.demo.worlds import KINDS, READER
 from integrations_api.errors import ApplicationError
-from tests.support.processes import Running, processes_below, run_to_end, running
+from tests.support.processes import PATIENCE, Running, processes_below, run_to_end, running
 
 INCIDENTS = 120
 
@@ -83,10 +83,9 @@ def test_the_second_start_keeps_everything_and_every_curl_line_works(home: Path,
     with running(home, "demo", "--port", port, "--incidents", str(INCIDENTS)) as demo:
         all_, create, sync, one = (send(line) for line in curl_lines(demo))
         token = fact(demo.said, "Token")
-        page = httpx.get(fact(demo.said, "Docs"), trust_env=False)
-        me = httpx.get(
-            f"http://127.0.0.1:{port}/auth/me", headers={"Authorization": f"Bearer {token}"}, trust_env=False
-        )
+        page = httpx.get(fact(demo.said, "Docs"), trust_env=False, timeout=PATIENCE)
+        bearer = {"Authorization": f"Bearer {token}"}
+        me = httpx.get(f"http://127.0.0.1:{port}/auth/me", headers=bearer, trust_env=False, timeout=PATIENCE)
         beside = run_to_end(home, "demo", "--once", "--port", free_port())
         demo.tell(signal.SIGINT)
 
@@ -159,7 +158,7 @@ def test_what_happened_at_the_source_is_the_same_at_every_start(tmp_path: Path) 
 def rows_of(url: str) -> list[Any]:
     answer = httpx.get(
         f"{url}/api/now/table/incident?sysparm_display_value=all&sysparm_query=ORDERBYsys_id",
-        auth=(READER.user_name, READER.password), trust_env=False,
+        auth=(READER.user_name, READER.password), trust_env=False, timeout=PATIENCE,
     )  # fmt: skip
     rows: list[Any] = answer.json()["result"]
     return rows

@@ -11,7 +11,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.support.processes import Running, nothing_left, processes_below, running, wait_for
+from tests.support.processes import PATIENCE, Running, nothing_left, processes_below, running, wait_for
 
 FORWARDED = {"X-Forwarded-For": "203.0.113.9"}
 
@@ -36,8 +36,8 @@ def test_one_command_is_the_whole_system_and_sigterm_ends_all_of_it(home: Path) 
     with running(home, "serve", "--port", "0") as serve:
         url = serve.wait_until_ready()
         commands = wait_for(lambda: settled(home), "PostgreSQL's processes to have names of their own")
-        checks = httpx.get(f"{url}/readyz", trust_env=False).json()["checks"]
-        httpx.get(f"{url}/healthz", headers=FORWARDED, trust_env=False)
+        checks = httpx.get(f"{url}/readyz", trust_env=False, timeout=PATIENCE).json()["checks"]
+        httpx.get(f"{url}/healthz", headers=FORWARDED, trust_env=False, timeout=PATIENCE)
         serve.tell(signal.SIGTERM)
         code = serve.wait(seconds=30)
 
@@ -63,7 +63,7 @@ def test_a_worker_that_dies_is_replaced_and_a_killed_serve_takes_everything_alon
         serve.wait_to_say(r"serve\.worker_died .*exit_code=-9 .*starts_again_in_seconds=1\.0")
         second = wait_for(lambda: (pid := worker_of(serve)) != first and pid, "another worker")
         assert second in processes_below(home)
-        assert httpx.get(f"{url}/healthz", trust_env=False).status_code == 200
+        assert httpx.get(f"{url}/healthz", trust_env=False, timeout=PATIENCE).status_code == 200
 
         serve.tell(signal.SIGKILL)
         serve.wait()
@@ -74,7 +74,7 @@ def test_it_believes_a_trusted_proxy_and_ends_with_a_parent_that_holds_its_input
     settings = {"TRUSTED_PROXIES": "127.0.0.1"}
     with running(home, "serve", "--port", "0", "--no-worker", "--with-parent", settings=settings) as serve:
         url = serve.wait_to_say(r"serve\.started .*\burl=(\S+) worker=none")[1]
-        httpx.get(f"{url}/healthz", headers=FORWARDED, trust_env=False)
+        httpx.get(f"{url}/healthz", headers=FORWARDED, trust_env=False, timeout=PATIENCE)
         serve.wait_to_say(f"address={FORWARDED['X-Forwarded-For']} ")
         assert not [command for command in processes_below(home).values() if "integrations_api worker" in command]
 

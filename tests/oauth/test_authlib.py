@@ -6,6 +6,7 @@ import pytest
 from integrations_api.simulator.servicenow import SimulatorServer
 from tests.support.authlib_server import USES, authlib_before
 from tests.support.connecting import Browser, Connecting
+from tests.support.processes import PATIENCE
 
 pytestmark = pytest.mark.anyio
 
@@ -13,7 +14,7 @@ pytestmark = pytest.mark.anyio
 async def allow(product: Connecting, integration: str) -> httpx.Response:
     """A person sees who asks, and presses the button."""
     url = await product.authorize_url(integration)
-    async with httpx.AsyncClient(trust_env=False) as client:
+    async with httpx.AsyncClient(trust_env=False, timeout=PATIENCE) as client:
         asked = await client.get(url)
         assert "Allow" in asked.text
         answer = await client.post(url)

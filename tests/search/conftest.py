@@ -2,17 +2,20 @@
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
 from integrations_api.access.permissions import Permission
 from integrations_api.db.engine import Sessions, create_engine, create_sessions
+from integrations_api.search import meaning, nearest
 from integrations_api.search.filler import EmbeddingFiller
 from integrations_api.search.service import SearchService
 from tests.support.applications import LiveApp, live_app
 from tests.support.embedding import EmbeddingServer, embedding_server, skip_without_pgvector
 from tests.support.knowledge import Story
+from tests.support.processes import PATIENCE
 
 Ask = Callable[..., Awaitable[Any]]
 
@@ -86,7 +89,10 @@ async def service() -> AsyncIterator[EmbeddingServer]:
 
 
 @pytest.fixture
-async def hybrid(database_url: str, service: EmbeddingServer) -> AsyncIterator[Hybrid]:
+async def hybrid(database_url: str, service: EmbeddingServer, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Hybrid]:
     await skip_without_pgvector(database_url)
+    # A search that waits no longer than a second for its vectors would be lexical where the machine is slow.
+    monkeypatch.setattr(meaning, "WITHIN", timedelta(seconds=PATIENCE))
+    monkeypatch.setattr(nearest, "PATIENCE_MS", int(PATIENCE * 1000))
     async with live_app(database_url, **service.settings()) as live:
         yield Hybrid(live, service)

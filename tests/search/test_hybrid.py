@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -13,10 +14,12 @@ from integrations_api.connectors.embeddings.client import EmbeddingClient
 from integrations_api.db.engine import Sessions
 from integrations_api.egress.guard import EgressPolicy
 from integrations_api.knowledge import embedding
+from integrations_api.search import meaning
 from integrations_api.search.filler import EmbeddingFiller
 from integrations_api.settings import Settings
 from tests.search.conftest import Hybrid
 from tests.support.knowledge import build_versions, doc, gone
+from tests.support.processes import PATIENCE
 
 pytestmark = pytest.mark.anyio
 
@@ -193,12 +196,15 @@ async def others(hybrid: Hybrid, *, many: int, batch: int) -> AsyncIterator[list
         ]
 
 
-async def test_a_service_that_does_not_answer_is_not_waited_for(hybrid: Hybrid, sessions: Sessions) -> None:
+async def test_a_service_that_does_not_answer_is_not_waited_for(
+    hybrid: Hybrid, sessions: Sessions, monkeypatch: pytest.MonkeyPatch
+) -> None:
     await build_versions(sessions, {"INC1": CAR, "INC2": PRINTER})
     await hybrid.fill()
+    monkeypatch.setattr(meaning, "WITHIN", timedelta(milliseconds=50))
     hybrid.service.faults = ["hang"]
 
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(PATIENCE):
         answer = await hybrid.post("similar", {"text": "car"})
 
     assert (answer["ranking"], numbers(answer)) == ("lexical", ["INC1"])
@@ -219,7 +225,7 @@ async def test_a_worker_that_is_asked_to_end_hands_over_what_it_had_claimed(hybr
     hybrid.service.faults = ["hang"]
     async with others(hybrid, many=2, batch=4) as (ends, goes_on):
         filling = asyncio.create_task(ends.fill())
-        await asyncio.wait_for(hybrid.service.hangs.wait(), 30)
+        await asyncio.wait_for(hybrid.service.hangs.wait(), PATIENCE)
         filling.cancel()
         await asyncio.wait({filling})
 

@@ -18,7 +18,7 @@ from tests.simulator.reading import AUTH, INCIDENTS
 
 @pytest.fixture
 def http(server: SimulatorServer) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=server.url, auth=AUTH, timeout=10) as made:
+    with httpx.Client(base_url=server.url, auth=AUTH, timeout=60) as made:
         yield made
 
 
@@ -182,7 +182,7 @@ def test_time_moves_and_the_desk_lives_on_from_outside(http: httpx.Client, clock
 
 def test_without_the_flag_there_is_no_control_plane(instance: ServiceNowInstance) -> None:
     with SimulatorServer(instance, control=False) as server:
-        response = httpx.get(f"{server.url}/__simulator__/state", auth=AUTH)
+        response = httpx.get(f"{server.url}/__simulator__/state", auth=AUTH, timeout=60)
 
     assert response.status_code == 400
 
@@ -195,7 +195,7 @@ def test_runs_as_a_program_and_ends_on_sigterm() -> None:
             s.bind(("127.0.0.1", 0)); port = s.getsockname()[1]
         def ask():
             transport = httpx.HTTPTransport(retries=8)
-            with httpx.Client(transport=transport, auth=("integration", "simulator-password")) as client:
+            with httpx.Client(transport=transport, timeout=50, auth=("integration", "simulator-password")) as client:
                 count = client.get(f"http://127.0.0.1:{port}/api/now/stats/incident?sysparm_count=true").json()
             print(count["result"]["stats"]["count"], flush=True)
             os.kill(os.getpid(), signal.SIGTERM)

@@ -186,7 +186,9 @@ def _app(records: Records, source: str) -> Flask:
     @protect()  # type: ignore[untyped-decorator]
     def api(path: str) -> Response:
         user = ("integration", DEFAULT_PASSWORD)
-        answer = httpx.get(f"{source}/api/{path}", params=request.args.to_dict(), auth=user, trust_env=False)
+        answer = httpx.get(
+            f"{source}/api/{path}", params=request.args.to_dict(), auth=user, trust_env=False, timeout=60
+        )
         wanted = ("content-type", "x-total-count", "date")
         headers = [(name, answer.headers[name]) for name in wanted if name in answer.headers]
         return Response(answer.content, answer.status_code, headers)

@@ -12,6 +12,7 @@ import httpx
 from integrations_api.connectors.records import Mode
 from integrations_api.simulator.servicenow.access import DEFAULT_CLIENT_ID, DEFAULT_CLIENT_SECRET, DEFAULT_PASSWORD
 from integrations_api.sync.models import SyncRun
+from tests.support.processes import PATIENCE
 from tests.support.served import Served, served
 from tests.support.syncing import Bench, bench
 
@@ -32,7 +33,7 @@ class Browser:
 
     async def open(self, url: str) -> httpx.Response:
         """The page of the service that does not redirect any more, or our own."""
-        async with httpx.AsyncClient(trust_env=False) as client:
+        async with httpx.AsyncClient(trust_env=False, timeout=PATIENCE) as client:
             page = await client.get(url)
             while page.has_redirect_location:
                 page = await client.get(self.here(page.headers["location"], str(page.url)))
@@ -90,7 +91,7 @@ class Connecting:
 
     async def come_back(self, **params: str) -> httpx.Response:
         """A browser that comes back with these."""
-        async with httpx.AsyncClient(trust_env=False) as client:
+        async with httpx.AsyncClient(trust_env=False, timeout=PATIENCE) as client:
             return await client.get(f"{self.api.url}/integrations/oauth/callback", params=params)
 
     async def state_of(self, integration: str) -> str:

@@ -20,10 +20,10 @@ from sqlalchemy import text
 from integrations_api.connectors.embeddings.answers import Vector, unit
 from integrations_api.db.engine import Sessions, create_engine, create_sessions
 from integrations_api.db.migrations import upgrade
+from integrations_api.db.reading import reading
 from integrations_api.knowledge import embedding, vectors
 from integrations_api.knowledge.embedding import Model
-from integrations_api.knowledge.repository import snapshot
-from integrations_api.search import nearest, repository
+from integrations_api.search import nearest
 from integrations_api.search.nearest import Meaning
 from integrations_api.search.scope import Filters, Scope
 from tests.support.databases import databases, throwaway_server
@@ -98,8 +98,7 @@ async def _asked(
     nearest.PATIENCE_MS = 60_000  # Truth takes its time.
     began = time.monotonic()
     try:
-        async with snapshot(sessions) as session:
-            await repository.use_indexes(session)
+        async with reading(sessions) as session:
             found = await nearest.nearest(session, made.scope, Meaning(made.model, query), filters=filters)
     finally:
         nearest.FEW = kept

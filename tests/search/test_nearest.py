@@ -7,8 +7,8 @@ import pytest
 from sqlalchemy import text
 
 from integrations_api.db.engine import Sessions
+from integrations_api.db.reading import reading
 from integrations_api.knowledge.embedding import Model, find_active_model
-from integrations_api.knowledge.repository import snapshot
 from integrations_api.knowledge.vectors import literal, table_of
 from integrations_api.search import nearest, repository
 from integrations_api.search.nearest import Meaning
@@ -46,8 +46,7 @@ async def model_of(hybrid: Hybrid, sessions: Sessions) -> Model:
 
 
 async def found(sessions: Sessions, model: Model, query: str, filters: Filters) -> list[UUID]:
-    async with snapshot(sessions) as session:
-        await repository.use_indexes(session)
+    async with reading(sessions) as session:
         scope = await find_scope(session, dataset_id=None, version=None)
         ranked = await nearest.nearest(session, scope, Meaning(model, unit(query)), filters=filters, most=15)
     assert ranked is not None
@@ -87,8 +86,7 @@ async def test_what_the_index_finds_is_what_comparing_all_finds(
 async def test_the_plan_follows_the_index_and_looks_each_vector_up(hybrid: Hybrid, sessions: Sessions) -> None:
     model = await model_of(hybrid, sessions)
     table = table_of(model.id)
-    async with snapshot(sessions) as session:
-        await repository.use_indexes(session)
+    async with reading(sessions) as session:
         scope = await find_scope(session, dataset_id=None, version=None)
         facts = {**scope.facts, "vector": literal(unit("car")), "but": None, "picked": 30, "visited": 2000, "most": 15}
         conditions, more = repository.conditions_of(Filters(priority="high"))

@@ -1,12 +1,13 @@
 """PostgreSQL computes BM25 as the formula says, and finds the candidates by its indexes."""
 
-import json
 from typing import Any
 
 import pytest
 from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from integrations_api.db.engine import Sessions
+from integrations_api.db.reading import numbered_sql, reading, rows, run
 from integrations_api.search import bm25, repository
 from integrations_api.search.bm25 import FREQUENCIES, RANK_WEIGHTS, THRESHOLDS, TITLE, Term
 from integrations_api.search.scope import Filters, find_scope
@@ -44,7 +45,7 @@ async def test_scores_are_those_of_the_formula(sessions: Sessions) -> None:
             "INC3": doc(title="mail quota", text="mailbox"),
         },
     )
-    async with sessions() as session:
+    async with reading(sessions) as session:
         scope = await find_scope(session, dataset_id=story.dataset_id, version=None)
         counts = await repository.document_counts(session, scope, ["jam", "printer"])
         weights = bm25.telling([Term(term, 1.0, n) for term, n in counts.items()], scope.documents)
@@ -161,7 +162,7 @@ async def test_a_walk_and_the_index_find_the_same(sessions: Sessions) -> None:
         {"INC1": doc(title="Post", text=""), "INC2": gone()},
     )
     found = []
-    async with sessions() as session:
+    async with reading(sessions) as session:
         for version in (1, 2):
             scope = await find_scope(session, dataset_id=story.dataset_id, version=version)
             found += [
@@ -177,6 +178,16 @@ async def test_a_walk_and_the_index_find_the_same(sessions: Sessions) -> None:
     assert (len(found[0]), len(found[2])) == (40, 38)
 
 
+async def plan_of(session: AsyncSession, sql: str) -> list[dict[str, Any]]:
+    """The nodes of the plan that a statement has whatever its parameters are."""
+    numbered = numbered_sql(sql)
+    await run(session, f"PREPARE asked AS {numbered.sql}")
+    nothing = ", ".join("NULL" for _ in numbered.names)
+    ((plan,),) = await rows(session, f"EXPLAIN (FORMAT JSON) EXECUTE asked({nothing})", {})
+    await run(session, "DEALLOCATE asked")
+    return nodes(plan[0]["Plan"])
+
+
 @pytest.mark.parametrize("conditions", ["", " AND r.change <> 'deleted' AND c.attributes ->> 'state' = 'New'"])
 @pytest.mark.parametrize(
     ("walks", "indexes"), [(False, {"ix_contents_tsv"}), (True, {"ix_revisions_number", "pk_contents"})]
@@ -184,25 +195,39 @@ async def test_a_walk_and_the_index_find_the_same(sessions: Sessions) -> None:
 async def test_candidates_are_found_by_the_indexes(
     sessions: Sessions, conditions: str, walks: bool, indexes: set[str]
 ) -> None:
-    story = await build_versions(
-        sessions, {f"INC{i}": doc(title=f"Incident {i} of {i % 7} in room{i % 50}") for i in range(300)}
-    )
-    facts = {
-        "datasets": [story.dataset_id], "versions": [1], "query": "'room3' | 'room4'", "but": None, "most": 100,
-        "flat": 0.3, "sloped": 0.1, "terms": ["'room3'"], "weights": [1.0], "frequencies": FREQUENCIES,
-        "thresholds": THRESHOLDS, "rank_weights": list(RANK_WEIGHTS), "hits": 10,
-    }  # fmt: skip
-    async with sessions() as session:
-        await session.execute(text("ANALYZE contents"))
-        await session.execute(text("ANALYZE revisions"))
-        await repository.use_indexes(session)
+    await some_incidents(sessions)
+    async with reading(sessions) as session:
         if walks:
             await repository.walk_in_order(session, "off")
-        explain = text("EXPLAIN (FORMAT JSON) " + repository.candidates_sql(conditions, walks=walks))
-        plan = (await session.execute(explain, facts)).scalar_one()
+        used = await plan_of(session, repository.candidates_sql(conditions, walks=walks))
 
-    plan = json.loads(plan) if isinstance(plan, str) else plan
-    used = nodes(plan[0]["Plan"])
     assert indexes <= {node.get("Index Name") for node in used}
     assert [node["Node Type"] for node in used].count("Sort") == 1  # of the hits alone
     assert {node["Relation Name"] for node in used if node["Node Type"] == "Seq Scan"} == set()
+
+
+@pytest.mark.parametrize(
+    ("sql", "index"),
+    [
+        (repository.DOCUMENTS, "pk_term_counts"),
+        (repository.COMPLETIONS, "pk_term_counts"),
+        (repository.SHOWN, "pk_contents"),
+        (repository.TERMS_OF_INCIDENT, "pk_revisions"),
+    ],
+)
+async def test_what_is_asked_beside_them_uses_the_indexes(sessions: Sessions, sql: str, index: str) -> None:
+    await some_incidents(sessions)
+    async with reading(sessions) as session:
+        used = await plan_of(session, sql)
+
+    assert index in {node.get("Index Name") for node in used}
+    assert {node["Relation Name"] for node in used if node["Node Type"] == "Seq Scan"} == set()
+
+
+async def some_incidents(sessions: Sessions) -> None:
+    await build_versions(
+        sessions, {f"INC{i}": doc(title=f"Incident {i} of {i % 7} in room{i % 50}") for i in range(300)}
+    )
+    async with sessions.begin() as session:
+        for table in ("contents", "revisions", "term_counts"):
+            await session.execute(text(f"ANALYZE {table}"))

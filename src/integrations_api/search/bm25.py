@@ -47,6 +47,9 @@ def _steps() -> tuple[list[float], list[float]]:
 THRESHOLDS, FREQUENCIES = _steps()
 """`FREQUENCIES[width_bucket(ts_rank(RANK_WEIGHTS, tsv, term), THRESHOLDS)]`, counted from 0, is a term's frequency."""
 
+INVERSES = [1 / frequency for frequency in FREQUENCIES[1:]]
+"""1 by the frequency of a term that is there, counted from 1 as PostgreSQL does."""
+
 
 @dataclass(frozen=True, slots=True)
 class Term:

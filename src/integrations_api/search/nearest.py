@@ -212,8 +212,9 @@ class _Look:
         return [Ranked(UUID(str(r.id)), r.version, round(-float(r.distance), 6), r.is_resolved) for r in found]
 
 
+# A look is planned with its vector and limits: what they are decides between the index and a comparison with all.
 _BOUNDS = text("""
-    SELECT set_config('statement_timeout', :patience, true),
+    SELECT set_config('statement_timeout', :patience, true), set_config('plan_cache_mode', 'force_custom_plan', true),
            set_config('hnsw.iterative_scan', 'relaxed_order', true), set_config('hnsw.ef_search', :candidates, true),
            set_config('hnsw.max_scan_tuples', :visited, true)
 """)

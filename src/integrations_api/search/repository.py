@@ -1,15 +1,15 @@
-"""The questions that searching asks of the database. Every function works in its caller's transaction."""
+"""The questions that searching asks of the database. Every function works in its caller's `reading`."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, Literal
 from uuid import UUID
 
-from sqlalchemy import Row, text
-from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from integrations_api.clock import to_wire
+from integrations_api.db.reading import rows, run
 from integrations_api.knowledge.terms import vector_sql
 from integrations_api.search import bm25
 from integrations_api.search.ranked import Ranked
@@ -25,15 +25,6 @@ BREAK = "\u200b"
 """Put into compound names and tags, which the highlighter would take for one word or leave out; taken out again."""
 
 
-async def use_indexes(session: AsyncSession) -> None:
-    """Keeps the planner on the indexes for this transaction: with a limit it likes to scan instead."""
-    await session.execute(
-        text(
-            "SELECT set_config('enable_seqscan', 'off', true), set_config('plan_cache_mode', 'force_custom_plan', true)"
-        )
-    )
-
-
 @dataclass(frozen=True, slots=True)
 class Parsed:
     """A query as PostgreSQL understands it: a tsquery, `querytree` of it, and the stem of the last word."""
@@ -43,20 +34,20 @@ class Parsed:
     stem: str | None
 
 
-_PARSE = text("""
+_PARSE = """
     SELECT CAST(q AS text) AS query, querytree(q) AS tree,
            (SELECT min(lexeme) FROM unnest(to_tsvector('english', CAST(:prefix AS text)))) AS stem
     FROM websearch_to_tsquery('english', CAST(:text AS text)) q
-""")
+"""
 
 
 async def parse(session: AsyncSession, query: str, prefix: str | None) -> Parsed:
     """Stems a query and reads its operators; whatever was typed, this does not fail."""
-    row = (await session.execute(_PARSE, {"text": query, "prefix": prefix or ""})).one()
-    return Parsed(row.query, row.tree, row.stem)
+    (row,) = await rows(session, _PARSE, {"text": query, "prefix": prefix or ""})
+    return Parsed(row["query"], row["tree"], row["stem"])
 
 
-_COMPLETIONS = text(f"""
+COMPLETIONS = f"""
     SELECT term, max(documents) AS documents FROM (
         SELECT t.term, t.documents FROM {SCOPED}
         JOIN term_counts t ON t.dataset_id = s.dataset_id AND t.term >= :prefix AND t.term < :beyond
@@ -64,16 +55,16 @@ _COMPLETIONS = text(f"""
         LIMIT 20000
     ) known
     WHERE term <> :stem AND documents > 0 GROUP BY term ORDER BY 2 DESC, term LIMIT :most
-""")  # noqa: S608 - put together from constants
+"""  # noqa: S608 - put together from constants
 
 
 async def completions(session: AsyncSession, scope: Scope, *, prefix: str, stem: str) -> dict[str, int]:
     """The terms that begin with a prefix, without its own stem: the most frequent ones, and in how many documents."""
     facts = {"prefix": prefix, "beyond": prefix + "\U0010ffff", "stem": stem, "most": MOST_COMPLETIONS}
-    return {row.term: row.documents for row in await session.execute(_COMPLETIONS, {**scope.facts, **facts})}
+    return {row["term"]: row["documents"] for row in await rows(session, COMPLETIONS, {**scope.facts, **facts})}
 
 
-_DOCUMENTS = text(f"""
+DOCUMENTS = f"""
     SELECT q.term, coalesce(sum(t.documents), 0) AS documents
     FROM unnest(CAST(:terms AS text[])) AS q(term)
     CROSS JOIN {SCOPED}
@@ -83,55 +74,60 @@ _DOCUMENTS = text(f"""
         ORDER BY c.version DESC LIMIT 1
     ) t ON true
     GROUP BY q.term
-""")  # noqa: S608 - put together from constants
+"""  # noqa: S608 - put together from constants
 
 
 async def document_counts(session: AsyncSession, scope: Scope, terms: Sequence[str]) -> dict[str, int]:
     """In how many documents of the scope each term stands."""
-    found = await session.execute(_DOCUMENTS, {**scope.facts, "terms": list(terms)})
-    return {row.term: int(row.documents) for row in found}
+    found = await rows(session, DOCUMENTS, {**scope.facts, "terms": list(terms)})
+    return {row["term"]: int(row["documents"]) for row in found}
 
 
-_TERMS_OF_TEXT = text(f"""
+_TERMS_OF_TEXT = f"""
     SELECT lexeme, sum(weight * cardinality(positions)) AS in_query FROM (
         SELECT lexeme, positions, {bm25.TITLE} AS weight FROM unnest({vector_sql("CAST(:title AS text)")})
         UNION ALL
         SELECT lexeme, positions, 1 FROM unnest({vector_sql("CAST(:text AS text)")})
     ) said GROUP BY lexeme
-""")  # noqa: S608 - put together from constants
+"""  # noqa: S608 - put together from constants
 
 
 async def terms_of_text(session: AsyncSession, *, title: str, rest: str) -> dict[str, float]:
     """The terms of a new text, and how often it says them; those of a title count more."""
-    found = await session.execute(_TERMS_OF_TEXT, {"title": title, "text": rest})
-    return {row.lexeme: float(row.in_query) for row in found}
+    found = await rows(session, _TERMS_OF_TEXT, {"title": title, "text": rest})
+    return {row["lexeme"]: float(row["in_query"]) for row in found}
 
 
-_TERMS_OF_INCIDENT = text(f"""
+TERMS_OF_INCIDENT = f"""
     SELECT u.lexeme, cardinality(u.positions) + {bm25.TITLE - 1} * (
                SELECT count(*) FROM unnest(u.weights) w WHERE w = 'A') AS in_query
     FROM revisions r JOIN contents c ON c.id = r.content_id, unnest(c.tsv) u
     WHERE r.document_id = :id AND r.valid_from <= :version AND r.valid_to > :version
-""")  # noqa: S608 - put together from constants
+"""  # noqa: S608 - put together from constants
 
 
 async def terms_of_incident(session: AsyncSession, document_id: UUID, version: int) -> dict[str, float]:
     """The terms of an incident as a version has it, and how often it says them; those of its title count more."""
-    found = await session.execute(_TERMS_OF_INCIDENT, {"id": document_id, "version": version})
-    return {row.lexeme: float(row.in_query) for row in found}
+    found = await rows(session, TERMS_OF_INCIDENT, {"id": document_id, "version": version})
+    return {row["lexeme"]: float(row["in_query"]) for row in found}
+
+
+_WORDS_OF_INCIDENT = """
+    SELECT c.title || E'\\n' || c.text AS words FROM revisions r JOIN contents c ON c.id = r.content_id
+    WHERE r.document_id = :id AND r.valid_from <= :version AND r.valid_to > :version
+"""
 
 
 async def words_of_incident(session: AsyncSession, document_id: UUID, version: int) -> str:
     """Title and text of an incident as a version has it."""
-    found: str | None = await session.scalar(
-        text("""
-            SELECT c.title || E'\\n' || c.text FROM revisions r JOIN contents c ON c.id = r.content_id
-            WHERE r.document_id = :id AND r.valid_from <= :version AND r.valid_to > :version
-        """),
-        {"id": document_id, "version": version},
-    )
-    return found or ""
+    found = await rows(session, _WORDS_OF_INCIDENT, {"id": document_id, "version": version})
+    return found[0]["words"] if found else ""
 
+
+_ONE = 10_000
+"""A score of 1, in the ten-thousandths to which scores are rounded."""
+_PACKED_FROM = 1500
+"""Bytes from which on a search vector may be stored compressed, or apart from its row."""
 
 RESOLVED = "(c.attributes ?| array['resolution', 'resolved_at'])"
 
@@ -179,31 +175,38 @@ _BY_WALKING = f"""
 """  # noqa: S608 - put together from constants
 
 
+# Every call of a function that reads a vector would unpack it anew, where it is long; copying unpacks it once.
+_UNPACKED = f"""
+    CASE WHEN pg_column_size(c.tsv) < {_PACKED_FROM} THEN c.tsv ELSE c.tsv || CAST('' AS tsvector) END
+"""
+# weight * tf / (tf + damping) is weight / (1 + damping / tf), in which the rank is read once only. A term that the
+# document has not is passed over by `@@`, which is cheaper.
+_SCORE = """
+    SELECT sum(q.weight / (1 + (CAST(:flat AS float8) + CAST(:sloped AS float8) * c.words)
+               * (CAST(:inverses AS float8[]))[width_bucket(
+                     CAST(ts_rank(CAST(:rank_weights AS float4[]), c.tsv, q.term) AS float8),
+                     CAST(:thresholds AS float8[]))]))
+    FROM unnest(CAST(CAST(:terms AS text[]) AS tsquery[]), CAST(:weights AS float8[])) AS q(term, weight)
+    WHERE c.tsv @@ q.term
+"""
+
+
+@cache
 def candidates_sql(conditions: str, *, walks: bool = False) -> str:
-    """SQL that fetches the candidates and scores them by BM25.
+    """SQL that fetches the candidates and scores them by BM25, in ten-thousandths.
 
     They come by the index over the search vectors; or, for a query that much of the scope matches, from a walk through
     the scope until there are enough.
     """
     return f"""
-        WITH candidates AS MATERIALIZED (
-            SELECT r.document_id AS id, r.number, s.version, {RESOLVED} AS is_resolved, c.words,
-                   c.tsv || CAST('' AS tsvector) AS tsv
+        SELECT c.id, c.version, c.is_resolved, round({_ONE} * coalesce(({_SCORE}), 0)) AS points
+        FROM (
+            SELECT r.document_id AS id, r.number, s.version, {RESOLVED} AS is_resolved, c.words, {_UNPACKED} AS tsv
             FROM {_BY_WALKING if walks else _BY_INDEX}
             WHERE r.document_id IS DISTINCT FROM CAST(:but AS uuid){conditions}
             LIMIT :most
-        ), scored AS (
-            SELECT x.id, x.number, x.version, x.is_resolved, (
-                SELECT sum(q.weight * f.tf / (f.tf + CAST(:flat AS float8) + CAST(:sloped AS float8) * x.words))
-                FROM unnest(CAST(CAST(:terms AS text[]) AS tsquery[]), CAST(:weights AS float8[])) AS q(term, weight),
-                     LATERAL (SELECT (CAST(:frequencies AS float8[]))[1 + width_bucket(CAST(
-                         ts_rank(CAST(:rank_weights AS float4[]), x.tsv, q.term) AS float8),
-                         CAST(:thresholds AS float8[]))] AS tf) f
-            ) AS score
-            FROM candidates x
-        )
-        SELECT id, version, is_resolved, round(CAST(coalesce(score, 0) AS numeric), 4) AS score FROM scored
-        ORDER BY 4 DESC, is_resolved DESC, number, id LIMIT :hits
+        ) c
+        ORDER BY points DESC, c.is_resolved DESC, c.number, c.id LIMIT :hits
     """  # noqa: S608 - put together from constants
 
 
@@ -226,8 +229,9 @@ async def rank(
     conditions, facts = conditions_of(filters)
     if walks:
         await walk_in_order(session, "off")
-    found = await session.execute(
-        text(candidates_sql(conditions, walks=walks)),
+    found = await rows(
+        session,
+        candidates_sql(conditions, walks=walks),
         {
             **scope.facts,
             **facts,
@@ -238,7 +242,7 @@ async def rank(
             "sloped": bm25.K1 * bm25.B / scope.average,
             "terms": [quoted(term) for term in weights],
             "weights": [weight * (bm25.K1 + 1) for weight in weights.values()],
-            "frequencies": bm25.FREQUENCIES,
+            "inverses": bm25.INVERSES,
             "thresholds": bm25.THRESHOLDS,
             "rank_weights": list(bm25.RANK_WEIGHTS),
             "hits": hits,
@@ -246,15 +250,12 @@ async def rank(
     )
     if walks:
         await walk_in_order(session, "on")
-    return [Ranked(row.id, row.version, float(row.score), row.is_resolved) for row in found]
+    return [Ranked(row["id"], row["version"], row["points"] / _ONE, row["is_resolved"]) for row in found]
 
 
 async def walk_in_order(session: AsyncSession, others: Literal["on", "off"]) -> None:
     """With `off` the planner walks along the index of numbers; else it would sort the whole scope first."""
-    await session.execute(
-        text("SELECT set_config('enable_sort', :others, true), set_config('enable_bitmapscan', :others, true)"),
-        {"others": others},
-    )
+    await run(session, f"SET LOCAL enable_sort TO {others}; SET LOCAL enable_bitmapscan TO {others}")
 
 
 async def by_number(
@@ -262,38 +263,39 @@ async def by_number(
 ) -> list[tuple[UUID, int, str]]:
     """Incidents that bear one of the numbers, with the version in which they do, and the number."""
     conditions, facts = conditions_of(filters)
-    found = await session.execute(
-        text(f"""
-            SELECT r.document_id AS id, s.version, r.number FROM {SCOPED}
-            JOIN revisions r ON r.dataset_id = s.dataset_id AND r.number = ANY(CAST(:numbers AS text[]))
-                 AND r.valid_from <= s.version AND r.valid_to > s.version
-            JOIN contents c ON c.id = r.content_id
-            WHERE true{conditions}
-            ORDER BY r.number, r.document_id LIMIT 20
-        """),  # noqa: S608 - put together from constants
-        {**scope.facts, **facts, "numbers": list(numbers)},
-    )
-    return [(UUID(str(row.id)), row.version, row.number) for row in found]
+    sql = f"""
+        SELECT r.document_id AS id, s.version, r.number FROM {SCOPED}
+        JOIN revisions r ON r.dataset_id = s.dataset_id AND r.number = ANY(CAST(:numbers AS text[]))
+             AND r.valid_from <= s.version AND r.valid_to > s.version
+        JOIN contents c ON c.id = r.content_id
+        WHERE true{conditions}
+        ORDER BY r.number, r.document_id LIMIT 20
+    """  # noqa: S608 - put together from constants
+    found = await rows(session, sql, {**scope.facts, **facts, "numbers": list(numbers)})
+    return [(row["id"], row["version"], row["number"]) for row in found]
+
+
+_REWRITE = """
+    SELECT CAST(ts_rewrite(CAST(:query AS tsquery), CAST(:stem AS tsquery), CAST(:any AS tsquery)) AS text) AS query
+"""
 
 
 async def rewritten(session: AsyncSession, query: str, *, stem: str, completions: Sequence[str]) -> str:
     """The tsquery in which a stem may also be one of its completions."""
-    found: str | None = await session.scalar(
-        text("SELECT CAST(ts_rewrite(CAST(:query AS tsquery), CAST(:stem AS tsquery), CAST(:any AS tsquery)) AS text)"),
-        {"query": query, "stem": quoted(stem), "any": either([stem, *completions])},
-    )
-    return found or query
+    facts = {"query": query, "stem": quoted(stem), "any": either([stem, *completions])}
+    (row,) = await rows(session, _REWRITE, facts)
+    return row["query"] or query
 
 
 # Only the hits that are shown are highlighted; of a long text its beginning.
-_SHOWN = text("""
+SHOWN = """
     SELECT h.ordinal, r.document_id AS id, r.dataset_id, r.number, h.version, c.title, c.attributes, c.url, r.change,
            r.source_updated_at, coalesce(v.published_at, v.created_at) AS synced_at,
            ts_headline('english', regexp_replace(translate(left(body.text, 8000), :marks, ''),
                '<|[./_:=@-](?=\\w)', '\\&' || :break, 'g'), CAST(:query AS tsquery), :options) AS snippet,
-           ARRAY(SELECT q.term FROM unnest(CAST(:terms AS text[]), CAST(:matchers AS text[]))
+           ARRAY(SELECT q.term FROM unnest(CAST(:terms AS text[]), CAST(CAST(:matchers AS text[]) AS tsquery[]))
                  WITH ORDINALITY AS q(term, matcher, place)
-                 WHERE c.tsv @@ CAST(q.matcher AS tsquery) ORDER BY q.place) AS matched
+                 WHERE c.tsv @@ q.matcher ORDER BY q.place) AS matched
     FROM unnest(CAST(:ids AS uuid[]), CAST(:read_in AS integer[])) WITH ORDINALITY AS h(id, version, ordinal)
     JOIN revisions r ON r.document_id = h.id AND r.valid_from <= h.version AND r.valid_to > h.version
     JOIN contents c ON c.id = r.content_id
@@ -301,14 +303,14 @@ _SHOWN = text("""
     CROSS JOIN LATERAL (SELECT concat_ws(E'\\n', coalesce(nullif(c.text, ''), c.title), (
         SELECT string_agg(said.value ->> 'text', E'\\n') FROM jsonb_array_elements(c.notes) AS said)) AS text) body
     ORDER BY h.ordinal
-""").columns(attributes=JSONB)
+"""
 
 _OPTIONS = f'StartSel={MARKS[0]}, StopSel={MARKS[1]}, MaxFragments=2, MaxWords=26, MinWords=10, FragmentDelimiter=" … "'
 
 
 async def shown(
     session: AsyncSession, ranked: Sequence[Ranked], *, query: str, terms: Sequence[str]
-) -> Sequence[Row[Any]]:
+) -> Sequence[Mapping[str, Any]]:
     """What is shown of each hit, in order; `matched` are those of the terms that it has, in their order."""
     if not ranked:
         return []
@@ -322,4 +324,4 @@ async def shown(
         "break": BREAK,
         "options": _OPTIONS,
     }
-    return (await session.execute(_SHOWN, facts)).all()
+    return await rows(session, SHOWN, facts)

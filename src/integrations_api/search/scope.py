@@ -1,14 +1,14 @@
 """What is searched: datasets, each in one version, and which of their incidents."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from integrations_api.db.reading import rows
 from integrations_api.errors import FieldProblem, InvalidInput
 from integrations_api.knowledge.lookup import get_dataset, get_version
 
@@ -47,18 +47,21 @@ class Scope:
 SCOPED = "unnest(CAST(:datasets AS uuid[]), CAST(:versions AS integer[])) AS s(dataset_id, version)"
 """SQL of the scope, for a FROM."""
 
-_HEADS = text("SELECT id, head FROM datasets WHERE head IS NOT NULL ORDER BY id")
-
 # Of a version that is being built nothing is counted yet: the published one below it speaks for it.
-_SIZE = text(f"""
-    SELECT coalesce(sum(v.documents), 0) AS documents, coalesce(sum(v.words), 0) AS words
-    FROM {SCOPED}
-    JOIN LATERAL (
+_SIZED = """
+    SELECT s.dataset_id, s.version, coalesce(v.documents, 0) AS documents, coalesce(v.words, 0) AS words
+    FROM {source}
+    LEFT JOIN LATERAL (
         SELECT p.documents, p.words FROM versions p
         WHERE p.dataset_id = s.dataset_id AND p.number <= s.version AND p.state = 'published'
         ORDER BY p.number DESC LIMIT 1
     ) v ON true
-""")  # noqa: S608 - put together from constants
+    ORDER BY s.dataset_id
+"""
+_HEADS = _SIZED.format(
+    source="(SELECT id AS dataset_id, head AS version FROM datasets WHERE head IS NOT NULL OFFSET 0) s"
+)
+_CHOSEN = _SIZED.format(source=SCOPED)
 
 
 async def find_scope(
@@ -68,29 +71,37 @@ async def find_scope(
 
     Raises `NotFound`, and `InvalidInput` for a version of no single dataset.
     """
-    chosen = list(pinned)
     for pinned_dataset, pinned_version in pinned:
         await get_version(session, pinned_dataset, pinned_version)
-    if not chosen and dataset_id is None:
-        chosen = [(UUID(str(row.id)), row.head) for row in await session.execute(_HEADS)]
-        if version is not None:
-            dataset_id = _only(chosen)
-    if not pinned and dataset_id is not None:
-        row = await get_dataset(session, dataset_id)
-        number = row.head if version is None else (await get_version(session, dataset_id, version)).number
-        chosen = [] if number is None else [(dataset_id, number)]
-    return await _sized(session, chosen)
+    if pinned:
+        return await _sized(session, pinned)
+    if dataset_id is None:
+        heads = await rows(session, _HEADS, {})
+        if version is None:
+            return _scope(heads)
+        dataset_id = _only([head["dataset_id"] for head in heads])
+    row = await get_dataset(session, dataset_id)
+    number = row.head if version is None else (await get_version(session, dataset_id, version)).number
+    return await _sized(session, [] if number is None else [(dataset_id, number)])
 
 
-def _only(chosen: Sequence[tuple[UUID, int]]) -> UUID:
+def _only(datasets: Sequence[UUID]) -> UUID:
     """The dataset whose version is meant, where there is one alone."""
-    if len(chosen) != 1:
+    if len(datasets) != 1:
         raise InvalidInput.of([FieldProblem("version", "needs ?integration=, for there is not just one dataset")])
-    return chosen[0][0]
+    return datasets[0]
 
 
 async def _sized(session: AsyncSession, chosen: Sequence[tuple[UUID, int]]) -> Scope:
-    datasets, versions = tuple(one[0] for one in chosen), tuple(one[1] for one in chosen)
-    size = (await session.execute(_SIZE, {"datasets": list(datasets), "versions": list(versions)})).one()
-    documents = int(size.documents)
-    return Scope(datasets, versions, documents, max(1.0, float(size.words) / max(1, documents)))
+    facts = {"datasets": [one[0] for one in chosen], "versions": [one[1] for one in chosen]}
+    return _scope(await rows(session, _CHOSEN, facts))
+
+
+def _scope(sized: Sequence[Mapping[str, Any]]) -> Scope:
+    documents = sum(row["documents"] for row in sized)
+    return Scope(
+        tuple(row["dataset_id"] for row in sized),
+        tuple(row["version"] for row in sized),
+        documents,
+        max(1.0, sum(row["words"] for row in sized) / max(1, documents)),
+    )

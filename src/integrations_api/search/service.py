@@ -1,16 +1,15 @@
 """Searching what was published: by a query, by an incident, by the text of a new one."""
 
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from integrations_api.db.engine import Sessions
+from integrations_api.db.reading import reading
 from integrations_api.knowledge.embedding import find_active_model
 from integrations_api.knowledge.lookup import Meant, meant
-from integrations_api.knowledge.repository import snapshot
 from integrations_api.search import bm25, presenting, repository
 from integrations_api.search.bm25 import Term
 from integrations_api.search.fusion import fuse, standing_out
@@ -94,7 +93,7 @@ class SearchService:
         """What a query finds. Raises `NotFound` and `InvalidInput` for datasets and versions that cannot be meant."""
         query = read_query(question.query)
         meaning = None if query.is_literal else await self._understood(question.query)
-        async with self._reading() as session:
+        async with reading(self._sessions) as session:
             scope = await find_scope(
                 session, dataset_id=question.dataset_id, version=question.version, pinned=question.pinned
             )
@@ -118,7 +117,7 @@ class SearchService:
 
     async def similar_to(self, number: str, *, dataset_id: UUID | None, version: int | None, limit: int) -> Hits:
         """The incidents most like one, without itself. Raises `NotFound`, or `Conflict` when it is not clear which."""
-        async with self._reading() as session:
+        async with reading(self._sessions) as session:
             one = await meant(session, number, dataset_id=dataset_id, version=version)
             asked = one.dataset_id if dataset_id is not None or version is not None else None
             scope = await find_scope(session, dataset_id=asked, version=version)
@@ -127,14 +126,14 @@ class SearchService:
             meaning = await self._kept(session, one)
         # The service is asked between the two transactions.
         meaning = meaning or await self._understood(words)
-        async with self._reading() as session:
+        async with reading(self._sessions) as session:
             return await _alike(session, scope, said, words=words, meaning=meaning, limit=limit, but=one.document_id)
 
     async def similar_text(self, text: str, *, dataset_id: UUID | None, version: int | None = None, limit: int) -> Hits:
         """The incidents most like a text; a short first line of several counts as its title. Raises `NotFound`."""
         title, rest = title_and_rest(text)
         meaning = await self._understood(text)
-        async with self._reading() as session:
+        async with reading(self._sessions) as session:
             scope = await find_scope(session, dataset_id=dataset_id, version=version)
             said = await repository.terms_of_text(session, title=title, rest=rest)
             return await _alike(session, scope, said, words=text, meaning=meaning, limit=limit)
@@ -154,12 +153,6 @@ class SearchService:
         """The vector that is kept of an incident: nobody needs to be asked for it."""
         model = None if self._meaning is None else await find_active_model(session)
         return None if model is None else await stored_meaning(session, model, one.document_id, one.version)
-
-    @asynccontextmanager
-    async def _reading(self) -> AsyncIterator[AsyncSession]:
-        async with snapshot(self._sessions) as session:
-            await repository.use_indexes(session)
-            yield session
 
 
 @dataclass(frozen=True, slots=True)

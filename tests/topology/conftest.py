@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from _pytest.terminal import TerminalReporter
 
 from tests.support.processes import workplace
 from tests.support.proxies import find_nginx
@@ -30,3 +31,18 @@ def home() -> Iterator[Path]:
     """A folder that workers of nginx and of PostgreSQL may pass."""
     with workplace() as folder:
         yield folder
+
+
+def pytest_terminal_summary(terminalreporter: TerminalReporter) -> None:
+    """What happened when, as the tests told it, whether they passed or not."""
+    told = [
+        line
+        for outcome in ("passed", "failed")
+        for report in terminalreporter.stats.get(outcome, ())
+        if report.when == "call"
+        for line in report.user_properties
+    ]
+    if told:
+        terminalreporter.section("scaled out")
+    for what, how in told:
+        terminalreporter.write_line(f"{what}: {how}")

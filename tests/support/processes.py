@@ -128,10 +128,12 @@ def _environment(settings: Mapping[str, str] | None) -> dict[str, str]:
     return {**bare, **(settings or {})}
 
 
-def run_to_end(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """One of our commands that ends by itself."""
+def run_to_end(
+    folder: Path, *arguments: str, settings: Mapping[str, str] | None = None, typed: str = ""
+) -> subprocess.CompletedProcess[str]:
+    """One of our commands that ends by itself, with `typed` on its standard input."""
     return subprocess.run(
-        own_command(*arguments), cwd=folder, env=_environment(None), stdin=subprocess.DEVNULL,
+        own_command(*arguments), cwd=folder, env=_environment(settings), input=typed,
         capture_output=True, text=True, timeout=PATIENCE,
     )  # fmt: skip
 

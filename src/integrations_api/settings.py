@@ -29,6 +29,7 @@ _DURATION = re.compile(r"(\d+)\s*(s|m|h|d)?")
 _UNITS = {None: 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
 _ORIGIN = re.compile(r"https?://[a-z0-9.-]+(:[0-9]{1,5})?|https?://\[[0-9a-f:]+\](:[0-9]{1,5})?")
 _SERVICE = re.compile(r"https?://[^\s/?#@]+(/[^\s?#@]*)?", re.IGNORECASE)
+_SERVER = re.compile(r"(\[[0-9a-f:.]+\]|[^\[\]:@\s]*)(:[0-9]{0,5})?", re.IGNORECASE)
 _FAMILIES = (
     "SYNC_", "EGRESS_", "KNOWLEDGE_", "LOG_", "STREAM_", "WORKER_", "ACCESS_", "RAW_", "ENCRYPTION_", "LOGIN_", "CORS_",
     "EMBEDDINGS_", "METRICS_",
@@ -69,6 +70,12 @@ def _has_a_host_and_a_port(address: str) -> bool:
         return bool(parts.hostname) and parts.port != 0
     except ValueError:
         return False
+
+
+def _names_one_server(rest: str) -> bool:
+    """Otherwise a part of an unescaped password would be taken for the host or the port, and told in errors."""
+    server = re.split(r"[/?]", rest.partition("@")[2] if "@" in rest else rest)[0]
+    return _SERVER.fullmatch(server) is not None
 
 
 Duration = Annotated[timedelta, BeforeValidator(_duration)]
@@ -267,6 +274,8 @@ class Settings(BaseSettings):
         scheme, separator, rest = value.get_secret_value().partition("://")
         if not separator or scheme not in {"postgresql", "postgres", "postgresql+asyncpg"}:
             raise ValueError("expected postgresql://user:password@host:port/database")
+        if not _names_one_server(rest):
+            raise ValueError("the host or port cannot be read; @ : / of a password are written as %40 %3A %2F")
         return SecretStr(f"postgresql+asyncpg://{rest}")
 
     @field_validator("embeddings_url")

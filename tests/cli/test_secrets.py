@@ -24,7 +24,7 @@ ADA = Principal(
 
 def store_a_secret() -> None:
     """An integration with a password, sealed under the keys of the environment."""
-    config = {"url": "https://dev1.service-now.com", "username": "admin", "password": "canary"}
+    config = {"url": "https://10.0.0.1", "username": "admin", "password": "canary"}
     sent = IntegrationIn(service_name="ServiceNow", auth_type="basic_auth", config=config, is_active=True)
 
     async def store() -> None:

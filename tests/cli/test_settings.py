@@ -14,7 +14,7 @@ from integrations_api.vault.bootstrap import resolve_secrets
 from tests.cli.conftest import Run, use_database
 
 HELP = [
-    (), ("serve",), ("worker",), ("migrate",), ("demo",), ("token",), ("users",), ("users", "create"),
+    (), ("serve",), ("worker",), ("migrate",), ("doctor",), ("demo",), ("token",), ("users",), ("users", "create"),
     ("users", "list"), ("users", "disable"), ("users", "set-permissions"), ("secrets",), ("secrets", "generate"),
     ("secrets", "rotate"), ("secrets", "check"), ("audit",), ("audit", "verify"), ("simulate",),
     ("simulate", "servicenow"), ("simulate", "jira"), ("simulate", "github"), ("embeddings",),

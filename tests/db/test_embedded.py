@@ -15,7 +15,13 @@ from typing import Any
 import asyncpg
 import pytest
 
-from integrations_api.db.embedded import EmbeddedDatabaseError, EmbeddedPostgres, start_embedded, stop_abandoned
+from integrations_api.db.embedded import (
+    EmbeddedDatabaseError,
+    EmbeddedPostgres,
+    running_url,
+    start_embedded,
+    stop_abandoned,
+)
 from integrations_api.db.embedded_cluster import Cluster
 from integrations_api.db.embedded_system import process_name
 from tests.support.databases import plain_url
@@ -163,6 +169,14 @@ def test_first_start_makes_an_empty_utf8_database_of_its_own(empty_dir: Path) ->
         lowered = ask(server.url, "SELECT lower('ÜBERGRÖSSE')")
     assert described == "integrations UTF8 C.UTF-8"
     assert lowered == "übergrösse"
+
+
+def test_a_look_finds_a_server_that_runs_and_starts_none(data_dir: Path) -> None:
+    before = running_url(data_dir)
+    with start_embedded(data_dir, durable=False) as server:
+        during = running_url(data_dir)
+
+    assert (before, during, running_url(data_dir)) == (None, server.url, None)
 
 
 def test_data_is_there_after_a_restart(data_dir: Path) -> None:

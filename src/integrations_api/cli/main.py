@@ -8,7 +8,19 @@ from typing import NoReturn
 import typer
 from typer.main import get_command
 
-from integrations_api.cli import audit, demo, embeddings, migrate, secrets, serve, simulate, token, users, worker
+from integrations_api.cli import (
+    audit,
+    demo,
+    doctor,
+    embeddings,
+    migrate,
+    secrets,
+    serve,
+    simulate,
+    token,
+    users,
+    worker,
+)
 from integrations_api.cli.errors import WrongUsage
 from integrations_api.errors import ApplicationError
 
@@ -26,6 +38,7 @@ app = typer.Typer(
 app.command("serve")(serve.serve)
 app.command("worker")(worker.worker)
 app.command("migrate")(migrate.migrate)
+app.command("doctor")(doctor.doctor)
 app.command("demo")(demo.demo)
 app.add_typer(users.app, name="users")
 app.command("token")(token.token)

@@ -116,6 +116,10 @@ class ServiceDescription:
         """The URL that is talked to, as far as the config says it; also of a config that is not valid."""
         return str(config.get("url") or "")
 
+    def reached_at(self, auth_type: str, config: JsonObject) -> str:
+        """The URL that requests go to: the address, unless a gateway stands before it."""
+        return self.address(config)
+
     def source_facts(self, config: JsonObject) -> list[str]:
         """What else than the origin makes it another source."""
         return []

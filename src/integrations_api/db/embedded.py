@@ -26,7 +26,7 @@ from integrations_api.db.embedded_cluster import (
 )
 from integrations_api.db.embedded_system import EmbeddedDatabaseError
 
-__all__ = ["EmbeddedDatabaseError", "EmbeddedPostgres", "start_embedded", "stop_abandoned"]
+__all__ = ["EmbeddedDatabaseError", "EmbeddedPostgres", "running_url", "start_embedded", "stop_abandoned"]
 
 _LOCK_TIMEOUT = START_TIMEOUT + STOP_TIMEOUT
 
@@ -93,6 +93,17 @@ def stop_abandoned(data_dir: Path) -> bool:
     data_dir = data_dir.resolve()
     with _serialised(data_dir):
         return _stop_if_unused(data_dir, Cluster.at(data_dir / "postgres"))
+
+
+def running_url(data_dir: Path) -> str | None:
+    """Where the server under `data_dir` answers; None where none does. Only looks: it is neither started nor kept.
+
+    Raises `OSError` for a folder that may not be read.
+    """
+    # Neither the account nor the programs are needed to read one file, and finding them may change the machine.
+    cluster = Cluster(folder=data_dir.expanduser().absolute() / "postgres", bin_dir=Path(), account=None)
+    postmaster = cluster.postmaster()
+    return _url(cluster) if postmaster is not None and postmaster.answers() else None
 
 
 def _start_or_join(data_dir: Path, *, durable: bool) -> EmbeddedPostgres:

@@ -91,6 +91,12 @@ def is_timeout(error: DBAPIError) -> bool:
     return isinstance(getattr(error.orig, "__cause__", None), asyncpg.QueryCanceledError)
 
 
+def reason_of(error: BaseException) -> BaseException:
+    """What the driver or the system raised, from inside of what SQLAlchemy makes of it."""
+    cause = getattr(error, "orig", None) or error
+    return getattr(cause, "__cause__", None) or cause
+
+
 def is_lost_connection(error: BaseException) -> bool:
     """Whether the database went away under a statement (restart, failover, network), so that trying again may work."""
     if isinstance(error, DBAPIError):

@@ -58,14 +58,24 @@ def check_url(url: str, policy: EgressPolicy) -> Target:
     return target
 
 
+def check_authorities(policy: EgressPolicy) -> None:
+    """Raises `ConfigurationError` for an EGRESS_CA_FILE that is not there or no PEM file, before anything is opened."""
+    if policy.ca_file is not None:
+        _trust(ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT), policy.ca_file)
+
+
 def _tls(origin: Target, ca_file: Path | None) -> ssl.SSLContext | None:
     """What https is verified by; reading the authorities takes tens of milliseconds, so plain http goes without."""
     if origin.scheme != "https":
         return None
     context = httpx.create_ssl_context(trust_env=False)
     if ca_file is not None:
-        try:
-            context.load_verify_locations(cafile=str(ca_file))
-        except (OSError, ssl.SSLError):
-            raise ConfigurationError("Wrong settings: EGRESS_CA_FILE: cannot be read as PEM certificates") from None
+        _trust(context, ca_file)
     return context
+
+
+def _trust(context: ssl.SSLContext, ca_file: Path) -> None:
+    try:
+        context.load_verify_locations(cafile=str(ca_file))
+    except (OSError, ssl.SSLError):
+        raise ConfigurationError("Wrong settings: EGRESS_CA_FILE: cannot be read as PEM certificates") from None

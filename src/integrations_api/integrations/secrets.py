@@ -1,6 +1,6 @@
 """Keeping the stored secrets: which there are, whether each opens, and moving them to another encryption key."""
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
@@ -94,7 +94,7 @@ class SecretKeeper:
                 count += (await session.execute(question)).scalar_one()
         return count
 
-    async def check(self) -> AsyncIterator[Trouble | None]:
+    async def check(self) -> AsyncGenerator[Trouble | None, None]:
         """Opens every secret; None for one that is well."""
         for place in _PLACES:
             after: tuple[UUID, str] | None = None

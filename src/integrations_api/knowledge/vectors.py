@@ -5,6 +5,7 @@ length 1: the inner product of two is their likeness. Every function works in it
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
@@ -27,8 +28,23 @@ def table_of(model_id: int) -> str:
     return f"embedding_vectors_{int(model_id)}"
 
 
-async def obstacle(session: AsyncSession) -> str | None:
-    """Why this database cannot keep vectors; None where it can. Switches pgvector on where that is allowed."""
+@dataclass(frozen=True, slots=True)
+class Pgvector:
+    """Which version of the extension the server has, and whether it is switched on in this database."""
+
+    version: str | None
+    is_on: bool
+
+    @property
+    def obstacle(self) -> str | None:
+        """Why vectors could not be kept although it is switched on, or would be."""
+        if self.version is None:
+            return _NONE
+        return None if _parts(self.version) >= LEAST_PGVECTOR else _OLD.format(found=self.version)
+
+
+async def find_pgvector(session: AsyncSession) -> Pgvector:
+    """Looks, and changes nothing."""
     found = (
         await session.execute(
             text("SELECT default_version, installed_version FROM pg_available_extensions WHERE name = :name"),
@@ -36,11 +52,16 @@ async def obstacle(session: AsyncSession) -> str | None:
         )
     ).one_or_none()
     if found is None:
-        return _NONE
-    if found.installed_version is None and not await _switched_on(session):
+        return Pgvector(version=None, is_on=False)
+    return Pgvector(str(found.installed_version or found.default_version), found.installed_version is not None)
+
+
+async def obstacle(session: AsyncSession) -> str | None:
+    """Why this database cannot keep vectors; None where it can. Switches pgvector on where that is allowed."""
+    found = await find_pgvector(session)
+    if found.version is not None and not found.is_on and not await _switched_on(session):
         return _FORBIDDEN
-    version = str(found.installed_version or found.default_version)
-    return None if _parts(version) >= LEAST_PGVECTOR else _OLD.format(found=version)
+    return found.obstacle
 
 
 async def _switched_on(session: AsyncSession) -> bool:

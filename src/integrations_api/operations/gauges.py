@@ -22,13 +22,13 @@ PATIENCE = 3.0
 STALEST = 100
 """Integrations that have series of their own: those that were not synced for longest."""
 
-_QUEUE = """
+QUEUE = """
     SELECT status::text AS status, count(*) AS jobs,
            coalesce(extract(epoch FROM now() - min(greatest(created, execute_after))), 0) AS age
     FROM pgqueuer WHERE status IN ('queued', 'picked') GROUP BY status
 """
 _RUNS = "SELECT state, count(*) AS runs FROM sync_runs WHERE state IN ('queued', 'running') GROUP BY state"
-_WORKERS = "SELECT count(*) FROM workers WHERE seen_at > now() - interval '30 seconds'"
+WORKERS = "SELECT count(*) FROM workers WHERE seen_at > now() - interval '30 seconds'"
 _INTEGRATIONS = """
     SELECT CASE WHEN NOT is_active THEN 'inactive' WHEN paused_reason IS NOT NULL THEN 'paused' ELSE 'active' END
            AS state, count(*) AS integrations
@@ -60,7 +60,7 @@ def _is_up(is_up: bool) -> Metric:
 
 
 async def _queue(connection: AsyncConnection) -> list[Metric]:
-    rows = {row.status: row for row in await connection.execute(text(_QUEUE))}
+    rows = {row.status: row for row in await connection.execute(text(QUEUE))}
     waiting = rows.get("queued")
     jobs = [({"status": status}, float(rows[status].jobs if status in rows else 0)) for status in ("queued", "picked")]
     return [
@@ -76,7 +76,7 @@ async def _queue(connection: AsyncConnection) -> list[Metric]:
 async def _counts(connection: AsyncConnection) -> list[Metric]:
     runs = {row.state: row.runs for row in await connection.execute(text(_RUNS))}
     states = {row.state: row.integrations for row in await connection.execute(text(_INTEGRATIONS))}
-    workers = await connection.scalar(text(_WORKERS))
+    workers = await connection.scalar(text(WORKERS))
     return [
         _gauge("integrations_sync_runs", "Sync runs that have not ended, by state.", _by("state", runs, _ACTIVE)),
         _gauge("integrations_configured", "Configured integrations, by state.", _by("state", states, _CONFIGURED)),

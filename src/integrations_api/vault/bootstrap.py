@@ -45,16 +45,19 @@ def generate_secrets() -> dict[str, str]:
     return {"SECRET_KEY": secrets.token_urlsafe(48), "ENCRYPTION_KEYS": generate_key()}
 
 
-def resolve_secrets(settings: Settings) -> ProcessSecrets:
+def resolve_secrets(settings: Settings, *, may_write: bool = True) -> ProcessSecrets:
     """The secrets to run with. With the bundled database missing ones are made and kept in `DATA_DIR/keys.env`;
-    with DATABASE_URL they are required. Raises `ConfigurationError` for a missing, short or sample value."""
+    with DATABASE_URL they are required. Raises `ConfigurationError` for a missing, short or sample value.
+
+    Unless it `may_write`, the file is only looked at: raises the same where there is none.
+    """
     given = {
         name: value.get_secret_value()
         for name, value in (("SECRET_KEY", settings.secret_key), ("ENCRYPTION_KEYS", settings.encryption_keys))
         if value is not None
     }
     if settings.uses_bundled_database and len(given) < 2:
-        given = {**_kept_secrets(settings.data_dir / KEYS_FILE), **given}
+        given = {**_kept_secrets(settings.data_dir / KEYS_FILE, may_write=may_write), **given}
     for name in ("SECRET_KEY", "ENCRYPTION_KEYS"):
         if name not in given:
             raise ConfigurationError(f"{name} is required with DATABASE_URL; {_HINT}")
@@ -101,12 +104,13 @@ def _is_text(material: bytes) -> bool:
     return all(32 <= byte < 127 for byte in material)
 
 
-def _kept_secrets(path: Path) -> Mapping[str, str]:
+def _kept_secrets(path: Path, *, may_write: bool) -> Mapping[str, str]:
     """The secrets of the key file, which is made when it is not there."""
     try:
-        if not path.exists():
+        if may_write and not path.exists():
             _create(path)
-        _keep_private(path)
+        if may_write:
+            _keep_private(path)
         return _parse(path)
     except OSError as error:
         raise ConfigurationError(f"The key file {path} cannot be used: {error.strerror}") from None
@@ -124,8 +128,13 @@ def _create(path: Path) -> None:
             os.link(draft.name, path)
 
 
+def is_open_to_others(path: Path) -> bool:
+    """Whether more accounts than its owner's may do something with a file. Raises `OSError`."""
+    return bool(path.stat().st_mode & 0o077)
+
+
 def _keep_private(path: Path) -> None:
-    if path.stat().st_mode & 0o077:
+    if is_open_to_others(path):
         log.warning("vault.key_file_was_readable_by_others", path=str(path))
         path.chmod(0o600)
 

@@ -23,6 +23,13 @@ class Jira(ServiceDescription):
         auth_types = [AuthType(name, model) for name, model in CONFIGS.items()]
         super().__init__(name="Jira", noun="issues", auth_types=auth_types, mapping_version=MAPPING_VERSION)
 
+    def reached_at(self, auth_type: str, config: JsonObject) -> str:
+        """Atlassian's gateway for Cloud by OAuth, which takes its tokens only there."""
+        if auth_type == "oauth2" and not self.validate(auth_type, config):
+            read = OAuth2Config.model_validate(dict(config))
+            return (read.api_url or _API_URL) if read.is_cloud else read.base_url
+        return self.address(config)
+
     def source_facts(self, config: JsonObject) -> list[str]:
         return [
             str(config.get("filter") or "").strip(),

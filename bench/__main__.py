@@ -3,7 +3,7 @@
 import importlib
 import sys
 
-PARTS = ("sync", "watchers", "retrieval", "search", "vectors", "diff")
+PARTS = ("sync", "watchers", "retrieval", "search", "vectors", "diff", "workers")
 
 
 def main(arguments: list[str]) -> int:

@@ -8,7 +8,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import TypeVar
 
@@ -160,6 +160,20 @@ def running(folder: Path, *arguments: str, settings: Mapping[str, str] | None = 
     finally:
         command.close()
         nothing_left(folder)
+
+
+@contextmanager
+def several(home: Path, name: str, *arguments: str, settings: Mapping[str, str], count: int) -> Iterator[list[Running]]:
+    """The same command so many times while the context lasts, each in a folder of its own below `home`."""
+    with ExitStack() as stack:
+        started = []
+        for n in range(count):
+            folder = home / f"{name}{n}"
+            folder.mkdir(parents=True)
+            stack.callback(nothing_left, folder)
+            started.append(Running(folder, *arguments, settings=settings))
+            stack.callback(started[-1].close)
+        yield started
 
 
 def nothing_left(folder: Path) -> None:

@@ -19,9 +19,13 @@ _HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encodin
 
 @dataclass
 class Replica:
-    """A server that keeps the head of each request. It answers, or closes on whoever asks when it `dies`."""
+    """A server that keeps the head of each request. It answers, or closes on whoever asks when it `dies`.
+
+    An event stream that is not `chunked` ends with its connection.
+    """
 
     dies: bool = False
+    chunked: bool = True
     heads: list[str] = field(default_factory=list)
     connections: int = 0
     go_on: asyncio.Event = field(default_factory=asyncio.Event)
@@ -35,6 +39,8 @@ class Replica:
                 if self.dies:
                     return
                 await self._answer(writer)
+                if "Connection: close" in self.heads[-1]:
+                    return
         except asyncio.IncompleteReadError:
             pass
         finally:
@@ -44,9 +50,13 @@ class Replica:
         if "/sync/" not in self.heads[-1]:
             writer.write(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}")
             return
-        writer.write(_HEAD + _chunk("event: progress\ndata: {}\n\n"))
+        head = _HEAD if self.chunked else _HEAD.replace(b"Transfer-Encoding: chunked", b"Connection: close")
+        framed = _chunk if self.chunked else str.encode
+        writer.write(head + framed("event: progress\ndata: {}\n\n"))
         await self.go_on.wait()
-        writer.write(_chunk("event: complete\ndata: {}\n\n") + b"0\r\n\r\n")
+        writer.write(framed("event: complete\ndata: {}\n\n") + (b"0\r\n\r\n" if self.chunked else b""))
+        if not self.chunked:
+            writer.close()
 
 
 @dataclass
@@ -68,8 +78,10 @@ def _chunk(text: str) -> bytes:
 
 
 @asynccontextmanager
-async def scene(nginx: str, home: Path, *, first: Replica | None = None) -> AsyncIterator[Scene]:
-    replicas = (first or Replica(), Replica())
+async def scene(
+    nginx: str, home: Path, *, first: Replica | None = None, second: Replica | None = None
+) -> AsyncIterator[Scene]:
+    replicas = (first or Replica(), second or Replica())
     async with AsyncExitStack() as stack:
         for replica in replicas:
             server = await asyncio.start_server(replica.serve, "127.0.0.1", 0)
@@ -123,12 +135,18 @@ def _below(home: Path) -> Path:
     return folder
 
 
-async def test_an_event_leaves_as_it_comes_while_the_stream_goes_on(nginx: str, home: Path) -> None:
-    async with scene(nginx, home) as s, s.client.stream("POST", SYNC) as stream, asyncio.timeout(SECONDS):
+@pytest.mark.parametrize("chunked", [True, False])
+async def test_an_event_leaves_as_it_comes_while_the_stream_goes_on(nginx: str, home: Path, chunked: bool) -> None:
+    first, second = Replica(chunked=chunked), Replica(chunked=chunked)
+    async with (
+        scene(nginx, home, first=first, second=second) as s,
+        asyncio.timeout(SECONDS),
+        s.client.stream("POST", SYNC) as stream,
+    ):
         parts = stream.aiter_text()
         begun = await anext(parts)
-        s.first.go_on.set()
-        s.second.go_on.set()
+        first.go_on.set()
+        second.go_on.set()
         rest = "".join([part async for part in parts])
 
     assert begun == "event: progress\ndata: {}\n\n"

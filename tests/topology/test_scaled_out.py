@@ -3,8 +3,8 @@
 import asyncio
 import signal
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import ExitStack, asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Callable
+from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -18,10 +18,10 @@ from integrations_api.access.permissions import ROLES, Role
 from integrations_api.access.service import AccessService
 from integrations_api.settings import Settings
 from tests.support.applications import PASSWORD
-from tests.support.processes import Running, as_environment, nothing_left
+from tests.support.processes import Running, as_environment, several
 from tests.support.proxies import Proxy, running_proxy
+from tests.support.source_process import Sources, running_sources
 from tests.support.syncing import Bench, bench
-from tests.topology.sources import Sources, running_sources
 from tests.topology.watchers import Crowd, Watcher, Way
 
 pytestmark = pytest.mark.anyio
@@ -29,6 +29,8 @@ pytestmark = pytest.mark.anyio
 SOURCES = 20
 INCIDENTS = 250
 """In the smallest of the sources."""
+LATENCY = 200
+"""Milliseconds in which a source answers, as real ones do: so the syncs are at different points at any time."""
 WATCHERS_EACH = 25
 POSTING_EACH = 5
 SECONDS = 150
@@ -55,20 +57,6 @@ class System:
         return (await self.client.post(path, json=body)).raise_for_status().json()
 
 
-@contextmanager
-def processes(home: Path, settings: dict[str, str], name: str, *arguments: str, count: int) -> Iterator[list[Running]]:
-    """The same command several times, each in a folder of its own."""
-    with ExitStack() as stack:
-        started = []
-        for n in range(count):
-            folder = home / f"{name}{n}"
-            folder.mkdir()
-            stack.callback(nothing_left, folder)
-            started.append(Running(folder, *arguments, settings=settings))
-            stack.callback(started[-1].close)
-        yield started
-
-
 @asynccontextmanager
 async def scaled_out(home: Path, nginx: str, url: str) -> AsyncIterator[System]:
     """What profile `scale` of docker-compose.yml starts, on loopback, and the sources."""
@@ -76,9 +64,9 @@ async def scaled_out(home: Path, nginx: str, url: str) -> AsyncIterator[System]:
         settings = {**as_environment(b.components[Settings]), "TRUSTED_PROXIES": "127.0.0.1", "SYNC_PAGE_SIZE": "100"}
         serve = ("serve", "--no-worker", "--port", "0")
         with ExitStack() as stack:
-            sources = stack.enter_context(running_sources(SOURCES, INCIDENTS))
-            replicas = stack.enter_context(processes(home, settings, "api", *serve, count=2))
-            workers = stack.enter_context(processes(home, settings, "worker", "worker", count=3))
+            sources = stack.enter_context(running_sources(SOURCES, INCIDENTS, latency=LATENCY))
+            replicas = stack.enter_context(several(home, "api", *serve, settings=settings, count=2))
+            workers = stack.enter_context(several(home, "worker", "worker", settings=settings, count=3))
             ports = [int(replica.wait_until_ready().rpartition(":")[2]) for replica in replicas]
             for worker in workers:
                 worker.wait_to_say("worker.started")

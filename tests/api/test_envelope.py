@@ -10,6 +10,7 @@ import pytest
 from fastapi import Query
 from pydantic import BaseModel, Field, field_validator
 from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from structlog.testing import capture_logs
 
 from integrations_api.api.routes import PUBLIC, Router
@@ -48,6 +49,18 @@ ERRORS: dict[str, tuple[Exception, int, str, dict[str, str]]] = {
         asyncpg.CannotConnectNowError(CANARY),
         503,
         "The database does not answer; try again soon",
+        {"Retry-After": "5"},
+    ),
+    "pool": (
+        PoolTimeoutError(CANARY),
+        503,
+        "All database connections of this process are busy; try again soon",
+        {"Retry-After": "5"},
+    ),
+    "connections": (
+        asyncpg.TooManyConnectionsError(CANARY),
+        503,
+        "The database takes no more connections; try again soon",
         {"Retry-After": "5"},
     ),
 }

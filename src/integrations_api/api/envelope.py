@@ -16,6 +16,7 @@ from starlette.requests import ClientDisconnect
 from integrations_api.api.problems import body_problem, problems_of
 from integrations_api.api.routes import allowed_methods
 from integrations_api.clock import to_wire
+from integrations_api.db.engine import cause_of, is_disk_full, is_full, is_lost_connection
 from integrations_api.errors import (
     ApplicationError,
     Conflict,
@@ -86,15 +87,12 @@ _RETRY_UNAVAILABLE = 5
 """Seconds after which asking again makes sense when something we need is away."""
 
 _AWAY: tuple[type[Exception], ...] = (
-    database.OperationalError,
-    database.InterfaceError,
+    database.DBAPIError,
     database.TimeoutError,
-    asyncpg.PostgresConnectionError,
-    asyncpg.CannotConnectNowError,
-    asyncpg.TooManyConnectionsError,
+    asyncpg.PostgresError,
     ConnectionError,
 )
-"""What a request meets when PostgreSQL is restarting, full or unreachable."""
+"""Among what is raised as these is what a request meets when PostgreSQL is restarting, full or unreachable."""
 
 
 def error_response(
@@ -180,10 +178,21 @@ _WORDS = {
 
 
 async def _database_away(_: Request, error: Exception) -> JSONResponse:
-    log.warning("request.database_away", error=type(error).__name__)
-    return error_response(
-        503, "The database does not answer; try again soon", headers={"Retry-After": str(_RETRY_UNAVAILABLE)}
-    )
+    """What trying again may cure is a 503 that says so; anything else the database said is a defect of ours."""
+    if not (isinstance(error, database.OperationalError | database.InterfaceError) or is_lost_connection(error)):
+        raise error
+    log.warning("request.database_away", error=type(cause_of(error)).__name__)
+    return error_response(503, _away_words(error), headers={"Retry-After": str(_RETRY_UNAVAILABLE)})
+
+
+def _away_words(error: Exception) -> str:
+    if is_disk_full(error):
+        return "The database has no space left, so nothing was changed; reading goes on, try again later"
+    if is_full(error):
+        return "The database takes no more connections; try again soon"
+    if isinstance(error, database.TimeoutError):
+        return "All database connections of this process are busy; try again soon"
+    return "The database does not answer; try again soon"
 
 
 async def _client_left(_: Request, __: Exception) -> JSONResponse:

@@ -8,13 +8,16 @@ from typing import Annotated
 from fastapi import Depends, Response
 from pydantic import BaseModel, ConfigDict
 from sqlalchemy import func, select
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+from sqlalchemy.pool import QueuePool
 
 from integrations_api.api.components import component
 from integrations_api.api.envelope import Success
 from integrations_api.api.openapi import errors
 from integrations_api.api.routes import PUBLIC, Router
 from integrations_api.db.compatibility import Fit, fit_of
+from integrations_api.db.engine import is_full
 from integrations_api.logs import get_logger
 from integrations_api.queue.models import Worker
 
@@ -102,13 +105,21 @@ async def readiness(engine: AsyncEngine) -> list[ReadyCheck]:
         # The driver's message may hold host, user and more: a public route says no more than this.
         log.warning("readiness.database_away", error=type(error).__name__)
         return [
-            ReadyCheck(name="database", ok=False, message="not reachable"),
+            ReadyCheck(name="database", ok=False, message=_why_away(engine, error)),
             ReadyCheck(name="schema", ok=False, message="unknown, for the database is not reachable"),
             ReadyCheck(name="worker", ok=False, message="unknown, for the database is not reachable"),
         ]
 
 
 _Finding = tuple[bool, str]
+
+
+def _why_away(engine: AsyncEngine, error: Exception) -> str:
+    pool = engine.pool
+    waited = isinstance(error, TimeoutError | PoolTimeoutError)
+    if waited and isinstance(pool, QueuePool) and pool.checkedout() >= pool.size():
+        return "not reachable: all connections of this process are busy"
+    return "not reachable: it takes no more connections" if is_full(error) else "not reachable"
 
 
 async def _check(name: str, look: Callable[[AsyncConnection], Awaitable[_Finding]], c: AsyncConnection) -> ReadyCheck:

@@ -88,7 +88,24 @@ def asyncpg_dsn(url: str | URL) -> str:
 
 def is_timeout(error: DBAPIError) -> bool:
     """Whether the server broke a statement off, because it took longer than it was given."""
-    return isinstance(getattr(error.orig, "__cause__", None), asyncpg.QueryCanceledError)
+    return isinstance(cause_of(error), asyncpg.QueryCanceledError)
+
+
+def cause_of(error: BaseException) -> BaseException:
+    """The driver's own error, where SQLAlchemy has wrapped one."""
+    if isinstance(error, DBAPIError) and error.orig is not None:
+        return error.orig.__cause__ or error.orig
+    return error
+
+
+def is_disk_full(error: BaseException) -> bool:
+    """Whether the server has no space left; it undid the transaction, and reads go on."""
+    return isinstance(cause_of(error), asyncpg.DiskFullError)
+
+
+def is_full(error: BaseException) -> bool:
+    """Whether every connection of the server is taken."""
+    return isinstance(cause_of(error), asyncpg.TooManyConnectionsError)
 
 
 def reason_of(error: BaseException) -> BaseException:
@@ -98,18 +115,20 @@ def reason_of(error: BaseException) -> BaseException:
 
 
 def is_lost_connection(error: BaseException) -> bool:
-    """Whether the database went away under a statement (restart, failover, network), so that trying again may work."""
-    if isinstance(error, DBAPIError):
-        cause = getattr(error.orig, "__cause__", None) or error.orig
-        return error.connection_invalidated or (cause is not None and is_lost_connection(cause))
+    """Whether the database went away under a statement (restart, failover, network, no space or connection left), so
+    that trying again may work.
+    """
+    if isinstance(error, DBAPIError) and error.connection_invalidated:
+        return True
     return isinstance(
-        error,
+        cause_of(error),
         asyncpg.PostgresConnectionError
         | asyncpg.InterfaceError
         # What asyncpg says between the server's last word and the end of the socket.
         | asyncpg.InternalClientError
         | asyncpg.OperatorInterventionError
         | asyncpg.TooManyConnectionsError
+        | asyncpg.DiskFullError
         | PoolTimeoutError
         | OSError,
     )

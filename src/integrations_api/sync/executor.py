@@ -11,7 +11,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from integrations_api.clock import Clock
 from integrations_api.connectors.errors import ConnectorError
-from integrations_api.db.engine import Sessions, is_lost_connection
+from integrations_api.db.engine import Sessions, cause_of, is_disk_full, is_lost_connection
 from integrations_api.errors import ApplicationError
 from integrations_api.integrations.service import IntegrationForSync, IntegrationService
 from integrations_api.logs import bind, get_logger
@@ -160,8 +160,9 @@ class RunExecutor:
         except Exception as error:
             if is_lost_connection(error):
                 # Steps wait for the database themselves; between them the run goes back to the queue.
-                log.warning("sync.database_lost", error=type(error).__name__)
-                await self._give_back(claim, counts=True)
+                log.warning("sync.database_lost", error=type(cause_of(error)).__name__)
+                # However long a disk is full: it is not the run's fault, which goes on when there is space again.
+                await self._give_back(claim, counts=not is_disk_full(error))
                 return False
             log.exception("sync.attempt_broke")
             await self._fail(claim, f"The sync failed unexpectedly; the log tells more under run {run.id}")

@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from integrations_api.clock import Clock
 from integrations_api.connectors.records import Wait
-from integrations_api.db.engine import Sessions, is_lost_connection
+from integrations_api.db.engine import Sessions, cause_of, is_lost_connection
 from integrations_api.logs import get_logger
 from integrations_api.metrics import waited
 from integrations_api.sync import events, repository
@@ -77,7 +77,7 @@ class Journal:
         """Waits for a database that is away; raises what is not to be waited out."""
         if pause is None or not is_lost_connection(error):
             raise error
-        log.warning("sync.database_lost", run_id=str(self.run.id), error=type(error).__name__)
+        log.warning("sync.database_lost", run_id=str(self.run.id), error=type(cause_of(error)).__name__)
         waited("database", pause)
         await asyncio.sleep(pause)
 

@@ -20,6 +20,8 @@ from integrations_api.db.engine import DATABASE_LOST, Sessions, is_lost_connecti
 
 _DIALECT = PGDialect_asyncpg()  # type: ignore[no-untyped-call]
 
+_DRIVER = "driver"
+
 # One round trip. With a limit the planner likes to scan instead of using the indexes; and statements whose joins are
 # spelled out need not be planned anew for each set of parameters, which took 0.2 to 0.4 ms each.
 _BEGIN = """
@@ -37,7 +39,8 @@ async def reading(sessions: Sessions) -> AsyncIterator[AsyncSession]:
     """
     async with sessions() as session:
         # The transaction is begun and ended here, so SQLAlchemy must not add one of its own.
-        await session.connection(execution_options={"isolation_level": "AUTOCOMMIT"})
+        connection = await session.connection(execution_options={"isolation_level": "AUTOCOMMIT"})
+        session.info[_DRIVER] = (await connection.get_raw_connection()).driver_connection
         try:
             async with _transaction(session):
                 yield session
@@ -85,7 +88,7 @@ def numbered_sql(sql: str) -> Numbered:
 
 
 async def rows(session: AsyncSession, sql: str, facts: Mapping[str, Any]) -> list[asyncpg.Record]:
-    """What a statement with `:named` parameters finds, in a session that has its connection already.
+    """What a statement with `:named` parameters finds, in a session of `reading`.
 
     Values go and come as asyncpg has them. Errors are the driver's own.
     """
@@ -97,12 +100,9 @@ async def rows(session: AsyncSession, sql: str, facts: Mapping[str, Any]) -> lis
 
 
 async def run(session: AsyncSession, script: str) -> None:
-    """Statements without parameters, in one round trip."""
+    """Statements without parameters, in one round trip, in a session of `reading`."""
     await _driver(session).execute(script)
 
 
 def _driver(session: AsyncSession) -> asyncpg.Connection:
-    """The driver's connection; no waiting, for the session has it already."""
-    driver = session.sync_session.connection().connection.driver_connection
-    assert driver is not None
-    return driver
+    return session.info[_DRIVER]

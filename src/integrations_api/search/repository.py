@@ -175,20 +175,25 @@ _BY_WALKING = f"""
 """  # noqa: S608 - put together from constants
 
 
+def _array(numbers: Sequence[float]) -> str:
+    """Numbers in the statement itself: as parameters they would be written and read at every search."""
+    return "CAST('{" + ",".join(f"{number:.9g}" for number in numbers) + "}' AS float8[])"
+
+
 # Every call of a function that reads a vector would unpack it anew, where it is long; copying unpacks it once.
 _UNPACKED = f"""
     CASE WHEN pg_column_size(c.tsv) < {_PACKED_FROM} THEN c.tsv ELSE c.tsv || CAST('' AS tsvector) END
 """
 # weight * tf / (tf + damping) is weight / (1 + damping / tf), in which the rank is read once only. A term that the
 # document has not is passed over by `@@`, which is cheaper.
-_SCORE = """
+_SCORE = f"""
     SELECT sum(q.weight / (1 + (CAST(:flat AS float8) + CAST(:sloped AS float8) * c.words)
-               * (CAST(:inverses AS float8[]))[width_bucket(
-                     CAST(ts_rank(CAST(:rank_weights AS float4[]), c.tsv, q.term) AS float8),
-                     CAST(:thresholds AS float8[]))]))
+               * ({_array(bm25.INVERSES)})[width_bucket(
+                     CAST(ts_rank(CAST({_array(bm25.RANK_WEIGHTS)} AS float4[]), c.tsv, q.term) AS float8),
+                     {_array(bm25.THRESHOLDS)})]))
     FROM unnest(CAST(CAST(:terms AS text[]) AS tsquery[]), CAST(:weights AS float8[])) AS q(term, weight)
     WHERE c.tsv @@ q.term
-"""
+"""  # noqa: S608 - put together from constants
 
 
 @cache
@@ -242,9 +247,6 @@ async def rank(
             "sloped": bm25.K1 * bm25.B / scope.average,
             "terms": [quoted(term) for term in weights],
             "weights": [weight * (bm25.K1 + 1) for weight in weights.values()],
-            "inverses": bm25.INVERSES,
-            "thresholds": bm25.THRESHOLDS,
-            "rank_weights": list(bm25.RANK_WEIGHTS),
             "hits": hits,
         },
     )

@@ -124,10 +124,12 @@ class SearchService:
             said = await repository.terms_of_incident(session, one.document_id, one.version)
             words = await repository.words_of_incident(session, one.document_id, one.version)
             meaning = await self._kept(session, one)
-        # The service is asked between the two transactions.
-        meaning = meaning or await self._understood(words)
+            if meaning is not None or self._meaning is None:
+                return await _alike(session, scope, said, words, meaning, limit=limit, but=one.document_id)
+        # The service is asked between two transactions.
+        meaning = await self._understood(words)
         async with reading(self._sessions) as session:
-            return await _alike(session, scope, said, words=words, meaning=meaning, limit=limit, but=one.document_id)
+            return await _alike(session, scope, said, words, meaning, limit=limit, but=one.document_id)
 
     async def similar_text(self, text: str, *, dataset_id: UUID | None, version: int | None = None, limit: int) -> Hits:
         """The incidents most like a text; a short first line of several counts as its title. Raises `NotFound`."""
@@ -136,7 +138,7 @@ class SearchService:
         async with reading(self._sessions) as session:
             scope = await find_scope(session, dataset_id=dataset_id, version=version)
             said = await repository.terms_of_text(session, title=title, rest=rest)
-            return await _alike(session, scope, said, words=text, meaning=meaning, limit=limit)
+            return await _alike(session, scope, said, text, meaning, limit=limit)
 
     async def _understood(self, text: str) -> Meaning | None:
         """The vector of a text by the model that answers, if there is one and the service gives it in time."""
@@ -270,9 +272,9 @@ async def _alike(
     session: AsyncSession,
     scope: Scope,
     said: Mapping[str, float],
-    *,
     words: str,
     meaning: Meaning | None,
+    *,
     limit: int,
     but: UUID | None = None,
 ) -> Hits:

@@ -1,7 +1,8 @@
 """A query as it was typed, read: pure functions over its text."""
 
 import re
-from collections.abc import Iterable, Mapping
+from bisect import bisect_left
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
 
@@ -12,6 +13,7 @@ _OPERATORS = re.compile(r'"|(?:^|\s)-\S|\bor\b', re.IGNORECASE)
 _LAST_WORD = re.compile(r"(?:^|[\s./:=@])(\w+)$")
 _QUOTED = re.compile(r"'((?:[^'\\]|''|\\\\)*)'")
 _EXCLUDED_OR_NOT = re.compile("(!?)" + _QUOTED.pattern)
+_WORD = re.compile(r"\w+")
 _TITLE = re.compile(r"\s*([^\n]{1,300})\n\s*\S")
 SHORTEST_PREFIX = 3
 """Characters of a last word from which on it also stands for longer words."""
@@ -106,11 +108,16 @@ def title_and_rest(text: str) -> tuple[str, str]:
 
 def spelled(stems: Iterable[str], text: str) -> dict[str, str]:
     """For each stem the shortest word of the text that looks like a form of it, for people to read."""
-    words = sorted(set(re.findall(r"\w+", text.lower())), key=lambda word: (len(word), word))
-    return {stem: next((word for word in words if _is_form(word, stem)), stem) for stem in stems}
+    words = sorted(set(_WORD.findall(text.lower())))
+    return {stem: min(_forms(words, stem), key=lambda word: (len(word), word), default=stem) for stem in stems}
 
 
-def _is_form(word: str, stem: str) -> bool:
+def _forms(words: Sequence[str], stem: str) -> Iterator[str]:
+    """Those of the sorted words that look like forms of a stem."""
     # Stemming turns a last y into i: "happi" is of "happy".
     root = stem[:-1] if stem.endswith("i") and len(stem) > SHORTEST_PREFIX else stem
-    return word.startswith(root) and len(word) - len(stem) <= _LONGEST_ENDING
+    for word in words[bisect_left(words, root) :]:
+        if not word.startswith(root):
+            return
+        if len(word) - len(stem) <= _LONGEST_ENDING:
+            yield word

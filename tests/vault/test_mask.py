@@ -16,10 +16,15 @@ SECRET_KEYS = [
     "Authorization", "proxy_authorization", "credential", "credentials", "gcp_credentials_json",
     "ｐａｓｓｗｏｒｄ", "𝐩𝐚𝐬𝐬𝐰𝐨𝐫𝐝", "ⓟⓐⓢⓢⓦⓞⓡⓓ", "pàsswörd", "pass\u200bword", "pass\u00adword", "раsswоrd", "tοken",
     "ſecret", "PASSWORD\u0301", "_token_", "api\u2010key", "to\ufeffken", "aрi_kеy",
+    "ᴘᴀꜱꜱᴡᴏʀᴅ", "pɑssword", "ŧøken", "tо\u0337ken", "tοkёn", "toke\u20ddn", "🅿🅰🆂🆂🆆🅾🆁🅳", "🇹 🇴 🇰 🇪 🇳",  # of Latin letters
+    "ΤΟΚΕΝ", "τοκεν", "ΑΡΙ_ΚΕΥ", "токен", "SЕСRЕТ", "ꓑꓮꓢꓢꓪꓳꓣꓓ", "ᏢᎪᏚᏚᎳᎾᏒᎠ", "ⲧⲟⲕⲉⲛ", "tօkеn", "ꭺpi_key",  # of none
+    "pass\u3164word", "pass\u115fword", "pass\u2800word", "pass\ufe0fword", "pass\u034fword", "pass\u2062word",
+    "t0ken", "passw0rd", "credentiaI", "credent1al", "\u202edrowssap",
 ]  # fmt: skip
 PLAIN_KEYS = [
     "", "url", "username", "user", "pass", "lastSynced", "table", "filter", "key", "api", "api_version", "public_key",
-    "keyboard", "author", "auth_type", "sec", "ret", "client_id", "domain", "tok_en_s"[:3], "日本語", "!!!",
+    "keyboard", "author", "auth_type", "sec", "ret", "client_id", "domain", "tok_en_s"[:3], "日本語", "!!!", "hidden",
+    "version", "host", "level", "naïve", "größe", "имя", "όνομα", "адрес", "ΔΙΕΥΘΥΝΣΗ", "📎",
 ]  # fmt: skip
 
 

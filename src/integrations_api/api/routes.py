@@ -4,6 +4,7 @@ Every router of this service is a `Router`. Its routes refuse what PostgreSQL an
 characters, lone surrogates, NaN), and a body in the wrong type, but only after authentication has spoken.
 """
 
+import json
 import re
 from collections.abc import Callable, Coroutine, Iterator, Mapping
 from contextlib import suppress
@@ -23,6 +24,9 @@ from integrations_api.logs import bind
 
 _JSON_TYPE = re.compile(r"\s*application/(json|[\w.-]+\+json)\s*(;.*)?", re.IGNORECASE)
 _FORM_TYPE = re.compile(r"\s*(application/x-www-form-urlencoded|multipart/form-data)\s*(;.*)?", re.IGNORECASE)
+_MANY_DIGITS = re.compile(rb"\d{19}")
+"""What may be a whole number over 64 bits. orjson would make it a float, unlike the standard library: so nobody could
+tell that it was another number, and refuse it."""
 _DEEPEST = 100
 """Levels of nesting a body may have; more is an attack, and deeper work downstream recurses."""
 
@@ -120,7 +124,7 @@ class _StrictRequest(Request):
             return raw
         problem = _unstorable(value)
         if problem is None:
-            return value
+            return json.loads(raw) if _MANY_DIGITS.search(raw) else value
         note_body_problem(self, BodyProblem.malformed(problem))
         return raw
 

@@ -14,7 +14,9 @@ ROUTES: list[tuple[str, str, Any, Permission]] = [
     ("GET", "/integrations/all", None, Permission.INTEGRATION_VIEW),
     ("GET", "/integrations/services", None, Permission.INTEGRATION_VIEW),
     ("GET", "/integrations/id/{id}", None, Permission.INTEGRATION_VIEW),
+    ("GET", "/integrations/secrets/{id}", None, Permission.INTEGRATION_VIEW),
     ("POST", "/integrations/create", SERVICENOW, Permission.INTEGRATION_CREATE),
+    ("PUT", "/integrations/schedule/{id}", {"cron": "0 6 * * *"}, Permission.INTEGRATION_EDIT),
     ("PUT", "/integrations/update/{id}", SERVICENOW, Permission.INTEGRATION_EDIT),
     ("DELETE", "/integrations/delete/{id}", None, Permission.INTEGRATION_DELETE),
 ]

@@ -43,9 +43,7 @@ class Requirement(AccessRule):
             raise Unauthenticated("Sign in first: send Authorization: Bearer <token>")
         principal = await access.authenticate(token)
         if self._permission is not None:
-            if not principal.allows(self._permission):
-                await access.note_denial(principal, self._permission)
-            principal.demand(self._permission)
+            await access.demand(principal, self._permission)
         if self.rate is not None:
             await access.draw(self.rate, principal)
         return principal

@@ -44,6 +44,7 @@ from integrations_api.api.envelope import SuccessMessage
 from integrations_api.api.openapi import errors
 from integrations_api.api.pagination import DEFAULT_LIMIT, Cursor, Limit
 from integrations_api.api.routes import Router
+from integrations_api.api.times import WrittenTime
 from integrations_api.audit.reading import AuditFilter, AuditReader
 from integrations_api.settings import Settings
 
@@ -273,8 +274,8 @@ async def audit_filter(
     action: Annotated[str | None, Query(max_length=100, description="Such as `integration.update`.")] = None,
     object_type: Annotated[str | None, Query(max_length=100)] = None,
     object_id: Annotated[str | None, Query(max_length=300)] = None,
-    since: Annotated[AwareDatetime | None, Query(description="From this time on.")] = None,
-    until: Annotated[AwareDatetime | None, Query(description="Before this time.")] = None,
+    since: Annotated[WrittenTime[AwareDatetime] | None, Query(description="From this time on.")] = None,
+    until: Annotated[WrittenTime[AwareDatetime] | None, Query(description="Before this time.")] = None,
 ) -> AuditFilter:
     """Which entries are asked for."""
     return AuditFilter(actor, action, object_type, object_id, since, until)

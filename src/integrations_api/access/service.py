@@ -134,8 +134,14 @@ class AccessService:
         """One request of the caller from his allowance. Raises `TooManyRequests`."""
         await self._rates.draw(rate, principal.user_id)
 
-    async def note_denial(self, principal: Principal, permission: Permission) -> None:
-        """Writes down that somebody known asked for what he may not do."""
+    async def demand(self, principal: Principal, permission: Permission) -> Principal:
+        """The caller, if he has it. Raises `PermissionDenied`, and writes down what he asked for."""
+        if not principal.allows(permission):
+            await self._note_denial(principal, permission)
+        principal.demand(permission)
+        return principal
+
+    async def _note_denial(self, principal: Principal, permission: Permission) -> None:
         async with self._sessions.begin() as session:
             await audit.record(
                 session,

@@ -18,6 +18,7 @@ _EXAMPLES: dict[int, tuple[str, dict[str, Any]]] = {
         {"message": "The integration was changed: read it again"},
     ),
     413: ("The body is too large.", {"message": "The request body is larger than 1000000 bytes"}),
+    414: ("The query is too long.", {"message": "The query is longer than 16384 bytes"}),
     415: (
         "The body is in another type than the route reads.",
         {"message": "Send uncompressed JSON with Content-Type: application/json"},
@@ -26,6 +27,7 @@ _EXAMPLES: dict[int, tuple[str, dict[str, Any]]] = {
         "The input is malformed; `message` names the first wrong field, `errors` lists all.",
         {"message": "limit: must be at most 1000", "errors": [{"field": "limit", "message": "must be at most 1000"}]},
     ),
+    431: ("The headers are too long, or too many.", {"message": "The headers are longer than 32768 bytes"}),
     429: ("Too much at once; `Retry-After` says when to come back.", {"message": "Too many attempts: wait 30 seconds"}),
     500: (
         "A defect; the log tells more under the `request_id`.",
@@ -36,6 +38,9 @@ _EXAMPLES: dict[int, tuple[str, dict[str, Any]]] = {
         {"message": "The database does not answer; try again soon"},
     ),
 }
+
+_ANYWHERE = {"413": "BodyTooLarge", "414": "QueryTooLong", "422": "Malformed", "431": "HeadersTooLong"}
+"""What is answered before a route is asked, whichever it is; a 422 there is about the URL itself."""
 
 
 def errors(*statuses: int, **messages: str) -> dict[int | str, dict[str, Any]]:
@@ -89,16 +94,29 @@ def _with_permissions(app: FastAPI) -> dict[str, Any]:
             if operation is not None and rule is not None:
                 _tell(operation, rule)
     _replace_fastapis_422(schema)
+    _tell_what_any_route_answers(schema)
     return schema
+
+
+def _tell_what_any_route_answers(schema: dict[str, Any]) -> None:
+    schema["components"]["responses"] = {name: _enveloped(int(status)) for status, name in _ANYWHERE.items()}
+    for operation in (operation for item in schema["paths"].values() for operation in item.values()):
+        for status, name in _ANYWHERE.items():
+            operation["responses"].setdefault(status, {"$ref": f"#/components/responses/{name}"})
+
+
+def _enveloped(status: int) -> dict[str, Any]:
+    """An error as it stands in the finished description, where nothing fills in models any more."""
+    described = _described(status, None)
+    del described["model"]
+    described["content"]["application/json"]["schema"] = {"$ref": "#/components/schemas/ErrorEnvelope"}
+    return described
 
 
 def _replace_fastapis_422(schema: dict[str, Any]) -> None:
     for operation in (operation for item in schema["paths"].values() for operation in item.values()):
         if "HTTPValidationError" in str(operation["responses"].get("422")):
-            described = _described(422, None)
-            described["content"]["application/json"]["schema"] = {"$ref": "#/components/schemas/ErrorEnvelope"}
-            del described["model"]
-            operation["responses"]["422"] = described
+            operation["responses"]["422"] = _enveloped(422)
     for name in ("HTTPValidationError", "ValidationError"):
         schema["components"]["schemas"].pop(name, None)
 

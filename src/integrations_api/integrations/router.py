@@ -239,6 +239,7 @@ async def update(
     ),
 )  # fmt: skip
 async def schedule_integration(
+    principal: Editor,
     integration_id: Id,
     sent: Annotated[
         ScheduleIn | None,
@@ -249,7 +250,6 @@ async def schedule_integration(
             }
         ),
     ],
-    principal: Editor,
     integrations: Integrations,
     if_match: IfMatch = None,
 ) -> Response:

@@ -16,6 +16,7 @@ from integrations_api.api.components import component
 from integrations_api.api.openapi import errors
 from integrations_api.api.pagination import Cursor, Limit
 from integrations_api.api.routes import Router
+from integrations_api.api.times import WrittenTime
 from integrations_api.knowledge.cursors import NEWEST_VERSION
 from integrations_api.search.cursors import cursor_of, read_cursor
 from integrations_api.search.repository import MOST_HITS
@@ -35,7 +36,9 @@ AsOf = Annotated[
 Word = Annotated[
     Annotated[str, StringConstraints(max_length=255)] | None, Query(description="A label or its code, in any case.")
 ]
-Moment = Annotated[datetime | None, Query(description="A time such as 2026-03-01T10:30:00Z; without a zone it is UTC.")]
+Moment = Annotated[
+    WrittenTime[datetime] | None, Query(description="A time such as 2026-03-01T10:30:00Z; without a zone it is UTC.")
+]
 
 
 @router.get(

@@ -9,7 +9,7 @@ from integrations_api.access.permissions import Permission
 from integrations_api.access.principal import Principal
 from integrations_api.access.service import AccessService
 from integrations_api.api.components import component
-from integrations_api.api.ids import as_id
+from integrations_api.api.ids import find_id
 from integrations_api.api.routes import AccessRule
 from integrations_api.errors import Unauthenticated
 from integrations_api.sync.tickets import Tickets
@@ -34,11 +34,10 @@ class WatcherOfRun(AccessRule):
         if token:
             principal = await access.authenticate(token)
         elif ticket:
-            principal = await tickets.redeem(ticket, run_id=as_id(run_id, "Sync run not found"))
+            principal = await tickets.redeem(ticket, run_id=find_id(run_id))
         else:
             raise Unauthenticated("Sign in first: send Authorization: Bearer <token>, or a ticket for this run")
-        principal.demand(Permission.INTEGRATION_VIEW)
-        return principal
+        return await access.demand(principal, Permission.INTEGRATION_VIEW)
 
 
 MayWatchRun = Annotated[Principal, Depends(WatcherOfRun())]

@@ -4,7 +4,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from integrations_api.sync.schemas import CompleteEvent, ErrorEvent, ProgressEvent
+from integrations_api.sync.schemas import CompleteEvent, ErrorEvent, ProgressEvent, RemappedEvent
 
 EXAMPLE = (
     'event: progress\ndata: {"batch":0,"totalBatches":0,"message":"Fetching incidents from ServiceNow..."}\n\n'
@@ -33,19 +33,30 @@ def _inlined(model: type[BaseModel]) -> dict[str, Any]:
     return resolved
 
 
+def _event(name: str, *models: type[BaseModel]) -> dict[str, Any]:
+    """An event of one name, whose `data` is JSON of one of these shapes."""
+    shapes = [_inlined(model) for model in models]
+    data = {
+        "type": "string",
+        "contentMediaType": "application/json",
+        "contentSchema": shapes[0] if len(shapes) == 1 else {"anyOf": shapes},
+    }
+    fields = {"event": {"const": name}, "data": data, "id": {"type": "string"}, "retry": {"type": "integer"}}
+    return {"title": name, "type": "object", "required": ["event", "data"], "properties": fields}
+
+
 STREAM: dict[str, Any] = {
     "description": "Server-Sent Events: `progress` as often as there is news, then one `complete` or `error`, "
     "which ends the stream. Each has an `id` (`<run id>:<number>`) to resume from; comments keep it open.",
     "content": {
         "text/event-stream": {
-            "schema": {
-                "type": "string",
-                "description": "The `data` of each event is JSON on one line, of one of these shapes.",
-                "x-events": {
-                    "progress": _inlined(ProgressEvent),
-                    "complete": _inlined(CompleteEvent),
-                    "error": _inlined(ErrorEvent),
-                },
+            # One event, as OpenAPI 3.2 describes streams; older readers pass over it.
+            "itemSchema": {
+                "oneOf": [
+                    _event("progress", ProgressEvent),
+                    _event("complete", CompleteEvent, RemappedEvent),
+                    _event("error", ErrorEvent),
+                ]
             },
             "example": EXAMPLE,
         }

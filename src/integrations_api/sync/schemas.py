@@ -169,6 +169,23 @@ class CompleteEvent(BaseModel):
     stats: Stats
 
 
+class RemappedStats(BaseModel):
+    """What mapping anew did."""
+
+    added: int
+    total: int
+    updated: int
+    version: int | None
+
+
+class RemappedEvent(BaseModel):
+    """`event: complete` of a run that reads nothing and only maps anew what is stored."""
+
+    success: Literal[True]
+    message: str
+    stats: RemappedStats
+
+
 class ErrorEvent(BaseModel):
     """`event: error`, the last one of a sync that failed or could not begin."""
 

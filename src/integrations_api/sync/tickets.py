@@ -60,8 +60,8 @@ class Tickets:
             )
         return GivenTicket(text=text, run_id=run_id, first_use_within=FIRST_USE)
 
-    async def redeem(self, text: str, *, run_id: UUID) -> Principal:
-        """Who the ticket stands for, with the permissions he has now. Raises `Unauthenticated`.
+    async def redeem(self, text: str, *, run_id: UUID | None) -> Principal:
+        """Who the ticket stands for, with the permissions he has now. Raises `Unauthenticated`, also without a run.
 
         A ticket ends with the token or the API key that it was asked for with.
         """

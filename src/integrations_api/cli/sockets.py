@@ -42,6 +42,6 @@ def check_port(host: str, port: int) -> None:
 
 def base_url(host: str, port: int) -> str:
     """Where a client on this machine reaches what listens there."""
-    if host in {"0.0.0.0", "::", ""}:  # noqa: S104 (compared, not bound)
+    if host in {"0.0.0.0", "::", ""}:  # nosec B104 # noqa: S104 (compared, not bound)
         host = "127.0.0.1"
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"

@@ -279,7 +279,7 @@ class Cluster:
         name = sha256(os.fsencode(self.folder)).hexdigest()[:16]
         temporary = Path(tempfile.gettempdir())
         roomy = len(os.fsencode(temporary)) <= 50 and _PLAIN_PATH.fullmatch(str(temporary))
-        return (temporary if roomy else Path("/tmp")) / f"integrations-api-{name}"  # noqa: S108 (checked on use)
+        return (temporary if roomy else Path("/tmp")) / f"integrations-api-{name}"  # nosec B108 # noqa: S108 (checked on use)
 
     def _prepare_log(self) -> Path:
         log = self.folder / _LOG
@@ -300,7 +300,7 @@ class Cluster:
         """
         with tempfile.TemporaryFile("w+b") as output:
             try:
-                subprocess.run(  # noqa: S603 (our own binaries, no shell)
+                subprocess.run(  # nosec B603 # noqa: S603 (our own binaries, no shell)
                     [self.bin_dir / command, *arguments], input=stdin.encode(), stdout=output,
                     stderr=subprocess.STDOUT, check=True, timeout=timeout, env=_environment(), cwd="/",
                     user=self.account.uid if self.account else None,

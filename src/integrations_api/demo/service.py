@@ -19,7 +19,7 @@ class Service:
     def __init__(self, *, settings: Mapping[str, str], log: Path) -> None:
         self._log = log
         with open(os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as output:
-            self._process = subprocess.Popen(  # noqa: S603 (our own command, no shell)
+            self._process = subprocess.Popen(  # nosec B603 # noqa: S603 (our own command, no shell)
                 own_command("serve", "--with-parent"),
                 stdin=subprocess.PIPE, stdout=output, stderr=output,
                 env={**os.environ, **settings}, start_new_session=True,

@@ -34,7 +34,7 @@ _KEEP = text(f"""
         OFFSET 0
     ) n
     ON CONFLICT (dataset_id, hash) DO NOTHING
-""")  # noqa: S608 - put together from constants
+""")  # nosec B608 # noqa: S608 - put together from constants
 
 SLICE = 50
 """Texts taken apart, or vectors made, before other tasks get a turn."""

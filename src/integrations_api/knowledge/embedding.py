@@ -126,7 +126,7 @@ _HASH = text(f"""
         LIMIT {SWEEP}
     ) fresh JOIN contents c ON c.id = fresh.content_id
     ON CONFLICT DO NOTHING RETURNING 1
-""")  # noqa: S608 - put together from constants
+""")  # nosec B608 # noqa: S608 - put together from constants
 _QUEUE = """
     INSERT INTO embedding_queue (model_id, hash)
     SELECT DISTINCT CAST(:model AS integer), t.hash
@@ -155,7 +155,7 @@ async def sweep(session: AsyncSession, model: Model) -> bool:
 
 
 def _lacking(model_id: int) -> str:
-    return f"AND NOT EXISTS (SELECT FROM {vectors.table_of(model_id)} v WHERE v.hash = t.hash)"
+    return f"AND NOT EXISTS (SELECT FROM {vectors.table_of(model_id)} v WHERE v.hash = t.hash)"  # nosec B608 # put together from constants
 
 
 _CLAIM = text(f"""
@@ -171,7 +171,7 @@ _CLAIM = text(f"""
         SELECT {TEXT_SQL} FROM content_texts t JOIN contents c ON c.id = t.content_id WHERE t.hash = q.hash LIMIT 1
     ) AS words
     FROM claimed q
-""")  # noqa: S608 - put together from constants
+""")  # nosec B608 # noqa: S608 - put together from constants
 
 
 async def claim(session: AsyncSession, model_id: int, *, many: int) -> dict[bytes, str]:

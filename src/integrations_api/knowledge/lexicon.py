@@ -33,7 +33,7 @@ _ASK = text(f"""
     SELECT asked.word, found.lexeme, found.positions
     FROM unnest(CAST(:words AS text[])) asked(word),
          unnest(to_tsvector('english', ' ' || asked.word || ' {_AFTER}')) found
-""")  # noqa: S608 - put together from constants
+""")  # nosec B608 # noqa: S608 - put together from constants
 
 
 class _Reading(NamedTuple):

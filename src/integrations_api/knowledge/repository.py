@@ -128,7 +128,7 @@ _PAGE = text(f"""
         ORDER BY number, document_id LIMIT :limit
     ) r {_BESIDE}
     ORDER BY r.number, r.document_id
-""").columns(notes=JSONB, attributes=JSONB)  # noqa: S608 - put together from constants
+""").columns(notes=JSONB, attributes=JSONB)  # nosec B608 # noqa: S608 - put together from constants
 
 
 async def incidents(
@@ -153,7 +153,7 @@ _ONE = text(f"""
     SELECT {_SHOWN}
     FROM revisions r {_BESIDE}
     WHERE r.document_id = :id AND r.valid_from <= :version AND r.valid_to > :version
-""").columns(notes=JSONB, attributes=JSONB)  # noqa: S608 - put together from constants
+""").columns(notes=JSONB, attributes=JSONB)  # nosec B608 # noqa: S608 - put together from constants
 
 
 async def find_incident(session: AsyncSession, document_id: UUID, version: int) -> Row[Any] | None:
@@ -169,7 +169,7 @@ _BY_EXTERNAL_ID = text(f"""
          AND r.change <> 'deleted'
     {_BESIDE.replace("JOIN documents d ON d.id = r.document_id", "", 1)}
     WHERE s.id = :dataset
-""").columns(notes=JSONB, attributes=JSONB)  # noqa: S608 - put together from constants
+""").columns(notes=JSONB, attributes=JSONB)  # nosec B608 # noqa: S608 - put together from constants
 
 
 async def by_external_id(session: AsyncSession, dataset_id: UUID, ids: Sequence[str]) -> Sequence[Row[Any]]:

@@ -171,7 +171,7 @@ _ADOPT = (
             FROM raw_records w WHERE w.run_id = :run AND w.title IS NOT NULL ORDER BY w.hash
         ) n
         ON CONFLICT (dataset_id, hash) DO NOTHING
-    """),  # noqa: S608 - put together from constants
+    """),  # nosec B608 # noqa: S608 - put together from constants
     text("""
         UPDATE staged_changes s
         SET content_id = c.id, source_updated_at = w.source_updated_at, source_created_at = w.source_created_at

@@ -116,7 +116,7 @@ async def store(session: AsyncSession, model_id: int, vectors: Mapping[bytes, Se
             FROM unnest(CAST(:hashes AS bytea[]), CAST(:vectors AS text[])) AS g(hash, vector)
             WHERE g.hash IN (SELECT hash FROM known)
             ON CONFLICT (hash) DO NOTHING
-        """),  # noqa: S608 - put together from a number
+        """),  # nosec B608 # noqa: S608 - put together from a number
         facts,
     )
     await session.execute(
@@ -125,7 +125,7 @@ async def store(session: AsyncSession, model_id: int, vectors: Mapping[bytes, Se
             WHERE q.model_id = :model AND q.hash = ANY(CAST(:hashes AS bytea[]))
               AND (EXISTS (SELECT FROM {table} v WHERE v.hash = q.hash)
                    OR NOT EXISTS (SELECT FROM content_texts t WHERE t.hash = q.hash))
-        """),  # noqa: S608 - put together from a number
+        """),  # nosec B608 # noqa: S608 - put together from a number
         facts,
     )
 
@@ -155,7 +155,7 @@ async def forget(session: AsyncSession, hashes: Sequence[bytes]) -> None:
     tables = ["embedding_queue", *(table_of(model_id) for model_id in await models_with_vectors(session))]
     for table in tables if hashes else ():
         await session.execute(
-            text(f"DELETE FROM {table} x WHERE x.hash = ANY(CAST(:hashes AS bytea[])) AND {_NOBODYS}"),  # noqa: S608
+            text(f"DELETE FROM {table} x WHERE x.hash = ANY(CAST(:hashes AS bytea[])) AND {_NOBODYS}"),  # nosec B608 # noqa: S608 - from a number
             {"hashes": list(hashes)},
         )
 
@@ -163,4 +163,4 @@ async def forget(session: AsyncSession, hashes: Sequence[bytes]) -> None:
 async def forget_orphans(session: AsyncSession) -> None:
     """The same for whatever texts have gone by other ways."""
     for table in ["embedding_queue", *(table_of(model_id) for model_id in await models_with_vectors(session))]:
-        await session.execute(text(f"DELETE FROM {table} x WHERE {_NOBODYS}"))  # noqa: S608 - from a number
+        await session.execute(text(f"DELETE FROM {table} x WHERE {_NOBODYS}"))  # nosec B608 # noqa: S608 - from a number

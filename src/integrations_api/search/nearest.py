@@ -43,7 +43,7 @@ _LIVE = "s.dataset_id = r.dataset_id AND r.valid_from <= s.version AND r.valid_t
 _RESOLVED_FIRST = f"""
     SELECT f.id, f.version, f.distance, {RESOLVED} AS is_resolved
     FROM found f JOIN contents c ON c.id = f.content_id ORDER BY f.distance, is_resolved DESC, f.number, f.id
-"""  # noqa: S608 - put together from constants
+"""  # nosec B608 # noqa: S608 - put together from constants
 
 
 def index_sql(table: str, conditions: str) -> str:
@@ -67,7 +67,7 @@ def index_sql(table: str, conditions: str) -> str:
             LIMIT :picked
         )
         {_RESOLVED_FIRST}
-    """  # noqa: S608 - put together from constants
+    """  # nosec B608 # noqa: S608 - put together from constants
 
 
 def exact_sql(table: str, conditions: str) -> str:
@@ -84,7 +84,7 @@ def exact_sql(table: str, conditions: str) -> str:
             ORDER BY distance, number, id LIMIT :most
         )
         {_RESOLVED_FIRST}
-    """  # noqa: S608 - put together from constants
+    """  # nosec B608 # noqa: S608 - put together from constants
 
 
 def _contents(conditions: str, join: str) -> str:
@@ -100,7 +100,7 @@ def likeness_sql(table: str) -> str:
         JOIN revisions r ON r.document_id = h.id AND r.valid_from <= h.version AND r.valid_to > h.version
         JOIN content_texts t ON t.content_id = r.content_id
         JOIN {table} e ON e.hash = t.hash
-    """  # noqa: S608 - put together from constants
+    """  # nosec B608 # noqa: S608 - put together from constants
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +118,7 @@ async def stored_meaning(session: AsyncSession, model: Model, document_id: UUID,
             SELECT CAST(e.embedding AS text) FROM revisions r
             JOIN content_texts t ON t.content_id = r.content_id JOIN {table_of(model.id)} e ON e.hash = t.hash
             WHERE r.document_id = :id AND r.valid_from <= :version AND r.valid_to > :version
-        """),  # noqa: S608 - put together from a number
+        """),  # nosec B608 # noqa: S608 - put together from a number
         {"id": document_id, "version": version},
     )
     return None if found is None else Meaning(model, tuple(float(number) for number in found.strip("[]").split(",")))

@@ -71,7 +71,7 @@ class HostSlots:
         try:
             async with asyncio.timeout(PATIENCE_SECONDS):
                 while (number := await self._try_all(host)) is None:  # noqa: ASYNC110 - other machines free slots too
-                    await asyncio.sleep(random.uniform(*PAUSE_SECONDS))  # noqa: S311 - spreads the waiting, no secret
+                    await asyncio.sleep(random.uniform(*PAUSE_SECONDS))  # nosec B311 # noqa: S311 - spreads the waiting, no secret
         except TimeoutError:
             raise Retryable("Too many requests to this host are going on at the same time") from None
         finally:

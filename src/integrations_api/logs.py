@@ -53,6 +53,17 @@ def configure_logging(*, log_format: LogFormat, level: str) -> None:
     _quieten_libraries(root.level)
 
 
+def writes_json() -> bool:
+    """Whether lines are JSON, for what a process says last; False before logging is set up."""
+    formatters = [handler.formatter for handler in logging.getLogger().handlers]
+    return any(
+        isinstance(processor, structlog.processors.JSONRenderer)
+        for formatter in formatters
+        if isinstance(formatter, structlog.stdlib.ProcessorFormatter)
+        for processor in formatter.processors
+    )
+
+
 def _renderer(log_format: LogFormat) -> list[Processor]:
     if log_format == "json":
         return [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]

@@ -1,5 +1,6 @@
 """Settings that stop the start, and what the command line says about itself."""
 
+import json
 import re
 import socket
 import subprocess
@@ -197,6 +198,16 @@ def test_a_start_without_a_database_is_told_once_whatever_is_logged(
 
     assert refused.code == 1
     assert refused.complaint.startswith("integrations-api: The database cannot be used")
+
+
+def test_a_start_that_fails_is_one_line_of_json_where_logs_are(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    use_database(monkeypatch, "postgresql://nobody@127.0.0.1:1/nothing")
+    monkeypatch.setenv("LOG_FORMAT", "json")
+
+    line = json.loads(run("worker").complaint)
+
+    assert (line["event"], line["level"], line["exit_code"]) == ("command.failed", "error", 1)
+    assert line["error"].startswith("The database cannot be used")
 
 
 def test_a_start_that_breaks_shows_its_traceback_once_to_who_asks(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:

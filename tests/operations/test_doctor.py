@@ -22,6 +22,7 @@ from integrations_api.vault.keys import generate_key
 from integrations_api.wiring import egress_policy
 from tests.egress.raw_server import RawServer, answer, raw_server
 from tests.support.applications import settings_for
+from tests.support.databases import with_database
 from tests.support.embedding import embedding_server
 from tests.support.syncing import Bench, bench
 
@@ -83,10 +84,10 @@ async def test_without_its_database_it_says_why_and_what_it_could_not_look_at() 
 
 
 async def test_a_database_that_does_not_exist_is_named(database_url: str) -> None:
-    check = await found(settings_for(f"{database_url}_gone"), "database")
+    check = await found(settings_for(with_database(database_url, "gone")), "database")
 
     assert check.status == "failed"
-    assert "_gone" in check.seen
+    assert "gone" in check.seen
     assert check.remedy == "Create the database, or correct its name in DATABASE_URL"
 
 

@@ -23,6 +23,7 @@ from integrations_api.cli import (
 )
 from integrations_api.cli.errors import WrongUsage
 from integrations_api.errors import ApplicationError
+from integrations_api.logs import get_logger, writes_json
 
 PROGRAM = "integrations-api"
 
@@ -63,7 +64,11 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
 
 def _end(message: str, code: int) -> NoReturn:
     # One line, whatever a server or library put into its message.
-    print(f"{PROGRAM}: {' '.join(message.split())}", file=sys.stderr)
+    said = " ".join(message.split())
+    if writes_json():
+        get_logger(__name__).error("command.failed", error=said, exit_code=code)
+    else:
+        print(f"{PROGRAM}: {said}", file=sys.stderr)
     sys.exit(code)
 
 

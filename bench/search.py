@@ -65,12 +65,12 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--folder", type=Path, help="where a filled database is kept for the next time")
     chosen, _ = parser.parse_known_args(arguments)
     for documents in chosen.documents:
-        with _filled(documents, chosen.folder) as url:
+        with filled(documents, chosen.folder) as url:
             _compare(url, documents, chosen.clients, chosen.queries)
 
 
 @contextmanager
-def _filled(documents: int, kept: Path | None) -> Iterator[str]:
+def filled(documents: int, kept: Path | None) -> Iterator[str]:
     """The URL of a PostgreSQL that holds so many incidents; on disk, for they may be more than memory holds."""
     with tempfile.TemporaryDirectory(prefix="integrations-api-bench-") as gone:
         folder = kept / str(documents) if kept else Path(gone)
@@ -107,7 +107,7 @@ def _compare(url: str, documents: int, clients: Sequence[int], queries: int) -> 
     numbers = [number(chance.randint(1, documents)) for _ in range(queries)]
     similar = [f"/knowledge/incidents/{one}/similar" for one in numbers]
     settings = settings_for(url, access_rate_factor=1000)
-    tokens = asyncio.run(_tokens(settings, max(clients)))
+    tokens = asyncio.run(issue_tokens(settings, max(clients)))
     environment = {**as_environment(settings), "ACCESS_RATE_FACTOR": "1000"}
     print(f"\n{documents:,} incidents, {queries} questions of a kind")
     print(f"| {'':8} | clients |  p50 ms |  p95 ms |  max ms | CPU ms: service | CPU ms: PostgreSQL |")
@@ -115,9 +115,9 @@ def _compare(url: str, documents: int, clients: Sequence[int], queries: int) -> 
     with workplace() as folder, running(folder, "serve", "--no-worker", "--port", "0", settings=environment) as serve:
         base = serve.wait_to_say(r"serve\.started .*\burl=(\S+)")[1]
         for name, paths in (("search", searches), ("similar", similar)):
-            _measure(base, paths[: queries // 4], tokens, 2, lambda: 0.0, lambda: 0.0)
+            measure(base, paths[: queries // 4], tokens, 2, lambda: 0.0, lambda: 0.0)
             for many in clients:
-                measured = _measure(
+                measured = measure(
                     base, paths, tokens, many, lambda: _seconds([serve.process.pid]), lambda: _seconds(_backends(url))
                 )
                 print(
@@ -146,7 +146,7 @@ def _query(i: int, documents: int, chance: random.Random) -> str:
     return kinds[i % len(kinds)]()
 
 
-async def _tokens(settings: Settings, users: int) -> list[str]:
+async def issue_tokens(settings: Settings, users: int) -> list[str]:
     """Bearer tokens of so many new users who may search."""
     tokens = []
     async with assemble(settings, clock=utc_now, passwords=Passwords()) as components:
@@ -160,7 +160,7 @@ async def _tokens(settings: Settings, users: int) -> list[str]:
     return tokens
 
 
-def _measure(
+def measure(
     base: str,
     paths: Sequence[str],
     tokens: Sequence[str],

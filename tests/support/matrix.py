@@ -150,7 +150,7 @@ class Copied:
         `matches` are columns and the values of which the integration's filter wants one.
         """
         expected = table_of(self.instance, matches or {})
-        stored = {sys_id: _as_compared(one) for sys_id, one in (await self.listing()).items()}
+        stored = {sys_id: as_compared(one) for sys_id, one in (await self.listing()).items()}
         for one in () if note_times else (*expected.values(), *stored.values()):
             one["notes"] = sorted(note[1:] for note in one["notes"])
         assert set(stored) == set(expected)
@@ -164,10 +164,10 @@ def table_of(instance: ServiceNowInstance, matches: Mapping[str, Sequence[str]] 
         unseen = instance.hidden | instance.blank
         rows = [instance.incidents.rows[key] for key in instance.incidents.order if key not in unseen]
         wanted = [row for row in rows if all(row.get(column) in values for column, values in matches.items())]
-        return {row.sys_id: _said(row) for row in wanted}
+        return {row.sys_id: said_by(row) for row in wanted}
 
 
-def _said(row: Row) -> dict[str, Any]:
+def said_by(row: Row) -> dict[str, Any]:
     notes = [(_utc(entry.at), entry.author, _paragraphs(entry.text)) for entry in row.journal]
     return {
         "number": _line(row.number),
@@ -181,7 +181,7 @@ def _said(row: Row) -> dict[str, Any]:
     }
 
 
-def _as_compared(incident: Mapping[str, Any]) -> dict[str, Any]:
+def as_compared(incident: Mapping[str, Any]) -> dict[str, Any]:
     attributes = incident["attributes"]
     return {
         "number": incident["number"],

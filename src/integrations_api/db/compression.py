@@ -1,0 +1,28 @@
+"""Long values are compressed by lz4 where the server has it: an eighth of the work of PostgreSQL's own method.
+
+Asked of each new connection rather than written into the schema, so that a dump restores into any server.
+"""
+
+from typing import Any
+
+import asyncpg
+from sqlalchemy import event
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+_PREFER_LZ4 = """
+    SELECT set_config(name, 'lz4', false) FROM pg_settings
+    WHERE name = 'default_toast_compression' AND 'lz4' = ANY(enumvals)
+"""
+
+
+def prefer_lz4(engine: AsyncEngine) -> None:
+    """Makes every connection of the engine compress by lz4, if its server was built with it."""
+    event.listen(engine.sync_engine, "connect", _ask)
+
+
+def _ask(connection: Any, _: Any) -> None:
+    connection.run_async(_prefer)
+
+
+async def _prefer(driver: asyncpg.Connection) -> None:
+    await driver.execute(_PREFER_LZ4)

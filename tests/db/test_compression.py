@@ -1,0 +1,23 @@
+"""Long values are compressed by lz4 where the server has it."""
+
+import pytest
+from sqlalchemy import text
+
+from integrations_api.db.engine import create_engine
+
+pytestmark = pytest.mark.anyio
+
+
+async def test_what_is_stored_is_compressed_by_lz4_where_the_server_has_it(database_url: str) -> None:
+    engine = create_engine(database_url, pool_size=1)
+
+    async with engine.begin() as connection:
+        known = await connection.scalar(
+            text("SELECT enumvals FROM pg_settings WHERE name = 'default_toast_compression'")
+        )
+        await connection.execute(text("CREATE TEMP TABLE kept (value text)"))
+        await connection.execute(text("INSERT INTO kept VALUES (repeat('an incident ', 1000))"))
+        used = await connection.scalar(text("SELECT pg_column_compression(value) FROM kept"))
+
+    await engine.dispose()
+    assert used == ("lz4" if "lz4" in known else "pglz")

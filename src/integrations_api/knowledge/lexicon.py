@@ -59,38 +59,77 @@ class Lexicon:
 
     def __init__(self, limit: int = _KNOWN_WORDS) -> None:
         self._limit = limit
-        self._known = dict(_LONE_SIGNS)
+        self._simple: dict[str, str] = {}
+        """Words that take one place, nearly all: their lexeme (`'lexeme':`), empty for a stop word."""
+        self._other = dict(_LONE_SIGNS)
 
     async def learn(self, session: AsyncSession, documents: Sequence[Words]) -> None:
         """Asks for every word that is not known yet, in one statement."""
-        wanted = {word for words in documents for part in words.values() for word in part}
-        asked = [word for word in wanted - self._known.keys() if _is_plain(word)]
+        wanted = set[str]().union(*(part for words in documents for part in words.values()))
+        asked = [word for word in wanted - self._simple.keys() - self._other.keys() if _is_plain(word)]
         if not asked:
             return
-        if len(self._known) + len(asked) > self._limit:
+        if len(self._simple) + len(self._other) + len(asked) > self._limit:
             # What these texts need is what the next ones will need, most of it.
-            self._known = _LONE_SIGNS | {word: self._known[word] for word in wanted & self._known.keys()}
+            self._simple = {word: self._simple[word] for word in wanted & self._simple.keys()}
+            self._other = _LONE_SIGNS | {word: self._other[word] for word in wanted & self._other.keys()}
         found: dict[str, dict[str, list[int]]] = {word: {} for word in asked}
         for word, lexeme, positions in await session.execute(_ASK, {"words": asked}):
             found[word][lexeme] = positions
-        self._known |= {word: _read(lexemes) for word, lexemes in found.items()}
+        for word, lexemes in found.items():
+            self._remember(word, _read(lexemes))
+
+    def _remember(self, word: str, reading: _Reading) -> None:
+        match reading:
+            case (1, []):
+                self._simple[word] = ""
+            case (1, [(lexeme, 0)]):
+                self._simple[word] = lexeme
+            case _:
+                self._other[word] = reading
 
     def vector(self, document: Words) -> Vector | None:
         """The search vector of a document whose words were learned; None where PostgreSQL must make it."""
-        known = self._known
         made: list[str] = []
         last = 0
         for weight, words in document.items():
             # The places of one text begin after the last lexeme of the one before, as `||` has it.
-            at = last + 1
-            for word in words:
-                if (reading := known.get(word)) is None:
-                    return None
-                for lexeme, offset in reading.lexemes:
-                    last = at + offset
-                    made.append(f"{lexeme}{last}{weight}")
-                at += reading.places
+            spelled = self._spelled(words, last + 1, weight)
+            if spelled is None:
+                return None
+            made += spelled[0]
+            last = spelled[1]
         return Vector(" ".join(made), len(made)) if last <= _PLACES else None
+
+    def _spelled(self, words: Sequence[str], first: int, weight: str) -> tuple[list[str], int] | None:
+        """A text's lexemes with place and weight, and the place of the last one (before `first` where there is none).
+
+        None where a word is not known.
+        """
+        simple = [self._simple.get(word) for word in words]
+        if None in simple:
+            return self._spelled_one_by_one(words, first, weight)
+        made = [f"{lexeme}{place}{weight}" for place, lexeme in enumerate(simple, first) if lexeme]
+        while simple and not simple[-1]:
+            simple.pop()
+        return made, first + len(simple) - 1
+
+    def _spelled_one_by_one(self, words: Sequence[str], first: int, weight: str) -> tuple[list[str], int] | None:
+        made: list[str] = []
+        at, last = first, first - 1
+        for word in words:
+            if (reading := self._reading(word)) is None:
+                return None
+            for lexeme, offset in reading.lexemes:
+                last = at + offset
+                made.append(f"{lexeme}{last}{weight}")
+            at += reading.places
+        return made, last
+
+    def _reading(self, word: str) -> _Reading | None:
+        if (lexeme := self._simple.get(word)) is None:
+            return self._other.get(word)
+        return _Reading(1, [(lexeme, 0)] if lexeme else [])
 
 
 def words_of(text: str) -> list[str]:

@@ -1,12 +1,12 @@
 """Journals: one block of text, newest entry first, taken apart into dated and authored notes."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 from integrations_api.connectors.records import Note
 from integrations_api.connectors.servicenow.times import SHAPE, Zone
 
-_HEADER = re.compile(rf"(?:\A|(?<=\n\n))(?P<at>{SHAPE}) - (?P<author>[^\n]*?) \((?P<kind>[^()\n]+)\)[ \t]*(?:\n|\Z)")
+_HEADER = re.compile(rf"(?P<at>{SHAPE}) - (?P<author>[^\n]*?) \((?P<kind>[^()\n]+)\)[ \t]*(?:\n|\Z)")
 
 
 def notes_of(journals: Mapping[str, str], zone: Zone | None) -> list[Note]:
@@ -25,8 +25,7 @@ def notes_of(journals: Mapping[str, str], zone: Zone | None) -> list[Note]:
 def _entries(column: str, block: str, zone: Zone | None) -> list[Note]:
     if "\r" in block:
         block = block.replace("\r\n", "\n").replace("\r", "\n")
-    # Entries are parted by an empty line: a line that only looks like a header has text right above it.
-    headers = list(_HEADER.finditer(block))
+    headers = list(_headers(block))
     if not headers:
         text = block.strip()
         return [Note(at="", author="", kind=column, text=text)] if text else []
@@ -37,6 +36,18 @@ def _entries(column: str, block: str, zone: Zone | None) -> list[Note]:
         notes.append(Note(_moment(header["at"], zone), header["author"].strip(), column, text))
     before = block[: headers[0].start()].strip()
     return [Note(at="", author="", kind=column, text=before), *notes] if before else notes
+
+
+def _headers(block: str) -> Iterator[re.Match[str]]:
+    """Entries are parted by an empty line: a line that only looks like a header has text right above it."""
+    at = 0
+    while True:
+        if header := _HEADER.match(block, at):
+            yield header
+        parted = block.find("\n\n", max(0, at - 1))
+        if parted < 0:
+            return
+        at = parted + 2
 
 
 def _moment(shown: str, zone: Zone | None) -> str:

@@ -44,14 +44,17 @@ def page(name: str) -> Page:
 
 async def test_a_page_whose_contents_are_ready_waits_for_those_before_it() -> None:
     database = Database()
-    async with PageWriter(keep_contents=database.keep_contents, keep_page=database.keep_page) as writer:
-        for name in ("a", "b"):
-            assert await writer.put(page(name), Intake([], [])) == []
-        await database.second_is_ready.wait()
-        assert database.committed == []
 
-        database.first_may_go.set()
-        told = await writer.drain()
+    async def write_two() -> list[LoggedEvent]:
+        async with PageWriter(keep_contents=database.keep_contents, keep_page=database.keep_page) as writer:
+            first, second = [await writer.put(page(name), Intake([], [])) for name in ("a", "b")]
+            return [*first, *second, *await writer.drain()]
+
+    writing = asyncio.create_task(write_two())
+    await database.second_is_ready.wait()
+    assert database.committed == []
+    database.first_may_go.set()
+    told = await writing
 
     assert database.committed == ["a", "b"]
     assert [event.payload for event in told] == ["a", "b"]

@@ -16,18 +16,21 @@ LaneReader = Callable[[], AsyncGenerator[Page, None]]
 async def merged(readers: Sequence[LaneReader], *, concurrency: int) -> AsyncGenerator[Page, None]:
     """Pages of all lanes as they come; those of one lane in their order.
 
-    Up to `concurrency` lanes are read at once, one page ahead of the consumer. The tasks belong to this generator:
-    closing it (use `aclosing`) ends them. The first failure of a lane ends all and is raised.
+    Up to `concurrency` lanes are read at once, and no more pages than that are on their way or wait for the consumer:
+    a page is megabytes. The tasks belong to this generator: closing it (use `aclosing`) ends them. The first failure of
+    a lane ends all and is raised.
     """
     waiting = deque(readers)
-    ready: asyncio.Queue[Page | Exception | None] = asyncio.Queue(maxsize=1)
-    tasks = [asyncio.create_task(_work(waiting, ready)) for _ in range(min(concurrency, len(waiting)))]
+    room = asyncio.Semaphore(concurrency)
+    ready: asyncio.Queue[Page | Exception | None] = asyncio.Queue()
+    tasks = [asyncio.create_task(_work(waiting, room, ready)) for _ in range(min(concurrency, len(waiting)))]
     try:
         working = len(tasks)
         while working:
             item = await ready.get()
             if isinstance(item, Exception):
                 raise item
+            room.release()
             if item is None:
                 working -= 1
             else:
@@ -38,16 +41,21 @@ async def merged(readers: Sequence[LaneReader], *, concurrency: int) -> AsyncGen
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
-async def _work(waiting: deque[LaneReader], ready: asyncio.Queue[Page | Exception | None]) -> None:
+async def _work(
+    waiting: deque[LaneReader], room: asyncio.Semaphore, ready: asyncio.Queue[Page | Exception | None]
+) -> None:
     try:
+        await room.acquire()
         while waiting:
             async with aclosing(waiting.popleft()()) as pages:
                 async for page in pages:
-                    await ready.put(page)
+                    ready.put_nowait(page)
+                    del page
+                    await room.acquire()
     except Exception as error:
-        await ready.put(error)
+        ready.put_nowait(error)
     else:
-        await ready.put(None)
+        ready.put_nowait(None)
 
 
 async def together(questions: Iterable[Coroutine[Any, Any, T]]) -> list[T]:

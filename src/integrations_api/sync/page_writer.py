@@ -13,8 +13,10 @@ from integrations_api.knowledge.documents import Content
 from integrations_api.sync.events import LoggedEvent
 from integrations_api.sync.intake import Intake
 
-DEPTH = 2
-"""Pages on their way into the database; one more is being mapped. Bounds the memory of a run."""
+DEPTH = 1
+"""Pages that may be on their way into the database while another one is mapped. Bounds the memory of a run: two were
+30 MiB more, and a twentieth faster.
+"""
 
 KeepContents = Callable[[Sequence[Content]], Awaitable[None]]
 KeepPage = Callable[[Page, Intake], Awaitable[list[LoggedEvent]]]

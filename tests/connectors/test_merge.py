@@ -1,0 +1,57 @@
+"""Lanes that are read at once: how far ahead of the consumer, and what a failure does."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing
+
+import pytest
+
+from integrations_api.connectors.merge import merged
+from integrations_api.connectors.records import Page
+
+pytestmark = pytest.mark.anyio
+
+
+class Lanes:
+    """Lanes of so many pages each; counts the pages that were asked for."""
+
+    def __init__(self, *, pages: int) -> None:
+        self.asked = 0
+        self._pages = pages
+
+    def lane(self, name: str) -> Callable[[], AsyncGenerator[Page, None]]:
+        async def read() -> AsyncGenerator[Page, None]:
+            for number in range(self._pages):
+                self.asked += 1
+                await asyncio.sleep(0)
+                yield Page((), name, {"page": number})
+
+        return read
+
+
+async def _settled() -> None:
+    for _ in range(100):
+        await asyncio.sleep(0)
+
+
+async def test_a_slow_consumer_has_no_more_pages_waiting_than_lanes_are_read_at_once() -> None:
+    lanes = Lanes(pages=10)
+
+    async with aclosing(merged([lanes.lane(name) for name in "abcdef"], concurrency=3)) as pages:
+        taken = 0
+        async for _ in pages:
+            taken += 1
+            await _settled()
+            assert lanes.asked <= taken + 3
+
+    assert (taken, lanes.asked) == (60, 60)
+
+
+async def test_pages_of_one_lane_come_in_their_order() -> None:
+    lanes = Lanes(pages=5)
+
+    async with aclosing(merged([lanes.lane(name) for name in "abc"], concurrency=2)) as pages:
+        came = [(page.lane, page.cursor["page"]) async for page in pages if page.cursor]
+
+    assert sorted(came) == [(name, number) for name in "abc" for number in range(5)]
+    assert all([number for lane, number in came if lane == name] == list(range(5)) for name in "abc")

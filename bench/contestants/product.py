@@ -8,6 +8,7 @@ from uuid import UUID
 
 import httpx
 
+from integrations_api.cli import loops
 from integrations_api.db.migrations import upgrade
 from integrations_api.logs import configure_logging
 from integrations_api.sync.models import SyncRun
@@ -55,5 +56,5 @@ if __name__ == "__main__":
     with databases(sys.argv[2]) as made:
         url = made.create()
         upgrade(url)
-        asyncio.run(main(sys.argv[1], url))
+        loops.run(main(sys.argv[1], url))
         made.drop(url)

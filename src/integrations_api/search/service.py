@@ -238,7 +238,7 @@ async def _ranked(
     """The hits, and what they were found by: where few words find nothing together, some of them will do."""
     if not sought.query:
         return [], sought
-    most = bm25.MOST_CANDIDATES if sought.is_relaxed else bm25.MOST_MATCHES
+    most = bm25.MOST_CANDIDATES if sought.is_relaxed else bm25.most_scored(sought.share * scope.documents)
     found = await repository.rank(
         session,
         scope,

@@ -1,8 +1,12 @@
 """What failures mean, as tables; and how they are borne, with clocks and dice of our own."""
 
+import base64
+import json
 from collections.abc import Callable
 from contextlib import nullcontext
 from datetime import UTC, datetime
+from typing import Any
+from urllib.parse import quote
 
 import httpx
 import pytest
@@ -87,6 +91,45 @@ async def test_network_errors_are_translated_and_never_quoted(error: Exception, 
             await exchange(client, "/a", {}, slot=nullcontext)
     assert (type(caught.value), caught.value.message) == (kind, message)
     assert "s3cret" not in f"{caught.value.message}{caught.value.remedy}"
+
+
+SECRET = 's3cret/with spaces"&q'
+
+
+@pytest.mark.parametrize(
+    "auth",
+    [
+        httpx.BasicAuth("admin", SECRET),
+        {"Authorization": f"Bearer {SECRET}"},
+        {"x-sn-apikey": SECRET},
+    ],
+    ids=["password", "token", "API key"],
+)
+async def test_what_a_source_repeats_of_our_credentials_is_masked_where_it_is_quoted(
+    auth: httpx.Auth | dict[str, str],
+) -> None:
+    def repeat(request: httpx.Request) -> httpx.Response:
+        return httpx.Response(403, text=f"no: {dict(request.headers)}")
+
+    async with httpx.AsyncClient(transport=httpx.MockTransport(repeat), base_url="https://x.example") as client:
+        given: Any = {"headers": auth} if isinstance(auth, dict) else {"auth": auth}
+        answer = await exchange(client, "/a", {}, slot=nullcontext, **given)
+
+    repeated = f"{SECRET} {quote(SECRET, safe='')} {json.dumps(SECRET)} {answer.body.decode()} and that was all"
+    words = answer.in_words(repeated, 2000)
+    assert "s3cret" not in words
+    assert base64.b64encode(f"admin:{SECRET}".encode()).decode() not in words
+    assert words.count("********") >= 4
+    assert words.endswith("and that was all")
+    assert "sent=" not in repr(answer)
+
+
+async def test_a_credential_of_three_letters_is_not_told_by_the_holes_it_would_leave() -> None:
+    transport = httpx.MockTransport(lambda _: httpx.Response(200))
+    async with httpx.AsyncClient(transport=transport, base_url="https://x.example") as client:
+        answer = await exchange(client, "/a", {}, slot=nullcontext, auth=httpx.BasicAuth("admin", "row"))
+
+    assert answer.in_words("a row is thrown") == "a row is thrown"
 
 
 @pytest.mark.parametrize(

@@ -3,15 +3,18 @@
 What only one product does (its error bodies, its hibernation page) is told by that product's connector.
 """
 
+import base64
 import json
 import re
 import socket
 import ssl
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any
+from urllib.parse import quote
 
 import httpx
 import orjson
@@ -25,9 +28,12 @@ from integrations_api.connectors.errors import (
     Unreachable,
 )
 from integrations_api.connectors.records import JsonObject, Slot
+from integrations_api.connectors.text import storable
 from integrations_api.egress.guard import EgressRefused
 from integrations_api.egress.transport import ResponseTooLarge
 
+_CREDENTIAL_HEADERS = ("authorization", "x-sn-apikey")
+_SHORTEST_SECRET = 4
 _CHECK_URL = "Check the URL, and that this service may reach it over the network"
 _TLS_REMEDY = "Name the certificate authority in EGRESS_CA_FILE, or give the source a certificate for its host name"
 
@@ -39,6 +45,8 @@ class Answer:
     status: int
     headers: httpx.Headers
     body: bytes
+    sent: Sequence[str] = field(default=(), repr=False)
+    """The credentials that went with the request."""
 
     @property
     def date(self) -> datetime | None:
@@ -50,6 +58,13 @@ class Answer:
         """Whether a page for people came instead of data."""
         kind = self.headers.get("content-type", "").lower()
         return "html" in kind or self.body[:200].lstrip()[:9].lower() in {b"<!doctype", b"<html>"}
+
+    def in_words(self, text: str, limit: int = 200) -> str:
+        """Some of its words made fit for a message; a source that repeats what it was sent does not repeat secrets."""
+        for secret in self.sent:
+            for spelt in {secret, quote(secret, safe=""), json.dumps(secret)[1:-1]}:
+                text = text.replace(spelt, "********")
+        return one_line(storable(text), limit)
 
 
 async def exchange(
@@ -71,11 +86,25 @@ async def exchange(
         except (httpx.HTTPError, httpx.InvalidURL, EgressRefused, UnicodeError) as error:
             raise translated(error) from error
         try:
-            return Answer(response.status_code, response.headers, await response.aread())
+            received = await response.aread()
+            return Answer(response.status_code, response.headers, received, credentials_in(response.request))
         except (httpx.HTTPError, EgressRefused) as error:
             raise broken_off(error) from error
         finally:
             await response.aclose()
+
+
+def credentials_in(request: httpx.Request) -> list[str]:
+    """What a request proves itself by: whole headers, and the parts that they are made of."""
+    found = [request.headers[name] for name in _CREDENTIAL_HEADERS if name in request.headers]
+    for header in list(found):
+        scheme, _, value = header.partition(" ")
+        found.append(value)
+        if scheme.lower() == "basic":
+            with suppress(ValueError):
+                found.append(base64.b64decode(value).decode().partition(":")[2])
+    # Of what is shorter, more would be told by where the mask stands than by the words.
+    return [text for text in found if len(text) >= _SHORTEST_SECRET]
 
 
 def translated(error: Exception) -> ConnectorError:

@@ -7,8 +7,8 @@ from datetime import datetime
 from typing import Any
 
 from integrations_api.connectors.errors import ConnectorError, PageTooLarge, RateLimited, Refused, Retryable
-from integrations_api.connectors.http import Answer, asked_wait, one_line, parse_json, status_error
-from integrations_api.connectors.text import storable, storable_json
+from integrations_api.connectors.http import Answer, asked_wait, parse_json, status_error
+from integrations_api.connectors.text import storable_json
 
 SECONDARY_WAIT = 60.0
 """Seconds to wait at a secondary limit that names no time: at least a minute, then longer each time."""
@@ -113,7 +113,7 @@ def _because(answer: Answer) -> str:
     except ValueError:
         return ""
     message = value.get("message") if isinstance(value, dict) else None
-    return f": {one_line(storable(message))}" if isinstance(message, str) else ""
+    return f": {answer.in_words(message)}" if isinstance(message, str) else ""
 
 
 @contextmanager
@@ -140,7 +140,7 @@ def graph_failure(errors: Any, answer: Answer, *, now: datetime) -> tuple[set[tu
 
 def _graph_error(kind: Any, error: Any, answer: Answer, now: datetime) -> ConnectorError:
     text = error.get("message") if isinstance(error, Mapping) else None
-    message = one_line(storable(text)) if isinstance(text, str) else "no reason given"
+    message = answer.in_words(text) if isinstance(text, str) else "no reason given"
     if kind == "RATE_LIMITED" or (kind is None and _SECONDARY.search(message)):
         return RateLimited("Rate limit exceeded", None, asked_wait(answer, now) or SECONDARY_WAIT)
     if kind in {"FORBIDDEN", "INSUFFICIENT_SCOPES", "SAML_FAILURE"}:

@@ -4,8 +4,8 @@ from datetime import datetime
 from typing import Any
 
 from integrations_api.connectors.errors import ConnectorError, PageTooLarge, RateLimited, Refused, Retryable
-from integrations_api.connectors.http import Answer, asked_wait, one_line, parse_json, status_error
-from integrations_api.connectors.text import storable, storable_json
+from integrations_api.connectors.http import Answer, asked_wait, parse_json, status_error
+from integrations_api.connectors.text import storable_json
 
 _FAILED_SIGN_IN = {"AUTHENTICATED_FAILED", "AUTHENTICATION_DENIED"}
 _CREDENTIALS = (
@@ -44,7 +44,7 @@ def read_value(answer: Answer, *, now: datetime) -> Any:
         )
     value, is_broken = _content(answer)
     if answer.status != 200:
-        raise _failure(answer, _message(value), now)
+        raise _failure(answer, _message(answer, value), now)
     if is_broken:
         raise PageTooLarge("The answer broke off", "Try a smaller page_size")
     return value
@@ -78,7 +78,7 @@ def _content(answer: Answer) -> tuple[Any, bool]:
     return (storable_json(value) if is_doubtful else value), False
 
 
-def _message(value: Any) -> str:
+def _message(answer: Answer, value: Any) -> str:
     """The first of the error messages that a body holds, fit for a sentence."""
     if not isinstance(value, dict):
         return ""
@@ -87,7 +87,7 @@ def _message(value: Any) -> str:
     found: list[Any] = [*messages] if isinstance(messages, list) else []
     found += [*errors.values()] if isinstance(errors, dict) else []
     found += [value.get("message"), value.get("error_description"), value.get("error")]
-    return next((one_line(storable(text)) for text in found if isinstance(text, str) and text.strip()), "")
+    return next((answer.in_words(text) for text in found if isinstance(text, str) and text.strip()), "")
 
 
 def _failure(answer: Answer, message: str, now: datetime) -> ConnectorError:
@@ -103,7 +103,7 @@ def _failure(answer: Answer, message: str, now: datetime) -> ConnectorError:
 
 
 def _rate_limit(answer: Answer, now: datetime) -> RateLimited:
-    reason = one_line(answer.headers.get("ratelimit-reason", ""), 60)
+    reason = answer.in_words(answer.headers.get("ratelimit-reason", ""), 60)
     wait = asked_wait(answer, now)
     # Data Center says 0 while its bucket holds tokens: then how long to wait is ours to choose.
     return RateLimited(f"Rate limit exceeded ({reason})" if reason else "Rate limit exceeded", None, wait or None)

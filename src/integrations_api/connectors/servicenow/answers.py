@@ -7,8 +7,8 @@ from typing import Any
 import httpx
 
 from integrations_api.connectors.errors import ConnectorError, PageTooLarge, Refused, Retryable
-from integrations_api.connectors.http import Answer, one_line, parse_json, status_error
-from integrations_api.connectors.text import storable, storable_json
+from integrations_api.connectors.http import Answer, parse_json, status_error
+from integrations_api.connectors.text import storable_json
 
 _QUOTA = re.compile(r"transaction cancel+ed|maximum execution time|quota", re.IGNORECASE)
 QUERY_ACL_REMEDY = (
@@ -71,15 +71,15 @@ def _content(answer: Answer) -> tuple[Any, str | None]:
         return None, None
     if is_doubtful:
         value = storable_json(value)
-    return value, _error_message(value)
+    return value, _error_message(answer, value)
 
 
-def _error_message(value: Any) -> str | None:
+def _error_message(answer: Answer, value: Any) -> str | None:
     if not isinstance(value, dict) or "error" not in value:
         return None
     error = value["error"]
     message = error.get("message") if isinstance(error, dict) else None
-    return one_line(storable(message)) if isinstance(message, str) else ""
+    return answer.in_words(message) if isinstance(message, str) else ""
 
 
 def _mentions_query_acl(value: Any) -> bool:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
+from dotenv.parser import parse_stream
 from pydantic import (
     AfterValidator,
     BeforeValidator,
@@ -311,6 +312,7 @@ def load_settings(**overrides: Any) -> Settings:
     """
     _refuse_unknown_names()
     try:
+        _refuse_broken_lines(Path(".env"))
         return Settings(**overrides)
     except UnicodeDecodeError:
         raise ConfigurationError(".env is not UTF-8 text: save it as UTF-8 without a byte order mark") from None
@@ -331,6 +333,18 @@ def _in_words(kind: str, message: str) -> str:
     if kind == "extra_forbidden":
         return "there is no such setting (see .env.example)"
     return message.removeprefix("Value error, ")
+
+
+def _refuse_broken_lines(path: Path) -> None:
+    """A line that sets nothing would be passed over in silence; it is named by its number, for it may be a secret."""
+    if not path.is_file():
+        return
+    with path.open(encoding="utf-8") as stream:
+        for line in parse_stream(stream):
+            if line.error or (line.key is not None and line.value is None):
+                blank = len(line.original.string) - len(line.original.string.lstrip("\r\n"))
+                number = line.original.line + line.original.string[:blank].count("\n")
+                raise ConfigurationError(f"Wrong settings: line {number} of .env: expected NAME=value")
 
 
 def _refuse_unknown_names() -> None:

@@ -52,6 +52,22 @@ def test_a_database_that_is_away_is_one_line_without_the_password(
     assert "canary-7361" not in refused.err + refused.out
 
 
+@pytest.mark.parametrize("level", ["INFO", "DEBUG"])
+@pytest.mark.parametrize(
+    "host", ["127.0.0.1:port", "[::1", "no.invalid", "127.0.0.1:99999", "127.0.0.1:1/x?sslmode=never"]
+)
+def test_an_address_of_no_database_is_refused_without_the_password(
+    run: Run, monkeypatch: pytest.MonkeyPatch, host: str, level: str
+) -> None:
+    use_database(monkeypatch, f"postgresql://ada:canary-7361@{host}/nothing?password=canary-7361")
+    monkeypatch.setenv("LOG_LEVEL", level)
+
+    refused = run("migrate")
+
+    assert refused.code == 1
+    assert "canary-7361" not in refused.err + refused.out
+
+
 def test_a_database_that_does_not_exist_is_named(run: Run, on_database: str, monkeypatch: pytest.MonkeyPatch) -> None:
     gone = make_url(on_database).set(database="no_such_database").render_as_string(hide_password=False)
     monkeypatch.setenv("DATABASE_URL", gone)

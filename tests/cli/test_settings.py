@@ -34,6 +34,7 @@ GROUPS = {(), ("users",), ("secrets",), ("audit",), ("simulate",), ("embeddings"
         ("SYNC_PAGESIZE", "10", "SYNC_PAGESIZE: there is no such setting"),
         ("LOG_FORMAT", "xml", "LOG_FORMAT: Input should be 'text' or 'json'"),
         ("DATABASE_URL", "mysql://canary-7361@host/x", "DATABASE_URL: expected postgresql://"),
+        ("DATABASE_URL", "canary-7361", "DATABASE_URL: expected postgresql://"),
         ("EMBEDDINGS_URL", "https://canary-7361@host/v1", "EMBEDDINGS_URL: expected an address"),
         ("EMBEDDINGS_URL", "https://host:99999/canary-7361", "EMBEDDINGS_URL: expected an address"),
         ("EMBEDDINGS_URL", "https://host/v1", "Wrong settings: EMBEDDINGS_MODEL is required with EMBEDDINGS_URL"),
@@ -58,6 +59,36 @@ def test_an_unknown_name_in_the_env_file_stops_the_start(run: Run) -> None:
 
     assert refused.code == 1
     assert "SYNC_BATCHES: there is no such setting" in refused.complaint
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("PORT=8000\n\nSECRET_KEY canary-7361\n", 3),
+        ("# a comment\nSECRET_KEY: canary-7361\n", 2),
+        ("canary-7361", 1),
+        ("PORT=8000\nexport canary-7361\n", 2),
+        ("SECRET_KEY='canary-7361\nPORT=8000\n", 1),
+        ("=canary-7361\n", 1),
+    ],
+)
+def test_a_line_of_the_env_file_that_sets_nothing_stops_the_start_and_is_named_by_its_number(
+    run: Run, text: str, line: int
+) -> None:
+    Path(".env").write_text(text)
+
+    refused = run("serve", "--port", "0")
+
+    assert refused.code == 1
+    assert refused.complaint == f"integrations-api: Wrong settings: line {line} of .env: expected NAME=value"
+
+
+def test_what_an_env_file_may_hold_besides_settings_is_passed_over(run: Run) -> None:
+    Path(".env").write_text("\n# PORT\nexport LOG_LEVEL=INFO\nPUBLIC_URL='https://x.example'  # a comment\nPORT=x\n")
+
+    refused = run("users", "list")
+
+    assert refused.complaint.startswith("integrations-api: Wrong settings: PORT: Input should be a valid integer")
 
 
 def test_an_env_file_that_is_no_utf8_text_is_told_in_a_sentence(run: Run) -> None:

@@ -8,7 +8,7 @@ from integrations_api.clock import utc_now
 from integrations_api.integrations.secrets import SecretKeeper
 from integrations_api.settings import Settings
 from integrations_api.simulator.servicenow import SimulatorServer
-from integrations_api.vault.cipher import Vault, key_id_of
+from integrations_api.vault.cipher import Vault, key_id_of_prefix
 from integrations_api.vault.keys import KeyRing, generate_key
 from tests.support.connecting import Connecting
 
@@ -58,7 +58,7 @@ async def test_a_rotation_of_keys_takes_tokens_along(product: Connecting, servic
 
     assert (progress[0].remaining, progress[-1].remaining, progress[-1].rewrapped) == (2, 0, 2)
     after = (await stored(product)).ciphertext
-    assert [key_id_of(before) == both.primary_id, key_id_of(after) == both.primary_id] == [False, True]
+    assert [key_id_of_prefix(before) == both.primary_id, key_id_of_prefix(after) == both.primary_id] == [False, True]
     assert [one async for one in keeper.check()] == [None, None]
 
 

@@ -1,26 +1,28 @@
-"""Planted secrets are searched for in all that leaves: answers, logs at debug level, audit, OpenAPI, a whole dump."""
+"""Planted secrets are searched for in all that leaves: answers, logs at debug level, audit, OpenAPI, whole dumps.
+
+What processes let out (streams, workers, crashes, metrics, arguments) is in test_canaries_of_processes.py.
+"""
 
 import base64
 import io
 import json
 import logging
-import os
-import subprocess
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, field
+from html import escape
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, quote_plus
 
 import httpx
 import pytest
 
 from integrations_api.access.permissions import ROLES, Role
-from integrations_api.db.embedded_cluster import find_binaries
-from integrations_api.db.engine import asyncpg_dsn, create_engine, create_sessions
+from integrations_api.db.engine import create_engine, create_sessions
 from integrations_api.logs import configure_logging, get_logger
 from integrations_api.search.filler import EmbeddingFiller
 from integrations_api.vault.bootstrap import generate_secrets
 from tests.support.applications import LiveApp, live_app
+from tests.support.canaries import SPELLINGS, Canaries, dumps, spellings
 from tests.support.embedding import KEY, embedding_server, skip_without_pgvector
 from tests.support.knowledge import build_versions, doc
 
@@ -38,36 +40,18 @@ SECRETS = {
 
 
 @dataclass
-class Watch:
-    """Everything secret, and everything that left."""
+class Watch(Canaries):
+    """An application whose answers are watched, and its log."""
 
-    live: LiveApp
-    log: io.StringIO
-    secrets: dict[str, str]
-    left: list[tuple[str, str]] = field(default_factory=list)
+    live: LiveApp = field(kw_only=True)
+    log: io.StringIO = field(kw_only=True)
 
     async def send(self, method: str, path: str, *, hide: str = "", **options: Any) -> httpx.Response:
         """A request whose answer is watched; `hide` is what the answer is for, shown there once."""
         answer = await self.live.client.request(method, path, **options)
         told = f"{answer.status_code} {dict(answer.headers)} {answer.text}"
-        self.left.append((f"{method} {path.partition('?')[0]}", told.replace(hide, "") if hide else told))
+        self.saw(f"{method} {path.partition('?')[0]}", told.replace(hide, "") if hide else told)
         return answer
-
-    def plant(self, name: str, value: str) -> str:
-        self.secrets[name] = value
-        return value
-
-    def leaks(self, where: str, text: str) -> list[str]:
-        """The secrets that are in a text, in any spelling in which they could be."""
-        found = [name for name, value in self.secrets.items() if any(spelt in text for spelt in spellings(value))]
-        return [f"{name} in {where}" for name in found]
-
-
-def spellings(value: str) -> set[str]:
-    raw = value.encode()
-    # A base64 text can begin at any of three offsets; the middle of it is the same whatever stands around.
-    shifted = [base64.b64encode(b"x" * n + raw).decode()[4:-4] for n in range(3)]
-    return {value, quote(value, safe=""), json.dumps(value)[1:-1], raw.hex(), value[::-1], *shifted}
 
 
 @pytest.fixture
@@ -89,7 +73,7 @@ async def watch(database_url: str, debug_log: io.StringIO) -> AsyncIterator[Watc
     options: dict[str, Any] = {name.lower(): value for name, value in keys.items()}
     async with live_app(database_url, **options) as live:
         await live.access.create_user(email="ada@example.com", password=PASSWORD, permissions=ROLES[Role.ADMIN])
-        yield Watch(live, debug_log, planted)
+        yield Watch(planted, live=live, log=debug_log)
 
 
 CONFIG: dict[str, Any] = {
@@ -160,20 +144,6 @@ async def _use_integrations(watch: Watch, me: dict[str, str]) -> None:
     await watch.send("POST", f"/integrations/sync/{id_}", headers=me)
 
 
-def _dump(database_url: str) -> str:
-    program = find_binaries() / "pg_dump"
-    dsn = asyncpg_dsn(database_url)
-    done = subprocess.run(
-        [program, "--dbname", dsn],
-        capture_output=True,
-        text=True,
-        check=True,
-        timeout=60,
-        env=os.environ | {"LC_ALL": "C"},
-    )
-    return done.stdout
-
-
 async def test_no_planted_secret_leaves(watch: Watch, database_url: str) -> None:
     me = await _sign_in(watch)
     await _use_credentials(watch, me)
@@ -184,36 +154,45 @@ async def test_no_planted_secret_leaves(watch: Watch, database_url: str) -> None
     await watch.send("GET", "/auth/me", headers=me)
 
     get_logger("planted").debug("a line of the least severe level")
-    log, dump = watch.log.getvalue(), _dump(database_url)
-    texts = [*watch.left, ("log", log), ("dump", dump)]
-    leaks = [leak for where, text in texts for leak in watch.leaks(where, text)]
+    answers, log, dumped = list(watch.left), watch.log.getvalue(), dumps(database_url)
+    for where, text in {"log": log, **dumped}.items():
+        watch.saw(where, text)
 
-    assert leaks == []
-    assert [where for where, told in watch.left if told.startswith("5")] == []
+    assert watch.leaks() == []
+    assert [where for where, told in answers if told.startswith("5")] == []
     assert len(watch.secrets) == 13
-    assert len(watch.left) > 60
+    assert len(answers) > 60
     assert "a line of the least severe level" in log
-    assert "audit_entries" in dump
-    assert "cAnArY" not in log + dump
+    assert all("audit_entries" in dump for dump in dumped.values())
+    assert "cAnArY" not in log + "".join(dumped.values())
 
 
-async def test_a_leak_would_be_found_in_whatever_spelling(watch: Watch) -> None:
-    secret = watch.plant("planted", "s3cret/with+signs=and spaces")
-    for text in (
+def test_a_leak_would_be_found_in_whatever_spelling() -> None:
+    secret = 's3cret/with+signs=and spaces"&quotes'
+    texts = [
         f"x{secret}y",
+        secret[::-1],
         f"?q={quote(secret, safe='')}",
+        f"?q={quote_plus(secret)}",
         json.dumps({"a": secret}),
+        json.dumps({"a": json.dumps({"b": secret})}),
+        f"<p>{escape(secret)}</p>",
         "\\x" + b"abc".hex() + secret.encode().hex(),
+        secret.encode().hex().upper(),
         base64.b64encode(f"admin:{secret}".encode()).decode(),
         base64.b64encode(f"ad:{secret}:more".encode()).decode(),
-    ):
-        assert watch.leaks("here", text) == ["planted in here"]
+        base64.urlsafe_b64encode(f"{secret}".encode()).decode(),
+    ]
+
+    for text in texts:
+        assert Canaries({"planted": secret}, [("here", text)]).leaks() == ["planted in here"]
+    assert len(spellings(secret)) == SPELLINGS
 
 
 async def test_the_key_of_the_embedding_service_goes_nowhere_else(database_url: str, debug_log: io.StringIO) -> None:
     await skip_without_pgvector(database_url)
     async with embedding_server() as service, live_app(database_url, **service.settings()) as live:
-        watch = Watch(live, debug_log, {"embedding key": KEY})
+        watch = Watch({"embedding key": KEY}, live=live, log=debug_log)
         engine = create_engine(database_url, pool_size=1)
         story = await build_versions(create_sessions(engine), {"INC1": doc(title="Car"), "INC2": doc(title="Bus")})
         await engine.dispose()
@@ -230,10 +209,10 @@ async def test_the_key_of_the_embedding_service_goes_nowhere_else(database_url: 
             f"/knowledge/datasets/{story.dataset_id}",
         ):
             await watch.send("GET", path, headers=headers)
-        dump = _dump(database_url)
+        for name, dump in dumps(database_url).items():
+            watch.saw(name, dump)
+    watch.saw("log", log := debug_log.getvalue())
 
     assert len(service.asked) >= 5
-    log = debug_log.getvalue()
     assert "embeddings.search_goes_without" in log
-    found = [leak for where, text in [*watch.left, ("log", log), ("dump", dump)] for leak in watch.leaks(where, text)]
-    assert found == []
+    assert watch.leaks() == []

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from integrations_api.errors import ApplicationError
-from integrations_api.vault.cipher import Vault, key_id_of
+from integrations_api.vault.cipher import Vault, key_id_of_prefix
 from integrations_api.vault.errors import SecretDamaged, SecretNotAuthentic, UnknownKey, VaultError
 from integrations_api.vault.keys import KeyRing
 
@@ -43,7 +43,7 @@ def test_the_secret_is_not_in_the_ciphertext_but_its_format_and_key_id_are() -> 
 
     assert SECRET.encode() not in sealed
     assert sealed[0] == 1
-    assert key_id_of(sealed) == "key-7"
+    assert key_id_of_prefix(sealed) == "key-7"
     assert len(sealed) == 1 + 1 + 5 + 12 + 48 + 12 + len(SECRET.encode()) + 16
 
 
@@ -52,7 +52,7 @@ def test_a_new_first_key_seals_and_the_old_ones_still_open() -> None:
     both = vault(entry("new", 9), entry("old"))
 
     assert both.open(old, context=PLACE) == SECRET
-    assert key_id_of(both.seal(SECRET, context=PLACE)) == "new"
+    assert key_id_of_prefix(both.seal(SECRET, context=PLACE)) == "new"
 
 
 def test_a_missing_key_is_named() -> None:

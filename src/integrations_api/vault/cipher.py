@@ -146,11 +146,6 @@ def _refusals_counted() -> Iterator[None]:
         raise
 
 
-def key_id_of(ciphertext: bytes) -> str:
-    """The id of the key a ciphertext was sealed under. Raises `SecretDamaged`."""
-    return _Sealed.from_bytes(ciphertext).key_id
-
-
 def sealed_prefix(key_id: str) -> bytes:
     """How every ciphertext under a key begins, and none under another: a query finds them by it."""
     return bytes([_VERSION, len(key_id)]) + key_id.encode()

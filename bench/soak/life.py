@@ -141,7 +141,7 @@ async def sync(life: Life, source: Source, chance: random.Random) -> None:
         await cancelling
     life.counts[f"sync ended: {watching.end}"] += 1
     await source.behave()
-    await life.pause(chance.uniform(0, 1))
+    await life.pause(chance.uniform(0.5, 4))  # Versions are pruned only while no run is going on.
 
 
 async def _cancel(life: Life, path: str, chance: random.Random) -> None:

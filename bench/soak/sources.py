@@ -57,6 +57,8 @@ class Source:
         elif self.gone:
             self.living.append(self.gone.pop(0))
             await self._do("undelete", sys_id=self.living[-1])
+            # As it was, no incremental sync could see it: the verdict would be short until the next full one.
+            await self._do("update", sys_id=self.living[-1], changes={"state": "2"})
         self.changes += 1
 
     async def misbehave(self) -> None:

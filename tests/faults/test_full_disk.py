@@ -16,6 +16,7 @@ from integrations_api.db.migrations import upgrade
 from integrations_api.simulator.servicenow import AfterPage
 from tests.faults.test_limits import waits
 from tests.support.matrix import product, source, unminded_connections
+from tests.support.processes import workplace
 
 pytestmark = [pytest.mark.anyio, pytest.mark.long]
 
@@ -23,17 +24,16 @@ INCIDENTS = 600
 
 
 @pytest.fixture
-def disk(tmp_path: Path) -> Iterator[Path]:
+def disk() -> Iterator[Path]:
     """A file system of its own with 160 MiB."""
-    place = tmp_path / "disk"
-    place.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=160m,mode=0755", "tmpfs", str(place)]
-    if os.geteuid() != 0 or subprocess.run(mount, capture_output=True, check=False).returncode:
-        pytest.skip("only root, and not in every container, may mount a file system")
-    try:
-        yield place
-    finally:
-        subprocess.run(["umount", "--lazy", str(place)], check=True)  # PostgreSQL's last process may still be ending.
+    with workplace() as place:
+        mount = ["mount", "-t", "tmpfs", "-o", "size=160m,mode=0755", "tmpfs", str(place)]
+        if os.geteuid() != 0 or subprocess.run(mount, capture_output=True, check=False).returncode:
+            pytest.skip("only root, and not in every container, may mount a file system")
+        try:
+            yield place
+        finally:
+            subprocess.run(["umount", str(place)], check=True)
 
 
 @pytest.fixture

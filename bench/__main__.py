@@ -4,7 +4,7 @@ import importlib
 import sys
 
 PARTS = ("sync", "watchers", "retrieval", "search", "vectors", "diff", "workers")
-WHEN_NAMED = ("soak", "sizes")
+WHEN_NAMED = ("soak", "sizes", "limits")
 
 
 def main(arguments: list[str]) -> int:

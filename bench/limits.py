@@ -17,6 +17,7 @@ import httpx
 
 from integrations_api.db.migrations import upgrade
 from integrations_api.knowledge import terms
+from integrations_api.logs import configure_logging
 from integrations_api.wiring import build_worker
 from tests.support.applications import LiveApp, live_app
 from tests.support.databases import databases, throwaway_server
@@ -72,6 +73,7 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--many", type=int, default=10_000, help="integrations, and versions")
     parser.add_argument("--repeats", type=int, default=20)
     chosen = parser.parse_args(arguments)
+    configure_logging(log_format="text", level="ERROR")
     print("| what | ms | KiB |\n|---|---|---|")
     with throwaway_server() as server, databases(server) as made:
         for measure in (_busy, _versions, _integrations):
@@ -160,7 +162,7 @@ async def _ask(what: str, client: httpx.AsyncClient, path: str, headers: dict[st
 
     await once()
     milliseconds = await _timed(once, repeats)
-    print(f"| {what} | {milliseconds:.1f} | {size / 1024:.0f} |", flush=True)
+    print(f"| {what} | {milliseconds:.1f} | {size / 1024:.1f} |", flush=True)
 
 
 async def _show(what: str, measured: Awaitable[float]) -> None:

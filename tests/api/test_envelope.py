@@ -51,6 +51,12 @@ ERRORS: dict[str, tuple[Exception, int, str, dict[str, str]]] = {
         "The database does not answer; try again soon",
         {"Retry-After": "5"},
     ),
+    "slow to connect": (
+        TimeoutError(CANARY),
+        503,
+        "The database does not answer; try again soon",
+        {"Retry-After": "5"},
+    ),
     "pool": (
         PoolTimeoutError(CANARY),
         503,

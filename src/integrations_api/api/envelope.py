@@ -91,8 +91,11 @@ _AWAY: tuple[type[Exception], ...] = (
     database.TimeoutError,
     asyncpg.PostgresError,
     ConnectionError,
+    TimeoutError,
 )
-"""Among what is raised as these is what a request meets when PostgreSQL is restarting, full or unreachable."""
+"""Among what is raised as these is what a request meets when PostgreSQL is restarting, full, slow or unreachable; the
+last one when it does not let us in within the time to connect.
+"""
 
 
 def error_response(

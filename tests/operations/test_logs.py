@@ -163,7 +163,7 @@ async def _work_until_both_failed(b: Bench, job: Any, duty: Any, failed: "asynci
     worker.handlers["planted"] = job
     worker.duties.append(("planted", timedelta(days=1), duty))
     async with b.sessions.begin() as session:
-        await enqueue(session, entrypoint="planted", key="1")
+        await enqueue(session, entrypoint="planted", keys=["1"])
     stopping = asyncio.Event()
     running = asyncio.create_task(worker.run(stopping))
     async with asyncio.timeout(20):

@@ -1,5 +1,7 @@
 """Jobs: how rooms wake a worker. The queue only wakes; what is to be done stands in the room's own rows."""
 
+from collections.abc import Sequence
+
 from pgqueuer.adapters.drivers.asyncpg import AsyncpgDriver
 from pgqueuer.adapters.persistence.queries import Queries
 from sqlalchemy import text
@@ -16,11 +18,17 @@ class NotDoneYet(Exception):
         self.after = after
 
 
-async def enqueue(session: AsyncSession, *, entrypoint: str, key: str) -> None:
-    """Adds a job with payload `key` in the session's transaction, unless one with that key waits or is worked on."""
+async def enqueue(session: AsyncSession, *, entrypoint: str, keys: Sequence[str]) -> None:
+    """Adds jobs with these payloads in the session's transaction, but where one with that key waits or is worked on."""
+    if not keys:
+        return
     # SQLAlchemy opens its transaction with the first statement; the driver's own would commit by itself.
     await session.execute(text("SELECT 1"))
     async with raw_connection(session) as driver:
         await Queries(AsyncpgDriver(driver)).enqueue(
-            entrypoint, key.encode(), dedupe_key=f"{entrypoint}:{key}", on_conflict="skip"
+            [entrypoint] * len(keys),
+            [key.encode() for key in keys],
+            [0] * len(keys),
+            dedupe_key=[f"{entrypoint}:{key}" for key in keys],
+            on_conflict="skip",
         )

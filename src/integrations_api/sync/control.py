@@ -77,7 +77,7 @@ class RunControl:
             bind(integration_id=str(run.dataset_id))
             await self._refuse_resuming(session, run)
             await repository.reopen(session, run, message=f"Resumed by {principal.email}. Before: {run.error}")
-            await enqueue(session, entrypoint=ENTRYPOINT, key=str(run_id))
+            await enqueue(session, entrypoint=ENTRYPOINT, keys=[str(run_id)])
             await _record(session, "sync.resume", principal, run.dataset_id, run_id=str(run_id))
             await session.refresh(run)
         return run

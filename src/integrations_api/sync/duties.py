@@ -1,5 +1,6 @@
 """What workers do now and then: start due syncs, forget old logs."""
 
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from uuid import UUID, uuid4
@@ -59,30 +60,35 @@ class SyncDuties:
             pass
 
     async def _start_some(self) -> int:
-        now = self._clock()
         async with self._sessions.begin() as session:
+            now = self._clock()
             due = await self._integrations.take_due(session, now=now, limit=AT_ONCE)
+            begun = await self._queue(session, due, at=now) if due else {}
             for integration_id in due:
-                run_id = uuid4()
-                started = await repository.insert_run(
-                    session,
-                    id=run_id,
-                    integration_id=integration_id,
-                    dataset_id=integration_id,
-                    mode="incremental",
-                    trigger="schedule",
-                    created_at=now,
-                )
                 # One that is going on already serves: the due time is past, and the next one will come.
-                if started:
-                    await enqueue(session, entrypoint=ENTRYPOINT, key=str(run_id))
-                    log.info("sync.scheduled", integration_id=str(integration_id), run_id=str(run_id))
-                begun = run_id if started else await self._turn_remap(session, integration_id)
-                if begun is not None:
+                run_id = begun.get(integration_id) or await self._turn_remap(session, integration_id)
+                if run_id is not None:
                     await record_start(
-                        session, run_id=begun, dataset_id=integration_id, mode="incremental", trigger="schedule"
+                        session, run_id=run_id, dataset_id=integration_id, mode="incremental", trigger="schedule"
                     )
         return len(due)
+
+    async def _queue(self, session: AsyncSession, due: Sequence[UUID], *, at: datetime) -> dict[UUID, UUID]:
+        """Queues a run for each integration that has none; integration → run."""
+        wanted = {integration_id: uuid4() for integration_id in due}
+        facts = {"mode": "incremental", "trigger": "schedule", "created_at": at}
+        added = await repository.insert_runs(
+            session,
+            [
+                {"id": run_id, "integration_id": integration_id, "dataset_id": integration_id, **facts}
+                for integration_id, run_id in wanted.items()
+            ],
+        )
+        begun = {integration_id: run_id for integration_id, run_id in wanted.items() if run_id in added}
+        await enqueue(session, entrypoint=ENTRYPOINT, keys=[str(run_id) for run_id in begun.values()])
+        for integration_id, run_id in begun.items():
+            log.info("sync.scheduled", integration_id=str(integration_id), run_id=str(run_id))
+        return begun
 
     async def _turn_remap(self, session: AsyncSession, integration_id: UUID) -> UUID | None:
         return await repository.turn_into_sync(
@@ -109,7 +115,7 @@ class SyncDuties:
                 trigger=REMAP,
                 created_at=now,
             ):
-                await enqueue(session, entrypoint=ENTRYPOINT, key=str(run_id))
+                await enqueue(session, entrypoint=ENTRYPOINT, keys=[str(run_id)])
                 await record_start(session, run_id=run_id, dataset_id=dataset_id, mode="incremental", trigger=REMAP)
                 log.info("sync.remap_started", integration_id=str(dataset_id), run_id=str(run_id))
 

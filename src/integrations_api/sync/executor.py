@@ -261,5 +261,5 @@ class RunExecutor:
     async def sweep(self) -> None:
         """Wakes workers for unfinished runs that have no job: one was lost, or deleted by a worker fenced off."""
         async with self._sessions.begin() as session:
-            for run_id in await repository.runs_without_a_job(session, entrypoint=ENTRYPOINT):
-                await enqueue(session, entrypoint=ENTRYPOINT, key=str(run_id))
+            lost = await repository.runs_without_a_job(session, entrypoint=ENTRYPOINT)
+            await enqueue(session, entrypoint=ENTRYPOINT, keys=[str(run_id) for run_id in lost])

@@ -26,15 +26,20 @@ ACTIVE = (RunState.QUEUED, RunState.RUNNING)
 
 async def insert_run(session: AsyncSession, **values: Any) -> bool:
     """Adds a queued run unless the integration has one that is going on; says whether it did."""
-    added = await session.execute(
+    return bool(await insert_runs(session, [values]))
+
+
+async def insert_runs(session: AsyncSession, runs: Sequence[Mapping[str, Any]]) -> set[UUID]:
+    """Adds queued runs of integrations that have none that is going on; the ids of those it added."""
+    added = await session.scalars(
         pg_insert(SyncRun)
-        .values(**values)
+        .values([dict(run) for run in runs])
         .on_conflict_do_nothing(
             index_elements=[SyncRun.integration_id], index_where=text("state IN ('queued', 'running')")
         )
         .returning(SyncRun.id)
     )
-    return added.scalar() is not None
+    return set(added)
 
 
 async def find_active(session: AsyncSession, integration_id: UUID) -> SyncRun | None:

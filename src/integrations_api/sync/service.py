@@ -86,7 +86,7 @@ class SyncService:
                 created_at=self._clock(),
             )
             if started:
-                await enqueue(session, entrypoint=ENTRYPOINT, key=str(run_id))
+                await enqueue(session, entrypoint=ENTRYPOINT, keys=[str(run_id)])
             else:
                 turned = await repository.turn_into_sync(
                     session, integration_id, mode=mode, trigger="manual", requested_by=principal.user_id

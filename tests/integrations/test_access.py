@@ -69,6 +69,8 @@ async def test_purging_needs_a_permission_of_its_own(room: Room) -> None:
     assert refused.status_code == 403
     assert refused.json()["message"] == "Missing permission: knowledge.purge"
     assert await room.shown(created["id"]) == created
+    denied = await room.rows("SELECT object_id FROM audit_entries WHERE action = 'access.denied'")
+    assert denied == [{"object_id": "knowledge.purge"}]
 
 
 async def test_the_creator_stays_the_creator_when_somebody_else_edits(room: Room) -> None:

@@ -62,13 +62,14 @@ class Attacked:
     async def send(self, method: str, url: str, headers: Iterable[tuple[str, str]] = (), **options: Any) -> asgi.Answer:
         return await asgi.send(self.app, method, url, headers=list(headers), **options)
 
-    async def user(self, permissions: Iterable[Permission]) -> Headers:
-        """Somebody with exactly these permissions, who has just signed in."""
+    async def user(self, permissions: Iterable[Permission], *, fresh: bool = False) -> Headers:
+        """Somebody with exactly these permissions, who has just signed in; the same as before unless he is `fresh`."""
         wanted = frozenset(permissions)
-        if wanted not in self._users:
+        if fresh or wanted not in self._users:
             email = self._users[wanted] = f"user-{uuid4().hex[:8]}@example.com"
             await self.access.create_user(email=email, password=PASSWORD, permissions=wanted)
-        token = await self.access.issue_token(self._users[wanted], timedelta(hours=1))
+        email = self._users.pop(wanted) if fresh else self._users[wanted]
+        token = await self.access.issue_token(email, timedelta(hours=1))
         return [("Authorization", f"Bearer {token.text}")]
 
     async def admin(self) -> Headers:

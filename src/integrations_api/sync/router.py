@@ -267,6 +267,7 @@ async def preview_edit(
     trial: Trials,
 ) -> EditPreviewAnswer:
     """Five stored incidents as they are, and as they would be under the config that is sent. Nothing is written.
+    As it shows what is stored, it needs `knowledge.view` as well.
 
     The body is that of an update; a secret that comes back as the mask is the stored one. `fields` also names what the
     source has changed since the last sync.

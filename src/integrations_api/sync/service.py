@@ -103,18 +103,22 @@ class SyncService:
         self, integration_id: str, *, mode: str, last_event_id: str | None, principal: Principal
     ) -> Position:
         """Where a POST's stream begins. Raises what `start` raises, and the same for ids that are none."""
+        wanted = as_id(integration_id, "Integration not found")
         if last_event_id is not None:
-            return await self._resume(last_event_id)
+            return await self._resume(wanted, last_event_id)
         if mode not in ("incremental", "full"):
             raise InvalidInput("mode: must be incremental or full")
-        wanted = as_id(integration_id, "Integration not found")
         run_id = await self.start(wanted, mode=as_mode(mode), principal=principal)
         bind(run_id=str(run_id))
         return Position(run_id=run_id, after=0)
 
-    async def _resume(self, last_event_id: str) -> Position:
+    async def _resume(self, integration_id: UUID, last_event_id: str) -> Position:
+        """The position in the run that is named there. Raises `NotFound`, and `InvalidInput` for another's run."""
         position = Position.parse(last_event_id)
-        return _position(await self.get_run(position.run_id), after=position.after)
+        run = await self.get_run(position.run_id)
+        if run.dataset_id != integration_id:
+            raise InvalidInput("Last-Event-ID: belongs to a run of another integration")
+        return _position(run, after=position.after)
 
     async def position_in(self, run_id: UUID, *, last_event_id: str | None) -> Position:
         """Where a stream of this run begins. Raises `NotFound`, and `InvalidInput` for an id of another run."""
@@ -130,11 +134,7 @@ class SyncService:
         Raises `NotFound`, `InvalidInput`.
         """
         if last_event_id:
-            position = Position.parse(last_event_id)
-            run = await self.get_run(position.run_id)
-            if run.dataset_id != integration_id:
-                raise InvalidInput("Last-Event-ID: belongs to a run of another integration")
-            return _position(run, after=position.after)
+            return await self._resume(integration_id, last_event_id)
         async with self._sessions() as session:
             latest = await repository.latest_sync(session, integration_id)
             if latest is None:

@@ -7,6 +7,7 @@ from typing import Any
 from urllib.parse import urlsplit
 from uuid import UUID
 
+from integrations_api.access.permissions import Permission
 from integrations_api.access.principal import Principal
 from integrations_api.audit import service as audit
 from integrations_api.connectors.errors import ConnectorError
@@ -93,7 +94,11 @@ class Trial:
         return await self._read(integration, FetchRequest(mode=mode, since=integration.watermark), _first)
 
     async def preview_edit(self, integration_id: UUID, sent: IntegrationIn, *, principal: Principal) -> EditPreview:
-        """What an edit that is not stored would make of records that are. Raises what `preview` raises."""
+        """What an edit that is not stored would make of records that are.
+
+        Shows stored incidents, and so raises `PermissionDenied` without knowledge.view; and what `preview` raises.
+        """
+        principal.demand(Permission.KNOWLEDGE_VIEW)
         before = await self._load(integration_id)
         integration = await self._integrations.as_if_edited(integration_id, sent)
         await self._record("integration.preview", integration, principal, stored=True)

@@ -37,17 +37,25 @@ async def reading(sessions: Sessions) -> AsyncIterator[AsyncSession]:
 
     Raises `ConnectionError` where the database goes away under it.
     """
+    async with speaking(sessions) as session, _transaction(session):
+        yield session
+
+
+@asynccontextmanager
+async def speaking(sessions: Sessions) -> AsyncIterator[AsyncSession]:
+    """A session for `rows` and `run`, in which each statement is a transaction of its own.
+
+    Raises `ConnectionError` where the database goes away under it.
+    """
     async with sessions() as session:
-        # The transaction is begun and ended here, so SQLAlchemy must not add one of its own.
         connection = await session.connection(execution_options={"isolation_level": "AUTOCOMMIT"})
         session.info[_DRIVER] = (await connection.get_raw_connection()).driver_connection
         try:
-            async with _transaction(session):
-                yield session
+            yield session
         except DATABASE_LOST as error:
             if not is_lost_connection(error):
                 raise
-            raise ConnectionError("The database went away while it was read") from error
+            raise ConnectionError("The database went away under a statement") from error
 
 
 @asynccontextmanager
@@ -88,7 +96,7 @@ def numbered_sql(sql: str) -> Numbered:
 
 
 async def rows(session: AsyncSession, sql: str, facts: Mapping[str, Any]) -> list[asyncpg.Record]:
-    """What a statement with `:named` parameters finds, in a session of `reading`.
+    """What a statement with `:named` parameters finds, in a session of `reading` or `speaking`.
 
     Values go and come as asyncpg has them. Errors are the driver's own.
     """
@@ -100,7 +108,7 @@ async def rows(session: AsyncSession, sql: str, facts: Mapping[str, Any]) -> lis
 
 
 async def run(session: AsyncSession, script: str) -> None:
-    """Statements without parameters, in one round trip, in a session of `reading`."""
+    """Statements without parameters, in one round trip, in a session of `reading` or `speaking`."""
     await _driver(session).execute(script)
 
 

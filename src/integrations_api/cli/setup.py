@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from integrations_api.api.components import Components
 from integrations_api.db.embedded import start_embedded
-from integrations_api.db.engine import reason_of
+from integrations_api.db.engine import cause_of
 from integrations_api.db.migrations import upgrade
 from integrations_api.errors import ConfigurationError, Unavailable
 from integrations_api.logs import configure_logging
@@ -81,7 +81,7 @@ def database_trouble() -> Iterator[None]:
     try:
         yield
     except (OSError, PostgresError, InterfaceError, SQLAlchemyError) as error:
-        reason = reason_of(error)
+        reason = cause_of(error)
         said = str(reason) or type(reason).__name__
         raise Unavailable(f"The database cannot be used ({said}): is it running, and is DATABASE_URL right?") from None
 

@@ -110,12 +110,6 @@ def is_full(error: BaseException) -> bool:
     return isinstance(cause_of(error), asyncpg.TooManyConnectionsError)
 
 
-def reason_of(error: BaseException) -> BaseException:
-    """What the driver or the system raised, from inside of what SQLAlchemy makes of it."""
-    cause = getattr(error, "orig", None) or error
-    return getattr(cause, "__cause__", None) or cause
-
-
 def is_lost_connection(error: BaseException) -> bool:
     """Whether the database went away under a statement (restart, failover, network, no space or connection left), so
     that trying again may work.

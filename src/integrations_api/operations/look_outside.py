@@ -15,7 +15,7 @@ from integrations_api.connectors.errors import ConnectorError
 from integrations_api.connectors.reaching import reach, shown_origin
 from integrations_api.connectors.records import Check
 from integrations_api.connectors.registry import find_service
-from integrations_api.db.engine import reason_of
+from integrations_api.db.engine import cause_of
 from integrations_api.egress.guard import EgressPolicy
 from integrations_api.integrations.applications import application_of
 from integrations_api.integrations.models import Integration
@@ -34,7 +34,7 @@ async def sources(place: Place) -> AsyncGenerator[Check, None]:
         async with asyncio.timeout(PATIENCE):
             hosts = await _hosts(place)
     except (SQLAlchemyError, OSError, TimeoutError) as error:
-        yield Check("egress", "failed", *in_words(reason_of(error)))
+        yield Check("egress", "failed", *in_words(cause_of(error)))
         return
     if not hosts:
         yield Check("egress", "ok", "no active integration, so no host to reach")

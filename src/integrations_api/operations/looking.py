@@ -8,7 +8,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from integrations_api.connectors.records import Check
-from integrations_api.db.engine import DATABASE_LOST, Sessions, reason_of
+from integrations_api.db.engine import DATABASE_LOST, Sessions, cause_of
 from integrations_api.egress.guard import EgressPolicy
 from integrations_api.errors import ApplicationError
 from integrations_api.settings import Settings
@@ -41,7 +41,7 @@ async def carefully(name: str, look: Look, place: Place) -> Check:
         seen = f"no answer within {PATIENCE:.0f} s"
         return Check(name, "failed", seen, "Look after PostgreSQL and the network to it")
     except (SQLAlchemyError, *DATABASE_LOST) as error:
-        return Check(name, "failed", *in_words(reason_of(error)))
+        return Check(name, "failed", *in_words(cause_of(error)))
 
 
 def in_words(reason: BaseException) -> tuple[str, str]:

@@ -3,11 +3,13 @@
 from collections.abc import Sequence
 from uuid import UUID
 
+import asyncpg
 from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from integrations_api.access.models import User, UserLink
 from integrations_api.access.permissions import Permission
+from integrations_api.db.direct import Row
 
 _ADMINISTRATION_LOCK = 7_215_002
 
@@ -15,6 +17,16 @@ _ADMINISTRATION_LOCK = 7_215_002
 async def find_by_email(session: AsyncSession, email: str) -> User | None:
     """The user of a normal e-mail."""
     found: User | None = await session.scalar(select(User).where(User.email == email))
+    return found
+
+
+async def find_caller(connection: asyncpg.Connection, user_id: UUID) -> Row | None:
+    """What each request needs to know of who makes it; every request asks this."""
+    found: Row | None = await connection.fetchrow(
+        "SELECT id, email, permissions, token_generation, disabled_at FROM users WHERE id = $1",
+        user_id,
+        record_class=Row,
+    )
     return found
 
 

@@ -23,6 +23,7 @@ from integrations_api.access.throttle import SignInThrottle
 from integrations_api.access.tokens import IssuedToken, Tokens
 from integrations_api.audit import service as audit
 from integrations_api.clock import Clock, utc_now
+from integrations_api.db.direct import connected
 from integrations_api.db.engine import Sessions
 from integrations_api.errors import Conflict, FieldProblem, InvalidInput, NotFound, Unauthenticated
 from integrations_api.logs import get_logger
@@ -153,9 +154,8 @@ class AccessService:
 
     async def recognise(self, user_id: UUID, *, generation: int, credential: str) -> Principal:
         """The user behind a credential that was valid when it was given out. Raises `Unauthenticated`."""
-        async with self._sessions() as session:
-            await session.connection(execution_options={"isolation_level": "AUTOCOMMIT"})
-            user = await session.get(User, user_id)
+        async with connected(self._sessions) as connection:
+            user = await repository.find_caller(connection, user_id)
         if user is None or user.disabled_at is not None or user.token_generation != generation:
             raise Unauthenticated("The credential is not valid or has expired: sign in again")
         permissions = known_permissions(user.permissions)

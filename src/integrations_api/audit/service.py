@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from typing import Any, Protocol
 from uuid import UUID
 
+import asyncpg
+import orjson
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from integrations_api.api.context import current_request
@@ -45,18 +47,49 @@ async def record(
     """
     if (principal is None) == (actor is None):
         raise ValueError("an audit entry has either a principal or an actor")
-    request = current_request()
-    session.add(
-        AuditEntry(
-            actor_id=principal.user_id if principal else actor_id,
-            actor=principal.email if principal else actor,
-            credential=principal.credential if principal else None,
-            action=action,
-            object_type=object_type,
-            object_id=None if object_id is None else str(object_id),
-            details=masked(dict(details or {})),
-            request_id=request.request_id if request else None,
-            address=request.address if request else None,
-        )
-    )
+    entry = _entry(action, object_type, object_id, details)
+    if principal is not None:
+        entry |= _by(principal)
+    else:
+        entry |= {"actor": actor, "actor_id": actor_id}
+    session.add(AuditEntry(**entry))
     await session.flush()
+
+
+async def record_directly(
+    connection: asyncpg.Connection,
+    *,
+    action: str,
+    object_type: str,
+    object_id: UUID | str | None,
+    principal: Who,
+    details: Mapping[str, Any] | None = None,
+) -> None:
+    """`record` for those who work without a session, on a connection that is in a transaction."""
+    entry = _entry(action, object_type, object_id, details) | _by(principal)
+    entry["details"] = orjson.dumps(entry["details"]).decode()
+    await connection.execute(_INSERT, *(entry[name] for name in _INSERTED))
+
+
+_INSERTED = (
+    "actor_id", "actor", "credential", "action", "object_type", "object_id", "details", "request_id", "address",
+)  # fmt: skip
+_INSERT = f"INSERT INTO audit_entries ({', '.join(_INSERTED)}) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)"  # noqa: S608 - constants
+
+
+def _by(principal: Who) -> dict[str, Any]:
+    return {"actor_id": principal.user_id, "actor": principal.email, "credential": principal.credential}
+
+
+def _entry(
+    action: str, object_type: str, object_id: UUID | str | None, details: Mapping[str, Any] | None
+) -> dict[str, Any]:
+    request = current_request()
+    return {
+        "action": action,
+        "object_type": object_type,
+        "object_id": None if object_id is None else str(object_id),
+        "details": masked(dict(details or {})),
+        "request_id": request.request_id if request else None,
+        "address": request.address if request else None,
+    }

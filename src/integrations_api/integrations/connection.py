@@ -3,6 +3,7 @@
 from datetime import datetime
 from typing import Any
 
+from integrations_api.db.direct import Row
 from integrations_api.integrations.applications import application_of, not_connected
 from integrations_api.integrations.drafts import Draft
 from integrations_api.integrations.models import Integration
@@ -15,13 +16,13 @@ def needs_connection(draft: Draft) -> str | None:
     return not_connected(application.service) if application and application.needs_a_person else None
 
 
-def keeps_tokens(before: Integration, draft: Draft) -> bool:
+def keeps_tokens(before: Integration | Row, draft: Draft) -> bool:
     """Whether what somebody signed in for goes on being good. Other tokens are soon got anew, by the new config."""
     old, new = application_of(before.service_name, before.auth_type, before.config), draft.application
     return old is not None and new is not None and old.id == new.id and new.needs_a_person
 
 
-def connected_values(row: Integration, *, needs: str | None, now: datetime) -> dict[str, Any]:
+def connected_values(row: Integration | Row, *, needs: str | None, now: datetime) -> dict[str, Any]:
     """What changes in an integration that was connected, or for which (`needs`) somebody has to do that.
 
     A schedule that stood still for want of it goes on, or goes on standing still.

@@ -5,35 +5,35 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID, uuid4
 
+from integrations_api.db.direct import Row
 from integrations_api.integrations.configs import SplitConfig, changed_keys
 from integrations_api.integrations.connection import needs_connection
 from integrations_api.integrations.drafts import Draft, service_of
 from integrations_api.integrations.last_synced import SyncPosition, after_edit, at_creation
-from integrations_api.integrations.models import Integration
 
 
-def new_row(draft: Draft, taken: SplitConfig, *, now: datetime, creator: UUID) -> Integration:
-    """The row of a new integration."""
+def new_values(draft: Draft, taken: SplitConfig, *, now: datetime, creator: UUID) -> dict[str, Any]:
+    """The columns of a new integration."""
     position = at_creation(draft.last_synced)
-    return Integration(
-        id=uuid4(),
-        service_name=draft.service_name,
-        auth_type=draft.auth_type,
-        config=taken.public,
-        is_active=draft.is_active,
-        user_id=creator,
-        config_revision=1,
-        created_at=now,
-        updated_at=now,
-        fingerprint=draft.fingerprint,
-        watermark=position.watermark,
-        shown_last_synced=position.shown,
-        needs_full=position.needs_full,
-        needs_connection=needs_connection(draft),
-    )
+    return {
+        "id": uuid4(),
+        "service_name": draft.service_name,
+        "auth_type": draft.auth_type,
+        "config": taken.public,
+        "is_active": draft.is_active,
+        "user_id": creator,
+        "config_revision": 1,
+        "created_at": now,
+        "updated_at": now,
+        "fingerprint": draft.fingerprint,
+        "watermark": position.watermark,
+        "shown_last_synced": position.shown,
+        "needs_full": position.needs_full,
+        "needs_connection": needs_connection(draft),
+    }
 
 
-def edited_values(before: Integration, draft: Draft, taken: SplitConfig, *, now: datetime) -> dict[str, Any]:
+def edited_values(before: Row, draft: Draft, taken: SplitConfig, *, now: datetime) -> dict[str, Any]:
     """The columns that an edit writes; its revision is one more."""
     position = after_edit(
         draft.last_synced,
@@ -46,7 +46,7 @@ def edited_values(before: Integration, draft: Draft, taken: SplitConfig, *, now:
         "auth_type": draft.auth_type,
         "config": taken.public,
         "is_active": draft.is_active,
-        "config_revision": Integration.config_revision + 1,
+        "config_revision": before.config_revision + 1,
         "updated_at": now,
         "fingerprint": draft.fingerprint,
         "watermark": position.watermark,
@@ -55,12 +55,12 @@ def edited_values(before: Integration, draft: Draft, taken: SplitConfig, *, now:
     }
 
 
-def is_mere_rename(before: Integration, taken: SplitConfig) -> bool:
+def is_mere_rename(before: Row, taken: SplitConfig) -> bool:
     """Whether a service nobody knew gets a known one's name, its config as it was."""
     return service_of(before.service_name) is None and taken.public == before.config
 
 
-def changes_of(before: Integration, draft: Draft, taken: SplitConfig) -> dict[str, Sequence[str]]:
+def changes_of(before: Row, draft: Draft, taken: SplitConfig) -> dict[str, Sequence[str]]:
     """Which fields and config keys an edit changes; never to what."""
     fields = ("service_name", "auth_type", "is_active")
     return {

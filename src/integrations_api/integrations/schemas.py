@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 
 from integrations_api.api.envelope import Success, Timestamp
 from integrations_api.clock import to_wire
+from integrations_api.db.direct import Row
 from integrations_api.integrations.last_synced import KEY as LAST_SYNCED
 from integrations_api.integrations.models import Integration
 
@@ -225,7 +226,7 @@ class ServicesAnswer(Success):
     services: list[ServiceOut]
 
 
-def present(row: Integration, *, running_run_id: UUID | None) -> dict[str, Any]:
+def present(row: Integration | Row, *, running_run_id: UUID | None) -> dict[str, Any]:
     """An integration as it leaves, in answers and in the sync's `complete` event: JSON values only, in order."""
     return {
         "id": str(row.id),
@@ -246,7 +247,7 @@ def present(row: Integration, *, running_run_id: UUID | None) -> dict[str, Any]:
     }
 
 
-def _schedule(row: Integration) -> dict[str, Any] | None:
+def _schedule(row: Integration | Row) -> dict[str, Any] | None:
     if row.schedule_cron is None:
         return None
     return {"cron": row.schedule_cron, "time_zone": row.schedule_zone}

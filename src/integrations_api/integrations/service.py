@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID, uuid4
 
+import asyncpg
 from sqlalchemy import case, func, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -14,13 +15,14 @@ from integrations_api.access.principal import Principal
 from integrations_api.api.pagination import decode_cursor, encode_cursor
 from integrations_api.audit import service as audit
 from integrations_api.clock import Clock, utc_now
+from integrations_api.db.direct import Row, connected, transaction
 from integrations_api.db.engine import Sessions
 from integrations_api.errors import InvalidInput, NotFound, PreconditionFailed
-from integrations_api.integrations import repository
+from integrations_api.integrations import repository, statements
 from integrations_api.integrations.configs import SplitConfig, reassemble, split, split_edit
 from integrations_api.integrations.connection import connected_values, keeps_tokens, needs_connection
 from integrations_api.integrations.drafts import draft_of, service_of
-from integrations_api.integrations.edits import changes_of, edited_values, is_mere_rename, new_row
+from integrations_api.integrations.edits import changes_of, edited_values, is_mere_rename, new_values
 from integrations_api.integrations.for_sync import IntegrationForSync
 from integrations_api.integrations.models import Integration
 from integrations_api.integrations.repository import Found
@@ -31,6 +33,8 @@ from integrations_api.logs import bind
 from integrations_api.vault.cipher import Vault
 
 __all__ = ["IntegrationForSync", "IntegrationService"]
+
+_NOT_FOUND = "Integration not found"
 
 Presented = dict[str, Any]
 """An integration as it leaves: see `schemas.present`."""
@@ -57,8 +61,9 @@ class IntegrationService:
 
     async def list_all(self) -> list[Presented]:
         """Every integration, the newest first."""
-        async with self._sessions() as session:
-            return [_shown(found) for found in await repository.newest_first(session)]
+        async with connected(self._sessions) as connection:
+            rows = await statements.newest_first(connection)
+        return [present(row, running_run_id=row.running_run_id) for row in rows]
 
     async def list_page(self, *, limit: int, cursor: str | None) -> tuple[list[Presented], str | None]:
         """A page of them, and the cursor of the next. Raises `InvalidInput` for a cursor that is none of ours."""
@@ -71,9 +76,9 @@ class IntegrationService:
 
     async def get(self, integration_id: UUID) -> Revised:
         """One integration. Raises `NotFound`."""
-        async with self._sessions() as session:
-            found = await self._get(session, integration_id)
-        return Revised(_shown(found), found[0].config_revision)
+        async with connected(self._sessions) as connection:
+            row = await _found(connection, integration_id)
+        return Revised(present(row, running_run_id=row.running_run_id), row.config_revision)
 
     async def create(self, sent: IntegrationIn, *, principal: Principal) -> Revised:
         """Stores a new integration. Raises `InvalidInput` that lists what is wrong with the config."""
@@ -82,13 +87,12 @@ class IntegrationService:
         if draft.missing:
             raise InvalidInput.of(draft.missing)
         taken = split(draft.config, secret_names=draft.secret_names)
-        row = new_row(draft, taken, now=now, creator=principal.user_id)
-        bind(integration_id=str(row.id))
-        async with self._sessions.begin() as session:
-            session.add(row)
-            await session.flush()
-            await self._store_secrets(session, row.id, taken, at=now)
-            await _record(session, "create", row, principal, config_keys=sorted(taken.public))
+        values = new_values(draft, taken, now=now, creator=principal.user_id)
+        bind(integration_id=str(values["id"]))
+        async with transaction(self._sessions) as connection:
+            row = await statements.insert(connection, values)
+            await self._add_secrets(connection, row.id, taken, at=now)
+            await _record(connection, "create", row, principal, config_keys=sorted(taken.public))
         return Revised(present(row, running_run_id=None), row.config_revision)
 
     async def update(
@@ -105,13 +109,13 @@ class IntegrationService:
         """
         now = self._clock()
         draft = draft_of(sent, now=now)
-        async with self._sessions.begin() as session:
-            before, running_run_id = await self._get(session, integration_id, lock=True)
+        async with transaction(self._sessions) as connection:
+            before = await _found(connection, integration_id, lock=True)
             _refuse_stale(before, revisions)
             taken = split_edit(
                 draft.config,
                 secret_names=draft.secret_names,
-                stored=await repository.secret_paths(session, integration_id),
+                stored=await statements.secret_paths(connection, integration_id),
                 before=before.config,
                 same_service=draft.service == service_of(before.service_name),
             )
@@ -120,12 +124,13 @@ class IntegrationService:
             changed = changes_of(before, draft, taken)
             values = edited_values(before, draft, taken, now=now)
             if not keeps_tokens(before, draft):
-                await repository.drop_tokens(session, integration_id)
+                await statements.drop_tokens(connection, integration_id)
                 values |= connected_values(before, needs=needs_connection(draft), now=now)
-            row = await repository.replace(session, integration_id, values)
-            await self._store_secrets(session, integration_id, taken, at=now)
-            await _record(session, "update", row, principal, **changed)
-        return Revised(present(row, running_run_id=running_run_id), row.config_revision)
+            row = await statements.replace(connection, integration_id, values)
+            await statements.drop_secrets(connection, integration_id, keep=taken.kept)
+            await self._add_secrets(connection, integration_id, taken, at=now)
+            await _record(connection, "update", row, principal, **changed)
+        return Revised(present(row, running_run_id=before.running_run_id), row.config_revision)
 
     async def delete(
         self,
@@ -142,15 +147,15 @@ class IntegrationService:
         """
         if purge:
             principal.demand(Permission.KNOWLEDGE_PURGE)
-        async with self._sessions.begin() as session:
-            run_id = await repository.lock_active_run(session, integration_id)
-            row, _ = await self._get(session, integration_id, lock=True)
+        async with transaction(self._sessions) as connection:
+            run_id = await statements.lock_active_run(connection, integration_id)
+            row = await _found(connection, integration_id, lock=True)
             _refuse_stale(row, revisions)
-            await _record(session, "delete", row, principal, purge=purge)
-            await repository.remove(session, integration_id)
+            await _record(connection, "delete", row, principal, purge=purge)
+            await statements.remove(connection, integration_id)
             if purge:
-                await repository.purge_dataset(session, integration_id)
-                await _record_lost_run(session, integration_id, run_id, principal)
+                await statements.purge_dataset(connection, integration_id)
+                await _record_lost_run(connection, integration_id, run_id, principal)
 
     def as_if_stored(self, sent: IntegrationIn) -> IntegrationForSync:
         """An integration that is not stored, for a trial. Raises `InvalidInput`; a masked secret is nobody's."""
@@ -217,14 +222,14 @@ class IntegrationService:
             "next_sync_at": schedule.next_after(now) if schedule else None,
             "paused_reason": None,
             "failures_in_a_row": 0,
-            "config_revision": Integration.config_revision + 1,
         }
-        async with self._sessions.begin() as session:
-            before, running_run_id = await self._get(session, integration_id, lock=True)
+        async with transaction(self._sessions) as connection:
+            before = await _found(connection, integration_id, lock=True)
             _refuse_stale(before, revisions)
-            row = await repository.replace(session, integration_id, values)
-            await _record(session, "schedule", row, principal, cron=values["schedule_cron"])
-        return Revised(present(row, running_run_id=running_run_id), row.config_revision)
+            values["config_revision"] = before.config_revision + 1
+            row = await statements.replace(connection, integration_id, values)
+            await _record(connection, "schedule", row, principal, cron=values["schedule_cron"])
+        return Revised(present(row, running_run_id=before.running_run_id), row.config_revision)
 
     async def take_due(self, session: AsyncSession, *, now: datetime, limit: int) -> list[UUID]:
         """Integrations whose time has come, each given to one caller only; their next time is set with it.
@@ -333,23 +338,31 @@ class IntegrationService:
         """An integration as it leaves, read in the caller's transaction. Raises `NotFound`."""
         return _shown(await self._get(session, integration_id))
 
-    async def _get(self, session: AsyncSession, integration_id: UUID, *, lock: bool = False) -> Found:
-        found = await repository.find(session, integration_id, lock=lock)
+    async def _get(self, session: AsyncSession, integration_id: UUID) -> Found:
+        found = await repository.find(session, integration_id)
         if found is None:
-            raise NotFound("Integration not found")
+            raise NotFound(_NOT_FOUND)
         return found
 
-    async def _store_secrets(
-        self, session: AsyncSession, integration_id: UUID, taken: SplitConfig, *, at: datetime
+    async def _add_secrets(
+        self, connection: asyncpg.Connection, integration_id: UUID, taken: SplitConfig, *, at: datetime
     ) -> None:
         sealed = {
             path: self._vault.seal(text, context=context_of(integration_id, path))
             for path, text in taken.secrets.items()
         }
-        await repository.replace_secrets(session, integration_id, keep=taken.kept, new=sealed, at=at)
+        if sealed:
+            await statements.add_secrets(connection, integration_id, sealed, at=at)
 
 
-def _refuse_stale(row: Integration, revisions: Collection[int] | None) -> None:
+async def _found(connection: asyncpg.Connection, integration_id: UUID, *, lock: bool = False) -> Row:
+    row = await statements.find(connection, integration_id, lock=lock)
+    if row is None:
+        raise NotFound(_NOT_FOUND)
+    return row
+
+
+def _refuse_stale(row: Row, revisions: Collection[int] | None) -> None:
     if revisions is not None and row.config_revision not in revisions:
         raise PreconditionFailed("The integration was changed in the meantime: read it again")
 
@@ -359,9 +372,9 @@ def _shown(found: Found) -> Presented:
     return present(row, running_run_id=running_run_id)
 
 
-async def _record(session: AsyncSession, verb: str, row: Integration, principal: Principal, **details: Any) -> None:
-    await audit.record(
-        session,
+async def _record(connection: asyncpg.Connection, verb: str, row: Row, principal: Principal, **details: Any) -> None:
+    await audit.record_directly(
+        connection,
         action=f"integration.{verb}",
         object_type="integration",
         object_id=row.id,
@@ -371,12 +384,12 @@ async def _record(session: AsyncSession, verb: str, row: Integration, principal:
 
 
 async def _record_lost_run(
-    session: AsyncSession, integration_id: UUID, run_id: UUID | None, principal: Principal
+    connection: asyncpg.Connection, integration_id: UUID, run_id: UUID | None, principal: Principal
 ) -> None:
     """The end of a run that was going on, and whose row is gone: no worker will find it to write it down."""
     if run_id is not None:
-        await audit.record(
-            session,
+        await audit.record_directly(
+            connection,
             action="sync.end",
             object_type="integration",
             object_id=integration_id,

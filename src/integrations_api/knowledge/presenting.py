@@ -9,6 +9,7 @@ from typing import Any
 from sqlalchemy import Row
 
 from integrations_api.clock import to_wire
+from integrations_api.db.direct import Row as DirectRow
 from integrations_api.knowledge.comparing import FieldChange, WordComparison, field_changes, is_long_text
 from integrations_api.knowledge.diffing import side
 from integrations_api.knowledge.embedding import Progress
@@ -64,7 +65,7 @@ def version(row: Row[Any]) -> Wire:
     }
 
 
-def incident(row: Row[Any], answered_by: int) -> Wire:
+def incident(row: Row[Any] | DirectRow, answered_by: int) -> Wire:
     """INCIDENT, as the version `answered_by` has it; a tombstone also says its reason."""
     shown: Wire = {
         "id": str(row.id),

@@ -11,10 +11,12 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
+import asyncpg
 from sqlalchemy import Row, text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from integrations_api.db.direct import Row as DirectRow
 from integrations_api.db.engine import Sessions
 
 
@@ -159,6 +161,26 @@ _ONE = text(f"""
 async def find_incident(session: AsyncSession, document_id: UUID, version: int) -> Row[Any] | None:
     """One incident (or its tombstone) as it is in a version; None when it is not in it."""
     return (await session.execute(_ONE, {"id": document_id, "version": version})).one_or_none()
+
+
+# Two, for more than one row means that somebody has to be asked which of them he means.
+_AT_HEAD = f"""
+    SELECT {_SHOWN}, s.head, w.state
+    FROM datasets s
+    JOIN revisions r ON r.dataset_id = s.id AND r.number = $1 AND r.valid_from <= s.head AND r.valid_to > s.head
+    JOIN versions w ON w.dataset_id = s.id AND w.number = s.head
+    {_BESIDE}
+    LIMIT 2
+"""  # noqa: S608 - put together from constants
+
+
+async def find_only(connection: asyncpg.Connection, number: str) -> DirectRow | None:
+    """The incident or tombstone of that number in the heads of all datasets, with that `head` and its `state`.
+
+    None where there is none or more than one. One statement, which sees one moment.
+    """
+    found = await connection.fetch(_AT_HEAD, number, record_class=DirectRow)
+    return found[0] if len(found) == 1 else None
 
 
 _BY_EXTERNAL_ID = text(f"""

@@ -10,6 +10,7 @@ from sqlalchemy import Row
 
 from integrations_api.access.principal import Principal
 from integrations_api.audit.service import record
+from integrations_api.db.direct import connected
 from integrations_api.db.engine import Sessions
 from integrations_api.errors import Conflict, FieldProblem, InvalidInput
 from integrations_api.knowledge import presenting, repository
@@ -112,6 +113,11 @@ class KnowledgeService:
 
         Raises `NotFound`, or `Conflict` that lists what the number may mean.
         """
+        if dataset_id is None and version is None:
+            async with connected(self._sessions) as connection:
+                only = await repository.find_only(connection, number)
+            if only is not None:
+                return presenting.incident(only, only.head), only.state
         async with snapshot(self._sessions) as session:
             one = await meant(session, number, dataset_id=dataset_id, version=version)
             row = await repository.find_incident(session, one.document_id, one.version)

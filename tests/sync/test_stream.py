@@ -8,8 +8,8 @@ from uuid import UUID, uuid4
 import pytest
 
 from integrations_api.connectors.records import Wait
-from integrations_api.sync import duties
-from integrations_api.sync.stream import RunStreams
+from integrations_api.sync import duties, events, repository
+from integrations_api.sync.stream import PARCEL, Frame, RunStreams, parcels
 from tests.support.served import served
 from tests.support.syncing import PATIENCE, bench
 
@@ -295,3 +295,52 @@ async def test_streams_end_with_a_hint_to_come_back_when_the_process_is_asked_to
 
 def _run_of(event_id: str) -> UUID:
     return UUID(event_id.partition(":")[0])
+
+
+def _frames(count: int, size: int) -> list[Frame]:
+    return [Frame(seq=i, is_terminal=i == count, data=b"%d" % (i % 10) * size) for i in range(1, count + 1)]
+
+
+def test_frames_are_sent_together_but_not_more_than_a_parcel_holds() -> None:
+    small, large = _frames(5, 10), _frames(5, PARCEL // 2)
+
+    one, some = list(parcels(small)), list(parcels(large))
+
+    assert [(frame.seq, frame.is_terminal) for frame in one] == [(5, True)]
+    assert [(frame.seq, frame.is_terminal) for frame in some] == [(2, False), (4, False), (5, True)]
+    for joined, single in ((one, small), (some, large)):
+        assert b"".join(frame.data for frame in joined) == b"".join(frame.data for frame in single)
+
+
+async def test_a_run_that_is_over_is_told_again_from_any_place_without_a_tail(database_url: str) -> None:
+    async with bench(database_url) as b, served(b) as api:
+        b.source.fill(12)
+        integration = await b.integration()
+        run = await b.sync(integration)
+        path = f"/integrations/sync/{integration}"
+
+        whole = await api.watch("POST", path, headers={"Last-Event-ID": f"{run.id}:0"})
+        rest = await api.watch("POST", path, headers={"Last-Event-ID": f"{run.id}:3"})
+
+        assert [event.id for event in whole] == [f"{run.id}:{seq}" for seq in range(1, run.last_event + 1)]
+        assert [event.data for event in rest] == [event.data for event in whole[3:]]
+        assert whole[-1].event == "complete"
+
+
+async def test_a_failed_run_that_was_resumed_meanwhile_is_followed_to_its_new_end(database_url: str) -> None:
+    async with bench(database_url) as b:
+        b.source.fill(12)
+        run = await b.sync(await b.integration())
+        await b.change("DELETE FROM sync_events WHERE run_id = :run AND seq > 3", run=run.id)
+        await b.change("UPDATE sync_runs SET state = 'running', last_event = 3 WHERE id = :run", run=run.id)
+        streams = RunStreams(sessions=b.sessions, ping=timedelta(seconds=15))
+        replayed = streams.replay(run.id)
+        first = await anext(replayed)
+
+        async with b.sessions.begin() as session:
+            await repository.finish(session, run_id=run.id, event=events.error("It ended again"), state="failed")
+        rest = b"".join([data async for data in replayed])
+
+        assert first.count(b"event: ") == 3
+        assert rest.count(b"event: ") == 1
+        assert b"It ended again" in rest

@@ -8,11 +8,13 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
+import asyncpg
 from sqlalchemy import exists, func, or_, select, text, update
 from sqlalchemy.dialects.postgresql import insert as pg_insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from integrations_api.access.principal import Principal
+from integrations_api.db.direct import Row
 from integrations_api.db.notify import notify
 from integrations_api.queue.models import Worker
 from integrations_api.sync.events import LoggedEvent, NewEvent, progress
@@ -202,15 +204,23 @@ async def was_done(session: AsyncSession, claim: Claim, *, step: int) -> bool:
     return found == step + 1
 
 
-async def events_after(session: AsyncSession, *, run_id: UUID, seq: int, limit: int) -> list[LoggedEvent]:
+async def events_after(connection: asyncpg.Connection, *, run_id: UUID, seq: int, limit: int) -> list[LoggedEvent]:
     """The run log after a seq, oldest first."""
-    rows = await session.execute(
-        select(SyncEvent.seq, SyncEvent.event, SyncEvent.payload)
-        .where(SyncEvent.run_id == run_id, SyncEvent.seq > seq)
-        .order_by(SyncEvent.seq)
-        .limit(limit)
+    rows = await connection.fetch(
+        "SELECT seq, event, payload FROM sync_events WHERE run_id = $1 AND seq > $2 ORDER BY seq LIMIT $3",
+        run_id,
+        seq,
+        limit,
     )
-    return [LoggedEvent(seq=row.seq, event=row.event, payload=row.payload) for row in rows]
+    return [LoggedEvent(*row) for row in rows]
+
+
+async def find_progress(connection: asyncpg.Connection, run_id: UUID) -> Row | None:
+    """The `state` of a run and its `last_event`: all that a stream needs to know of it."""
+    found: Row | None = await connection.fetchrow(
+        "SELECT id, dataset_id, state, last_event FROM sync_runs WHERE id = $1", run_id, record_class=Row
+    )
+    return found
 
 
 async def finish(

@@ -11,6 +11,7 @@ from integrations_api.api.ids import as_id
 from integrations_api.api.pagination import decode_cursor, encode_cursor
 from integrations_api.clock import Clock
 from integrations_api.connectors.records import Mode
+from integrations_api.db.direct import Row, connected
 from integrations_api.db.engine import Sessions
 from integrations_api.errors import Conflict, InvalidInput, NotFound
 from integrations_api.integrations.service import IntegrationService
@@ -28,11 +29,15 @@ from integrations_api.sync.sources import Sources
 
 @dataclass(frozen=True, slots=True)
 class Position:
-    """A place in a run's log: after event number `after`; `is_over` says that nothing follows."""
+    """A place in a run's log: after event number `after`; `is_over` says that nothing follows.
+
+    `is_final` says that the run has ended: all that follows is written.
+    """
 
     run_id: UUID
     after: int
     is_over: bool = False
+    is_final: bool = False
 
     @classmethod
     def parse(cls, event_id: str) -> "Position":
@@ -44,12 +49,13 @@ class Position:
             raise InvalidInput("Last-Event-ID: expected <run id>:<number> as this service sent it") from None
 
 
-def _position(run: SyncRun, *, after: int) -> Position:
+def _position(run: SyncRun | Row, *, after: int) -> Position:
     bind(run_id=str(run.id), integration_id=str(run.dataset_id))
-    return Position(run_id=run.id, after=after, is_over=is_final(run) and after >= run.last_event)
+    ended = is_final(run)
+    return Position(run_id=run.id, after=after, is_over=ended and after >= run.last_event, is_final=ended)
 
 
-def is_final(run: SyncRun) -> bool:
+def is_final(run: SyncRun | Row) -> bool:
     """Whether nothing more happens to a run."""
     return RunState(run.state).is_final
 
@@ -115,14 +121,21 @@ class SyncService:
     async def _resume(self, integration_id: UUID, last_event_id: str) -> Position:
         """The position in the run that is named there. Raises `NotFound`, and `InvalidInput` for another's run."""
         position = Position.parse(last_event_id)
-        run = await self.get_run(position.run_id)
+        run = await self._progress_of(position.run_id)
         if run.dataset_id != integration_id:
             raise InvalidInput("Last-Event-ID: belongs to a run of another integration")
         return _position(run, after=position.after)
 
+    async def _progress_of(self, run_id: UUID) -> Row:
+        async with connected(self._sessions) as connection:
+            run = await repository.find_progress(connection, run_id)
+        if run is None:
+            raise NotFound("Sync run not found")
+        return run
+
     async def position_in(self, run_id: UUID, *, last_event_id: str | None) -> Position:
         """Where a stream of this run begins. Raises `NotFound`, and `InvalidInput` for an id of another run."""
-        run = await self.get_run(run_id)
+        run = await self._progress_of(run_id)
         position = Position.parse(last_event_id) if last_event_id else Position(run_id=run_id, after=0)
         if position.run_id != run_id:
             raise InvalidInput("Last-Event-ID: belongs to another run; ask for that run's events")

@@ -6,23 +6,26 @@ many clients watch; each client has its own position, so a slow one delays nobod
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncGenerator
-from contextlib import suppress
+from collections.abc import AsyncGenerator, Iterable, Iterator
+from contextlib import aclosing, suppress
 from contextvars import Context
 from dataclasses import dataclass, field
 from datetime import timedelta
+from itertools import islice
 from uuid import UUID
 
 from sqlalchemy.exc import SQLAlchemyError
-from sse_starlette import EventSourceResponse, ServerSentEvent
+from sse_starlette import ServerSentEvent
 from starlette.responses import Response
 
+from integrations_api.db.direct import connected
 from integrations_api.db.engine import Sessions
 from integrations_api.logs import get_logger
 from integrations_api.metrics import STREAMS_OPEN
 from integrations_api.sync import events, repository
 from integrations_api.sync.events import LoggedEvent
 from integrations_api.sync.executor import INTEGRATION_DELETED
+from integrations_api.sync.responses import EventStream
 from integrations_api.sync.service import Position, is_final
 
 log = get_logger(__name__)
@@ -32,16 +35,18 @@ WINDOW = 2000
 """Events of a run that are kept in memory; who is further behind reads the database."""
 CHUNK = 500
 QUEUED_NOTICE_SECONDS = 2.0
-GOODBYE_SECONDS = 3.0
-"""How long a stream that `close` has ended may take to say so, before it is cut off."""
+PARCEL = 32_768
+"""Bytes of frames that are sent together, at least: a send costs far more than what is in it."""
 EVENTS_GONE = "The events of this run are no longer kept; GET /integrations/runs/{run_id} tells how it ended"
 COME_BACK = ServerSentEvent(comment="restarting: come back with Last-Event-ID", retry=1000, sep="\n").encode()
+MOST_PACKED = 64
+PING = b": ping\n\n"
 IN_QUEUE = "Waiting for a worker: the sync is queued..."
 
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """One event as bytes, made once for all who watch."""
+    """One event as bytes, or a few that follow each other, made once for all who watch; `seq` is the last one's."""
 
     seq: int
     is_terminal: bool
@@ -59,6 +64,25 @@ def encode_loose(new: events.NewEvent) -> bytes:
     return ServerSentEvent(data=new.payload, event=new.event, sep="\n").encode()
 
 
+def parcels(frames: Iterable[Frame]) -> Iterator[Frame]:
+    """The same in fewer frames: no more are joined once they have `PARCEL` bytes."""
+    waiting: list[Frame] = []
+    size = 0
+    for frame in frames:
+        waiting.append(frame)
+        size += len(frame.data)
+        if size >= PARCEL:
+            yield _joined(waiting)
+            waiting, size = [], 0
+    if waiting:
+        yield _joined(waiting)
+
+
+def _joined(frames: list[Frame]) -> Frame:
+    last = frames[-1]
+    return Frame(seq=last.seq, is_terminal=last.is_terminal, data=b"".join(frame.data for frame in frames))
+
+
 @dataclass(slots=True)
 class _Tail:
     """What one process knows of one run's log: its newest frames, and how to hear of more."""
@@ -68,6 +92,8 @@ class _Tail:
     frames: deque[Frame] = field(default_factory=lambda: deque(maxlen=WINDOW))
     nudged: asyncio.Event = field(default_factory=asyncio.Event)
     changed: asyncio.Event = field(default_factory=asyncio.Event)
+    packed: dict[int, list[Frame]] = field(default_factory=dict)
+    """The parcel that follows a position, for all who are at it: most clients are at the same one."""
     watchers: int = 0
     task: asyncio.Task[None] | None = None
 
@@ -76,16 +102,21 @@ class _Tail:
         return self.frames[-1].seq if self.frames else self.start
 
     def after(self, seq: int) -> list[Frame] | None:
-        """Frames after a position; None when some of them are not in memory any more."""
+        """The next frames after a position, in one; None when some of them are not in memory any more."""
         if seq >= self.newest:
             return []
         if not self.frames or self.frames[0].seq > seq + 1:
             return None
-        skip = seq + 1 - self.frames[0].seq
-        return [self.frames[i] for i in range(skip, min(len(self.frames), skip + CHUNK))]
+        if seq not in self.packed:
+            if len(self.packed) >= MOST_PACKED:
+                self.packed.clear()
+            following = islice(self.frames, seq + 1 - self.frames[0].seq, None)
+            self.packed[seq] = list(islice(parcels(following), 1))
+        return self.packed[seq]
 
     def add(self, frames: list[Frame]) -> None:
         self.frames.extend(frames)
+        self.packed.clear()
         self.wake_watchers()
 
     def wake_watchers(self) -> None:
@@ -108,29 +139,40 @@ class RunStreams:
         for tail in self._tails.values():
             tail.wake_watchers()
 
-    def answer(self, position: Position) -> EventSourceResponse:
+    def answer(self, position: Position) -> EventStream:
         """Streams a run from a position on."""
-        frames = _just() if position.is_over else self.watch(position.run_id, after=position.after)
-        return self._respond(frames)
+        if position.is_over:
+            return EventStream(_just())
+        read = self.replay if position.is_final else self.watch
+        return EventStream(read(position.run_id, after=position.after))
 
     def answer_watcher(self, position: Position) -> Response:
         """The same for a GET, where 204 tells an EventSource not to come back."""
         return Response(status_code=204) if position.is_over else self.answer(position)
 
-    def answer_with(self, message: str) -> EventSourceResponse:
+    def answer_with(self, message: str) -> EventStream:
         """A stream of one error event: the contract's answer to a sync that cannot begin."""
-        return self._respond(_just(encode_loose(events.error(message))))
-
-    def _respond(self, frames: AsyncGenerator[bytes, None]) -> EventSourceResponse:
-        return EventSourceResponse(
-            frames, sep="\n", ping=self._ping.total_seconds(), shutdown_grace_period=GOODBYE_SECONDS
-        )
+        return EventStream(_just(encode_loose(events.error(message))))
 
     def nudge(self, run_id: str | None) -> None:
         """Called for each NOTIFY; None means that some may have been missed."""
         for tail in self._tails.values():
             if run_id is None or str(tail.run_id) == run_id:
                 tail.nudged.set()
+
+    async def replay(self, run_id: UUID, *, after: int = 0) -> AsyncGenerator[bytes, None]:
+        """The same of a run that has ended: read and sent, without a tail; nothing more is to come."""
+        position = after
+        while frames := list(parcels(await self._read_patiently(run_id, position))):
+            for frame in frames:
+                yield frame.data
+                position = frame.seq
+                if frame.is_terminal:
+                    return
+        # It was resumed in the meantime, or its events are no longer kept: the tail finds out which.
+        async with aclosing(self.watch(run_id, after=position)) as rest:
+            async for data in rest:
+                yield data
 
     async def watch(self, run_id: UUID, *, after: int = 0) -> AsyncGenerator[bytes, None]:
         """Every event of a run after a position, to its terminal one. No database session is held meanwhile."""
@@ -141,14 +183,14 @@ class RunStreams:
                 changed = tail.changed
                 frames = tail.after(position)
                 if frames is None:
-                    frames = await self._read_patiently(run_id, position)
+                    frames = list(parcels(await self._read_patiently(run_id, position)))
                 for frame in frames:
                     yield frame.data
                     position = frame.seq
                     if frame.is_terminal:
                         return
-                if not frames:
-                    await changed.wait()
+                if not frames and not await _happens(changed, within=self._ping):
+                    yield PING
             yield COME_BACK
         finally:
             await self._leave(tail)
@@ -214,8 +256,8 @@ class RunStreams:
             await asyncio.sleep(POLL_SECONDS)
 
     async def _read(self, run_id: UUID, seq: int) -> list[Frame]:
-        async with self._sessions() as session:
-            logged = await repository.events_after(session, run_id=run_id, seq=seq, limit=CHUNK)
+        async with connected(self._sessions) as connection:
+            logged = await repository.events_after(connection, run_id=run_id, seq=seq, limit=CHUNK)
         return [encode(run_id, event) for event in logged]
 
     async def _tell_if_queued(self, run_id: UUID) -> None:
@@ -224,6 +266,13 @@ class RunStreams:
         with suppress(SQLAlchemyError, OSError):
             async with self._sessions.begin() as session:
                 await repository.write_first_event(session, run_id=run_id, event=events.progress(IN_QUEUE))
+
+
+async def _happens(event: asyncio.Event, *, within: timedelta) -> bool:
+    with suppress(TimeoutError):
+        async with asyncio.timeout(within.total_seconds()):
+            return await event.wait()
+    return False
 
 
 def _last_frame(tail: _Tail, message: str) -> Frame:

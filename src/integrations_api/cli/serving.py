@@ -7,8 +7,9 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
 from sqlalchemy.ext.asyncio import AsyncEngine
+from starlette.types import ASGIApp
 
-from integrations_api.app import create_app
+from integrations_api.api.components import Components
 from integrations_api.cli import loops
 from integrations_api.cli.child import Child, own_command
 from integrations_api.cli.embedding import own_embedder
@@ -60,14 +61,21 @@ async def _serve(
     async with assemble(settings, database_url=url) as components:
         await check_schema(components[AsyncEngine])
         await components[SecretKeeper].require_keys()
-        server = QuietServer(config_for(create_app(components, settings), settings))
         async with giving_metrics(components, settings.metrics_port), listening(components), _running(beside):
+            server = QuietServer(config_for(await asyncio.to_thread(_application, components, settings), settings))
             ending = _Ending(server=server, streams=components[RunStreams], children=beside)
             with signals.asking(ending.begin, ending.hurry):
                 _say_where(listener, with_worker=with_worker)
                 await server.serve(sockets=[listener])
                 log.info("serve.ending")
     log.info("serve.ended")
+
+
+def _application(components: Components, settings: Settings) -> ASGIApp:
+    """All routes, imported only now: that is a good part of the start, and the worker starts meanwhile."""
+    from integrations_api.app import create_app
+
+    return create_app(components, settings)
 
 
 @asynccontextmanager

@@ -1,0 +1,330 @@
+"""The product's routes by hand: bare FastAPI and asyncpg, the same token checks, the same queries, the same answers.
+
+What a good programmer writes who needs nothing but these seven routes: one connection a request, no ORM, no models for
+answers, no log, no metrics, no limits, no security headers, no checks of a config against its service. Statements are
+the product's in number and meaning; what the product needs a transaction for, stands in one here.
+"""
+
+import hashlib
+import hmac
+import os
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Annotated, Any, Literal
+from uuid import UUID, uuid4
+
+import asyncpg
+import orjson
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from fastapi import Depends, FastAPI, Header, HTTPException, Request, Response
+from fastapi.responses import StreamingResponse
+from jose import jwt
+from jose.exceptions import JOSEError
+from pydantic import BaseModel
+
+from bench.contestants.serving import AUDIENCE, ISSUER, POOL_SIZE, serve
+
+SIGNING_KEY = hmac.digest(os.environ["SECRET_KEY"].encode(), b"integrations-api bearer tokens", hashlib.sha256)
+SEALING_KEY = AESGCM(hashlib.sha256(os.environ["ENCRYPTION_KEYS"].encode()).digest())
+MASK = "********"
+RUNNING = (
+    "(SELECT id FROM sync_runs r WHERE r.integration_id = i.id AND r.state IN ('queued', 'running')) AS running_run_id"
+)
+
+app = FastAPI(openapi_url=None)
+
+
+class Sent(BaseModel):
+    """An integration as it comes."""
+
+    service_name: str
+    auth_type: Literal["basic_auth", "api_token", "oauth2"]
+    config: dict[str, Any]
+    is_active: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who asks, and the connection that serves him."""
+
+    id: UUID
+    email: str
+    credential: str
+    db: asyncpg.Connection
+
+
+def permitted(permission: str) -> Callable[..., AsyncIterator[Caller]]:
+    """A dependency: a valid token of a user who may do this, as his row is now."""
+
+    async def check(request: Request) -> AsyncIterator[Caller]:
+        kind, _, token = request.headers.get("authorization", "").partition(" ")
+        try:
+            claims = jwt.decode(
+                token if kind == "Bearer" else "", SIGNING_KEY, algorithms=["HS256"], audience=AUDIENCE, issuer=ISSUER
+            )
+        except JOSEError:
+            raise HTTPException(401, "sign in") from None
+        async with request.app.state.pool.acquire() as db:
+            user = await db.fetchrow(
+                "SELECT id, email, permissions, token_generation, disabled_at FROM users WHERE id = $1",
+                UUID(claims["sub"]),
+            )
+            if user is None or user["disabled_at"] is not None or user["token_generation"] != claims["gen"]:
+                raise HTTPException(401, "sign in")
+            if permission not in user["permissions"]:
+                raise HTTPException(403, f"Missing permission: {permission}")
+            yield Caller(id=user["id"], email=user["email"], credential=f"token:{claims['jti']}", db=db)
+
+    return check
+
+
+Viewer = Annotated[Caller, Depends(permitted("integration.view"))]
+Creator = Annotated[Caller, Depends(permitted("integration.create"))]
+Editor = Annotated[Caller, Depends(permitted("integration.edit"))]
+Deleter = Annotated[Caller, Depends(permitted("integration.delete"))]
+Syncer = Annotated[Caller, Depends(permitted("integration.sync"))]
+Reader = Annotated[Caller, Depends(permitted("knowledge.view"))]
+
+
+def answer(status: int = 200, **fields: Any) -> Response:
+    """The envelope."""
+    return Response(orjson.dumps({"success": True, **fields}), status_code=status, media_type="application/json")
+
+
+def moment(value: datetime | None) -> str | None:
+    """A time as it leaves."""
+    return None if value is None else value.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def shown(row: asyncpg.Record) -> dict[str, Any]:
+    """An integration as it leaves."""
+    synced = row["shown_last_synced"]
+    config = orjson.loads(row["config"])
+    return {
+        "id": str(row["id"]),
+        "service_name": row["service_name"],
+        "auth_type": row["auth_type"],
+        "config": config if synced is None else {**config, "lastSynced": moment(synced)},
+        "is_active": row["is_active"],
+        "last_synced_at": moment(row["last_synced_at"]),
+        "last_sync_status": row["last_sync_status"],
+        "last_sync_error": row["last_sync_error"],
+        "updated_at": moment(row["updated_at"]),
+        "user_id": str(row["user_id"]),
+        "next_sync_at": moment(row["next_sync_at"]),
+        "running_run_id": None if row["running_run_id"] is None else str(row["running_run_id"]),
+        "schedule": None
+        if row["schedule_cron"] is None
+        else {"cron": row["schedule_cron"], "time_zone": row["schedule_zone"]},
+        "paused": row["paused_reason"],
+        "needs_connection": row["needs_connection"],
+    }
+
+
+async def found(caller: Caller, integration_id: UUID, lock: str = "") -> asyncpg.Record:
+    """The row, or 404."""
+    row = await caller.db.fetchrow(f"SELECT i.*, {RUNNING} FROM integrations i WHERE id = $1{lock}", integration_id)
+    if row is None:
+        raise HTTPException(404, "Integration not found")
+    return row
+
+
+def apart(config: dict[str, Any]) -> tuple[dict[str, Any], str | None]:
+    """What is shown of a config, and its password, unless that is the mask."""
+    password = config.get("password")
+    return {**config, "password": MASK}, None if password == MASK else password
+
+
+async def store_secret(caller: Caller, integration_id: UUID, password: str | None) -> None:
+    """Makes the stored secrets this one, or those there were."""
+    kept = ["/password"] if password is None else []
+    await caller.db.execute(
+        "DELETE FROM integration_secrets WHERE integration_id = $1 AND path <> ALL($2)", integration_id, kept
+    )
+    if password is not None:
+        nonce = os.urandom(12)
+        sealed = nonce + SEALING_KEY.encrypt(nonce, password.encode(), str(integration_id).encode())
+        await caller.db.execute(
+            """INSERT INTO integration_secrets (integration_id, path, ciphertext, set_at)
+               VALUES ($1, '/password', $2, now())""",
+            integration_id,
+            sealed,
+        )
+
+
+async def audited(caller: Caller, verb: str, row: asyncpg.Record) -> None:
+    """Who did it."""
+    await caller.db.fetchrow(
+        """INSERT INTO audit_entries (actor_id, actor, credential, action, object_type, object_id, details)
+           VALUES ($1, $2, $3, $4, 'integration', $5, $6) RETURNING id, at""",
+        caller.id,
+        caller.email,
+        caller.credential,
+        f"integration.{verb}",
+        str(row["id"]),
+        orjson.dumps({"service_name": row["service_name"]}).decode(),
+    )
+
+
+@app.get("/integrations/all")
+async def list_all(caller: Viewer) -> Response:
+    """All, newest first."""
+    rows = await caller.db.fetch(f"SELECT i.*, {RUNNING} FROM integrations i ORDER BY created_at DESC, id DESC")
+    return answer(integrations=[shown(row) for row in rows])
+
+
+@app.get("/integrations/id/{integration_id}")
+async def get_one(caller: Viewer, integration_id: UUID) -> Response:
+    """One."""
+    return answer(integration=shown(await found(caller, integration_id)))
+
+
+@app.post("/integrations/create")
+async def create(caller: Creator, sent: Sent) -> Response:
+    """A new one."""
+    public, password = apart(sent.config)
+    async with caller.db.transaction():
+        row = await caller.db.fetchrow(
+            """INSERT INTO integrations
+               (id, service_name, auth_type, config, is_active, user_id, created_at, updated_at)
+               VALUES ($1, $2, $3, $4, $5, $6, now(), now()) RETURNING *, NULL AS running_run_id""",
+            uuid4(),
+            sent.service_name,
+            sent.auth_type,
+            orjson.dumps(public).decode(),
+            sent.is_active,
+            caller.id,
+        )
+        assert row is not None
+        await store_secret(caller, row["id"], password)
+        await audited(caller, "create", row)
+    return answer(201, integration=shown(row))
+
+
+@app.put("/integrations/update/{integration_id}")
+async def update(caller: Editor, integration_id: UUID, sent: Sent) -> Response:
+    """Another one in its place."""
+    public, password = apart(sent.config)
+    async with caller.db.transaction():
+        before = await found(caller, integration_id, " FOR UPDATE OF i")
+        stored = await caller.db.fetch("SELECT path FROM integration_secrets WHERE integration_id = $1", integration_id)
+        if password is None and not stored:
+            raise HTTPException(422, "config.password: the mask stands where no secret is stored")
+        row = await caller.db.fetchrow(
+            """UPDATE integrations SET service_name = $2, auth_type = $3, config = $4, is_active = $5,
+               config_revision = config_revision + 1, updated_at = now()
+               WHERE id = $1 RETURNING *, $6::uuid AS running_run_id""",
+            integration_id,
+            sent.service_name,
+            sent.auth_type,
+            orjson.dumps(public).decode(),
+            sent.is_active,
+            before["running_run_id"],
+        )
+        assert row is not None
+        await store_secret(caller, integration_id, password)
+        await audited(caller, "update", row)
+    return answer(integration=shown(row))
+
+
+@app.delete("/integrations/delete/{integration_id}")
+async def delete(caller: Deleter, integration_id: UUID) -> Response:
+    """Gone for good."""
+    async with caller.db.transaction():
+        await caller.db.fetch(
+            "SELECT id FROM sync_runs WHERE integration_id = $1 AND state IN ('queued', 'running') FOR UPDATE",
+            integration_id,
+        )
+        row = await found(caller, integration_id, " FOR UPDATE OF i")
+        await audited(caller, "delete", row)
+        await caller.db.execute("DELETE FROM integrations WHERE id = $1", integration_id)
+    return answer(message="Integration deleted successfully")
+
+
+@app.post("/integrations/sync/{integration_id}")
+async def sync(
+    caller: Syncer, integration_id: UUID, last_event_id: Annotated[str, Header(alias="Last-Event-ID")]
+) -> StreamingResponse:
+    """The events of a run that is over, after the one named."""
+    run, _, seq = last_event_id.partition(":")
+    row = await caller.db.fetchrow("SELECT * FROM sync_runs WHERE id = $1", UUID(run))
+    if row is None:
+        raise HTTPException(404, "Sync run not found")
+    events = await caller.db.fetch(
+        "SELECT seq, event, payload FROM sync_events WHERE run_id = $1 AND seq > $2 ORDER BY seq", row["id"], int(seq)
+    )
+
+    async def frames() -> AsyncIterator[bytes]:
+        for event in events:
+            yield f"id: {run}:{event['seq']}\nevent: {event['event']}\ndata: {event['payload']}\n\n".encode()
+
+    return StreamingResponse(frames(), media_type="text/event-stream")
+
+
+@app.get("/knowledge/incidents/{number}")
+async def incident(caller: Reader, number: str) -> Response:
+    """An incident as the head of its dataset has it."""
+    async with caller.db.transaction(isolation="repeatable_read", readonly=True):
+        places = await caller.db.fetch(
+            """SELECT r.document_id, s.id AS dataset_id, s.head FROM datasets s JOIN revisions r ON r.dataset_id = s.id
+               AND r.number = $1 AND r.valid_from <= s.head AND r.valid_to > s.head""",
+            number,
+        )
+        if len(places) != 1:
+            raise HTTPException(404 if not places else 409, "Incident not found")
+        place = places[0]
+        row = await caller.db.fetchrow(ONE, place["document_id"], place["head"])
+        await caller.db.fetchrow(
+            "SELECT state FROM versions WHERE dataset_id = $1 AND number = $2", place["dataset_id"], place["head"]
+        )
+    assert row is not None
+    return answer(incident=_incident(row, place["head"]))
+
+
+ONE = """
+    SELECT r.document_id AS id, r.dataset_id, r.number, d.external_id, c.title, c.text, c.notes, c.attributes, c.url,
+           r.source_updated_at, v.published_at AS synced_at, r.change, r.valid_from
+    FROM revisions r JOIN documents d ON d.id = r.document_id JOIN contents c ON c.id = r.content_id
+    LEFT JOIN versions v ON v.dataset_id = r.dataset_id AND v.number = r.valid_from
+    WHERE r.document_id = $1 AND r.valid_from <= $2 AND r.valid_to > $2
+"""
+
+
+def _incident(row: asyncpg.Record, version: int) -> dict[str, Any]:
+    return {
+        "id": str(row["id"]),
+        "number": row["number"],
+        "external_id": row["external_id"],
+        "integration_id": str(row["dataset_id"]),
+        "title": row["title"],
+        "text": row["text"],
+        "notes": orjson.loads(row["notes"]),
+        "attributes": orjson.loads(row["attributes"]),
+        "url": row["url"],
+        "source_updated_at": moment(row["source_updated_at"]),
+        "synced_at": moment(row["synced_at"]),
+        "version": version,
+        "change": row["change"],
+        "changed_in": row["valid_from"],
+    }
+
+
+@asynccontextmanager
+async def opened(url: str) -> AsyncIterator[FastAPI]:
+    """The application with its pool. Connections are given back as they are: nothing here changes their state."""
+
+    async def as_it_is(_: asyncpg.Connection) -> None:
+        return None
+
+    options: dict[str, str] = {"jit": "off"}
+    dsn = url.replace("postgresql+asyncpg://", "postgresql://", 1)
+    pool = asyncpg.create_pool(dsn, min_size=1, max_size=POOL_SIZE, server_settings=options, reset=as_it_is)
+    async with pool:
+        app.state.pool = pool
+        yield app
+
+
+if __name__ == "__main__":
+    serve(opened)

@@ -137,12 +137,16 @@ def apart(config: dict[str, Any]) -> tuple[dict[str, Any], str | None]:
     return {**config, "password": MASK}, None if password == MASK else password
 
 
-async def store_secret(caller: Caller, integration_id: UUID, password: str | None) -> None:
-    """Makes the stored secrets this one, or those there were."""
+async def drop_secrets(caller: Caller, integration_id: UUID, password: str | None) -> None:
+    """Deletes what is stored, but a password that stays."""
     kept = ["/password"] if password is None else []
     await caller.db.execute(
         "DELETE FROM integration_secrets WHERE integration_id = $1 AND path <> ALL($2)", integration_id, kept
     )
+
+
+async def store_secret(caller: Caller, integration_id: UUID, password: str | None) -> None:
+    """Stores a password, where one was sent."""
     if password is not None:
         nonce = os.urandom(12)
         sealed = nonce + SEALING_KEY.encrypt(nonce, password.encode(), str(integration_id).encode())
@@ -224,6 +228,7 @@ async def update(caller: Editor, integration_id: UUID, sent: Sent) -> Response:
             before["running_run_id"],
         )
         assert row is not None
+        await drop_secrets(caller, integration_id, password)
         await store_secret(caller, integration_id, password)
         await audited(caller, "update", row)
     return answer(integration=shown(row))
@@ -266,33 +271,25 @@ async def sync(
 @app.get("/knowledge/incidents/{number}")
 async def incident(caller: Reader, number: str) -> Response:
     """An incident as the head of its dataset has it."""
-    async with caller.db.transaction(isolation="repeatable_read", readonly=True):
-        places = await caller.db.fetch(
-            """SELECT r.document_id, s.id AS dataset_id, s.head FROM datasets s JOIN revisions r ON r.dataset_id = s.id
-               AND r.number = $1 AND r.valid_from <= s.head AND r.valid_to > s.head""",
-            number,
-        )
-        if len(places) != 1:
-            raise HTTPException(404 if not places else 409, "Incident not found")
-        place = places[0]
-        row = await caller.db.fetchrow(ONE, place["document_id"], place["head"])
-        await caller.db.fetchrow(
-            "SELECT state FROM versions WHERE dataset_id = $1 AND number = $2", place["dataset_id"], place["head"]
-        )
-    assert row is not None
-    return answer(incident=_incident(row, place["head"]))
+    rows = await caller.db.fetch(AT_HEAD, number)
+    if len(rows) != 1:
+        raise HTTPException(409 if rows else 404, "Incident not found")
+    return answer(incident=_incident(rows[0]))
 
 
-ONE = """
+AT_HEAD = """
     SELECT r.document_id AS id, r.dataset_id, r.number, d.external_id, c.title, c.text, c.notes, c.attributes, c.url,
-           r.source_updated_at, v.published_at AS synced_at, r.change, r.valid_from
-    FROM revisions r JOIN documents d ON d.id = r.document_id JOIN contents c ON c.id = r.content_id
+           r.source_updated_at, v.published_at AS synced_at, r.change, r.valid_from, s.head, w.state
+    FROM datasets s
+    JOIN revisions r ON r.dataset_id = s.id AND r.number = $1 AND r.valid_from <= s.head AND r.valid_to > s.head
+    JOIN versions w ON w.dataset_id = s.id AND w.number = s.head
+    JOIN documents d ON d.id = r.document_id JOIN contents c ON c.id = r.content_id
     LEFT JOIN versions v ON v.dataset_id = r.dataset_id AND v.number = r.valid_from
-    WHERE r.document_id = $1 AND r.valid_from <= $2 AND r.valid_to > $2
+    LIMIT 2
 """
 
 
-def _incident(row: asyncpg.Record, version: int) -> dict[str, Any]:
+def _incident(row: asyncpg.Record) -> dict[str, Any]:
     return {
         "id": str(row["id"]),
         "number": row["number"],
@@ -305,7 +302,7 @@ def _incident(row: asyncpg.Record, version: int) -> dict[str, Any]:
         "url": row["url"],
         "source_updated_at": moment(row["source_updated_at"]),
         "synced_at": moment(row["synced_at"]),
-        "version": version,
+        "version": row["head"],
         "change": row["change"],
         "changed_in": row["valid_from"],
     }

@@ -15,7 +15,7 @@ COMPILE := $(SCRATCH)/bin/uv pip compile pyproject.toml --quiet --universal --py
 COMPILE_BUILD := $(subst pyproject.toml,--group build,$(COMPILE))
 
 .DEFAULT_GOAL := help
-.PHONY: help demo serve test test-faults topology lint lint-container format bench lock clean
+.PHONY: help demo serve test test-faults test-attack topology lint lint-container format bench lock clean
 .DELETE_ON_ERROR:
 
 help: ## list these targets
@@ -36,6 +36,9 @@ test-faults: $(READY) ## run everything about faults and kills, with the long ma
 
 topology: $(READY) ## scale out on loopback: nginx, two APIs, three workers; one of each is killed
 	@NGINX="$$(scripts/nginx)" && export NGINX && exec $(BIN)/python -m pytest --numprocesses 0 tests/topology $(ARGS)
+
+test-attack: $(READY) ## attack every route with many more requests (ATTACK_SEED=2 ATTACK_EXAMPLES=100)
+	@ATTACK=full exec $(PYTEST) tests/security $(ARGS)
 
 lint: $(READY) ## ruff, mypy strict, import contracts, bandit
 	$(BIN)/python -m ruff check .

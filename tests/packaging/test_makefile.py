@@ -17,6 +17,7 @@ TARGETS = {
     "serve",
     "test",
     "test-faults",
+    "test-attack",
     "topology",
     "lint",
     "lint-container",

@@ -246,10 +246,10 @@ async def _difference(life: Life, source: Source) -> str | None:
     await last.read(api, "POST", f"{path}?mode=full")
     stored, held = (_without_times_of_notes(one) for one in (await _stored(life, source), await source.listing()))
     differing = [key for key in held.keys() | stored.keys() if held.get(key) != stored.get(key)]
-    if last.end == "complete" and not differing:
+    if last.verdict == "complete" and not differing:  # While the source changed, it could be short or over.
         return None
     example = next(((held.get(key), stored.get(key)) for key in differing), None)
-    return f"{source.integration}: its last sync ended with {last.end}; {len(differing)} documents differ: {example}"
+    return f"{source.integration}: its last verdict is {last.verdict}; {len(differing)} documents differ: {example}"
 
 
 def _without_times_of_notes(listing: Listing) -> Listing:

@@ -87,6 +87,7 @@ class Watching:
     life: Life
     last: str | None = None
     end: str | None = None
+    verdict: str | None = None
 
     def see(self, event: ServerSentEvent) -> None:
         """Every event is the next one of its run."""
@@ -107,7 +108,8 @@ class Watching:
         if self.end == "error" and not EXPECTED_ENDS.search(data["message"]):
             self.life.unexpected[f"run: {data['message'][:150]}"] += 1
         if self.end == "complete":
-            self.life.counts[f"verdict {data['stats']['verdict']['state']}"] += 1
+            self.verdict = data["stats"]["verdict"]["state"]
+            self.life.counts[f"verdict {self.verdict}"] += 1
 
     async def read(self, api: Process, method: str, path: str, *, most: int = 1_000_000) -> None:
         """Reads on, from where it left; until the end, until it has seen enough, or until the connection breaks."""

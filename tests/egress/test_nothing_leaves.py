@@ -10,6 +10,7 @@ import httpcore
 import httpx
 import pytest
 
+from integrations_api.egress import client
 from integrations_api.egress.client import open_client
 from integrations_api.egress.guard import EgressPolicy, EgressRefused
 from tests.egress.raw_server import answer, raw_server
@@ -28,6 +29,8 @@ class Wire:
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.wanted: list[str] = []
         monkeypatch.setattr(httpcore.AnyIOBackend, "connect_tcp", self._connect)
+        # Nobody gets as far as TLS; reading the authorities for each of hundreds of clients would take seconds.
+        monkeypatch.setattr(client, "_tls", lambda *_: None)
 
     async def _connect(self, host: str, *_: Any, **__: Any) -> httpcore.AsyncNetworkStream:
         self.wanted.append(host)
@@ -58,10 +61,10 @@ async def ask(url: str, *answers: Sequence[str], times: int = 1) -> str:
     """What became of a GET: refused, or how far it got."""
     told = "nothing"
     try:
-        async with open_client(CLOSED, url, resolver=names(*answers or (["127.0.0.1"],))) as client:
+        async with open_client(CLOSED, url, resolver=names(*answers or (["127.0.0.1"],))) as http:
             for _ in range(times):
                 try:
-                    await client.get("/")
+                    await http.get("/")
                 except httpx.ConnectError:
                     told = "connecting"
     except EgressRefused:
@@ -114,9 +117,9 @@ async def test_no_redirect_leads_anywhere(status: int) -> None:
     for location in REDIRECTS:
         redirect = answer(b"", f"Location: {location}", "Refresh: 0; url=http://127.0.0.1/", status=f"{status} Go")
         async with raw_server(respond=redirect) as server:
-            async with open_client(policy, f"http://127.0.0.1:{server.port}") as client:
+            async with open_client(policy, f"http://127.0.0.1:{server.port}") as http:
                 # httpx reads where it would lead, and refuses what is no address.
                 with suppress(httpx.InvalidURL):
-                    received = await client.get("/", follow_redirects=True)
+                    received = await http.get("/", follow_redirects=True)
                     assert received.status_code == status
             assert (server.connections, len(server.heads)) == (1, 1)

@@ -138,9 +138,9 @@ def _bomb(megabytes: int) -> str:
 @pytest.mark.parametrize("parts", [3, 5])
 def test_cve_2024_33664_a_compressed_token_is_refused_before_it_is_unpacked(parts: int) -> None:
     """3.4 and later bound a JWE to 250 KiB, which still unpacks to 250 MB; nothing is unpacked here."""
-    packed = zlib.compress(bytes(64 << 20), 9)
+    packed = zlib.compress(bytes(16 << 20), 9)
     header = json.dumps({"alg": "HS256", "typ": "JWT", "zip": "DEF"}).encode()
-    token = _bomb(64) if parts == 5 else f"{b64(header)}.{b64(packed)}.{b64(b'x' * 32)}"
+    token = _bomb(16) if parts == 5 else f"{b64(header)}.{b64(packed)}.{b64(b'x' * 32)}"
     tokens = Tokens(secret=SECRET)
 
     tracemalloc.start()
@@ -150,7 +150,7 @@ def test_cve_2024_33664_a_compressed_token_is_refused_before_it_is_unpacked(part
     tracemalloc.stop()
 
     assert token.count(".") == parts - 1
-    assert len(token) > 50_000
+    assert len(token) > 10_000
     assert peak < 20_000
 
 

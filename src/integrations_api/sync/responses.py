@@ -16,9 +16,9 @@ class EventStream(Response):
 
     media_type = "text/event-stream"
 
-    def __init__(self, frames: AsyncGenerator[bytes, None]) -> None:
-        # Not the base's: a stream has no body and no length.
-        self.status_code = 200
+    def __init__(self, frames: AsyncGenerator[bytes, None], status_code: int = 200) -> None:
+        # Not the base's: a stream has no body and no length. FastAPI reads the status from here for /openapi.json.
+        self.status_code = status_code
         self.background = None
         self._frames = frames
         self.init_headers(_HEADERS)

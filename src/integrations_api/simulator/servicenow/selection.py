@@ -38,7 +38,7 @@ class Selection:
         self.table = table
         self.query = query
         self.reading = reading
-        self._bounds = bounds_of(query)
+        self._bounds = bounds_of(query, reading.literal_zone)
         self._equal = equalities_of(query)
         self._predicate = compile_query(query, reading)
 
@@ -107,6 +107,9 @@ class Selection:
     def _sort_key(self, ordering: Ordering) -> Callable[[Row], tuple[float, str]]:
         """Empty values come first, numbers compare as numbers, text without regard to case."""
         read = self.reading.read
+        column = self.reading.find_column(ordering.column)
+        if column is not None and column.kind is Kind.DATE_TIME:
+            return lambda row: (0, read(row, ordering.column))
 
         def key(row: Row) -> tuple[float, str]:
             text = read(row, ordering.column)
@@ -120,14 +123,16 @@ class Selection:
 _BOUND = frozenset({">", ">=", "<", "<="})
 
 
-def bounds_of(query: Query) -> Bounds:
-    """What every group of the query demands of sys_id; nothing when there are several groups."""
+def bounds_of(query: Query, zone: ZoneInfo | None = None) -> Bounds:
+    """What every group of the query demands of sys_id and sys_updated_on; nothing when there are several groups."""
     bounds = Bounds()
     if len(query.groups) != 1:
         return bounds
     for clause in query.groups[0]:
         if len(clause) == 1 and clause[0].column == "sys_id":
             _narrow(bounds, clause[0])
+        elif len(clause) == 1 and clause[0].column == "sys_updated_on" and clause[0].operator in {">", ">="}:
+            bounds.updated_from = max(bounds.updated_from, _utc(clause[0].value, zone))
     return bounds
 
 
@@ -196,8 +201,10 @@ def _literal(value: str, column: Column, zone: ZoneInfo | None) -> str:
     """A literal as it is compared: a time that is meant in a zone as UTC, a bare date as its first second."""
     if column.kind is Kind.BOOLEAN:
         return {"1": "true", "0": "false"}.get(value, value)
-    if column.kind is not Kind.DATE_TIME or not value:
-        return value
+    return _utc(value, zone) if column.kind is Kind.DATE_TIME and value else value
+
+
+def _utc(value: str, zone: ZoneInfo | None) -> str:
     text = f"{value} 00:00:00" if len(value) == 10 else value
     try:
         seconds = parse_stamp(text)

@@ -1,7 +1,7 @@
 """Rows and tables: what the simulated database holds."""
 
 from bisect import bisect_left, bisect_right, insort
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from integrations_api.simulator.company.people import Values
@@ -114,6 +114,8 @@ class Bounds:
     below: str | None = None
     below_included: bool = False
     only: frozenset[str] | None = None
+    updated_from: str = ""
+    """A lower bound of sys_updated_on (UTC); empty where there is none."""
 
 
 class Table:
@@ -126,6 +128,7 @@ class Table:
         self.order: list[str] = []
         self.version = 0
         self.results: dict[object, list[Row]] = {}
+        self._by_time: list[tuple[str, str]] | None = None
 
     is_sorted_by_id = True
 
@@ -135,6 +138,7 @@ class Table:
     def changed(self) -> None:
         self.version += 1
         self.results.clear()
+        self._by_time = None
 
     def find(self, sys_id: str) -> Row | None:
         return self.rows.get(sys_id.casefold())
@@ -170,9 +174,18 @@ class Table:
                     yield self.rows[key]
             return
         low, high = self.span(bounds)
-        positions = range(high - 1, low - 1, -1) if descending else range(low, high)
-        for position in positions:
-            yield self.rows[self.order[position]]
+        keys: Sequence[str] = self.order[low:high]
+        if bounds.updated_from:
+            keys = self._updated_among(keys, bounds.updated_from)
+        for key in reversed(keys) if descending else keys:
+            yield self.rows[key]
+
+    def _updated_among(self, keys: Sequence[str], since: str) -> Sequence[str]:
+        """Those of the ids, in their order, that may have been updated since; all where that is no shorter way."""
+        if self._by_time is None:
+            self._by_time = sorted((row.sys_updated_on, key) for key, row in self.rows.items())
+        updated = {key for _, key in self._by_time[bisect_left(self._by_time, (since, "")) :]}
+        return [key for key in keys if key in updated] if len(updated) < len(self.rows) // 4 else keys
 
     def span(self, bounds: Bounds) -> tuple[int, int]:
         """Positions in `order` that the bounds leave: from, up to but not including."""

@@ -155,6 +155,10 @@ def test_a_walk_is_for_words_so_common_that_listing_them_would_take_longer(
     assert is_common(in_documents / documents, documents, bm25.MOST_MATCHES) is walks
 
 
+def test_of_very_many_matches_fewer_are_scored() -> None:
+    assert [bm25.most_scored(expected) for expected in (0, 500, 1000, 1001, 10**6)] == [500, 500, 500, 200, 200]
+
+
 async def test_a_walk_and_the_index_find_the_same(sessions: Sessions) -> None:
     story = await build_versions(
         sessions,

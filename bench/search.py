@@ -1,22 +1,22 @@
 """How fast searching is: `serve` as a process of its own over many made-up incidents, asked by clients over HTTP.
 
-Words and queries are drawn alike, so common words are asked for as often as they are said. Each client is a user of his
-own and asks again as soon as he is answered. Beside the latencies stands the processor time a question took in the
-service and in PostgreSQL: unlike them it says the same on a busy machine.
+Words and queries are drawn alike, so common words are asked for as often as they are said. The clients ask as so many
+users, in a process of their own, each again as soon as it is answered. Beside the latencies stands the processor time a
+question took in the service and in PostgreSQL: unlike them it says the same on a busy machine.
 """
 
 import argparse
 import asyncio
-import http.client
 import json
 import os
 import random
+import subprocess
+import sys
 import tempfile
-import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import timedelta
 from pathlib import Path
 from urllib.parse import quote, urlsplit
@@ -25,6 +25,7 @@ import asyncpg
 from sqlalchemy import text
 
 from bench.generated import any_word, fill, number
+from bench.load import Outcome, Plan
 from integrations_api.access.passwords import Passwords
 from integrations_api.access.permissions import Permission
 from integrations_api.access.service import AccessService
@@ -168,35 +169,27 @@ def measure(
     service_seconds: Callable[[], float],
     database_seconds: Callable[[], float],
 ) -> Measured:
-    """Every path asked for once, by so many clients at the same time."""
-    measured = Measured()
-    waiting = iter(list(paths))
-    lock = threading.Lock()
-
-    def ask(token: str) -> None:
-        connection = http.client.HTTPConnection(urlsplit(base).netloc, timeout=60)
-        while True:
-            with lock:
-                path = next(waiting, None)
-            if path is None:
-                return
-            begun = time.perf_counter()
-            connection.request("GET", path, headers={"Authorization": f"Bearer {token}"})
-            answer = connection.getresponse()
-            body = answer.read()
-            measured.latencies.append((time.perf_counter() - begun) * 1000)
-            if answer.status != 200:
-                raise SystemExit(f"{path} answered {answer.status}: {json.loads(body).get('message')}")
-
+    """Every path asked for once, by so many clients at the same time, in a process that does nothing else."""
+    address = urlsplit(base)
+    requests = [_request(path, address.netloc, tokens[i % clients]) for i, path in enumerate(paths)]
+    plan = Plan(port=address.port or 80, clients=clients, status=200, requests=requests)
     service, database = service_seconds(), database_seconds()
-    threads = [threading.Thread(target=ask, args=(tokens[i],)) for i in range(clients)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    measured.service_cpu = (service_seconds() - service) * 1000 / len(paths)
-    measured.database_cpu = (database_seconds() - database) * 1000 / len(paths)
-    return measured
+    ran = subprocess.run(
+        [sys.executable, "-m", "bench.load"],
+        input=json.dumps(asdict(plan)),
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+    )
+    return Measured(
+        Outcome(**json.loads(ran.stdout)).latencies,
+        service_cpu=(service_seconds() - service) * 1000 / len(paths),
+        database_cpu=(database_seconds() - database) * 1000 / len(paths),
+    )
+
+
+def _request(path: str, host: str, token: str) -> str:
+    return f"GET {path} HTTP/1.1\r\nHost: {host}\r\nAuthorization: Bearer {token}\r\n\r\n"
 
 
 def _seconds(processes: Sequence[int]) -> float:

@@ -14,11 +14,11 @@ _HEADERS = {"Cache-Control": "no-store", "Connection": "keep-alive", "X-Accel-Bu
 class EventStream(Response):
     """Sends frames as they come, until they end or the client leaves; the generator is closed in either case."""
 
-    media_type = "text/event-stream"
-
     def __init__(self, frames: AsyncGenerator[bytes, None], status_code: int = 200) -> None:
         # Not the base's: a stream has no body and no length. FastAPI reads the status from here for /openapi.json.
         self.status_code = status_code
+        # Not of the class: FastAPI would describe errors of these routes as streams too.
+        self.media_type = "text/event-stream"
         self.background = None
         self._frames = frames
         self.init_headers(_HEADERS)

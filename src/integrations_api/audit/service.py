@@ -74,7 +74,7 @@ async def record_directly(
 _INSERTED = (
     "actor_id", "actor", "credential", "action", "object_type", "object_id", "details", "request_id", "address",
 )  # fmt: skip
-_INSERT = f"INSERT INTO audit_entries ({', '.join(_INSERTED)}) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)"  # noqa: S608 - constants
+_INSERT = f"INSERT INTO audit_entries ({', '.join(_INSERTED)}) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)"  # nosec B608 # noqa: S608 - constants
 
 
 def _by(principal: Who) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from integrations_api.db.direct import Row
 from integrations_api.integrations.models import Integration
 
 _ACTIVE = "r.integration_id = i.id AND r.state IN ('queued', 'running')"
-_READ = f"SELECT i.*, (SELECT r.id FROM sync_runs r WHERE {_ACTIVE}) AS running_run_id FROM integrations i"  # noqa: S608 - constants
+_READ = f"SELECT i.*, (SELECT r.id FROM sync_runs r WHERE {_ACTIVE}) AS running_run_id FROM integrations i"  # nosec B608 # noqa: S608 - constants
 _COLUMNS = frozenset(column.name for column in Integration.__table__.columns)
 
 
@@ -36,7 +36,7 @@ async def newest_first(connection: asyncpg.Connection) -> Sequence[Row]:
 async def insert(connection: asyncpg.Connection, values: Mapping[str, Any]) -> Row:
     """A new row, as it is then."""
     names, places = ", ".join(_known(values)), ", ".join(f"${n}" for n in range(1, len(values) + 1))
-    statement = f"INSERT INTO integrations ({names}) VALUES ({places}) RETURNING *"  # noqa: S608 - names of columns
+    statement = f"INSERT INTO integrations ({names}) VALUES ({places}) RETURNING *"  # nosec B608 # noqa: S608 - names of columns
     row: Row = await connection.fetchrow(statement, *_sent(values), record_class=Row)
     return row
 
@@ -44,7 +44,7 @@ async def insert(connection: asyncpg.Connection, values: Mapping[str, Any]) -> R
 async def replace(connection: asyncpg.Connection, integration_id: UUID, values: Mapping[str, Any]) -> Row:
     """Writes all of `values` and gives the row as it is then."""
     changes = ", ".join(f"{name} = ${n}" for n, name in enumerate(_known(values), 2))
-    statement = f"UPDATE integrations SET {changes} WHERE id = $1 RETURNING *"  # noqa: S608 - names of columns
+    statement = f"UPDATE integrations SET {changes} WHERE id = $1 RETURNING *"  # nosec B608 # noqa: S608 - names of columns
     row: Row = await connection.fetchrow(statement, integration_id, *_sent(values), record_class=Row)
     return row
 

@@ -171,7 +171,7 @@ _AT_HEAD = f"""
     JOIN versions w ON w.dataset_id = s.id AND w.number = s.head
     {_BESIDE}
     LIMIT 2
-"""  # noqa: S608 - put together from constants
+"""  # nosec B608 # noqa: S608 - put together from constants
 
 
 async def find_only(connection: asyncpg.Connection, number: str) -> DirectRow | None:

@@ -197,6 +197,16 @@ class Settings(BaseSettings):
         "comma-separated.",
     )
     egress_ca_file: Path | None = Field(None, description="PEM file of private certificate authorities to trust.")
+    egress_proxy: SecretStr | None = Field(
+        None,
+        description="Forward proxy that every connection to a source goes through, such as "
+        "http://user:password@proxy.example.com:3128. HTTP_PROXY and its like are never read.",
+    )
+    egress_no_proxy: Words = Field(
+        (),
+        description="Hosts, host:port, addresses or CIDR ranges of addresses that are reached directly although "
+        "EGRESS_PROXY is set; comma-separated.",
+    )
     egress_timeout: PositiveDuration = Field(
         timedelta(seconds=70), description="Longest wait for a source to answer one request."
     )
@@ -253,6 +263,7 @@ class Settings(BaseSettings):
         "secret_key",
         "encryption_keys",
         "egress_ca_file",
+        "egress_proxy",
         "knowledge_keep_versions",
         "knowledge_keep_raw_days",
         "embeddings_url",

@@ -28,6 +28,7 @@ from integrations_api.db.engine import Sessions, asyncpg_dsn, create_engine, cre
 from integrations_api.db.migrations import current_revision, head_revision
 from integrations_api.db.notify import Listener
 from integrations_api.egress.guard import EgressPolicy
+from integrations_api.egress.proxy import read_proxy
 from integrations_api.errors import ConfigurationError
 from integrations_api.integrations.secrets import SecretKeeper
 from integrations_api.integrations.service import IntegrationService
@@ -307,6 +308,8 @@ def egress_policy(settings: Settings) -> EgressPolicy:
     return EgressPolicy(
         allowed_hosts=settings.egress_allowed_hosts,
         ca_file=settings.egress_ca_file,
+        proxy=read_proxy(settings.egress_proxy),
+        no_proxy=settings.egress_no_proxy,
         timeout=settings.egress_timeout,
         max_response_bytes=settings.egress_max_response_bytes,
     )

@@ -56,6 +56,8 @@ def test_its_help_tells_the_exit_codes(run: Run) -> None:
         ("SYNC_PAGE_SIZE", CANARY, "SYNC_PAGE_SIZE: Input should be a valid integer"),
         ("SYNC_NONSENSE", CANARY, "SYNC_NONSENSE: there is no such setting"),
         ("EGRESS_ALLOWED_HOSTS", "a/b", "EGRESS_ALLOWED_HOSTS"),
+        ("EGRESS_PROXY", f"http://u:{CANARY}/{CANARY}@host:3128", "EGRESS_PROXY: expected http://"),
+        ("EGRESS_NO_PROXY", "*.example.com", "EGRESS_NO_PROXY: '*.example.com' is no host"),
         ("EGRESS_CA_FILE", "not-there.pem", "EGRESS_CA_FILE: cannot be read as PEM certificates"),
         ("DATABASE_URL", f"postgresql://u:p@{CANARY}:{CANARY}@host/db", "DATABASE_URL: the host or port"),
     ],
@@ -93,6 +95,7 @@ def test_nothing_secret_is_shown(run: Run, on_database: str, monkeypatch: pytest
         "EMBEDDINGS_URL": f"http://127.0.0.1:1/{CANARY}/v1",
         "EMBEDDINGS_MODEL": "bag",
         "EMBEDDINGS_API_KEY": f"sk-{CANARY}",
+        "EGRESS_PROXY": f"http://{CANARY}:{CANARY}@127.0.0.1:1",
         "LOG_LEVEL": "DEBUG",
         "SECRET_KEY": keys["SECRET_KEY"],
         "ENCRYPTION_KEYS": keys["ENCRYPTION_KEYS"],
@@ -106,6 +109,7 @@ def test_nothing_secret_is_shown(run: Run, on_database: str, monkeypatch: pytest
     secrets = [CANARY, "canary", keys["SECRET_KEY"], keys["ENCRYPTION_KEYS"].partition(":")[2]]
     assert [secret for secret in secrets for text in said if secret in text] == []
     assert all("METRICS_TOKEN" in text and "embeddings" in text for text in said)
+    assert all("The proxy cannot be reached" in text for text in said)
 
 
 def test_it_leaves_nothing_in_an_empty_folder(run: Run) -> None:

@@ -9,10 +9,12 @@ from typing import Any
 import httpcore
 import httpx
 import pytest
+from pydantic import SecretStr
 
 from integrations_api.egress import client
 from integrations_api.egress.client import open_client
 from integrations_api.egress.guard import EgressPolicy, EgressRefused
+from integrations_api.egress.proxy import read_proxy
 from tests.egress.raw_server import answer, raw_server
 from tests.egress.spellings import HERE, ODD_HOSTS, ODD_URLS
 
@@ -21,6 +23,8 @@ pytestmark = pytest.mark.anyio
 PAGE = Path(__file__).parents[2] / "docs" / "security.md"
 CLOSED = EgressPolicy()
 GOOD = "93.184.215.14"
+PROXY = "10.9.8.7"
+PROXIED = EgressPolicy(proxy=read_proxy(SecretStr(f"http://{PROXY}:3128")))
 
 
 class Wire:
@@ -57,15 +61,15 @@ def names(*answers: Sequence[str]) -> Any:
     return resolve
 
 
-async def ask(url: str, *answers: Sequence[str], times: int = 1) -> str:
+async def ask(url: str, *answers: Sequence[str], times: int = 1, policy: EgressPolicy = CLOSED) -> str:
     """What became of a GET: refused, or how far it got."""
     told = "nothing"
     try:
-        async with open_client(CLOSED, url, resolver=names(*answers or (["127.0.0.1"],))) as http:
+        async with open_client(policy, url, resolver=names(*answers or (["127.0.0.1"],))) as http:
             for _ in range(times):
                 try:
                     await http.get("/")
-                except httpx.ConnectError:
+                except (httpx.ConnectError, httpx.ProxyError):
                     told = "connecting"
     except EgressRefused:
         return "refused"
@@ -74,25 +78,30 @@ async def ask(url: str, *answers: Sequence[str], times: int = 1) -> str:
     return told
 
 
-async def test_no_forbidden_address_is_connected_to_however_it_is_spelt_or_resolved(wire: Wire) -> None:
+@pytest.mark.parametrize(("policy", "way"), [(CLOSED, GOOD), (PROXIED, PROXY)], ids=["directly", "by a proxy"])
+async def test_no_forbidden_address_is_connected_to_however_it_is_spelt_or_resolved(
+    wire: Wire, policy: EgressPolicy, way: str
+) -> None:
     """The numbers stand in docs/security.md."""
     plain = [address.removesuffix(".") for address in HERE]
     tried = {
-        "in a URL": [await ask(in_url(address)) for address in HERE],
-        "odd hosts": [await ask(f"https://{host}/") for host in ODD_HOSTS],
-        "odd URLs": [await ask(url) for url in ODD_URLS],
-        "by a name server": [await ask("https://name.example.com", [address]) for address in plain],
-        "behind a good one": [await ask("https://name.example.com", [GOOD, address]) for address in plain],
+        "in a URL": [await ask(in_url(address), policy=policy) for address in HERE],
+        "odd hosts": [await ask(f"https://{host}/", policy=policy) for host in ODD_HOSTS],
+        "odd URLs": [await ask(url, policy=policy) for url in ODD_URLS],
+        "by a name server": [await ask("https://name.example.com", [address], policy=policy) for address in plain],
+        "behind a good one": [
+            await ask("https://name.example.com", [GOOD, address], policy=policy) for address in plain
+        ],
     }
     by_url = list(wire.wanted)
-    rebound = [await ask("https://name.example.com", [GOOD], [address], times=2) for address in plain]
+    rebound = [await ask("https://name.example.com", [GOOD], [address], times=2, policy=policy) for address in plain]
 
     for how, outcomes in tried.items():
         assert set(outcomes) <= {"refused", "no URL"}, how
     assert by_url == []
-    # Of a name that is rebound, the first connection goes to the good address, the second nowhere.
+    # Of a name that is rebound, the first connection goes to the good address or the proxy, the second nowhere.
     assert set(rebound) == {"refused"}
-    assert set(wire.wanted) == {GOOD}
+    assert set(wire.wanted) == {way}
     count = sum(map(len, tried.values())) + len(rebound)
     assert f"{count} inputs tried, 0 requests left" in re.sub(r"\s+", " ", PAGE.read_text())
 

@@ -49,6 +49,7 @@ PLANTED = {
     "token of a redirect": "cAnArY-in-a-location-7",
     "token of a query": "cAnArY-in-a-query-8",
     "password of a url": "cAnArY-in-userinfo-9",
+    "proxy password": "cAnArY-proxy-password-10",
 }
 REFUSALS = (302, 401, 500)
 
@@ -160,6 +161,9 @@ def _settings(database_url: str, server: SimulatorServer, hostile: SimulatorServ
         **generate_secrets(),
         "DATABASE_URL": planted.render_as_string(hide_password=False),
         "EGRESS_ALLOWED_HOSTS": ",".join(each.url.removeprefix("http://") for each in (server, hostile)),
+        # The sources are reached directly; what is sent elsewhere fails at the proxy.
+        "EGRESS_PROXY": f"http://u:{PLANTED['proxy password']}@127.0.0.1:1",
+        "EGRESS_NO_PROXY": "127.0.0.1",
         "EMBEDDINGS_URL": f"{hostile.url}/v1",
         "EMBEDDINGS_MODEL": "bag",
         "EMBEDDINGS_API_KEY": PLANTED["embedding key"],

@@ -30,6 +30,7 @@ from integrations_api.connectors.errors import (
 from integrations_api.connectors.records import JsonObject, Slot
 from integrations_api.connectors.text import storable
 from integrations_api.egress.guard import EgressRefused
+from integrations_api.egress.proxy import ProxyFailed
 from integrations_api.egress.transport import ResponseTooLarge
 
 _CREDENTIAL_HEADERS = ("authorization", "x-sn-apikey")
@@ -114,6 +115,9 @@ def translated(error: Exception) -> ConnectorError:
             return Refused(
                 error.message, "Correct the URL, or have the operator allow the host in EGRESS_ALLOWED_HOSTS"
             )
+        case ProxyFailed():
+            kind = Unreachable if error.may_pass else Refused
+            return kind(error.message, error.remedy)
         case httpx.ConnectTimeout():
             return Unreachable("Connection timeout", _CHECK_URL)
         case httpx.ConnectError():

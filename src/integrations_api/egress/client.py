@@ -7,7 +7,8 @@ from typing import Any
 import httpx
 
 from integrations_api.egress.guard import EgressPolicy, EgressRefused, Target, check_target, refusals_counted, target_of
-from integrations_api.egress.transport import GuardedTransport, Resolver, system_resolver
+from integrations_api.egress.lookup import Resolver, system_resolver
+from integrations_api.egress.transport import GuardedTransport
 from integrations_api.errors import ConfigurationError
 
 USER_AGENT = "integrations-api"
@@ -30,14 +31,15 @@ def open_client(
     """A client for one origin; use it as an async context manager.
 
     Paths given to it are relative to `base_url`. Raises `EgressRefused` where the URL itself is not allowed; each
-    connect is checked again and raises the same. Nothing is taken from the environment (proxies, netrc).
+    connect is checked again and raises the same. Nothing is taken from the environment (proxies, netrc):
+    a proxy is used by the policy only.
     """
     with refusals_counted():
         origin = check_url(base_url, policy)
     return GuardedClient(
         base_url=base_url,
         auth=auth,
-        transport=GuardedTransport(origin=origin, policy=policy, tls=_tls(origin, policy.ca_file), resolver=resolver),
+        transport=GuardedTransport(origin=origin, policy=policy, tls=_tls(origin, policy), resolver=resolver),
         timeout=httpx.Timeout(policy.timeout.total_seconds(), connect=policy.connect_timeout.total_seconds()),
         headers={"User-Agent": USER_AGENT, "Accept": "application/json", "Accept-Encoding": "gzip, deflate"},
         follow_redirects=False,
@@ -64,13 +66,14 @@ def check_authorities(policy: EgressPolicy) -> None:
         _trust(ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT), policy.ca_file)
 
 
-def _tls(origin: Target, ca_file: Path | None) -> ssl.SSLContext | None:
+def _tls(origin: Target, policy: EgressPolicy) -> ssl.SSLContext | None:
     """What https is verified by; reading the authorities takes tens of milliseconds, so plain http goes without."""
-    if origin.scheme != "https":
+    proxy = policy.proxy_for(origin)
+    if "https" not in {origin.scheme, proxy.at.scheme if proxy else ""}:
         return None
     context = httpx.create_ssl_context(trust_env=False)
-    if ca_file is not None:
-        _trust(context, ca_file)
+    if policy.ca_file is not None:
+        _trust(context, policy.ca_file)
     return context
 
 

@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 
+from pydantic import SecretStr
+
 from integrations_api.egress.addresses import OPENED_BY_NAME, Address, Network, as_address, forbidden_kind, unwrapped
 from integrations_api.errors import ApplicationError, ConfigurationError
 from integrations_api.metrics import EGRESS_REFUSALS
@@ -56,8 +58,24 @@ class Target:
 
 
 @dataclass(frozen=True, slots=True)
-class _Allowed:
-    """One entry of EGRESS_ALLOWED_HOSTS: a name or a network, at one port or any."""
+class Proxy:
+    """The operator's forward proxy: `at` by http or https, and what proves us to it, where anything does."""
+
+    at: Target
+    user: str | None = None
+    password: SecretStr | None = None
+
+    @property
+    def credentials(self) -> tuple[bytes, bytes] | None:
+        """User and password as they are sent; None where there are none."""
+        if self.user is None or self.password is None:
+            return None
+        return self.user.encode(), self.password.get_secret_value().encode()
+
+
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    """One entry of EGRESS_ALLOWED_HOSTS or EGRESS_NO_PROXY: a name or a network, at one port or any."""
 
     host: str | None
     network: Network | None
@@ -81,7 +99,8 @@ class EgressPolicy:
 
     `allowed_hosts` entries are `host`, `host:port`, an address (`10.0.0.5`, `[::1]:8443`) or a CIDR range: they may
     be reached though private, by plain http, or at an unusual port. `timeout` bounds one request from the look-up
-    to the last byte; `max_response_bytes` bounds an answer, both as it comes and decompressed.
+    to the last byte; `max_response_bytes` bounds an answer, both as it comes and decompressed. With a `proxy`,
+    everything goes through it but what an entry of `no_proxy` names; both change nothing in what is allowed.
 
     Raises `ConfigurationError` for a malformed entry.
     """
@@ -91,10 +110,20 @@ class EgressPolicy:
     timeout: timedelta = timedelta(seconds=70)
     max_response_bytes: int = 200_000_000
     connect_timeout: timedelta = timedelta(seconds=10)
-    _allowed: tuple[_Allowed, ...] = field(init=False, repr=False, compare=False)
+    proxy: Proxy | None = None
+    no_proxy: Sequence[str] = ()
+    _allowed: tuple[_Entry, ...] = field(init=False, repr=False, compare=False)
+    _direct: tuple[_Entry, ...] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "_allowed", tuple(_read_entry(entry) for entry in self.allowed_hosts))
+        object.__setattr__(self, "_allowed", tuple(_read_entry(entry, _SETTING) for entry in self.allowed_hosts))
+        object.__setattr__(self, "_direct", tuple(_read_entry(entry, "EGRESS_NO_PROXY") for entry in self.no_proxy))
+
+    def proxy_for(self, target: Target) -> Proxy | None:
+        """The proxy that a target is asked of. A range of `no_proxy` is for addresses in URLs, not for names."""
+        at = target.address
+        direct = any(e.names(target) or (at is not None and e.contains(at, target.port)) for e in self._direct)
+        return None if direct else self.proxy
 
     def opens(self, target: Target) -> bool:
         """Whether an entry names the target itself (host, or host and port)."""
@@ -111,11 +140,11 @@ class EgressPolicy:
         return any(entry.network is not None for entry in self._allowed)
 
 
-def _read_entry(entry: str) -> _Allowed:
+def _read_entry(entry: str, setting: str) -> _Entry:
     """Reads one entry; in doubt about colons, brackets decide."""
-    wrong = ConfigurationError(f"Wrong settings: {_SETTING}: {entry!r} is no host, host:port or CIDR range")
+    wrong = ConfigurationError(f"Wrong settings: {setting}: {entry!r} is no host, host:port or CIDR range")
     try:
-        return _Allowed(None, ipaddress.ip_network(entry.strip("[]"), strict=True), None)
+        return _Entry(None, ipaddress.ip_network(entry.strip("[]"), strict=True), None)
     except ValueError:
         if "/" in entry:
             raise wrong from None
@@ -126,11 +155,11 @@ def _read_entry(entry: str) -> _Allowed:
         raise wrong
     port = int(port_text) if port_text else None
     try:
-        return _Allowed(None, ipaddress.ip_network(host.strip("[]")), port)
+        return _Entry(None, ipaddress.ip_network(host.strip("[]")), port)
     except ValueError:
         if not _is_name(host):
             raise wrong from None
-        return _Allowed(host.lower().removesuffix("."), None, port)
+        return _Entry(host.lower().removesuffix("."), None, port)
 
 
 def _is_name(host: str) -> bool:
@@ -188,3 +217,18 @@ def check_addresses(target: Target, addresses: Sequence[Address], policy: Egress
         if not named and not usual:
             what = "Plain http" if target.scheme == "http" else f"Port {target.port}"
             raise EgressRefused(f"{what} to {as_words(target.host)} is refused; it can be added to {_SETTING}")
+
+
+def check_unresolved(target: Target, policy: EgressPolicy) -> None:
+    """A name that is not known here, before a proxy is asked that may know it. Raises `EgressRefused`.
+
+    Refused is what the proxy would take for itself or complete by a domain of its own, and what only a range could
+    have opened.
+    """
+    if policy.opens(target):
+        return
+    if "." not in target.host or target.host.endswith(".localhost"):
+        raise EgressRefused(f"{as_words(target.shown)} is not known here; it can be added to {_SETTING}")
+    if target.scheme == "http" or target.port not in OPEN_PORTS:
+        what = "Plain http" if target.scheme == "http" else f"Port {target.port}"
+        raise EgressRefused(f"{what} to {as_words(target.host)} is refused; it can be added to {_SETTING}")

@@ -1,15 +1,15 @@
 """The guarded transport under httpx: resolves once, checks, connects to exactly what was checked, bounds what returns.
 
+With EGRESS_PROXY set it connects to that proxy instead, by `egress.proxy`.
+
 The pool underneath is httpcore's; TLS keeps the host name for SNI and verification while the socket goes to the
 checked address, and the Host header is untouched.
 """
 
 import asyncio
-import ipaddress
-import socket
 import ssl
 import zlib
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from typing import Any
 
 import httpcore
@@ -19,16 +19,16 @@ from integrations_api.egress.addresses import Address
 from integrations_api.egress.guard import (
     EgressPolicy,
     EgressRefused,
+    Proxy,
     Target,
     check_addresses,
     check_target,
     refusals_counted,
     target_of,
 )
+from integrations_api.egress.lookup import Resolver, look_up, system_resolver
+from integrations_api.egress.proxy import ProxiedBackend, ProxyFailed, failed_with
 from integrations_api.tasks import finish
-
-Resolver = Callable[[str, int], Awaitable[Sequence[str]]]
-"""Turns a host name and port into addresses, as text; raises `socket.gaierror`."""
 
 _MOST_ADDRESSES = 4
 _MAX_CONNECTIONS = 32
@@ -38,12 +38,6 @@ _CHUNK = 1 << 18
 
 class ResponseTooLarge(httpx.DecodingError):
     """The answer passed `EgressPolicy.max_response_bytes`, as it came or decompressed."""
-
-
-async def system_resolver(host: str, port: int) -> Sequence[str]:
-    """The operating system's resolver, in its thread."""
-    found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM, proto=socket.IPPROTO_TCP)
-    return list(dict.fromkeys(str(entry[4][0]) for entry in found))
 
 
 class GuardedBackend(httpcore.AsyncNetworkBackend):
@@ -66,23 +60,9 @@ class GuardedBackend(httpcore.AsyncNetworkBackend):
         loop = asyncio.get_running_loop()
         deadline = loop.time() + (self._policy.connect_timeout.total_seconds() if timeout is None else timeout)
         target = target_of(scheme=self._scheme, host=host, port=port)
-        addresses = await self._look_up(target, deadline)
+        addresses = await look_up(target, self._resolver, deadline)
         check_addresses(target, addresses, self._policy)
         return await self._connect(addresses[:_MOST_ADDRESSES], port, deadline)
-
-    async def _look_up(self, target: Target, deadline: float) -> list[Address]:
-        if target.address is not None:
-            return [target.address]
-        try:
-            async with asyncio.timeout_at(deadline):
-                found = await self._resolver(target.host, target.port)
-        except TimeoutError as error:
-            raise httpcore.ConnectTimeout("name resolution timed out") from error
-        except (OSError, UnicodeError) as error:  # UnicodeError: a label over 63 characters
-            raise httpcore.ConnectError("name resolution failed") from error
-        if not found:
-            raise httpcore.ConnectError("the name has no address")
-        return [ipaddress.ip_address(text) for text in found]
 
     async def _connect(self, addresses: Sequence[Address], port: int, deadline: float) -> httpcore.AsyncNetworkStream:
         """Tries the addresses in turn, each with an even share of the time that is left."""
@@ -111,11 +91,28 @@ class GuardedTransport(httpx.AsyncBaseTransport):
     ) -> None:
         self._origin = origin
         self._policy = policy
-        self._pool = httpcore.AsyncConnectionPool(
+        self._proxy = policy.proxy_for(origin)
+        self._pool = self._open_pool(self._proxy, tls, resolver)
+
+    def _open_pool(
+        self, proxy: Proxy | None, tls: ssl.SSLContext | None, resolver: Resolver
+    ) -> httpcore.AsyncConnectionPool:
+        origin, policy = self._origin, self._policy
+        if proxy is None:
+            return httpcore.AsyncConnectionPool(
+                ssl_context=tls,
+                max_connections=_MAX_CONNECTIONS,
+                keepalive_expiry=_KEEPALIVE_SECONDS,
+                network_backend=GuardedBackend(scheme=origin.scheme, policy=policy, resolver=resolver),
+            )
+        return httpcore.AsyncHTTPProxy(
+            # Never https: the backend has made that connection secure already.
+            httpcore.URL(scheme="http", host=proxy.at.host, port=proxy.at.port, target="/"),
+            proxy_auth=proxy.credentials,
             ssl_context=tls,
             max_connections=_MAX_CONNECTIONS,
             keepalive_expiry=_KEEPALIVE_SECONDS,
-            network_backend=GuardedBackend(scheme=origin.scheme, policy=policy, resolver=resolver),
+            network_backend=ProxiedBackend(target=origin, proxy=proxy, tls=tls, policy=policy, resolver=resolver),
         )
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
@@ -128,6 +125,10 @@ class GuardedTransport(httpx.AsyncBaseTransport):
         async with _Translated():
             async with asyncio.timeout_at(deadline):
                 answer = await self._pool.handle_async_request(_as_httpcore(request))
+        # In plain http the proxy answers in the target's place, and no target asks for a proxy's credentials.
+        if self._proxy is not None and self._origin.scheme == "http" and answer.status == 407:
+            await answer.aclose()
+            raise failed_with(407)
         # No Set-Cookie gets past here: ServiceNow serialises the requests of one session and pins it to a node.
         headers = [(key, value) for key, value in answer.headers if key.lower() != b"set-cookie"]
         encoding = httpx.Headers(headers).get("content-encoding", "identity").strip().lower()
@@ -172,9 +173,17 @@ class _Translated:
     async def __aexit__(self, _: type[BaseException] | None, error: BaseException | None, __: object) -> None:
         if isinstance(error, TimeoutError):
             raise httpx.ReadTimeout("the answer took too long") from error
+        if isinstance(error, httpcore.ProxyError):
+            # It begins with the status; the rest is the proxy's text, which may repeat what it was sent.
+            raise _failed(str(error)) from None
         module = type(error).__module__.partition(".")[0]
         if error is not None and module == "httpcore":
             raise _twin(type(error))(str(error)) from error
+
+
+def _failed(said: str) -> ProxyFailed:
+    status = said.partition(" ")[0]
+    return failed_with(int(status) if status.isdigit() else 502)
 
 
 def _twin(kind: type[BaseException]) -> type[httpx.TransportError]:

@@ -248,7 +248,7 @@ def test_a_start_that_breaks_shows_its_traceback_once_to_who_asks(run: Run, monk
     use_database(monkeypatch, "postgresql://nobody@127.0.0.1:1/nothing")
     monkeypatch.setenv("PORT", "0")
     monkeypatch.setenv("LOG_LEVEL", "DEBUG")
-    monkeypatch.setattr("integrations_api.cli.serving.create_app", broken)
+    monkeypatch.setattr("integrations_api.app.create_app", broken)
     monkeypatch.setattr("integrations_api.cli.serving.check_schema", nothing)
     monkeypatch.setattr("integrations_api.integrations.secrets.SecretKeeper.require_keys", nothing)
 

@@ -30,11 +30,14 @@ class Row(asyncpg.Record):  # type: ignore[misc] # asyncpg comes without types
 async def connected(sessions: Sessions) -> AsyncIterator[asyncpg.Connection]:
     """A connection of the sessions' engine, on which each statement is a transaction of its own.
 
-    Raises SQLAlchemy's `OperationalError` where the database goes away, as sessions do, and lets what else is wrong
-    with a statement through as asyncpg's error.
+    Raises SQLAlchemy's `OperationalError` where the database cannot be had or goes away, as sessions do, and lets what
+    else is wrong with a statement through as asyncpg's error.
     """
     engine: AsyncEngine = sessions.kw["bind"]
-    borrowed = await greenlet_spawn(engine.sync_engine.raw_connection)
+    try:
+        borrowed = await greenlet_spawn(engine.sync_engine.raw_connection)
+    except engine.dialect.loaded_dbapi.Error as error:
+        raise OperationalError("(asyncpg)", None, error) from error
     driver: Any = borrowed.driver_connection
     try:
         yield driver

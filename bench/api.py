@@ -262,6 +262,6 @@ def _count_statements(
 def _counted(log: Path, position: int) -> str:
     with log.open("rb") as stream:
         stream.seek(position)
-        said = re.findall(rb"LOG:  (?:statement|execute [^:]*): *(\w+)", stream.read())
+        said = re.findall(rb"LOG:  (?:statement|execute [^:]*):\s*(\w+)", stream.read())
     around = sum(word.upper() in {b"BEGIN", b"COMMIT", b"ROLLBACK"} for word in said)
     return f"{len(said) / _COUNTED:.0f} ({around / _COUNTED:.0f})"

@@ -5,6 +5,7 @@ from typing import Annotated
 from uuid import UUID
 
 from fastapi import Body, Depends, Header, Path, Query, Response
+from sse_starlette import EventSourceResponse
 
 from integrations_api.access.dependencies import require
 from integrations_api.access.permissions import Permission
@@ -26,7 +27,6 @@ from integrations_api.sync.control import RunControl
 from integrations_api.sync.dependencies import MayWatchRun
 from integrations_api.sync.docs import STREAM, WATCHED
 from integrations_api.sync.edit_schemas import EDIT_EXAMPLE, EditPreviewAnswer
-from integrations_api.sync.responses import EventStream
 from integrations_api.sync.runs import as_mode
 from integrations_api.sync.schemas import (
     CheckOnTheWire,
@@ -75,7 +75,7 @@ Control = Annotated[RunControl, Depends(component(RunControl))]
 @router.post(
     "/sync/{integration_id}",
     summary="Trigger manual sync",
-    response_class=EventStream,
+    response_class=EventSourceResponse,
     responses={**errors(401, 403, m403="Missing permission: integration.sync"), 200: STREAM},
 )
 async def trigger_sync(
@@ -85,7 +85,7 @@ async def trigger_sync(
     streams: Streams,
     mode: Annotated[str, Query(description="`incremental` (default) or `full`.")] = "incremental",
     last_event_id: LastEventId = None,
-) -> EventStream:
+) -> EventSourceResponse:
     """Starts a sync, or joins the one that is going on from its first event, and streams its progress.
 
     Every outcome is an event of a 200: also an unknown or disabled integration, or a missing configuration. A client
@@ -103,7 +103,7 @@ async def trigger_sync(
 @router.get(
     "/sync/{integration_id}/events",
     summary="Watch the running or the latest sync",
-    response_class=EventStream,
+    response_class=EventSourceResponse,
     responses={**errors(401, 403, 404, 422, m404="This integration has not been synced yet"), **WATCHED},
 )
 async def watch_integration(
@@ -122,7 +122,7 @@ async def watch_integration(
 @router.get(
     "/runs/{run_id}/events",
     summary="Watch a run",
-    response_class=EventStream,
+    response_class=EventSourceResponse,
     responses={**errors(401, 403, 404, 422, m404="Sync run not found"), **WATCHED},
 )
 async def watch_run(

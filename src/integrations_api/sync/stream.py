@@ -15,7 +15,7 @@ from itertools import islice
 from uuid import UUID
 
 from sqlalchemy.exc import SQLAlchemyError
-from sse_starlette import ServerSentEvent
+from sse_starlette import EventSourceResponse, ServerSentEvent
 from starlette.responses import Response
 
 from integrations_api.db.direct import connected
@@ -25,7 +25,6 @@ from integrations_api.metrics import STREAMS_OPEN
 from integrations_api.sync import events, repository
 from integrations_api.sync.events import LoggedEvent
 from integrations_api.sync.executor import INTEGRATION_DELETED
-from integrations_api.sync.responses import EventStream
 from integrations_api.sync.service import Position, is_final
 
 log = get_logger(__name__)
@@ -35,6 +34,8 @@ WINDOW = 2000
 """Events of a run that are kept in memory; who is further behind reads the database."""
 CHUNK = 500
 QUEUED_NOTICE_SECONDS = 2.0
+GOODBYE_SECONDS = 3.0
+"""How long a stream that `close` has ended may take to say so, before it is cut off."""
 PARCEL = 32_768
 """Bytes of frames that are sent together, at least: a send costs far more than what is in it."""
 EVENTS_GONE = "The events of this run are no longer kept; GET /integrations/runs/{run_id} tells how it ended"
@@ -139,20 +140,20 @@ class RunStreams:
         for tail in self._tails.values():
             tail.wake_watchers()
 
-    def answer(self, position: Position) -> EventStream:
+    def answer(self, position: Position) -> EventSourceResponse:
         """Streams a run from a position on."""
         if position.is_over:
-            return EventStream(_just())
+            return _respond(_just())
         read = self.replay if position.is_final else self.watch
-        return EventStream(read(position.run_id, after=position.after))
+        return _respond(read(position.run_id, after=position.after))
 
     def answer_watcher(self, position: Position) -> Response:
         """The same for a GET, where 204 tells an EventSource not to come back."""
         return Response(status_code=204) if position.is_over else self.answer(position)
 
-    def answer_with(self, message: str) -> EventStream:
+    def answer_with(self, message: str) -> EventSourceResponse:
         """A stream of one error event: the contract's answer to a sync that cannot begin."""
-        return EventStream(_just(encode_loose(events.error(message))))
+        return _respond(_just(encode_loose(events.error(message))))
 
     def nudge(self, run_id: str | None) -> None:
         """Called for each NOTIFY; None means that some may have been missed."""
@@ -266,6 +267,11 @@ class RunStreams:
         with suppress(SQLAlchemyError, OSError):
             async with self._sessions.begin() as session:
                 await repository.write_first_event(session, run_id=run_id, event=events.progress(IN_QUEUE))
+
+
+def _respond(frames: AsyncGenerator[bytes, None]) -> EventSourceResponse:
+    # `watch` sends the pings itself: a task for each of a thousand clients would do nothing else.
+    return EventSourceResponse(frames, sep="\n", ping=0, shutdown_grace_period=GOODBYE_SECONDS)
 
 
 async def _happens(event: asyncio.Event, *, within: timedelta) -> bool:

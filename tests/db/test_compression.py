@@ -3,6 +3,7 @@
 import pytest
 from sqlalchemy import text
 
+from integrations_api.db import compression
 from integrations_api.db.engine import create_engine
 
 pytestmark = pytest.mark.anyio
@@ -21,3 +22,21 @@ async def test_what_is_stored_is_compressed_by_lz4_where_the_server_has_it(datab
 
     await engine.dispose()
     assert used == ("lz4" if "lz4" in known else "pglz")
+
+
+async def test_a_connection_that_is_cut_while_it_is_asked_is_replaced(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = create_engine(database_url, pool_size=1)
+    async with engine.begin() as connection:
+        await connection.execute(text("CREATE SEQUENCE cuts"))
+    await engine.dispose()
+    monkeypatch.setattr(
+        compression, "_PREFER_LZ4", "SELECT pg_terminate_backend(pg_backend_pid()) WHERE nextval('cuts') = 1"
+    )
+
+    async with engine.connect() as connection:
+        asked = await connection.scalar(text("SELECT last_value FROM cuts"))
+
+    await engine.dispose()
+    assert asked == 2

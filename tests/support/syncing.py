@@ -11,6 +11,7 @@ from typing import Any
 from uuid import UUID, uuid4
 
 from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import async_sessionmaker
 
 from integrations_api.access.passwords import Passwords
@@ -19,6 +20,7 @@ from integrations_api.access.principal import Principal
 from integrations_api.api.components import Components
 from integrations_api.clock import utc_now
 from integrations_api.connectors.records import Mode
+from integrations_api.db.engine import DATABASE_LOST, is_lost_connection
 from integrations_api.integrations.schemas import IntegrationIn
 from integrations_api.integrations.service import IntegrationService
 from integrations_api.sync.duties import SyncDuties
@@ -70,7 +72,13 @@ class Bench:
         return run
 
     async def run(self, run_id: UUID) -> SyncRun:
-        return await self.components[SyncService].get_run(run_id)
+        """The run now. A test that cuts connections may cut the one that looks, which then looks again."""
+        while True:
+            try:
+                return await self.components[SyncService].get_run(run_id)
+            except (DBAPIError, *DATABASE_LOST) as error:
+                if not is_lost_connection(error):
+                    raise
 
     def start_worker(self) -> None:
         """One more worker, in this process."""

@@ -81,7 +81,7 @@ async def test_keys_stand_in_the_order_that_is_published_whatever_the_database_m
 ) -> None:
     note = Note(at="2026-03-01T09:58:10Z", author="Beth Anglin", kind="work_notes", text="Restarted it.")
     story = await build_versions(sessions, {"INC1": doc(notes=[note])})
-    verdict = {"state": "complete", "source": 1, "stored": 1, "rejected": 0, "hidden": 0, "why": None}
+    verdict = {"state": "complete", "source": 1, "stored": 1, "rejected": 0, "hidden": 0, "why": None, "ids": None}
     async with sessions() as session, session.begin():
         await save_verdict(session, dataset_id=story.dataset_id, verdict=dict(verdict))
 

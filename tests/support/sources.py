@@ -44,6 +44,10 @@ class MemorySource:
     counted: int | None = None
     mapping_version: int = 1
     pages_read: int = 0
+    hidden: set[str] = field(default_factory=set)
+    """Rows that are counted and not shown."""
+    unlisted: set[str] = field(default_factory=set)
+    """Rows that pages leave out, and that are there when they are asked for by id."""
     suspected: dict[str, str] = field(default_factory=dict)
     """What `confirm_gone` was asked last."""
     reached: asyncio.Event = field(default_factory=asyncio.Event)
@@ -75,6 +79,14 @@ class MemorySource:
         self.ticks += 1
         del self.rows[f"id-{number}"]
         self.delete_log.append(f"id-{number}")
+
+    def hide(self, number: str) -> None:
+        """Access rules take it away."""
+        self.hidden.add(f"id-{number}")
+
+    def show(self, number: str) -> None:
+        """Access rules give it back."""
+        self.hidden.discard(f"id-{number}")
 
 
 @dataclass
@@ -120,7 +132,8 @@ class MemoryConnector:
             await self.source.gate.wait()
 
     def _after(self, after: str, since: datetime | None) -> list[SourceRecord]:
-        records = [self.restore(self.source.rows[key]) for key in sorted(self.source.rows) if key > after]
+        listed = self.source.rows.keys() - self.source.hidden - self.source.unlisted
+        records = [self.restore(self.source.rows[key]) for key in sorted(listed) if key > after]
         return [r for r in records if since is None or (r.updated_at is not None and r.updated_at >= since)]
 
     def map(self, record: SourceRecord) -> MappedDocument:
@@ -152,7 +165,8 @@ class MemoryConnector:
 
     async def confirm_gone(self, suspects: Mapping[str, str]) -> Sequence[Gone]:
         self.source.suspected = dict(suspects)
-        return [Gone(key, "deleted") for key in suspects if key not in self.source.rows]
+        hidden = [Gone(key, "no_longer_visible") for key in suspects if key in self.source.hidden]
+        return hidden + [Gone(key, "deleted") for key in suspects if key not in self.source.rows]
 
     async def check(self) -> Sequence[Check]:
         return []

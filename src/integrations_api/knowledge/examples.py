@@ -15,7 +15,7 @@ DATASET: dict[str, Any] = {
     "head": 3,
     "documents": 18,
     "tombstones": 1,
-    "verdict": {"state": "complete", "source": 18, "stored": 18, "rejected": 0, "hidden": 0, "why": None},
+    "verdict": {"state": "complete", "source": 18, "stored": 18, "rejected": 0, "hidden": 0, "why": None, "ids": None},
 }
 
 EMBEDDED: dict[str, Any] = {"model": "all-MiniLM-L6-v2", "answers": True, "embedded": 17, "refused": 0, "of": 18}

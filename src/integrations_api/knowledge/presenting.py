@@ -17,7 +17,7 @@ from integrations_api.knowledge.embedding import Progress
 Wire = dict[str, Any]
 
 _NOTE = ("at", "author", "kind", "text")
-_VERDICT = ("state", "source", "stored", "rejected", "hidden", "why")
+_VERDICT = ("state", "source", "stored", "rejected", "hidden", "why", "ids")
 
 
 def dataset(row: Row[Any]) -> Wire:

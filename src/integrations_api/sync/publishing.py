@@ -1,5 +1,6 @@
 """The last transaction of a run: the version becomes the head, and everything that goes with it."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -9,13 +10,13 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from integrations_api.clock import to_wire
 from integrations_api.connectors.records import SourceCount
 from integrations_api.integrations.service import IntegrationService
-from integrations_api.knowledge import staging, versions
+from integrations_api.knowledge import gap, staging, versions
 from integrations_api.knowledge.staging import Plan
 from integrations_api.sync import events
 from integrations_api.sync.journal import StepResult
 from integrations_api.sync.models import SyncRun
 from integrations_api.sync.runs import Phase, RunState
-from integrations_api.sync.verdict import judge
+from integrations_api.sync.verdict import MOST_NAMED, judge
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +59,8 @@ async def publish_run(
 ) -> StepResult:
     """The version becomes the head; watermark, verdict and status go with it."""
     assert run.integration_id is not None
-    begins = await versions.note_extent(session, dataset_id=run.dataset_id, reads_from=run.reads_from)
+    reads_from = None if run.mode == "full" else run.reads_from
+    begins = await versions.note_extent(session, dataset_id=run.dataset_id, reads_from=reads_from)
     if run.version is None:
         await versions.touch_in_place(session, run.id)
     else:
@@ -117,9 +119,33 @@ async def _verdict(
 ) -> dict[str, Any]:
     assert run.source_started_at is not None
     stored = await versions.live_documents(session, dataset_id=run.dataset_id, created_until=run.source_started_at)
-    verdict = judge(source=source, stored=stored, rejected=run.rejected, partial_since=to_wire(begins))
+    unmapped = await gap.unmapped(session, run_id=run.id, dataset_id=run.dataset_id) if run.rejected else []
+    verdict = judge(
+        source=source,
+        stored=stored,
+        rejected=run.rejected,
+        unmapped=len(unmapped),
+        partial_since=to_wire(begins),
+    )
+    if run.mode == "full":
+        verdict["ids"] = await _ids_of_gap(session, verdict["state"], run=run, unmapped=unmapped)
     await versions.save_verdict(session, dataset_id=run.dataset_id, verdict=verdict)
     return verdict
+
+
+async def _ids_of_gap(
+    session: AsyncSession, state: str, *, run: SyncRun, unmapped: Sequence[str]
+) -> Sequence[str] | None:
+    """What a full run knows by id of what is missing, or too much; None where nothing is."""
+    assert run.source_started_at is not None
+    dataset_id, until = run.dataset_id, run.source_started_at
+    if state == "short":
+        found = [*unmapped, *await gap.hidden(session, dataset_id=dataset_id, created_until=until)]
+    elif state == "over":
+        found = await staging.unseen_documents(session, run_id=run.id, dataset_id=dataset_id, created_until=until)
+    else:
+        return None
+    return sorted(found)[:MOST_NAMED]
 
 
 def _stats(run: SyncRun, *, at: datetime | None, verdict: dict[str, Any] | None) -> dict[str, Any]:

@@ -22,6 +22,11 @@ class Verdict(BaseModel):
     rejected: int
     hidden: int
     why: str | None
+    ids: list[str] | None = Field(
+        None,
+        description="Only of a full sync with a gap: the source's own ids of what is missing or too much, as far as "
+        "they are known (a record that was never shown has none); 100 at most.",
+    )
 
 
 class RunOnTheWire(BaseModel):
@@ -76,7 +81,7 @@ _RUN_EXAMPLE: dict[str, Any] = {
     "deleted": 0,
     "rejected": 0,
     "version": 1,
-    "verdict": {"state": "complete", "source": 18, "stored": 18, "rejected": 0, "hidden": 0, "why": None},
+    "verdict": {"state": "complete", "source": 18, "stored": 18, "rejected": 0, "hidden": 0, "why": None, "ids": None},
     "error": None,
     "remedy": None,
     "warnings": [],

@@ -4,15 +4,21 @@ from typing import Any
 
 from integrations_api.connectors.records import SourceCount
 
+MOST_NAMED = 100
+"""Ids of a gap that a verdict names."""
 
-def judge(*, source: SourceCount, stored: int, rejected: int, partial_since: str | None = None) -> dict[str, Any]:
+
+def judge(
+    *, source: SourceCount, stored: int, rejected: int, unmapped: int, partial_since: str | None = None
+) -> dict[str, Any]:
     """Compares the source's count with the live documents under the same bound.
 
-    `partial_since` names the start of a dataset that was told to begin later than the source does. Shape:
-    CLARIFICATIONS / issue on trust, `{"state","source","stored","rejected","hidden","why"}`.
+    Of the `rejected` records `unmapped` are missing; of the others an earlier state is stored.
+    `partial_since` names the start of a dataset that was told to begin later than the source does. Which `ids` are
+    missing or too much is not known here.
     """
-    state, why = _state(source=source, stored=stored, rejected=rejected, partial_since=partial_since)
-    hidden = 0 if source.total is None else max(0, source.total - stored - rejected)
+    state, why = _state(source=source, stored=stored, unmapped=unmapped, partial_since=partial_since)
+    hidden = 0 if source.total is None else max(0, source.total - stored - unmapped)
     return {
         "state": state,
         "source": source.total,
@@ -20,10 +26,11 @@ def judge(*, source: SourceCount, stored: int, rejected: int, partial_since: str
         "rejected": rejected,
         "hidden": hidden,
         "why": why,
+        "ids": None,
     }
 
 
-def _state(*, source: SourceCount, stored: int, rejected: int, partial_since: str | None) -> tuple[str, str | None]:
+def _state(*, source: SourceCount, stored: int, unmapped: int, partial_since: str | None) -> tuple[str, str | None]:
     if source.total is None:
         return "unknown", source.why_unknown or "the source does not tell how many records it has"
     gap = source.total - stored
@@ -31,14 +38,14 @@ def _state(*, source: SourceCount, stored: int, rejected: int, partial_since: st
         return "complete", None
     if gap < 0:
         return "over", f"the dataset holds {-gap} more than the source counts; a full sync looks for deleted records"
-    return "short", _why_short(gap=gap, rejected=rejected, partial_since=partial_since)
+    return "short", _why_short(gap=gap, unmapped=unmapped, partial_since=partial_since)
 
 
-def _why_short(*, gap: int, rejected: int, partial_since: str | None) -> str:
+def _why_short(*, gap: int, unmapped: int, partial_since: str | None) -> str:
     if partial_since is not None:
         return f"{gap} are missing: the first sync began at {partial_since} (config.lastSynced)"
-    if rejected >= gap:
+    if unmapped >= gap:
         return f"{gap} could not be mapped: see the run's rejected records"
-    unseen = gap - rejected
-    mapped = f", {rejected} could not be mapped" if rejected else ""
+    unseen = gap - unmapped
+    mapped = f", {unmapped} could not be mapped" if unmapped else ""
     return f"{unseen} are counted by the source but not shown to this user (access rules){mapped}"

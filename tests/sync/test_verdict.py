@@ -1,0 +1,111 @@
+"""The verdict: what the source counts, what the dataset holds, and which records stand between them."""
+
+from typing import Any
+
+import pytest
+
+from integrations_api.connectors.records import SourceCount
+from integrations_api.sync.verdict import judge
+from tests.support.syncing import bench
+
+COUNTED: dict[str, tuple[dict[str, Any], tuple[str, int, str | None]]] = {
+    "equal": ({"total": 10, "stored": 10}, ("complete", 0, None)),
+    "equal, and one whose newest state could not be mapped": (
+        {"total": 10, "stored": 10, "rejected": 1},
+        ("complete", 0, None),
+    ),
+    "too much": (
+        {"total": 8, "stored": 10},
+        ("over", 0, "the dataset holds 2 more than the source counts; a full sync looks for deleted records"),
+    ),
+    "hidden": (
+        {"total": 10, "stored": 7},
+        ("short", 3, "3 are counted by the source but not shown to this user (access rules)"),
+    ),
+    "not mapped": (
+        {"total": 10, "stored": 8, "rejected": 2, "unmapped": 2},
+        ("short", 0, "2 could not be mapped: see the run's rejected records"),
+    ),
+    "hidden, and not mapped": (
+        {"total": 10, "stored": 7, "rejected": 2, "unmapped": 2},
+        ("short", 1, "1 are counted by the source but not shown to this user (access rules), 2 could not be mapped"),
+    ),
+    "hidden, and one whose newest state could not be mapped": (
+        {"total": 10, "stored": 9, "rejected": 1},
+        ("short", 1, "1 are counted by the source but not shown to this user (access rules)"),
+    ),
+    "begun later": (
+        {"total": 10, "stored": 7, "partial_since": "2026-03-01T00:00:00Z"},
+        ("short", 3, "3 are missing: the first sync began at 2026-03-01T00:00:00Z (config.lastSynced)"),
+    ),
+    "not counted": (
+        {"total": None, "stored": 7},
+        ("unknown", 0, "the source does not tell how many records it has"),
+    ),
+}
+
+
+@pytest.mark.parametrize("case", COUNTED)
+def test_a_verdict_says_what_is_missing_and_why(case: str) -> None:
+    given, (state, hidden, why) = COUNTED[case]
+    facts = {"rejected": 0, "unmapped": 0, **given}
+    total = facts.pop("total")
+
+    verdict = judge(source=SourceCount(total), **facts)
+
+    assert (verdict["state"], verdict["hidden"], verdict["why"]) == (state, hidden, why)
+    assert (verdict["source"], verdict["stored"], verdict["rejected"]) == (total, given["stored"], facts["rejected"])
+
+
+@pytest.mark.anyio
+async def test_a_full_sync_names_what_is_missing_by_the_sources_own_ids(database_url: str) -> None:
+    async with bench(database_url) as b:
+        b.source.fill(6)
+        b.source.rows["id-INC00002"]["number"] = ""
+        integration = await b.integration()
+        first = await b.sync(integration)
+        b.source.hide("INC00004")
+        b.source.change("INC00005", number="")
+
+        quick, full = await b.sync(integration), await b.sync(integration, mode="full")
+
+        assert first.verdict == {
+            "state": "short",
+            "source": 6,
+            "stored": 5,
+            "rejected": 1,
+            "hidden": 0,
+            "why": "1 could not be mapped: see the run's rejected records",
+            "ids": ["id-INC00002"],
+        }
+        assert quick.verdict is not None
+        assert quick.verdict["ids"] is None
+        assert full.verdict == {
+            "state": "short",
+            "source": 6,
+            "stored": 4,
+            "rejected": 2,  # INC00005 is stored as it was before
+            "hidden": 1,
+            "why": "1 are counted by the source but not shown to this user (access rules), 1 could not be mapped",
+            "ids": ["id-INC00002", "id-INC00004"],
+        }
+        b.source.show("INC00004")
+        b.source.change("INC00002", number="INC00002")
+        healed = await b.sync(integration, mode="full")
+        assert healed.verdict is not None
+        assert (healed.verdict["state"], healed.verdict["ids"]) == ("complete", None)
+
+
+@pytest.mark.anyio
+async def test_a_full_sync_names_what_it_holds_and_did_not_read(database_url: str) -> None:
+    async with bench(database_url) as b:
+        b.source.fill(5)
+        integration = await b.integration()
+        await b.sync(integration)
+        b.source.unlisted.add("id-INC00003")  # still there for whoever asks for it by its id
+        b.source.counted = 4
+
+        run = await b.sync(integration, mode="full")
+
+        assert run.verdict is not None
+        assert (run.verdict["state"], run.verdict["stored"], run.verdict["ids"]) == ("over", 5, ["id-INC00003"])

@@ -24,6 +24,18 @@ async def test_what_was_seen_before_the_time_was_up_is_told(monkeypatch: pytest.
     assert [(check.name, check.status) for check in told] == [("reachable", "ok"), ("time", "failed")]
 
 
+async def test_a_source_that_says_nothing_was_not_reached(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(preflight, "MOST_SECONDS", 0.01)
+
+    async def checks() -> AsyncGenerator[Check, None]:
+        await asyncio.Event().wait()
+        yield Check("reachable", "ok", "The server answers")
+
+    told = await preflight.collected(checks())
+
+    assert [(check.name, check.status) for check in told] == [("reachable", "failed")]
+
+
 async def test_a_check_that_cannot_be_made_has_failed_in_words() -> None:
     async def step() -> Check:
         raise Unreachable("Connection refused")

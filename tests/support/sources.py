@@ -187,5 +187,7 @@ class MemorySources:
     def check(self, integration: IntegrationForSync) -> None:
         return None
 
-    def open(self, integration: IntegrationForSync, *, on_wait: OnWait) -> AbstractAsyncContextManager[Connector]:
+    def open(
+        self, integration: IntegrationForSync, *, on_wait: OnWait, retry_seconds: float | None = None
+    ) -> AbstractAsyncContextManager[Connector]:
         return MemoryConnector(source=self.source, on_wait=on_wait)

@@ -20,9 +20,17 @@ async def collected(checks: AsyncGenerator[Check, None]) -> list[Check]:
             async for check in checks:
                 made.append(check)  # noqa: PERF401 - what was made before a time-out is kept
     except TimeoutError:
-        seen = f"The checks took longer than {MOST_SECONDS:.0f} s"
-        made.append(Check("time", "failed", seen, "Ask why the source is slow"))
+        made.append(_too_slow() if made else _no_answer())
     return made
+
+
+def _too_slow() -> Check:
+    return Check("time", "failed", f"The checks took longer than {MOST_SECONDS:.0f} s", "Ask why the source is slow")
+
+
+def _no_answer() -> Check:
+    remedy = "Check the URL, and whether a firewall drops the connection; else ask why the source is slow"
+    return Check("reachable", "failed", f"No answer came within {MOST_SECONDS:.0f} s", remedy)
 
 
 async def safely(name: str, step: Step) -> Check:

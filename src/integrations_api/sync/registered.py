@@ -53,12 +53,21 @@ class RegisteredSources:
         if any(not integration.config.get(key) for key in required):
             raise InvalidInput(service.missing_message(integration.auth_type, integration.config))
 
-    def open(self, integration: IntegrationForSync, *, on_wait: OnWait) -> AbstractAsyncContextManager[Connector]:
+    def open(
+        self, integration: IntegrationForSync, *, on_wait: OnWait, retry_seconds: float | None = None
+    ) -> AbstractAsyncContextManager[Connector]:
         service = find_service(integration.service_name)
         assert service is not None
         host = urlsplit(service.address(integration.config)).netloc or service.name
         tokens = self._tokens.tokens_for(integration) if self._tokens else None
-        context = replace(self._context, on_wait=on_wait, slot=self._slots.of(host), tokens=tokens)
+        budget = self._context.retry_budget_seconds
+        context = replace(
+            self._context,
+            on_wait=on_wait,
+            slot=self._slots.of(host),
+            tokens=tokens,
+            retry_budget_seconds=budget if retry_seconds is None else min(budget, retry_seconds),
+        )
         try:
             return service.open(integration.auth_type, integration.config, context, self._policy, self._time)
         except EgressRefused as refused:

@@ -32,6 +32,8 @@ class Sources(Protocol):
         """Raises `InvalidInput` with the contract's words when the integration cannot be synced as it is."""
         ...
 
-    def open(self, integration: IntegrationForSync, *, on_wait: OnWait) -> AbstractAsyncContextManager[Connector]:
-        """The connector, opened by `async with`."""
+    def open(
+        self, integration: IntegrationForSync, *, on_wait: OnWait, retry_seconds: float | None = None
+    ) -> AbstractAsyncContextManager[Connector]:
+        """The connector, opened by `async with`; it retries a request as long as the settings say, or less."""
         ...

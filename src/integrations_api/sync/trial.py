@@ -1,7 +1,8 @@
 """Before a sync: does the source answer as it must, and what would be read? Nothing is written but the audit."""
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from contextlib import aclosing
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
@@ -10,7 +11,8 @@ from uuid import UUID
 from integrations_api.access.permissions import Permission
 from integrations_api.access.principal import Principal
 from integrations_api.audit import service as audit
-from integrations_api.connectors.errors import ConnectorError
+from integrations_api.connectors.errors import ConnectorError, Unreachable
+from integrations_api.connectors.preflight import MOST_SECONDS
 from integrations_api.connectors.protocol import Connector
 from integrations_api.connectors.records import Check, FetchRequest, FetchStart, SourceRecord, ignore_wait
 from integrations_api.db.engine import Sessions
@@ -29,6 +31,8 @@ Choose = Callable[[Sequence[SourceRecord]], Awaitable[Sequence[SourceRecord]]]
 
 SHOWN = 5
 """Records a preview shows."""
+RETRY_SECONDS = 10.0
+"""How long one request may be retried here: somebody is waiting for the answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +68,7 @@ class EditPreview:
 
 
 class Trial:
-    """Opens a source with little patience: somebody is waiting for the answer."""
+    """Opens a source with little patience, and takes no longer than `MOST_SECONDS`."""
 
     def __init__(
         self, *, sessions: Sessions, integrations: IntegrationService, knowledge: KnowledgeService, sources: Sources
@@ -122,7 +126,7 @@ class Trial:
     async def _read(self, integration: IntegrationForSync, request: FetchRequest, choose: Choose) -> Preview:
         self._sources.check(integration)
         try:
-            async with self._sources.open(integration, on_wait=ignore_wait) as connector:
+            async with _in_time(), self._open(integration) as connector:
                 start = await connector.start(request)
                 counted = await connector.count_to_read(start)
                 chosen = await choose(await _first_records(connector, start))
@@ -155,10 +159,23 @@ class Trial:
     async def _test(self, integration: IntegrationForSync) -> Sequence[Check]:
         self._sources.check(integration)
         try:
-            async with self._sources.open(integration, on_wait=ignore_wait) as connector:
+            async with self._open(integration) as connector:
                 return await connector.check()
         except ConnectorError as error:
             return [Check(name="reachable", status="failed", seen=error.message, remedy=error.remedy)]
+
+    def _open(self, integration: IntegrationForSync) -> AbstractAsyncContextManager[Connector]:
+        return self._sources.open(integration, on_wait=ignore_wait, retry_seconds=RETRY_SECONDS)
+
+
+@asynccontextmanager
+async def _in_time() -> AsyncIterator[None]:
+    """Raises `Unreachable` when it took longer than `MOST_SECONDS`."""
+    try:
+        async with asyncio.timeout(MOST_SECONDS):
+            yield
+    except TimeoutError:
+        raise Unreachable(f"It took longer than {MOST_SECONDS:.0f} s") from None
 
 
 def _host(integration: IntegrationForSync) -> str | None:

@@ -1,0 +1,46 @@
+"""Somebody waits for a preview: a source that makes it wait is told of, and not waited for."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from integrations_api.simulator.servicenow import SimulatorServer
+from integrations_api.sync import trial
+from tests.support.matrix import product, source
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture
+def server() -> Iterator[SimulatorServer]:
+    with source() as running:
+        yield running
+
+
+async def test_a_preview_does_not_wait_as_long_as_a_sync_may(database_url: str, server: SimulatorServer) -> None:
+    async with product(database_url) as service:
+        integration = (await service.connect(server)).integration
+        server.faults.add("rate_limited", wait=120)
+
+        answer = await service.api.client.get(f"/integrations/preview/{integration}")
+
+        assert (answer.status_code, answer.json()["message"]) == (
+            503,
+            "Failed to fetch incidents from ServiceNow: Rate limit exceeded",
+        )
+
+
+async def test_a_preview_of_a_source_that_says_nothing_ends_in_time(
+    database_url: str, server: SimulatorServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(trial, "MOST_SECONDS", 1.0)
+    async with product(database_url) as service:
+        integration = (await service.connect(server)).integration
+        server.faults.add("never_answers")
+
+        answer = await service.api.client.get(f"/integrations/preview/{integration}")
+
+        assert (answer.status_code, answer.json()["message"]) == (
+            503,
+            "Failed to fetch incidents from ServiceNow: It took longer than 1 s",
+        )

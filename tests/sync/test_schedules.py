@@ -30,8 +30,33 @@ def test_a_schedule_tells_its_next_time_in_utc(cron: str, zone: str, due: str) -
 
 
 @pytest.mark.parametrize(
+    ("cron", "zone", "after", "due"),
+    [
+        # 02:30 is not there: the clocks go from 2 to 3.
+        ("30 2 * * *", "Europe/Berlin", "2026-03-28T12:00", ["2026-03-29T01:00", "2026-03-30T00:30"]),
+        ("0 * * * *", "Europe/Berlin", "2026-03-29T00:30", ["2026-03-29T01:00", "2026-03-29T02:00"]),
+        # It is there twice: they go from 3 to 2.
+        ("30 2 * * *", "Europe/Berlin", "2026-10-24T12:00", ["2026-10-25T00:30", "2026-10-25T01:30"]),
+        ("0 * * * *", "Europe/Berlin", "2026-10-24T23:30", ["2026-10-25T00:00", "2026-10-25T01:00"]),
+        # By half an hour only.
+        ("15 2 * * *", "Australia/Lord_Howe", "2026-10-03T12:00", ["2026-10-03T15:30", "2026-10-04T15:15"]),
+    ],
+)
+def test_over_a_change_of_clocks_nothing_is_left_out(cron: str, zone: str, after: str, due: list[str]) -> None:
+    schedule, moment, found = Schedule(cron, zone), datetime.fromisoformat(f"{after}:00+00:00"), []
+
+    for _ in due:
+        moment = schedule.next_after(moment)
+        found.append(moment.isoformat()[:16])
+
+    assert found == due
+
+
+@pytest.mark.parametrize(
     ("cron", "zone", "field"),
     [
+        ("R R * * *", "UTC", "cron"),
+        ("0 R(1-5) * * *", "UTC", "cron"),
         ("* * * * * *", "UTC", "cron"),
         ("@daily", "UTC", "cron"),
         ("61 * * * *", "UTC", "cron"),

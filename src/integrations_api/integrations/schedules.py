@@ -1,5 +1,6 @@
 """When a scheduled integration is next due: five-field cron in a time zone. Pure."""
 
+import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -7,6 +8,9 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from croniter import CroniterBadDateError, croniter
 
 from integrations_api.errors import FieldProblem, InvalidInput
+
+_BY_CHANCE = re.compile(r"\b[hr]\b", re.IGNORECASE)
+"""H and R are croniter's own: a time that is drawn anew whenever it is asked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,7 +21,10 @@ class Schedule:
     time_zone: str
 
     def next_after(self, moment: datetime) -> datetime:
-        """The first due time after a moment, in UTC. What a clock change skips is due right after it."""
+        """The first due time after a moment, in UTC.
+
+        What a clock change skips is due right after it; what falls into an hour that comes twice is due in both.
+        """
         local = moment.astimezone(ZoneInfo(self.time_zone))
         due: datetime = croniter(self.cron, local).get_next(datetime)
         return due.astimezone(UTC)
@@ -26,7 +33,7 @@ class Schedule:
 def read_schedule(cron: str, time_zone: str, *, now: datetime) -> Schedule:
     """Checks an expression and a zone. Raises `InvalidInput`."""
     expression = " ".join(cron.split())
-    if len(expression.split(" ")) != 5 or not croniter.is_valid(expression):
+    if len(expression.split(" ")) != 5 or _BY_CHANCE.search(expression) or not croniter.is_valid(expression):
         raise InvalidInput.of(
             [FieldProblem("cron", "must be five fields: minute hour day month weekday, such as 0 6 * * 1-5")]
         )

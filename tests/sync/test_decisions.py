@@ -146,11 +146,17 @@ async def test_a_rollback_is_a_new_version_and_the_next_sync_reads_everything(da
         assert (answer["version"]["kind"], answer["version"]["note"]) == ("rollback", "a bad import")
         assert answer["message"] == "Version 3 now equals version 1. The next sync reads everything from the source."
         assert await b.titles(integration) == before
+        dataset = (await api.client.get(f"/knowledge/datasets/{integration}")).json()["dataset"]
+        verdict = dataset["verdict"]
+        assert (verdict["state"], verdict["source"], verdict["stored"]) == ("unknown", None, dataset["documents"])
+        assert verdict["why"] == "rolled back to version 1: the next sync counts again"
         undone = await api.client.post(f"{path}/2/rollback", json={"reason": "it was right"})
         assert undone.json()["version"]["number"] == 4
         assert await b.titles(integration) == after
         run = await b.sync(integration)
         assert (run.mode, run.version) == ("full", None)
+        dataset = (await api.client.get(f"/knowledge/datasets/{integration}")).json()["dataset"]
+        assert (dataset["verdict"]["state"], dataset["verdict"]["stored"]) == ("complete", 4)
         assert (await b.sync(integration)).mode == "incremental"
 
 

@@ -24,7 +24,9 @@ class Dataset(BaseModel):
     head: int | None = Field(description="The version that readers see; null before the first.")
     documents: int = Field(description="Incidents in the head.")
     tombstones: int = Field(description="Incidents that were in it once and are gone at the source.")
-    verdict: dict[str, Any] | None = Field(description="Of the last run: how the source's count and ours compare.")
+    verdict: dict[str, Any] | None = Field(
+        description="Of the last run: how the source's count and ours compare. After a rollback it is unknown."
+    )
 
 
 class Embedded(BaseModel):

@@ -27,6 +27,7 @@ from integrations_api.sync.models import SyncRun
 from integrations_api.sync.publishing import publish_run
 from integrations_api.sync.recording import record_discard
 from integrations_api.sync.runs import RunState
+from integrations_api.sync.verdict import judge
 
 RESUMABLE_FOR = PLANS_KEPT - timedelta(days=1)
 
@@ -150,6 +151,7 @@ class RunControl:
                 raise Conflict(f"Version {to_version} says what readers see already: nothing to roll back")
             at = self._clock().replace(microsecond=0)
             await versions.publish(session, dataset_id=dataset_id, version=number, plan=plan, at=at)
+            await _forget_verdict(session, dataset_id, to_version)
             paused = await self._integrations.expect_full_sync(
                 session, dataset_id, pause=f"rolled back to version {to_version}"
             )
@@ -162,6 +164,14 @@ class RunControl:
 _COUNTED_BEFORE = SourceCount(
     total=None, why_unknown="the version was held and published later: the next sync counts again"
 )
+
+
+async def _forget_verdict(session: AsyncSession, dataset_id: UUID, to_version: int) -> None:
+    """The last run's verdict was about what it had left behind, not about what is read now."""
+    source = SourceCount(total=None, why_unknown=f"rolled back to version {to_version}: the next sync counts again")
+    stored = await versions.count_live(session, dataset_id)
+    verdict = judge(source=source, stored=stored, rejected=0, unmapped=0)
+    await versions.save_verdict(session, dataset_id=dataset_id, verdict=verdict)
 
 
 async def _held(session: AsyncSession, dataset_id: UUID, number: int) -> Version:

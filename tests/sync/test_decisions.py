@@ -7,9 +7,11 @@ from uuid import UUID
 import pytest
 
 from integrations_api.connectors.errors import Retryable
+from integrations_api.integrations.schedules import Schedule
+from integrations_api.integrations.service import IntegrationService
 from integrations_api.sync.models import SyncRun
 from tests.support.served import served
-from tests.support.syncing import PATIENCE, Bench, bench
+from tests.support.syncing import ADMIN, PATIENCE, Bench, bench
 
 pytestmark = pytest.mark.anyio
 
@@ -82,9 +84,12 @@ async def test_a_failed_run_cannot_be_resumed_past_a_rollback(database_url: str)
         assert (run.mode, run.added, run.updated) == ("full", 1, 1)
 
 
-async def _sync_that_loses_most(b: Bench) -> tuple[UUID, SyncRun]:
+async def _sync_that_loses_most(b: Bench, *, scheduled: bool = False) -> tuple[UUID, SyncRun]:
     b.source.fill(10)
     integration = await b.integration()
+    if scheduled:
+        schedule = Schedule("0 6 * * *", "UTC")
+        await b.components[IntegrationService].set_schedule(integration, schedule, principal=ADMIN)
     await b.sync(integration)
     for number in range(1, 7):
         b.source.remove(f"INC{number:05d}")
@@ -93,13 +98,15 @@ async def _sync_that_loses_most(b: Bench) -> tuple[UUID, SyncRun]:
 
 async def test_a_version_that_would_remove_too_much_is_held(database_url: str) -> None:
     async with bench(database_url, sync_delete_brake_minimum=5) as b, served(b) as api:
-        integration, run = await _sync_that_loses_most(b)
+        integration, run = await _sync_that_loses_most(b, scheduled=True)
 
         assert (run.state, run.deleted, run.version) == ("held", 6, 2)
         name, last = (await b.events(run.id))[-1]
         assert (name, last["held"]) == ("complete", True)
         assert last["message"].startswith("Version 2 is held: it would remove 6 of 10 documents.")
         assert len(await b.titles(integration)) == 10
+        shown = (await api.client.get(f"/integrations/id/{integration}")).json()["integration"]
+        assert (shown["paused"], shown["next_sync_at"]) == (last["message"], None)
         path = f"/knowledge/datasets/{integration}/versions"
         assert (await api.client.get(f"{path}/2")).json()["version"]["state"] == "held"
 

@@ -305,7 +305,7 @@ class IntegrationService:
         After `pause_after` failures in a row a schedule pauses itself, and says so.
         """
         pauses = Integration.schedule_cron.is_not(None) & (Integration.failures_in_a_row + 1 >= pause_after)
-        why = f"{pause_after} syncs failed in a row. The last one said: {message}"
+        why = message if pause_after == 1 else f"{pause_after} syncs failed in a row. The last one said: {message}"
         values = {
             "paused_reason": case((pauses, why), else_=Integration.paused_reason),
             "next_sync_at": case((pauses, None), else_=Integration.next_sync_at),

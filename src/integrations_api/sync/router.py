@@ -289,7 +289,10 @@ def _checks(checks: Sequence[Check]) -> ChecksAnswer:
 async def publish_held(
     integration_id: UUID, n: VersionNumber, principal: MayRollBack, control: Control, knowledge: Knowledge
 ) -> Response:
-    """A sync that would remove unusually many documents holds its version until somebody decides."""
+    """A sync that would remove unusually many documents holds its version until somebody decides.
+
+    A schedule that paused for it stays paused until it is set again.
+    """
     await control.publish_held(integration_id, n, principal=principal)
     return answer(version=await knowledge.version(integration_id, n))
 

@@ -58,6 +58,24 @@ async def test_a_failed_first_load_goes_on_where_it_was(database_url: str) -> No
         assert refused.status_code == 409
 
 
+async def test_a_failed_run_of_a_disabled_integration_waits_until_it_is_enabled(database_url: str) -> None:
+    async with bench(database_url) as b, served(b) as api:
+        b.source.fill(3)
+        integration = await b.integration()
+        b.source.fail_at_page, b.source.failure = 0, Retryable("Connection timeout")
+        failed = await b.sync(integration)
+        b.source.failure = None
+        path = f"/integrations/runs/{failed.id}/resume"
+        await b.change("UPDATE integrations SET is_active = false")
+
+        refused = await api.client.post(path)
+
+        assert (refused.status_code, refused.json()["message"]) == (409, "Integration is disabled")
+        await b.change("UPDATE integrations SET is_active = true")
+        assert (await api.client.post(path)).status_code == 200
+        assert (await b.finished(failed.id)).state == "succeeded"
+
+
 async def test_a_failed_run_cannot_be_resumed_past_a_rollback(database_url: str) -> None:
     """It would publish what changed since its watermark, and the full sync after a rollback would never come."""
     async with bench(database_url) as b, served(b) as api:

@@ -91,6 +91,8 @@ class RunControl:
         if run.finished_at is not None and run.finished_at < self._clock() - RESUMABLE_FOR:
             raise Conflict("The run failed too long ago: start a new sync")
         integration = await self._integrations.load_for_sync(session, run.integration_id)
+        if not integration.is_active:
+            raise Conflict("Integration is disabled")
         if run.fingerprint is not None and integration.fingerprint != run.fingerprint:
             raise Conflict("The integration reads another source now: start a new sync")
         if run.finished_at is not None and await versions.rolled_back_since(session, run.dataset_id, run.finished_at):

@@ -1,7 +1,8 @@
 """SIGTERM in the middle of a sync: streams end whole, the run is handed over, and goes on at the next start."""
 
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import anyio
 import httpx
 import pytest
+from anyio.from_thread import start_blocking_portal
 from httpx_sse import ServerSentEvent, connect_sse
 
 from integrations_api.access.permissions import ROLES, Role
@@ -18,16 +20,16 @@ from integrations_api.simulator.servicenow import ServiceNowInstance, SimulatorS
 from integrations_api.vault.bootstrap import generate_secrets
 from integrations_api.wiring import assemble
 from tests.support.applications import PASSWORD
+from tests.support.gates import gate
 from tests.support.processes import processes_below, running
 
-INCIDENTS = 1200
+INCIDENTS = 120
+SECOND_CHUNK = "NEW.ingested > OLD.ingested AND OLD.ingested > 0"
 
 
 @pytest.fixture
 def source() -> Iterator[SimulatorServer]:
-    """A source that is slow enough to be in the middle of."""
     with SimulatorServer(ServiceNowInstance.with_incidents(INCIDENTS)) as server:
-        server.add_fault("latency", milliseconds=200)
         yield server
 
 
@@ -37,8 +39,7 @@ def settings(database_url: str, source: SimulatorServer) -> dict[str, str]:
         **generate_secrets(),
         "DATABASE_URL": database_url,
         "EGRESS_ALLOWED_HOSTS": source.url.removeprefix("http://"),
-        "SYNC_PAGE_SIZE": "100",
-        "SYNC_FETCH_CONCURRENCY": "1",
+        "SYNC_CHUNK_SIZE": "20",
         "RAW_DUMP_PATH": "",
     }
 
@@ -63,12 +64,25 @@ def create_integration(api: httpx.Client, source: SimulatorServer) -> str:
     return identity
 
 
+@contextmanager
+def held_in_second_chunk(url: str) -> Iterator[tuple[Callable[[], None], Callable[[], None]]]:
+    """No run gets past its first chunk. Gives what waits until one stands there, and what lets it pass."""
+    with (
+        start_blocking_portal() as portal,
+        portal.wrap_async_context_manager(gate(url, when=SECOND_CHUNK)) as closed,
+    ):
+        yield lambda: portal.call(closed.reached), lambda: portal.call(closed.open)
+
+
 def test_a_run_in_progress_is_handed_over_and_its_stream_ends_whole(
     tmp_path: Path, settings: dict[str, str], source: SimulatorServer
 ) -> None:
     token = anyio.run(admin_token, settings)
     seen: list[ServerSentEvent] = []
-    with running(tmp_path, "serve", "--port", "0", settings=settings) as serve:
+    with (
+        running(tmp_path, "serve", "--port", "0", settings=settings) as serve,
+        held_in_second_chunk(settings["DATABASE_URL"]) as (is_held, let_go),
+    ):
         url = serve.wait_until_ready()
         with client(url, token) as api:
             sync = f"/integrations/sync/{create_integration(api, source)}"
@@ -76,11 +90,13 @@ def test_a_run_in_progress_is_handed_over_and_its_stream_ends_whole(
                 for event in stream.iter_sse():  # Raises if the answer is cut off instead of ended.
                     seen.append(event)
                     if len(seen) == 3:
+                        is_held()
                         serve.tell(signal.SIGTERM)
-        assert serve.wait(seconds=30) == 0
+                        serve.wait_to_say("worker.ending")
+                        let_go()
+        assert serve.wait() == 0
         assert "sync.handed_over" in serve.said
         assert processes_below(tmp_path) == {}
-    source.faults.clear()
     goodbye = seen.pop()
     with running(tmp_path, "serve", "--port", "0", settings=settings) as serve:
         run_id = seen[0].id.partition(":")[0]

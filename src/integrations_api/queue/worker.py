@@ -120,6 +120,7 @@ class QueueWorker:
             await _first_of(loop, lost, stopping)
             if stopping.is_set() and not lost.is_set():
                 self.on_stop()
+                log.info("worker.ending", busy_with=[str(one) for one in self.busy_with()])
                 queuer.shutdown.set()
                 await asyncio.wait({loop}, timeout=GOODBYE.total_seconds())
             if loop.done():

@@ -41,7 +41,6 @@ def site(database_url: str, source: SimulatorServer, tmp_path: Path) -> Site:
         "EGRESS_ALLOWED_HOSTS": source.url.removeprefix("http://"),
         "SYNC_PAGE_SIZE": "20",
         "SYNC_FETCH_CONCURRENCY": "1",
-        "WORKER_SILENCE": "2s",
         "RAW_DUMP_PATH": "",
     }
     return Site(tmp_path, settings, token=anyio.run(admin_token, settings))

@@ -68,6 +68,11 @@ class Scene:
             running.close()
             nothing_left(home)
 
+    async def nobody_was_heard_of(self) -> None:
+        """The silence after which a worker's runs go on elsewhere is over at once for those that were killed."""
+        await self.bench.change("UPDATE workers SET seen_at = seen_at - interval '1 day'")
+        await self.bench.change("UPDATE pgqueuer SET heartbeat = heartbeat - interval '1 day'")
+
     async def content(self, version: int, *, of: UUID | None = None) -> list[Any]:
         """Everything a version of the integration says, but not when it was made."""
         return await self.bench.rows(
@@ -82,13 +87,15 @@ class Scene:
 
 
 @asynccontextmanager
-async def _scene(database_url: str, simulator: SimulatorServer, folder: Path) -> AsyncIterator[Scene]:
+async def _scene(
+    database_url: str, simulator: SimulatorServer, folder: Path, *, silence: int = 60
+) -> AsyncIterator[Scene]:
     host = simulator.url.partition("//")[2]
     values: dict[str, Any] = {
         "egress_allowed_hosts": (host,),
         "sync_page_size": 20,
         "sync_chunk_size": 20,
-        "worker_silence": 2,
+        "worker_silence": silence,
     }
     async with bench(database_url, workers=0, in_memory=False, **values) as b:
         integration = await b.integration(url=simulator.url, **SIGNED_IN)
@@ -106,6 +113,7 @@ async def test_another_worker_goes_on_after_a_kill(
                 await closed.reached()
                 first.tell(signal.SIGKILL)
             await closed.open()
+        await scene.nobody_was_heard_of()
         with scene.worker():
             run = await scene.bench.finished(run_id)
 
@@ -137,6 +145,7 @@ async def test_stored_records_are_mapped_anew_once_whenever_the_worker_is_killed
                 await closed.reached()
                 first.tell(signal.SIGKILL)
             await closed.open()
+        await scene.nobody_was_heard_of()
         with scene.worker():
             run = await scene.bench.finished(run_id)
 
@@ -163,7 +172,7 @@ async def test_a_run_that_was_killed_while_queued_is_taken_by_the_next_worker(
 async def test_a_worker_that_was_stopped_comes_back_to_no_effect_and_a_third_finishes_after_the_second_is_killed(
     database_url: str, simulator: SimulatorServer, tmp_path: Path
 ) -> None:
-    async with _scene(database_url, simulator, tmp_path) as scene:
+    async with _scene(database_url, simulator, tmp_path, silence=5) as scene:
         async with gate(database_url, when=STEPS["mid-ingest"]) as closed:
             with scene.worker() as first:
                 run_id = await scene.bench.start(scene.integration)

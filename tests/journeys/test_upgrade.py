@@ -31,7 +31,6 @@ def settings(source: SimulatorServer) -> dict[str, str]:
         "SYNC_PAGE_SIZE": "20",
         "SYNC_FETCH_CONCURRENCY": "1",
         "RAW_DUMP_PATH": "",
-        "WORKER_SILENCE": "2s",
         "ACCESS_RATE_FACTOR": "1000",
     }
 

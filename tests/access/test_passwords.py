@@ -11,6 +11,7 @@ from integrations_api.access import passwords as module
 from integrations_api.access.passwords import HashCost, Passwords
 from integrations_api.errors import InvalidInput
 from tests.support.applications import CHEAP, PASSWORD
+from tests.support.processes import PATIENCE
 
 pytestmark = pytest.mark.anyio
 
@@ -102,11 +103,11 @@ async def test_only_two_are_hashed_at_a_time_and_never_on_the_loop(monkeypatch: 
 
     def verify(_: CryptContext, plain: str, stored: str) -> bool:
         threads.add(threading.get_ident())
-        return release.wait(10)
+        return release.wait(PATIENCE)
 
     monkeypatch.setattr(CryptContext, "verify", verify)
     try:
-        async with asyncio.timeout(5), asyncio.TaskGroup() as group:
+        async with asyncio.timeout(PATIENCE), asyncio.TaskGroup() as group:
             for _ in range(8):
                 group.create_task(passwords.verify(PASSWORD, "stored"))
             # anyio tells the waiting ones by number only, so there is no event to wait for.

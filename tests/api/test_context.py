@@ -15,6 +15,7 @@ from integrations_api.api.context import current_request
 from integrations_api.api.routes import PUBLIC, Router
 from integrations_api.logs import AlreadyLogged, bind
 from tests.support.applications import bare_app, client_of
+from tests.support.processes import PATIENCE
 
 pytestmark = pytest.mark.anyio
 
@@ -109,7 +110,7 @@ async def test_a_stream_is_passed_on_piece_by_piece_and_keeps_its_own_headers() 
     scope: dict[str, Any] = {"type": "http", "method": "GET", "path": "/stream", "query_string": b"", "root_path": ""}
     scope |= {"headers": [], "client": ("10.0.0.9", 1), "http_version": "1.1"}
     serving = asyncio.create_task(planted_app(pieces())(scope, receive, sent.put))
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE):
         start, first = await sent.get(), await sent.get()
         assert first["body"] == b"first"  # While the second piece does not exist yet.
         more.set()

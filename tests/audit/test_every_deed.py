@@ -14,7 +14,7 @@ from integrations_api.access.permissions import ROLES, Role
 from integrations_api.access.service import AccessService
 from tests.support.applications import PASSWORD
 from tests.support.served import Served, served
-from tests.support.syncing import Bench, bench
+from tests.support.syncing import PATIENCE, Bench, bench
 
 pytestmark = pytest.mark.anyio
 
@@ -70,7 +70,7 @@ async def _syncs(d: Deeds, id_: str) -> None:
     d.bench.source.gate = asyncio.Event()
     d.bench.source.reached.clear()  # The preview has been there.
     watching = asyncio.create_task(d.do("sync.start", "POST", f"/integrations/sync/{id_}"))
-    await asyncio.wait_for(d.bench.source.reached.wait(), 20)
+    await asyncio.wait_for(d.bench.source.reached.wait(), PATIENCE)
     await d.do("sync.cancel", "POST", f"/integrations/sync/{id_}/cancel")
     d.bench.source.gate.set()
     await watching

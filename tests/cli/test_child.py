@@ -12,6 +12,7 @@ from structlog.testing import capture_logs
 
 from integrations_api.cli import child
 from integrations_api.cli.child import Child
+from tests.support.processes import PATIENCE
 
 pytestmark = pytest.mark.anyio
 
@@ -25,14 +26,14 @@ def works(ready: Path, *, stubborn: bool = False) -> list[str]:
         "signal.signal(signal.SIGTERM, signal.SIG_IGN if sys.argv[2] == 'True' else signal.SIG_DFL)\n"
         "open(sys.argv[1] + '.new', 'w').write(str(os.getpid()))\n"
         "os.rename(sys.argv[1] + '.new', sys.argv[1])\n"
-        "time.sleep(60)"
+        "time.sleep(3600)"
     )
     return [sys.executable, "-S", "-c", program, str(ready), str(stubborn)]
 
 
 async def until(condition: Callable[[], bool]) -> None:
     """Waits for what another process brings about."""
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(PATIENCE):
         while not condition():  # noqa: ASYNC110 (no event crosses the border of processes)
             await asyncio.sleep(0.01)
 
@@ -90,7 +91,7 @@ async def test_stop_ends_the_child(tmp_path: Path) -> None:
     pid = await pid_in(tmp_path / "pid")
 
     worker.stop()
-    await asyncio.wait_for(running, 30)
+    await asyncio.wait_for(running, PATIENCE)
 
     assert not is_alive(pid)
 
@@ -102,7 +103,7 @@ async def test_a_child_that_does_not_listen_is_killed(tmp_path: Path) -> None:
 
     with capture_logs() as logged:
         worker.stop()
-        await asyncio.wait_for(running, 30)
+        await asyncio.wait_for(running, PATIENCE)
 
     assert not is_alive(pid)
     assert "serve.worker_killed" in {line["event"] for line in logged}
@@ -114,6 +115,6 @@ async def test_kill_does_not_wait(tmp_path: Path) -> None:
     pid = await pid_in(tmp_path / "pid")
 
     worker.kill()
-    await asyncio.wait_for(running, 30)
+    await asyncio.wait_for(running, PATIENCE)
 
     assert not is_alive(pid)

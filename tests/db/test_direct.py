@@ -9,6 +9,7 @@ from sqlalchemy.exc import OperationalError
 
 from integrations_api.db.direct import Row, connected, transaction
 from integrations_api.db.engine import Sessions, create_engine, create_sessions
+from tests.support.processes import PATIENCE
 
 pytestmark = pytest.mark.anyio
 
@@ -59,7 +60,7 @@ async def test_a_request_that_is_cancelled_gives_its_connection_back(sessions: S
 
     began = asyncio.Event()
     holding = asyncio.create_task(hold())
-    await asyncio.wait_for(began.wait(), 20)
+    await asyncio.wait_for(began.wait(), PATIENCE)
 
     holding.cancel()
 

@@ -156,7 +156,7 @@ async def test_a_name_server_that_is_silent_leaves_time_for_the_proxy() -> None:
         return []
 
     async with forward_proxy(refuse=refusal("403 Forbidden")) as proxy:
-        policy = through(proxy.port, connect_timeout=timedelta(seconds=0.5))
+        policy = through(proxy.port, connect_timeout=timedelta(seconds=4))
         async with open_client(policy, f"https://{NAME}", resolver=silent) as client:
             with pytest.raises(ProxyFailed, match="403"):
                 await client.get("/")
@@ -262,7 +262,7 @@ async def test_a_proxy_that_speaks_no_tls_does_not_get_the_password() -> None:
 
 async def test_a_proxy_that_says_nothing_is_left_when_the_time_for_connecting_is_over() -> None:
     async with forward_proxy(refuse=b"") as proxy:
-        policy = through(proxy.port, connect_timeout=timedelta(milliseconds=100))
+        policy = through(proxy.port, connect_timeout=timedelta(seconds=1))
         told = await outcome(policy, f"https://{NAME}")
 
     assert isinstance(told, Unreachable)

@@ -16,6 +16,7 @@ from integrations_api.egress.client import open_client
 from integrations_api.egress.guard import EgressPolicy, EgressRefused
 from integrations_api.egress.transport import ResponseTooLarge
 from tests.egress.raw_server import Answer, answer, make_certificate, raw_server
+from tests.support.processes import PATIENCE
 
 pytestmark = pytest.mark.anyio
 
@@ -239,7 +240,7 @@ async def test_every_connection_is_closed_though_the_closing_is_cancelled() -> N
 
         with pytest.raises(asyncio.CancelledError):
             await closing
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE):
             while server.still_open:  # noqa: ASYNC110 - the other end of each socket tells it
                 await asyncio.sleep(0.01)
         assert server.connections == 3

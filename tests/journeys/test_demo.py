@@ -89,7 +89,7 @@ def test_the_second_start_keeps_everything_and_every_curl_line_works(home: Path,
         beside = run_to_end(home, "demo", "--once", "--port", free_port())
         demo.tell(signal.SIGINT)
 
-        assert demo.wait(seconds=30) == 0
+        assert demo.wait() == 0
         assert processes_below(home) == {}
     said = demo.said
     assert beside.returncode == 1

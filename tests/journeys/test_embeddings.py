@@ -28,7 +28,7 @@ def test_serve_with_a_model_embeds_what_there_is_and_takes_its_service_along_whe
         serve.tell(signal.SIGTERM)
 
         assert answers == ("any", 2)
-        assert serve.wait(seconds=30) == 0
+        assert serve.wait() == 0
         assert processes_below(empty_home) == {}
 
 

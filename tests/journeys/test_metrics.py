@@ -16,7 +16,7 @@ from integrations_api.simulator.servicenow import ServiceNowInstance, SimulatorS
 from integrations_api.vault.bootstrap import generate_secrets
 from tests.journeys.test_handover import admin_token, client, create_integration
 from tests.support.databases import Databases
-from tests.support.processes import Running, running, wait_for
+from tests.support.processes import PATIENCE, Running, running, wait_for
 from tests.support.promql import Asked, read_promql
 
 OPERATIONS = Path(__file__).parents[2] / "docs" / "operations"
@@ -71,8 +71,9 @@ def _addresses(serve: Running) -> list[str] | None:
 
 
 def _scraped(url: str) -> str:
-    assert httpx.get(url, trust_env=False).status_code == 401
-    answer = httpx.get(url, headers={"Authorization": f"Bearer {TOKEN}"}, trust_env=False)
+    assert httpx.get(url, trust_env=False, timeout=PATIENCE).status_code == 401
+    bearer = {"Authorization": f"Bearer {TOKEN}"}
+    answer = httpx.get(url, headers=bearer, trust_env=False, timeout=PATIENCE)
     return answer.raise_for_status().text
 
 

@@ -39,7 +39,7 @@ def test_one_command_is_the_whole_system_and_sigterm_ends_all_of_it(home: Path) 
         checks = httpx.get(f"{url}/readyz", trust_env=False, timeout=PATIENCE).json()["checks"]
         httpx.get(f"{url}/healthz", headers=FORWARDED, trust_env=False, timeout=PATIENCE)
         serve.tell(signal.SIGTERM)
-        code = serve.wait(seconds=30)
+        code = serve.wait()
 
         assert FORWARDED["X-Forwarded-For"] not in serve.said
         assert {check["name"]: check["ok"] for check in checks} == {"database": True, "schema": True, "worker": True}
@@ -81,7 +81,7 @@ def test_it_believes_a_trusted_proxy_and_ends_with_a_parent_that_holds_its_input
         assert serve.process.stdin is not None
         serve.process.stdin.close()
 
-        assert serve.wait(seconds=30) == 0
+        assert serve.wait() == 0
 
 
 def test_a_signal_while_it_starts_leaves_nothing(empty_home: Path) -> None:
@@ -89,7 +89,7 @@ def test_a_signal_while_it_starts_leaves_nothing(empty_home: Path) -> None:
         wait_for(lambda: (empty_home / "data" / "postgres.lock").exists(), "the database's start")
         serve.tell(signal.SIGTERM)
 
-        assert serve.wait(seconds=30) == 128 + signal.SIGTERM
+        assert serve.wait() == 128 + signal.SIGTERM
         assert processes_below(empty_home) == {}
 
 
@@ -103,7 +103,7 @@ def test_a_simulated_servicenow_answers_until_ctrl_c(tmp_path: Path) -> None:
         simulator.tell(signal.SIGINT)
 
         assert len(rows) == 3
-        assert simulator.wait(seconds=30) == 0
+        assert simulator.wait() == 0
 
 
 def _rows(url: str) -> list[object]:

@@ -230,11 +230,12 @@ async def test_a_run_with_the_config_of_before_an_edit_stores_no_tokens(
 async def test_who_stands_still_in_a_renewal_loses_the_lock_and_does_not_undo_the_others(
     kept: Kept, servicenow: SimulatorServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(renewal, "LOCK_PATIENCE", timedelta(seconds=1))
     held = HeldToken()
     servicenow.add_fault(held)
-    standing = asyncio.create_task((await kept.tokens()).current())
-    await asyncio.to_thread(held.is_made.wait, PATIENCE)
+    with monkeypatch.context() as short:
+        short.setattr(renewal, "LOCK_PATIENCE", timedelta(seconds=1))
+        standing = asyncio.create_task((await kept.tokens()).current())
+        await asyncio.to_thread(held.is_made.wait, PATIENCE)
 
     other = await (await kept.tokens()).current()
     held.may_go.set()

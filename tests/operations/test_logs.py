@@ -21,7 +21,7 @@ from integrations_api.wiring import build_worker
 from tests.support.applications import bare_app, settings_for
 from tests.support.logged import Logged, logged
 from tests.support.served import served
-from tests.support.syncing import Bench, bench
+from tests.support.syncing import PATIENCE, Bench, bench
 
 pytestmark = pytest.mark.anyio
 
@@ -105,7 +105,7 @@ async def serving(app: FastAPI) -> AsyncIterator[httpx.AsyncClient]:
         server = QuietServer(config_for(app, settings_for("postgresql://nobody@127.0.0.1:1/nothing")))
         running = asyncio.create_task(server.serve(sockets=[listener]))
         url = f"http://127.0.0.1:{listener.getsockname()[1]}"
-        async with httpx.AsyncClient(base_url=url, trust_env=False) as client:
+        async with httpx.AsyncClient(base_url=url, trust_env=False, timeout=PATIENCE) as client:
             yield client
         server.should_exit = True
         await running
@@ -166,7 +166,7 @@ async def _work_until_both_failed(b: Bench, job: Any, duty: Any, failed: "asynci
         await enqueue(session, entrypoint="planted", keys=["1"])
     stopping = asyncio.Event()
     running = asyncio.create_task(worker.run(stopping))
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE):
         assert {await failed.get(), await failed.get()} == {"1", "duty"}
     stopping.set()
     await running

@@ -8,8 +8,7 @@ import anyio
 from integrations_api.simulator.common.messages import Answer
 from integrations_api.simulator.servicenow import Fault, ServiceNowInstance
 from integrations_api.simulator.servicenow.messages import Call
-
-SECONDS = 20
+from tests.support.processes import PATIENCE
 
 
 class Gate(Fault):
@@ -32,7 +31,7 @@ class Gate(Fault):
 
     async def arrived(self, count: int) -> None:
         """Waits until so many requests stand at the gate."""
-        with anyio.fail_after(SECONDS):
+        with anyio.fail_after(PATIENCE):
             for _ in range(count):
                 await self._arrivals.acquire()
 
@@ -43,6 +42,6 @@ class Gate(Fault):
 async def first_done(tasks: list[asyncio.Task[Any]], count: int) -> None:
     """Waits until so many of the tasks are done."""
     finished = asyncio.as_completed(tasks)
-    with anyio.fail_after(SECONDS):
+    with anyio.fail_after(PATIENCE):
         for _ in range(count):
             await next(finished)

@@ -6,6 +6,7 @@ import pytest
 
 from integrations_api.db.engine import asyncpg_dsn
 from integrations_api.sync.slots import HostSlots
+from tests.support.processes import PATIENCE
 
 pytestmark = pytest.mark.anyio
 
@@ -40,7 +41,7 @@ async def test_a_process_that_dies_frees_its_slots(database_url: str) -> None:
             holding = dying.of("a")()
             await holding.__aenter__()
 
-        async with asyncio.timeout(10), living.of("a")():
+        async with asyncio.timeout(PATIENCE), living.of("a")():
             pass
 
 
@@ -54,5 +55,5 @@ async def test_who_is_cancelled_while_he_asks_leaves_no_slot_taken(database_url:
                 break  # He had the slot already.
             await asyncio.gather(asking, return_exceptions=True)
 
-            async with asyncio.timeout(10), slots.of("a")():
+            async with asyncio.timeout(PATIENCE), slots.of("a")():
                 pass

@@ -9,10 +9,10 @@ from pathlib import Path
 import httpx
 import pytest
 
+from tests.support.processes import PATIENCE
 from tests.support.proxies import Proxy, check_configuration, running_proxy
 
 pytestmark = pytest.mark.anyio
-SECONDS = 20
 SYNC = "/integrations/sync/fda25054-1102-49e1-bc07-fc40746792e6"
 _HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
 
@@ -88,7 +88,7 @@ async def scene(
             replica.port = server.sockets[0].getsockname()[1]
             stack.callback(server.close)
         proxy = stack.enter_context(running_proxy(home, replicas=[one.port for one in replicas], program=nginx))
-        client = httpx.AsyncClient(base_url=proxy.url, timeout=SECONDS, trust_env=False)
+        client = httpx.AsyncClient(base_url=proxy.url, timeout=PATIENCE, trust_env=False)
         yield Scene(*replicas, proxy=proxy, client=await stack.enter_async_context(client))
 
 
@@ -140,7 +140,7 @@ async def test_an_event_leaves_as_it_comes_while_the_stream_goes_on(nginx: str, 
     first, second = Replica(chunked=chunked), Replica(chunked=chunked)
     async with (
         scene(nginx, home, first=first, second=second) as s,
-        asyncio.timeout(SECONDS),
+        asyncio.timeout(PATIENCE),
         s.client.stream("POST", SYNC) as stream,
     ):
         parts = stream.aiter_text()
@@ -169,7 +169,7 @@ async def test_a_client_that_leaves_a_stream_is_gone_for_the_replica_too(nginx: 
         with running_proxy(_below(home), replicas=[port], program=nginx) as proxy:
             async with s.client.stream("GET", f"{proxy.url}{SYNC}/events") as stream:
                 await anext(stream.aiter_text())
-            await asyncio.wait_for(gone.wait(), SECONDS)
+            await asyncio.wait_for(gone.wait(), PATIENCE)
         server.close()
 
 

@@ -195,7 +195,7 @@ async def _stored(system: System, integration: str) -> dict[str, tuple[str, str]
 
 
 async def _at_the_source(url: str) -> dict[str, tuple[str, str]]:
-    async with httpx.AsyncClient(trust_env=False) as client:
+    async with httpx.AsyncClient(trust_env=False, timeout=SECONDS) as client:
         answer = await client.post(f"{url}/__simulator__/do/listing", json={})
     rows = answer.raise_for_status().json()["result"]
     return {row["sys_id"]: (row["number"], row["short_description"]) for row in rows}

@@ -22,6 +22,7 @@ from integrations_api.egress.client import check_url
 from integrations_api.egress.guard import EgressPolicy, EgressRefused
 from tests.support.embedding import KEY, EmbeddingServer, SteadyClock, embedding_server
 from tests.support.embedding import unit as expected
+from tests.support.processes import PATIENCE
 
 pytestmark = pytest.mark.anyio
 
@@ -103,9 +104,9 @@ async def test_one_who_waits_gets_one_try_and_a_bound(server: EmbeddingServer, c
     server.faults = ["hang", 503]
 
     with pytest.raises(Retryable, match="did not answer in time"):
-        await client.embed_at_once("text", model="bag", within=timedelta(milliseconds=50))
+        await client.embed_at_once("text", model="bag", within=timedelta(seconds=1))
     with pytest.raises(Retryable):
-        await client.embed_at_once("text", model="bag", within=timedelta(seconds=5))
+        await client.embed_at_once("text", model="bag", within=timedelta(seconds=PATIENCE))
     assert len(server.asked) == 2
 
 
@@ -147,7 +148,7 @@ async def test_what_the_egress_guard_refuses_is_an_error_like_others(clock: Stea
     policy = EgressPolicy(ca_file=tmp_path / "missing.pem")
     async with EmbeddingClient(url="https://127.0.0.1:1", api_key=None, policy=policy) as client:
         with pytest.raises(Refused, match="EGRESS_CA_FILE"):
-            await client.embed_at_once("text", model="bag", within=timedelta(seconds=5))
+            await client.embed_at_once("text", model="bag", within=timedelta(seconds=PATIENCE))
 
 
 def test_only_the_named_host_and_port_are_opened_by_the_address() -> None:
@@ -220,7 +221,7 @@ async def test_an_https_service_is_asked_by_its_own_address(clock: SteadyClock) 
     with respx.mock:
         asked = respx.post("https://api.example.com/v1/embeddings").respond(json={"data": [SOUND]})
         async with client_of("https://api.example.com", clock) as client:
-            await client.embed_at_once("text", model="m", within=timedelta(seconds=5))
+            await client.embed_at_once("text", model="m", within=timedelta(seconds=PATIENCE))
     assert asked.calls.last.request.headers["authorization"] == f"Bearer {KEY}"
 
 

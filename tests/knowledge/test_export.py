@@ -147,9 +147,11 @@ async def test_csv_cells_cannot_be_formulas(api: Api, sessions: Sessions) -> Non
     (row,) = csv.DictReader(io.StringIO(answer.text, newline=""))
     assert (row["number"], row["title"], row["text"]) == ("'=INC", "'=cmd|' /C calc'!A0", "'+1")
     assert row["attributes.sum"] == "'-2"
-    for start in "=+-@\t\r\n":
+    for start in (*"=+-@\t\r\n\uff1d\uff0b\uff0d\uff20", " =", "\u3000+", "\ufeff\u200b@"):
         assert defused(f"{start}x") == f"'{start}x"
-    assert [defused(value) for value in ("a=b", "", None, -2, 1.5, True)] == ["a=b", "", "", "-2", "1.5", "true"]
+    assert [defused(value) for value in ("a=b", " a", "", None, -2, 1.5, True)] == [
+        "a=b", " a", "", "", "-2", "1.5", "true",
+    ]  # fmt: skip
 
 
 def test_csv_columns_come_from_the_first_page_in_the_order_of_names() -> None:

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal
 
@@ -15,7 +16,8 @@ _PLAIN = (
     "number", "id", "external_id", "title", "text", "url", "source_updated_at", "synced_at", "version", "change",
     "changed_in",
 )  # fmt: skip
-_FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n")
+_FORMULA = re.compile("[\t\r\n]|[\\s\ufeff\u200b]*[=+@\uff1d\uff0b\uff0d\uff20-]")
+"""How a cell begins that a spreadsheet may take for a formula: also in full width, and behind blanks that it drops."""
 
 
 def defused(value: Any) -> str:
@@ -27,7 +29,7 @@ def defused(value: Any) -> str:
     if isinstance(value, int | float):
         return str(value)
     cell = str(value)
-    return f"'{cell}" if cell.startswith(_FORMULA_STARTS) else cell
+    return f"'{cell}" if _FORMULA.match(cell) else cell
 
 
 def ndjson(incidents: Iterable[Mapping[str, Any]]) -> bytes:

@@ -23,7 +23,11 @@ class SignInRefused(Refused):
 
 
 class TableRefused(Refused):
-    """Signed in, but the table may not be read, or does not exist."""
+    """Signed in, but the table may not be read so, or does not exist."""
+
+
+class QueryRefused(Refused):
+    """The table may be read, but not asked what a sync must ask."""
 
 
 def read_result(answer: Answer, *, table: str, now: datetime) -> Any:
@@ -98,7 +102,7 @@ def _failure(answer: Answer, message: str | None, is_query_acl: bool, *, table: 
     if general is not None:
         return general
     if is_query_acl:
-        return Refused(f"The query was refused ({answer.status}){_because(message)}", QUERY_ACL_REMEDY)
+        return QueryRefused(f"The query was refused ({answer.status}){_because(message)}", QUERY_ACL_REMEDY)
     return _refusal(answer.status, message, table)
 
 
@@ -119,7 +123,7 @@ def _refusal(status: int, message: str | None, table: str) -> Refused:
             f"The table {table} was not found (404){because}",
             "Check URL and table; a table that the user may not see is not found either",
         )
-    return Refused(f"The request was refused ({status}){because}", "Check filter, table and fields of the config")
+    return TableRefused(f"The request was refused ({status}){because}", "Check filter, table and fields of the config")
 
 
 def _reading_role(table: str) -> str:

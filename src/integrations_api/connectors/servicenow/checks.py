@@ -8,7 +8,7 @@ from integrations_api.connectors.errors import ConnectorError
 from integrations_api.connectors.preflight import Step, collected, safely
 from integrations_api.connectors.records import Check
 from integrations_api.connectors.servicenow import gone, mapping
-from integrations_api.connectors.servicenow.answers import SignInRefused, TableRefused
+from integrations_api.connectors.servicenow.answers import QueryRefused, SignInRefused, TableRefused
 from integrations_api.connectors.servicenow.client import Rows
 from integrations_api.connectors.servicenow.lanes import Source
 from integrations_api.connectors.servicenow.mapping import cell
@@ -88,9 +88,10 @@ class Preflight:
         reachable = Check("reachable", "ok", "The server answers")
         if isinstance(error, SignInRefused):
             return [reachable, Check("signed in", "failed", error.message, remedy)]
-        if isinstance(error, TableRefused):
+        if isinstance(error, TableRefused | QueryRefused):
             signed_in = Check("signed in", "ok", f"Signed in {self.who}")
-            return [reachable, signed_in, Check("table", "failed", error.message, remedy)]
+            name = "table" if isinstance(error, TableRefused) else "filter and order"
+            return [reachable, signed_in, Check(name, "failed", error.message, remedy)]
         return [Check("reachable", "failed", error.message, remedy)]
 
     @property

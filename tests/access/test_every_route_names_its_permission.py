@@ -46,6 +46,19 @@ def test_every_route_names_its_permission() -> None:
     assert silent_routes(app) == []
 
 
+def test_a_route_with_an_allowance_describes_how_it_refuses() -> None:
+    limited = {
+        str(context.path): context.original_route.responses
+        for context in all_routes(bare_app().routes)
+        if isinstance(context.original_route, APIRoute)
+        for rule in access_rules(context.dependant)
+        if isinstance(rule, Requirement) and rule.rate is not None
+    }
+
+    assert len(limited) >= 6
+    assert {path for path, responses in limited.items() if 429 not in responses} == set()
+
+
 def test_what_is_public_is_listed_here() -> None:
     rules = {
         str(context.path): next(access_rules(context.dependant))

@@ -103,7 +103,7 @@ async def search(
     "/incidents/{number:path}/similar",
     summary="Find similar incidents",
     response_model=HitsAnswer,
-    responses=errors(401, 403, 404, 409, 422, m404="Incident not found"),
+    responses=errors(401, 403, 404, 409, 422, 429, m404="Incident not found"),
 )
 async def similar_incidents(
     number: Annotated[str, Path(description="An incident's number or its document id.")],
@@ -123,7 +123,7 @@ async def similar_incidents(
     "/similar",
     summary="Find incidents like a text",
     response_model=HitsAnswer,
-    responses=errors(401, 403, 404, 413, 415, 422, m404="Dataset not found"),
+    responses=errors(401, 403, 404, 413, 415, 422, 429, m404="Dataset not found"),
 )
 async def similar_text(body: SimilarRequest, search: Search, _: Viewer) -> Response:
     """The incidents most like the text of a new one: what may have been solved before."""

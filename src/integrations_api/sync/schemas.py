@@ -157,13 +157,13 @@ class Stats(BaseModel):
 
     added: int
     total: int
-    last_synced: Timestamp
+    last_synced: Timestamp | None = Field(description="null where the version is held: nothing has moved.")
     updated: int
     unchanged: int
     deleted: int
     rejected: int
     version: int | None
-    verdict: Verdict
+    verdict: Verdict | None = Field(description="null where the version is held.")
 
 
 class CompleteEvent(BaseModel):
@@ -172,6 +172,8 @@ class CompleteEvent(BaseModel):
     success: Literal[True]
     integration: dict[str, Any]
     stats: Stats
+    held: Literal[True] | None = Field(None, description="Only where the version waits for somebody's word.")
+    message: str | None = Field(None, description="Only with `held`: what there is to decide, and where.")
 
 
 class RemappedStats(BaseModel):

@@ -1,5 +1,8 @@
 """One sync after another, by the real engine and queue on a real PostgreSQL, from a source in memory."""
 
+import json
+from pathlib import Path
+
 import pytest
 
 from integrations_api.connectors.errors import Refused
@@ -124,3 +127,24 @@ async def test_a_record_that_cannot_be_mapped_is_listed_and_tried_again(database
         assert (third.added, third.rejected) == (1, 0)
         assert third.verdict is not None
         assert third.verdict["state"] == "complete"
+
+
+async def test_the_raw_file_holds_what_was_fetched_and_not_what_is_tried_again(
+    database_url: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "raw.json"
+    async with bench(database_url, raw_dump_path=str(path)) as b:
+        b.source.fill(3)
+        b.source.rows["id-INC00002"]["number"] = ""
+        integration = await b.integration()
+        await b.sync(integration)
+        assert len(json.loads(path.read_text())) == 3
+        b.source.ticks += 3600
+        b.source.add("INC00004")
+
+        run = await b.sync(integration)
+
+        assert (run.rejected, [row["id"] for row in json.loads(path.read_text())]) == (
+            1,
+            ["id-INC00003", "id-INC00004"],
+        )

@@ -272,14 +272,14 @@ async def rejections_of(session: AsyncSession, *, run_id: UUID, after: str, limi
 
 
 async def raw_texts(sessions: Sessions, run_id: UUID, *, chunk: int = 500) -> AsyncIterator[str]:
-    """The raw JSON of every record of a run, by external id, in flat memory and short transactions."""
+    """The raw JSON of every record that a run fetched, by external id, in flat memory and short transactions."""
     after = ("", -1)
     while True:
         async with sessions() as session:
             found = await session.execute(
                 text("""
                     SELECT external_id, seq, raw FROM raw_records
-                    WHERE run_id = :run AND (external_id, seq) > (CAST(:id AS text) COLLATE "C", :seq)
+                    WHERE run_id = :run AND (external_id, seq) > (CAST(:id AS text) COLLATE "C", :seq) AND seq >= 0
                     ORDER BY external_id, seq LIMIT :chunk
                 """),
                 {"run": run_id, "id": after[0], "seq": after[1], "chunk": chunk},

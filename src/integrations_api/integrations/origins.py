@@ -17,7 +17,8 @@ _PLAIN_URL = re.compile(
     re.IGNORECASE,
 )
 """URLs that every parser reads alike; in doubt two URLs are compared as they are spelt."""
-_CREDENTIALS = re.compile(r"[a-z][a-z0-9+.-]*://[^/?#\s]*@", re.IGNORECASE)
+_CREDENTIALS = re.compile(r"[a-z0-9+.-]://[^/?#\s]*@", re.IGNORECASE)
+"""Of the scheme its last sign is enough: where it begins would be looked for from every letter of a long text."""
 
 
 def _target(value: Any) -> Any:

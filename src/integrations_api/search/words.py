@@ -14,7 +14,7 @@ _LAST_WORD = re.compile(r"(?:^|[\s./:=@])(\w+)$")
 _QUOTED = re.compile(r"'((?:[^'\\]|''|\\\\)*)'")
 _EXCLUDED_OR_NOT = re.compile("(!?)" + _QUOTED.pattern)
 _WORD = re.compile(r"\w+")
-_TITLE = re.compile(r"\s*([^\n]{1,300})\n\s*\S")
+_TITLE = re.compile(r"\s*+([^\n]{1,300})\n\s*+\S")
 SHORTEST_PREFIX = 3
 """Characters of a last word from which on it also stands for longer words."""
 _LONGEST_NUMBER = 255

@@ -20,7 +20,7 @@ from integrations_api.connectors.records import JsonObject, Slot
 from integrations_api.connectors.retry import Patience
 
 T = TypeVar("T")
-_NEXT = re.compile(r'<([^<>]*)>\s*;[^,]*\brel="next"')
+_NEXT = re.compile(r'<([^<>]*)>\s*;[^,<]*\brel="next"')
 _MOST_HOPS = 3
 _KEPT_ANSWERS = 32
 _KEPT_BYTES = 1_000_000

@@ -169,9 +169,9 @@ def _kind_of(issue: Mapping[str, Any], labels: Sequence[str]) -> str:
 def _prefixed(labels: Sequence[str], what: str) -> str:
     """What stands behind the prefix in the first label that has one: `area/network` is `network`."""
     for label in labels:
-        prefix, mark, rest = re.sub(r"\s*[:/]\s*", "/", label, count=1).partition("/")
-        if mark and prefix.casefold().strip() in _PREFIXES[what] and rest.strip():
-            return rest.strip()
+        prefix, *rest = re.split(r"[:/]", label, maxsplit=1)
+        if rest and prefix.casefold().strip() in _PREFIXES[what] and rest[0].strip():
+            return rest[0].strip()
     return ""
 
 

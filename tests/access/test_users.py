@@ -10,6 +10,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from integrations_api.access.permissions import ROLES, Role
+from integrations_api.access.service import AccessService
 from tests.support.applications import LiveApp, live_app
 
 pytestmark = pytest.mark.anyio
@@ -152,6 +153,45 @@ async def test_the_last_who_manages_users_stays(database_url: str) -> None:
 
     assert [answer.status_code for answer in answers] == [409, 409]
     assert len(me.json()["user"]["permissions"]) == len(ROLES[Role.ADMIN])
+
+
+@pytest.mark.parametrize("by", ["http", "command line"])
+@pytest.mark.parametrize("kind", ["invite", "reset"])
+async def test_who_holds_a_link_does_not_become_somebody_who_was_given_more(
+    database_url: str, by: str, kind: str
+) -> None:
+    async with live_app(database_url) as live:
+        admin = await live.credentials()
+        invited = await invite(live, admin, "knowledge.view")
+        path = f"/users/{invited.json()['user']['id']}"
+        held = invited.json()["link"]["token"]
+        if kind == "reset":
+            await accept(live, held)
+            held = (await live.client.post(f"{path}/reset", headers=admin)).json()["link"]["token"]
+        await permit(live, path, admin, ["knowledge.view", "user.manage"], by=by)
+
+        accepted = await accept(live, held)
+
+    assert accepted.status_code == 404
+
+
+async def test_a_link_stays_good_where_its_user_is_given_no_more(database_url: str) -> None:
+    async with live_app(database_url) as live:
+        admin = await live.credentials()
+        invited = await invite(live, admin, "knowledge.view", "integration.view")
+        await permit(live, f"/users/{invited.json()['user']['id']}", admin, ["knowledge.view"])
+
+        accepted = await accept(live, invited.json()["link"]["token"])
+
+    assert accepted.status_code == 200
+
+
+async def permit(live: LiveApp, path: str, admin: dict[str, str], permissions: list[str], by: str = "http") -> None:
+    if by == "command line":
+        await live.components[AccessService].set_permissions("new@x.org", permissions)
+        return
+    answer = await live.client.put(f"{path}/permissions", json={"permissions": permissions}, headers=admin)
+    assert answer.status_code == 200, answer.text
 
 
 async def test_two_admins_cannot_disable_each_other_at_the_same_moment(database_url: str) -> None:

@@ -6,7 +6,6 @@ from datetime import datetime, timedelta
 from typing import Any, Literal, NoReturn
 from uuid import UUID, uuid4
 
-from sqlalchemy import delete
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -104,7 +103,7 @@ class UserAdministration:
             if user.disabled_at is None:
                 user.disabled_at = self._clock()
                 user.token_generation += 1
-                await _forget_link(session, user)
+                await repository.void_link(session, user.id)
                 await _refuse_the_last(session)
                 await _record(session, "user.disable", user, by)
         return details_of(user)
@@ -121,6 +120,7 @@ class UserAdministration:
     async def set_permissions(self, user_id: UUID, permissions: Iterable[str], *, by: Principal) -> UserDetails:
         """Replaces a user's permissions from the next request on.
 
+        With more than he had, a link of before is void: who holds it could have become him without them only.
         Raises `NotFound`, `InvalidInput`, `PermissionDenied`, and `Conflict` for the last who may manage users.
         """
         granted = parse_permissions(permissions)
@@ -128,6 +128,8 @@ class UserAdministration:
         async with self._sessions.begin() as session:
             user = await self._managed(session, user_id, by)
             before, user.permissions = user.permissions, sorted(granted)
+            if not set(user.permissions) <= set(before):
+                await repository.void_link(session, user.id)
             await _refuse_the_last(session)
             await _record(session, "user.set_permissions", user, by, before=before, permissions=user.permissions)
         return details_of(user)
@@ -174,7 +176,7 @@ class UserAdministration:
         return user
 
     async def _new_link(self, session: AsyncSession, user: User, purpose: Literal["invite", "reset"]) -> Link:
-        await _forget_link(session, user)
+        await repository.void_link(session, user.id)
         now, token = self._clock(), new_invitation()
         link = UserLink(
             user_id=user.id, hash=digest_of(token), purpose=purpose, created_at=now, expires_at=now + LINK_LIFETIME
@@ -198,10 +200,6 @@ async def _refuse_the_last(session: AsyncSession) -> None:
     await session.flush()
     if await repository.count_managers(session) == 0:
         raise Conflict("Nobody could manage users any more: give somebody else user.manage first")
-
-
-async def _forget_link(session: AsyncSession, user: User) -> None:
-    await session.execute(delete(UserLink).where(UserLink.user_id == user.id))
 
 
 async def _record(session: AsyncSession, action: str, user: User, by: Principal, **details: Any) -> None:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from uuid import UUID
 
 import asyncpg
-from sqlalchemy import func, select
+from sqlalchemy import delete, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from integrations_api.access.models import User, UserLink
@@ -66,3 +66,8 @@ async def find_link(session: AsyncSession, digest: bytes, *, lock: bool = False)
         question = question.with_for_update()
     row = (await session.execute(question)).one_or_none()
     return None if row is None else (row[0], row[1])
+
+
+async def void_link(session: AsyncSession, user_id: UUID) -> None:
+    """Takes back the one-time link of a user, if he has one that is not used."""
+    await session.execute(delete(UserLink).where(UserLink.user_id == user_id))

@@ -217,10 +217,15 @@ class AccessService:
     async def set_permissions(
         self, email: str, permissions: Iterable[str], *, actor: str = COMMAND_LINE
     ) -> UserDetails:
-        """Replaces a user's permissions from the next request on. Raises `NotFound`, `InvalidInput`."""
+        """Replaces a user's permissions from the next request on; with more than he had, his link is void.
+
+        Raises `NotFound`, `InvalidInput`.
+        """
         granted = parse_permissions(permissions)
         async with self._sessions.begin() as session:
             user = await _get(session, email)
+            if not granted <= known_permissions(user.permissions):
+                await repository.void_link(session, user.id)
             user.permissions = sorted(granted)
             await _record(session, user, "user.set_permissions", actor)
         return details_of(user)

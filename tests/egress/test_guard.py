@@ -100,10 +100,15 @@ def test_a_malformed_entry_stops_the_start_and_is_named(entry: str) -> None:
         EgressPolicy(allowed_hosts=(entry,))
 
 
-def test_an_allowed_name_opens_private_addresses_but_never_a_clouds_metadata() -> None:
+@pytest.mark.parametrize(
+    "spelt",
+    ["169.254.169.254", "fd00:ec2::254", "fd20:ce::254", "fd00:42::42", "169.254.170.2", "169.254.170.23",
+     "fd00:ec2::23", "168.63.129.16", "100.100.100.200", "192.0.0.192"],
+)  # fmt: skip
+def test_an_allowed_name_opens_private_addresses_but_never_a_clouds_metadata(spelt: str) -> None:
     policy = EgressPolicy(allowed_hosts=("intern.example.com",))
     target = target_of(scheme="https", host="intern.example.com", port=None)
-    private, metadata = as_address("10.1.1.1"), as_address("169.254.169.254")
+    private, metadata = as_address("10.1.1.1"), as_address(spelt)
     assert private is not None
     assert metadata is not None
     check_addresses(target, [private], policy)

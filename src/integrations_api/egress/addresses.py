@@ -8,9 +8,14 @@ Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 METADATA = frozenset(
     ipaddress.ip_address(text)
-    for text in ("169.254.169.254", "169.254.170.2", "168.63.129.16", "100.100.100.200", "192.0.0.192", "fd00:ec2::254")
-)
-"""Where clouds answer machines with credentials: AWS, GCP and Azure, ECS, Azure's wire server, Alibaba, Oracle."""
+    for text in (
+        "169.254.169.254", "fd00:ec2::254", "fd20:ce::254", "fd00:42::42",
+        "169.254.170.2", "169.254.170.23", "fd00:ec2::23",
+        "168.63.129.16", "100.100.100.200", "192.0.0.192",
+    )
+)  # fmt: skip
+"""Where clouds answer machines with credentials: AWS, GCP, Azure and others, by IPv6 those of AWS, GCP and Scaleway;
+ECS and EKS; Azure's wire server, Alibaba, Oracle."""
 
 # First match names the kind; order matters where ranges overlap.
 _KINDS_V4 = tuple(

@@ -10,6 +10,7 @@ from integrations_api.connectors.jira.jql import EVERYTHING, filter_problem, joi
     [
         "", "project = OPS", 'summary ~ "order by hand"', "status in (Open, 'In Progress') AND (a = 1 OR b = 2)",
         r'summary ~ "a \" quote)"', "text ~ 'he said \"no\"'", "reorder = by",
+        r"component = a\(b\)", "path ~ a\\",
     ],
 )  # fmt: skip
 def test_a_sound_filter_passes(text: str) -> None:
@@ -24,6 +25,8 @@ def test_a_sound_filter_passes(text: str) -> None:
         ("(ORDER BY key)", "ORDER BY"),
         ("project = OPS) OR (project = SECRET", "not opened"),
         ("(project = OPS", "not closed"),
+        (r'a = \" ) OR (b = "x\""', "not opened"),
+        (r"a = \' ) OR (b = 'x\''", "not opened"),
         ('summary ~ "open', "quote"),
         ("project = OPS\nAND x = 1", "line breaks"),
         ("x" * 5000, "longer"),

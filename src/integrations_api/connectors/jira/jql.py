@@ -15,7 +15,8 @@ EVERYTHING = "project is not EMPTY"
 """Cloud refuses a query without any condition."""
 LONGEST_FILTER = 4000
 
-_PIECE = re.compile(r""""(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*'|[()"']|[^()"']+""", re.DOTALL)
+_PIECE = re.compile(r""""(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*'|\\.|[()"']|[^()"'\\]+|\\""", re.DOTALL)
+"""Quoted text, an escaped sign (which opens and closes nothing), a sign that does, and all between."""
 _ORDER = re.compile(r"\border\s+by\b", re.IGNORECASE)
 
 

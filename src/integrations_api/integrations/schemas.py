@@ -1,13 +1,14 @@
 """What the integrations room reads and writes on the wire, in the contract's names and order."""
 
 from datetime import datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
 from integrations_api.api.envelope import Success, Timestamp
 from integrations_api.clock import to_wire
+from integrations_api.connectors.registry import find_service
 from integrations_api.db.direct import Row
 from integrations_api.integrations.last_synced import KEY as LAST_SYNCED
 from integrations_api.integrations.models import Integration
@@ -140,6 +141,16 @@ class IntegrationIn(BaseModel):
         if not name.isprintable():
             raise ValueError("must not contain control characters")
         return name
+
+    @field_validator("auth_type", mode="before")
+    @classmethod
+    def _is_known_to_the_service(cls, sent: Any, info: ValidationInfo) -> Any:
+        """One that nobody knows is answered with those of the service that was named, and not with everybody's."""
+        known = find_service(info.data.get("service_name", ""))
+        if known is not None and sent not in get_args(AuthType):
+            *others, last = (repr(name) for name in known.auth_types)
+            raise ValueError(f"must be {', '.join(others)} or {last}")
+        return sent
 
 
 class IntegrationAnswer(Success):

@@ -90,7 +90,9 @@ async def test_every_answer_carries_the_security_headers(path: str) -> None:
     assert headers["X-Content-Type-Options"] == "nosniff"
     assert headers["X-Frame-Options"] == "DENY"
     assert headers["Referrer-Policy"] == "no-referrer"
-    assert "frame-ancestors 'none'" in headers["Content-Security-Policy"]
+    policy = headers["Content-Security-Policy"].split("; ")
+    assert {"base-uri 'none'", "form-action 'none'", "frame-ancestors 'none'"} <= set(policy)
+    assert {"default-src 'none'", "object-src 'none'"} & set(policy)
     assert headers["Cache-Control"] == "no-store"
 
 

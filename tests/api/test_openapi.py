@@ -1,5 +1,6 @@
 """The description tells everything a client needs: permission, errors, examples."""
 
+import re
 from typing import Any
 
 import pytest
@@ -81,5 +82,8 @@ async def test_the_documents_are_served_and_can_sign_in() -> None:
 
     assert "/openapi.json" in page.text
     assert "/docs/oauth2-redirect" in page.text
+    policy = page.headers["Content-Security-Policy"]
+    assert all(f"https://{host}" in policy for host in re.findall(r"https://([^/\"]+)/", page.text))
+    assert not re.search(r"https:(?!//)", policy)
     assert redirect.status_code == 200
     assert described.json()["info"]["title"] == "Integrations API"

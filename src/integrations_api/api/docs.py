@@ -11,10 +11,12 @@ from integrations_api.api.routes import PUBLIC, Router
 router = Router(dependencies=[PUBLIC], include_in_schema=False)
 
 _REDIRECT = "/docs/oauth2-redirect"
-# Swagger UI comes from FastAPI's default address and starts itself from an inline script.
+_CDN, _ICON = "https://cdn.jsdelivr.net", "https://fastapi.tiangolo.com"
+# Swagger UI comes from FastAPI's default addresses and starts itself from an inline script.
 _POLICY = (
-    "default-src 'self'; script-src 'self' 'unsafe-inline' https:; style-src 'self' 'unsafe-inline' https:; "
-    "img-src 'self' data: https:; worker-src 'self' blob:; frame-ancestors 'none'"
+    f"default-src 'self'; script-src 'self' 'unsafe-inline' {_CDN}; style-src 'self' 'unsafe-inline' {_CDN}; "
+    f"img-src 'self' data: {_ICON}; worker-src 'self' blob:; object-src 'none'; base-uri 'none'; form-action 'none'; "
+    "frame-ancestors 'none'"
 )
 
 

@@ -115,7 +115,7 @@ async def _soak(url: str, chosen: argparse.Namespace) -> bool:
                 life.unexpected[f"{process.name} ended with {code}"] += 1
             for line in process.errors():
                 life.unexpected[f"{process.name} logged: {line[:200]}"] += 1
-    return print_report(life, samples, differences)
+    return print_report(life, samples, differences, minutes=chosen.minutes)
 
 
 @asynccontextmanager

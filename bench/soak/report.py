@@ -5,11 +5,15 @@ from collections.abc import Sequence
 from bench.soak.life import Life
 from bench.soak.samples import HISTORY, Samples, is_flat, thirds
 
+WARM_UP = 4.0
+"""Minutes. A shorter soak ends before versions and event logs have come to what is kept of them."""
 
-def print_report(life: Life, samples: Samples, differences: Sequence[str | None]) -> bool:
-    """Prints the table and the rest; whether all is well."""
+
+def print_report(life: Life, samples: Samples, differences: Sequence[str | None], *, minutes: float) -> bool:
+    """Prints the table, the rest, and what follows from it; whether all is well."""
     print("\n| medians of a third | start | middle | end | |\n|---|---|---|---|---|")
     verdicts = {name: is_flat(name, values) for name, values in samples.lines.items()}
+    grow = [name for name, verdict in verdicts.items() if verdict is False]
     for name, values in samples.lines.items():
         told = " | ".join(f"{value:.1f}" for value in thirds(values))
         print(f"| {name} | {told} | {_WORDS[verdicts[name]]} |")
@@ -20,7 +24,13 @@ def print_report(life: Life, samples: Samples, differences: Sequence[str | None]
     for difference in differences:
         if difference is not None:
             print(f"  {difference}")
-    return False not in verdicts.values() and not life.unexpected and equal == len(differences)
+    wrong = [f"{name} grows" for name in grow]
+    wrong += [f"{life.unexpected.total()} answers or log lines were not expected"] if life.unexpected else []
+    wrong += [f"{len(differences) - equal} datasets differ"] if equal < len(differences) else []
+    print(f"\nNot well: {'; '.join(wrong)}" if wrong else "\nAll is well")
+    if grow and minutes < WARM_UP:
+        print(f"What grows in less than {WARM_UP:g} minutes may be warming up: try longer")
+    return not wrong
 
 
 _WORDS = {True: "flat", False: "**grows**", None: ""}

@@ -33,7 +33,7 @@ LATENCY = 200
 """Milliseconds in which a source answers, as real ones do: so the syncs are at different points at any time."""
 WATCHERS_EACH = 25
 POSTING_EACH = 5
-SECONDS = 150
+SECONDS = 600
 ADDRESS = "127.0.0.9"
 """Where the administrator calls from: loopback, but not the address that nginx calls the replicas from."""
 MADE_UP = "198.51.100.7"

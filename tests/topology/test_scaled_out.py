@@ -167,7 +167,8 @@ async def _bring_watchers(system: System, crowd: Crowd, integrations: list[str])
 async def _kill_in_the_middle(system: System, crowd: Crowd) -> None:
     """A replica with its streams and a worker with its syncs, once the first events of incidents are through."""
     system.sources.go_on()
-    await crowd.until_events(len(crowd.watchers) * 3)
+    # Each has seen one: a few more, and the first sync is at its incidents. Whoever counts may lag far behind.
+    await crowd.until_events(len(crowd.watchers) * 6 // 5)
     system.replicas[0].tell(signal.SIGKILL)
     system.workers[0].tell(signal.SIGKILL)
 

@@ -17,10 +17,10 @@ from integrations_api.simulator.servicenow import AfterPage, SimulatorServer
 from tests.support.applications import live_app
 from tests.support.databases import plain_url
 from tests.support.matrix import Product, product, unminded_connections
+from tests.support.processes import PATIENCE
 
 pytestmark = pytest.mark.anyio
 
-PATIENCE = 60
 BODY = {
     "service_name": "ServiceNow",
     "auth_type": "basic_auth",

@@ -34,7 +34,7 @@ def free_port() -> str:
 def first_start(home: Path, port: str) -> str:
     """What the first start says, which ends by itself."""
     with running(home, "demo", "--once", "--port", port, "--incidents", str(INCIDENTS)) as demo:
-        assert demo.wait(seconds=120) == 0, demo.said
+        assert demo.wait() == 0, demo.said
         assert processes_below(home) == {}
         return demo.said
 
@@ -120,7 +120,7 @@ def test_another_source_is_shown_and_its_deletions_are_seen_at_the_next_start(
     said = []
     for _ in range(2):
         with running(home, "demo", "--once", "--port", port, "--incidents", "60", "--service", service) as demo:
-            assert demo.wait(seconds=120) == 0, demo.said
+            assert demo.wait() == 0, demo.said
             said.append(demo.said)
 
     assert fact(said[0], "Verdict") == "complete: the source says 60, the dataset holds 60"

@@ -19,8 +19,8 @@ from integrations_api.settings import Settings
 
 T = TypeVar("T")
 
-PATIENCE = 60.0
-"""Seconds until a condition that does not come true fails its test; a loaded machine is slow."""
+PATIENCE = 180.0
+"""Seconds until a condition that does not come true fails its test; on a loaded machine a start takes a minute."""
 _OURS = {name.upper() for name in Settings.model_fields}
 
 

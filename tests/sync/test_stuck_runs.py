@@ -14,7 +14,7 @@ pytestmark = pytest.mark.anyio
 
 async def test_a_run_without_progress_is_taken_away_and_fails_with_words_after_its_last_try(database_url: str) -> None:
     stall = timedelta(seconds=1)
-    async with bench(database_url, patience=60, sync_stall_timeout=stall, sync_max_attempts=2) as b:
+    async with bench(database_url, sync_stall_timeout=stall, sync_max_attempts=2) as b:
         b.source.fill(3)
         b.source.gate = asyncio.Event()
 

@@ -76,7 +76,16 @@ async def _vectors(session: AsyncSession, fresh: Sequence[Content]) -> list[Vect
         documents.append({"A": words_of(content.title), "B": words_of(content.text), "C": words_of(content.spoken)})
         if len(documents) % SLICE == 0:
             await asyncio.sleep(0)
-    await _lexicon.learn(session, documents)
+    vectors = await _made(documents)
+    if unread := [document for document, vector in zip(documents, vectors, strict=True) if vector is None]:
+        await _lexicon.learn(session, unread)
+        again = iter(await _made(unread))
+        vectors = [next(again) if vector is None else vector for vector in vectors]
+    return vectors
+
+
+async def _made(documents: Sequence[Words]) -> list[Vector | None]:
+    """A vector of each, None where a word is not known yet or PostgreSQL must make it."""
     vectors: list[Vector | None] = []
     for document in documents:
         vectors.append(_lexicon.vector(document))

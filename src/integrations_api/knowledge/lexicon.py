@@ -6,6 +6,8 @@ what it makes of the words one by one. A text for which that could differ is lef
 """
 
 from collections.abc import Mapping, Sequence
+from itertools import compress
+from operator import add
 from typing import NamedTuple
 
 from sqlalchemy import text
@@ -21,6 +23,9 @@ _LONGEST_WORD = 100
 """Characters of a word that is worth remembering."""
 _PLACES = 255
 """A search vector keeps at most so many places of one word: longer texts are left to PostgreSQL."""
+
+_PLACED = {weight: [f"{place}{weight}" for place in range(_PLACES + 1)] for weight in "ABC"}
+"""Every place a word can take, as a tsvector literal spells it, by weight."""
 
 _BLANKS = "\t\n\r\f\v,!?()[]{}|*$^'`\"\\"
 """What always parts words and is never part of one."""
@@ -104,15 +109,18 @@ class Lexicon:
     def _spelled(self, words: Sequence[str], first: int, weight: str) -> tuple[list[str], int] | None:
         """A text's lexemes with place and weight, and the place of the last one (before `first` where there is none).
 
-        None where a word is not known.
+        None where a word is not known, or there are too many.
         """
-        simple = [self._simple.get(word) for word in words]
+        simple = list(map(self._simple.get, words))
         if None in simple:
             return self._spelled_one_by_one(words, first, weight)
-        made = [f"{lexeme}{place}{weight}" for place, lexeme in enumerate(simple, first) if lexeme]
         while simple and not simple[-1]:
             simple.pop()
-        return made, first + len(simple) - 1
+        last = first + len(simple) - 1
+        if last > _PLACES:
+            return None
+        # Stop words (empty) take a place and are not spelled. No loop of ours: this is done to every word of a sync.
+        return list(compress(map(add, simple, _PLACED[weight][first:]), simple)), last
 
     def _spelled_one_by_one(self, words: Sequence[str], first: int, weight: str) -> tuple[list[str], int] | None:
         made: list[str] = []

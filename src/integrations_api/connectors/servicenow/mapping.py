@@ -148,11 +148,11 @@ def _taken_apart(raw: JsonObject, rules: "Mapping[str, Rule]") -> _Parts:
     """Hands each column to its rule. The usual shape is read in place: this loop is most of a sync's own work."""
     parts = _Parts()
     for column, found in raw.items():
-        if type(found) is dict:
-            value, label = found.get("value"), found.get("display_value")
-            if type(value) is not str or type(label) is not str:
-                value, label = cell(found)
-        else:
+        try:
+            value, label = found["value"], found["display_value"]
+        except (KeyError, TypeError):
+            value, label = cell(found)
+        if type(value) is not str or type(label) is not str:
             value, label = cell(found)
         if not value:
             if label and column in JOURNALS:

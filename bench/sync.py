@@ -136,23 +136,15 @@ def _measure(name: str, source: str, server: str) -> Measured:
     said, usage = _run([python, "-m", f"bench.contestants.{name}", source, server])
     told = json.loads(said)
     wall = told.get("wall", time.monotonic() - begun)
-    requests = httpx.get(f"{source}/__simulator__/requests").json()
+    log = httpx.get(f"{source}/__simulator__/requests").json()
     return Measured(
         wall=wall,
         cpu=usage.ru_utime + usage.ru_stime,
         memory=usage.ru_maxrss / 1024,
-        requests=_count(requests),
+        # Those since the log was emptied; its `total` goes on counting.
+        requests=len(log["requests"]),
         incremental=told.get("incremental"),
     )
-
-
-def _count(told: dict[str, object]) -> int:
-    for value in told.values():
-        if isinstance(value, list):
-            return len(value)
-        if isinstance(value, int):
-            return value
-    return 0
 
 
 def _run(command: list[str]) -> tuple[str, resource.struct_rusage]:

@@ -3,14 +3,16 @@
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
+from operator import attrgetter
 from random import Random
+from typing import Any
 from zoneinfo import ZoneInfo
 
 from integrations_api.simulator.common.clock import parse_stamp, stamp
 
 from .columns import Column, Kind
 from .query import Condition, Ordering, Query, UnsupportedQueryError
-from .table import Bounds, Row, Table
+from .table import STAMPS, Bounds, Row, Table
 from .zones import local_to_utc
 
 Predicate = Callable[[Row], bool]
@@ -104,10 +106,12 @@ class Selection:
             rows.sort(key=self._sort_key(ordering), reverse=ordering.descending)
         return rows
 
-    def _sort_key(self, ordering: Ordering) -> Callable[[Row], tuple[float, str]]:
+    def _sort_key(self, ordering: Ordering) -> Callable[[Row], Any]:
         """Empty values come first, numbers compare as numbers, text without regard to case."""
         read = self.reading.read
         column = self.reading.find_column(ordering.column)
+        if ordering.column in STAMPS:
+            return attrgetter(ordering.column)
         if column is not None and column.kind is Kind.DATE_TIME:
             return lambda row: (0, read(row, ordering.column))
 
@@ -194,6 +198,9 @@ def _compile(condition: Condition, reading: Reading) -> Predicate:
     wanted = _literal(condition.value, column, reading.literal_zone)
     test = comparison(condition.operator, wanted, column.kind)
     name, read = condition.column, reading.read
+    if name in STAMPS:
+        stamp_of = attrgetter(name)
+        return lambda row: test(stamp_of(row))
     return lambda row: test(read(row, name))
 
 
@@ -241,6 +248,8 @@ def comparison(operator: str, wanted: str, kind: Kind) -> Callable[[str], bool]:
 
 
 def _ranking(operator: str, folded: str, kind: Kind) -> Callable[[str], bool]:
+    if kind is Kind.DATE_TIME:
+        return _ranking_in_time(operator, folded)
     by_number = kind in (Kind.INTEGER, Kind.CHOICE) and is_number(folded)
 
     def compare(value: str) -> int:
@@ -258,6 +267,19 @@ def _ranking(operator: str, folded: str, kind: Kind) -> Callable[[str], bool]:
             return lambda value: bool(value) and compare(value) < 0
         case _:
             return lambda value: bool(value) and compare(value) <= 0
+
+
+def _ranking_in_time(operator: str, wanted: str) -> Callable[[str], bool]:
+    """Stamps rank as they are spelled: no case, and this is asked of every row of a table."""
+    match operator:
+        case ">":
+            return lambda value: bool(value) and value > wanted
+        case ">=":
+            return lambda value: bool(value) and value >= wanted
+        case "<":
+            return lambda value: "" < value < wanted
+        case _:
+            return lambda value: "" < value <= wanted
 
 
 def visible(rows: Iterable[Row], hidden: set[str]) -> list[Row]:

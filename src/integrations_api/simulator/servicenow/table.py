@@ -24,7 +24,9 @@ _FACETS = (
     "close_code",
 )
 _FACET_AT = {name: position for position, name in enumerate(_FACETS)}
-_CORE = frozenset({"sys_id", "number", "sys_created_on", "sys_updated_on"})
+STAMPS = frozenset({"sys_created_on", "sys_updated_on"})
+"""Times that every row has at hand."""
+_CORE = frozenset({"sys_id", "number", *STAMPS})
 
 
 class Row:

@@ -1,13 +1,14 @@
 """Lanes that are read at once: how far ahead of the consumer, and what a failure does."""
 
 import asyncio
+import weakref
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 
 import pytest
 
 from integrations_api.connectors.merge import merged
-from integrations_api.connectors.records import Page
+from integrations_api.connectors.records import Page, SourceRecord
 
 pytestmark = pytest.mark.anyio
 
@@ -55,3 +56,33 @@ async def test_pages_of_one_lane_come_in_their_order() -> None:
 
     assert sorted(came) == [(name, number) for name in "abc" for number in range(5)]
     assert all([number for lane, number in came if lane == name] == list(range(5)) for name in "abc")
+
+
+class Records(list[SourceRecord]):
+    """Megabytes, in a real page; it can be seen when they are given back."""
+
+
+async def test_a_page_that_was_taken_does_not_live_on_until_the_next_one_comes() -> None:
+    born: list[weakref.ref[Records]] = []
+
+    async def lane() -> AsyncGenerator[Page, None]:
+        records = Records()
+        born.append(weakref.ref(records))
+        page = Page(records, "a", {})
+        del records
+        yield page
+        del page
+        await asyncio.Event().wait()
+
+    async with aclosing(merged([lane], concurrency=1)) as pages:
+
+        async def take() -> None:
+            await anext(pages)
+
+        await take()
+        assert born
+        waiting = asyncio.create_task(take())
+        await _settled()
+        assert born[0]() is None
+        waiting.cancel()
+        await asyncio.gather(waiting, return_exceptions=True)

@@ -35,6 +35,7 @@ async def merged(readers: Sequence[LaneReader], *, concurrency: int) -> AsyncGen
                 working -= 1
             else:
                 yield item
+            del item  # A page is not kept here until the next one has come.
     finally:
         for task in tasks:
             task.cancel()

@@ -126,6 +126,7 @@ class ServiceNowConnector:
         async with aclosing(merged(readers, concurrency=self._context.concurrency)) as merged_pages:
             async for page in merged_pages:
                 yield page
+                del page  # See `merged`.
 
     def _source(self, client: ServiceNowClient) -> Source:
         checks = checkable(self._config.filter)

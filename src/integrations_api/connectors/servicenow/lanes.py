@@ -77,6 +77,7 @@ class LaneReader:
                 cursor = Cursor(tuple(self._ranges), self._since).as_json()
                 yield Page(records, self._lane, cursor, hidden)
                 hidden = 0
+            del records  # They are not kept here while the next page is read.
 
     async def _step(self, current: Range) -> tuple[list[SourceRecord], int]:
         """Reads one page and moves on: to what is after it, or past the range. (records, hidden rows)"""

@@ -193,17 +193,18 @@ async def plan_of(session: AsyncSession, sql: str) -> list[dict[str, Any]]:
 
 
 @pytest.mark.parametrize("conditions", ["", " AND r.change <> 'deleted' AND c.attributes ->> 'state' = 'New'"])
+@pytest.mark.parametrize("terms", [1, 32])
 @pytest.mark.parametrize(
     ("walks", "indexes"), [(False, {"ix_contents_tsv"}), (True, {"ix_revisions_number", "pk_contents"})]
 )
 async def test_candidates_are_found_by_the_indexes(
-    sessions: Sessions, conditions: str, walks: bool, indexes: set[str]
+    sessions: Sessions, conditions: str, walks: bool, indexes: set[str], terms: int
 ) -> None:
     await some_incidents(sessions)
     async with reading(sessions) as session:
         if walks:
             await repository.walk_in_order(session, "off")
-        used = await plan_of(session, repository.candidates_sql(conditions, walks=walks))
+        used = await plan_of(session, repository.candidates_sql(conditions, terms=terms, walks=walks))
 
     assert indexes <= {node.get("Index Name") for node in used}
     assert [node["Node Type"] for node in used].count("Sort") == 1  # of the hits alone

@@ -12,7 +12,7 @@ from integrations_api.search import bm25, repository
 from integrations_api.search.bm25 import FREQUENCIES, RANK_WEIGHTS, THRESHOLDS, TITLE, Term
 from integrations_api.search.scope import Filters, find_scope
 from integrations_api.search.service import is_common
-from integrations_api.search.words import expected_share, read_query, spelled, title_and_rest
+from integrations_api.search.words import expected_share, lexemes, read_query, spelled, title_and_rest, widened
 from tests.support.knowledge import build_versions, doc, gone
 
 pytestmark = pytest.mark.anyio
@@ -101,6 +101,33 @@ def test_the_last_word_may_be_a_beginning(typed: str, prefix: str | None, has_op
     query = read_query(typed)
 
     assert (query.prefix, query.has_operators) == (prefix, has_operators)
+
+
+@pytest.mark.parametrize(
+    ("query", "wider"),
+    [
+        ("'vpn' & 'drop'", "'vpn' & ( 'drop' | 'droplet' | 'it''s' )"),
+        ("'drop'", "( 'drop' | 'droplet' | 'it''s' )"),
+        ("'vpn' & !'drop' & 'dropped'", "'vpn' & !( 'drop' | 'droplet' | 'it''s' ) & 'dropped'"),
+    ],
+)
+def test_a_word_may_also_be_one_of_its_completions(query: str, wider: str) -> None:
+    assert widened(query, "drop", ["droplet", "it's"]) == wider
+
+
+async def test_the_words_of_a_query_are_counted_whatever_signs_stand_with_them(sessions: Sessions) -> None:
+    story = await build_versions(
+        sessions, {"INC1": doc(title="printer jam"), "INC2": doc(title="printing"), "INC3": doc(title="step 5 of -5")}
+    )
+    async with reading(sessions) as session:
+        scope = await find_scope(session, dataset_id=story.dataset_id, version=None)
+        found = await repository.parse(session, scope, '"printer jam" -5 or unheard & printing', None)
+        begun = await repository.parse(session, scope, "jam prin", "prin")
+        whole = await repository.document_counts(session, scope, lexemes(found.query))
+
+    assert {lexeme: found.counts[lexeme] for lexeme in whole} == whole
+    assert whole == {"printer": 1, "jam": 1, "5": 1, "unheard": 0, "print": 1}
+    assert (begun.stem, begun.longer) == ("prin", {"printer": 1, "print": 1})
 
 
 def test_words_are_shown_as_they_were_written() -> None:
@@ -215,7 +242,7 @@ async def test_candidates_are_found_by_the_indexes(
     ("sql", "index"),
     [
         (repository.DOCUMENTS, "pk_term_counts"),
-        (repository.COMPLETIONS, "pk_term_counts"),
+        (repository.PARSE, "pk_term_counts"),
         (repository.SHOWN, "pk_contents"),
         (repository.TERMS_OF_INCIDENT, "pk_revisions"),
     ],

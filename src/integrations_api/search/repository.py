@@ -14,7 +14,7 @@ from integrations_api.knowledge.terms import vector_sql
 from integrations_api.search import bm25
 from integrations_api.search.ranked import Ranked
 from integrations_api.search.scope import SCOPED, Filters, Scope
-from integrations_api.search.words import either, quoted
+from integrations_api.search.words import lexemes, quoted
 
 MOST_HITS = 100
 """Hits of one search, over all its pages."""
@@ -25,62 +25,81 @@ BREAK = "\u200b"
 """Put into compound names and tags, which the highlighter would take for one word or leave out; taken out again."""
 
 
-@dataclass(frozen=True, slots=True)
-class Parsed:
-    """A query as PostgreSQL understands it: a tsquery, `querytree` of it, and the stem of the last word."""
-
-    query: str
-    tree: str
-    stem: str | None
-
-
-_PARSE = """
-    SELECT CAST(q AS text) AS query, querytree(q) AS tree,
-           (SELECT min(lexeme) FROM unnest(to_tsvector('english', CAST(:prefix AS text)))) AS stem
-    FROM websearch_to_tsquery('english', CAST(:text AS text)) q
-"""
-
-
-async def parse(session: AsyncSession, query: str, prefix: str | None) -> Parsed:
-    """Stems a query and reads its operators; whatever was typed, this does not fail."""
-    (row,) = await rows(session, _PARSE, {"text": query, "prefix": prefix or ""})
-    return Parsed(row["query"], row["tree"], row["stem"])
+def _counts_of(terms: str) -> str:
+    """SQL that counts in how many documents of the scope each of the terms (SQL of a set) stands."""
+    return f"""
+        SELECT q.term, coalesce(sum(t.documents), 0) AS documents
+        FROM {terms} AS q(term)
+        CROSS JOIN {SCOPED}
+        LEFT JOIN LATERAL (
+            SELECT c.documents FROM term_counts c
+            WHERE c.dataset_id = s.dataset_id AND c.term = q.term AND c.version <= s.version
+            ORDER BY c.version DESC LIMIT 1
+        ) t ON true
+        GROUP BY q.term
+    """  # nosec B608 # noqa: S608 - put together from constants
 
 
-COMPLETIONS = f"""
-    SELECT term, max(documents) AS documents FROM (
-        SELECT t.term, t.documents FROM {SCOPED}
-        JOIN term_counts t ON t.dataset_id = s.dataset_id AND t.term >= :prefix AND t.term < :beyond
-             AND t.version <= s.version
-        LIMIT 20000
-    ) known
-    WHERE term <> :stem AND documents > 0 GROUP BY term ORDER BY 2 DESC, term LIMIT :most
-"""  # nosec B608 # noqa: S608 - put together from constants
-
-
-async def completions(session: AsyncSession, scope: Scope, *, prefix: str, stem: str) -> dict[str, int]:
-    """The terms that begin with a prefix, without its own stem: the most frequent ones, and in how many documents."""
-    facts = {"prefix": prefix, "beyond": prefix + "\U0010ffff", "stem": stem, "most": MOST_COMPLETIONS}
-    return {row["term"]: row["documents"] for row in await rows(session, COMPLETIONS, {**scope.facts, **facts})}
-
-
-DOCUMENTS = f"""
-    SELECT q.term, coalesce(sum(t.documents), 0) AS documents
-    FROM unnest(CAST(:terms AS text[])) AS q(term)
-    CROSS JOIN {SCOPED}
-    LEFT JOIN LATERAL (
-        SELECT c.documents FROM term_counts c
-        WHERE c.dataset_id = s.dataset_id AND c.term = q.term AND c.version <= s.version
-        ORDER BY c.version DESC LIMIT 1
-    ) t ON true
-    GROUP BY q.term
-"""  # nosec B608 # noqa: S608 - put together from constants
+DOCUMENTS = _counts_of("unnest(CAST(:terms AS text[]))")
 
 
 async def document_counts(session: AsyncSession, scope: Scope, terms: Sequence[str]) -> dict[str, int]:
     """In how many documents of the scope each term stands."""
     found = await rows(session, DOCUMENTS, {**scope.facts, "terms": list(terms)})
     return {row["term"]: int(row["documents"]) for row in found}
+
+
+@dataclass(frozen=True, slots=True)
+class Parsed:
+    """A query as PostgreSQL understands it: a tsquery, `querytree` of it, and the stem of the last word.
+
+    `counts` tells in how many documents of the scope its words stand; `longer` are terms that begin as the last word
+    does, the most frequent ones, with the same, where that word itself is not frequent.
+    """
+
+    query: str
+    tree: str
+    stem: str | None
+    counts: Mapping[str, int]
+    longer: Mapping[str, int]
+
+
+PARSE = f"""
+    WITH asked AS MATERIALIZED (
+        SELECT q, (SELECT min(lexeme) FROM unnest(to_tsvector('english', CAST(:prefix AS text)))) AS stem
+        FROM websearch_to_tsquery('english', CAST(:text AS text)) q
+    ), counted AS MATERIALIZED (
+        {_counts_of("unnest(tsvector_to_array(to_tsvector('english', CAST(:text AS text))))")}
+    ), longer AS MATERIALIZED (
+        SELECT term, max(documents) AS documents FROM (
+            SELECT t.term, t.documents, asked.stem FROM asked CROSS JOIN {SCOPED}
+            JOIN term_counts t ON t.dataset_id = s.dataset_id AND t.term >= :prefix AND t.term < :beyond
+                 AND t.version <= s.version
+            WHERE asked.stem IS NOT NULL
+                  AND NOT EXISTS (SELECT FROM counted c WHERE c.term = asked.stem AND c.documents >= :frequent)
+            LIMIT 20000
+        ) known
+        WHERE term <> stem AND documents > 0 GROUP BY term ORDER BY 2 DESC, term LIMIT :most
+    )
+    SELECT CAST(q AS text) AS query, querytree(q) AS tree, stem,
+           ARRAY(SELECT term FROM counted) AS terms, ARRAY(SELECT documents FROM counted) AS counts,
+           ARRAY(SELECT term FROM longer) AS longer, ARRAY(SELECT documents FROM longer) AS longer_counts
+    FROM asked
+"""  # nosec B608 # noqa: S608 - put together from constants
+
+
+async def parse(session: AsyncSession, scope: Scope, query: str, prefix: str | None) -> Parsed:
+    """Stems a query, reads its operators and counts its words; whatever was typed, this does not fail."""
+    facts = {"text": query, "prefix": prefix or "", "beyond": f"{prefix or ''}\U0010ffff"}
+    bounds = {"frequent": bm25.MOST_MATCHES, "most": MOST_COMPLETIONS}
+    (row,) = await rows(session, PARSE, {**scope.facts, **facts, **bounds})
+    counts = {term: int(count) for term, count in zip(row["terms"], row["counts"], strict=True)}
+    # A few signs are read as operators where they stand in a query, and as parts of a word in a text.
+    missing = [lexeme for lexeme in lexemes(row["query"]) if lexeme not in counts]
+    if missing:
+        counts |= await document_counts(session, scope, missing)
+    longer = dict(zip(row["longer"], row["longer_counts"], strict=True))
+    return Parsed(row["query"], row["tree"], row["stem"], counts, longer)
 
 
 _TERMS_OF_TEXT = f"""
@@ -282,18 +301,6 @@ async def by_number(
     """  # nosec B608 # noqa: S608 - put together from constants
     found = await rows(session, sql, {**scope.facts, **facts, "numbers": list(numbers)})
     return [(row["id"], row["version"], row["number"]) for row in found]
-
-
-_REWRITE = """
-    SELECT CAST(ts_rewrite(CAST(:query AS tsquery), CAST(:stem AS tsquery), CAST(:any AS tsquery)) AS text) AS query
-"""
-
-
-async def rewritten(session: AsyncSession, query: str, *, stem: str, completions: Sequence[str]) -> str:
-    """The tsquery in which a stem may also be one of its completions."""
-    facts = {"query": query, "stem": quoted(stem), "any": either([stem, *completions])}
-    (row,) = await rows(session, _REWRITE, facts)
-    return row["query"] or query
 
 
 # Only the hits that are shown are highlighted; of a long text its beginning.

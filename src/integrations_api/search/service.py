@@ -18,7 +18,16 @@ from integrations_api.search.nearest import Meaning, likenesses, nearest, stored
 from integrations_api.search.presenting import Wire
 from integrations_api.search.ranked import Ranked
 from integrations_api.search.scope import Filters, Scope, find_scope
-from integrations_api.search.words import Query, either, expected_share, lexemes, read_query, spelled, title_and_rest
+from integrations_api.search.words import (
+    Query,
+    either,
+    expected_share,
+    lexemes,
+    read_query,
+    spelled,
+    title_and_rest,
+    widened,
+)
 
 FEW_WORDS = 3
 """Up to so many words all are wanted; of a longer question some will do."""
@@ -99,19 +108,21 @@ class SearchService:
             )
             sought = await _sought(session, scope, query)
             named = await _named(session, scope, query, question.filters)
-            words, used = await _ranked(session, scope, sought, question.filters)
+            # One more than the page: whether there is another.
+            wanted = question.offset + question.limit + 1 if meaning is None else repository.MOST_HITS
+            words, used = await _ranked(session, scope, sought, question.filters, hits=wanted)
             found = await _fused(session, scope, words, meaning, whole=used.whole, filters=question.filters)
             ranked = _named_first(named, found.ranked)
             page = ranked[question.offset : question.offset + question.limit]
             why = {id_: number for id_, _, number in named}
-            hits = await _presented(session, page, used, spelling_of=query.text, named=why, near=found.near)
+            shown = await _presented(session, page, used, spelling_of=query.text, named=why, near=found.near)
         end = question.offset + len(page)
         return Hits(
-            hits,
+            shown,
             scope,
             next_offset=end if page and end < len(ranked) else None,
             matching="some" if used.is_relaxed or found.goes_beyond else "all",
-            message=NOTHING_TO_FIND if not used.query and not hits else None,
+            message=NOTHING_TO_FIND if not used.query and not shown else None,
             ranking=found.ranking,
         )
 
@@ -192,17 +203,15 @@ async def _fused(
 
 async def _sought(session: AsyncSession, scope: Scope, query: Query) -> Sought:
     """The query with its terms weighed; its last word may be the beginning of another."""
-    parsed = await repository.parse(session, query.text, query.prefix)
-    terms = lexemes(parsed.tree)
+    parsed = await repository.parse(session, scope, query.text, query.prefix)
+    terms, counts = lexemes(parsed.tree), parsed.counts
     if not terms:
         return Sought("", {})
-    counts = await repository.document_counts(session, scope, lexemes(parsed.query))
-    longer: dict[str, int] = {}
+    longer: Mapping[str, int] = {}
     text = parsed.query
-    if query.prefix is not None and parsed.stem in terms and counts.get(parsed.stem, 0) < bm25.MOST_MATCHES:
-        longer = await repository.completions(session, scope, prefix=query.prefix, stem=parsed.stem)
-    if longer and parsed.stem is not None:
-        text = await repository.rewritten(session, text, stem=parsed.stem, completions=list(longer))
+    if parsed.stem in terms and counts.get(parsed.stem, 0) < bm25.MOST_MATCHES:
+        longer = parsed.longer
+        text = widened(text, parsed.stem, longer) if longer else text
     weighed = _weighed(terms, longer, parsed.stem, counts)
     weights = bm25.telling(weighed, scope.documents)
     # Of a word and its completions an incident that says what the question says has one.
@@ -233,7 +242,7 @@ async def _named(session: AsyncSession, scope: Scope, query: Query, filters: Fil
 
 
 async def _ranked(
-    session: AsyncSession, scope: Scope, sought: Sought, filters: Filters, *, but: UUID | None = None
+    session: AsyncSession, scope: Scope, sought: Sought, filters: Filters, *, hits: int, but: UUID | None = None
 ) -> tuple[list[Ranked], Sought]:
     """The hits, and what they were found by: where few words find nothing together, some of them will do."""
     if not sought.query:
@@ -248,11 +257,12 @@ async def _ranked(
         most=most,
         but=but,
         walks=is_common(sought.share, scope.documents, most),
+        hits=min(hits, repository.MOST_HITS),
     )
     if found or not sought.relaxed:
         return found, sought
     relaxed = replace(sought, query=sought.relaxed, share=sought.relaxed_share, relaxed=None, is_relaxed=True)
-    return await _ranked(session, scope, relaxed, filters, but=but)
+    return await _ranked(session, scope, relaxed, filters, hits=hits, but=but)
 
 
 def is_common(share: float, documents: int, most: int) -> bool:
@@ -285,7 +295,8 @@ async def _alike(
     whole = bm25.whole(terms, weights, scope.average)
     query = either(bm25.rarest(terms, weights))
     sought = Sought(query, weights, whole, expected_share(query, counts, scope.documents), is_relaxed=True)
-    ranked, _ = await _ranked(session, scope, sought, Filters(), but=but)
+    wanted = limit if meaning is None else repository.MOST_HITS
+    ranked, _ = await _ranked(session, scope, sought, Filters(), hits=wanted, but=but)
     found = await _fused(session, scope, ranked, meaning, whole=whole, filters=Filters(), but=but)
     hits = await _presented(session, found.ranked[:limit], sought, spelling_of=words, near=found.near)
     nothing = NOTHING_TO_FIND if not said and not hits else None

@@ -100,6 +100,12 @@ def quoted(lexeme: str) -> str:
     return "'" + lexeme.replace("\\", "\\\\").replace("'", "''") + "'"
 
 
+def widened(query: str, lexeme: str, others: Iterable[str]) -> str:
+    """The tsquery (as text) in which a lexeme may also be one of others."""
+    any_of_them = f"( {either([lexeme, *others])} )"
+    return _QUOTED.sub(lambda found: any_of_them if found[0] == quoted(lexeme) else found[0], query)
+
+
 def title_and_rest(text: str) -> tuple[str, str]:
     """The text of a new incident in two: a short first line with more below it is a title."""
     found = _TITLE.match(text)

@@ -16,6 +16,7 @@ import tempfile
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
@@ -98,7 +99,7 @@ async def _ours(url: str, collection: Collection) -> dict[str, Ranking]:
 
 @asynccontextmanager
 async def _sessions(url: str) -> AsyncIterator[Sessions]:
-    engine = create_engine(url, pool_size=2)
+    engine = create_engine(url, pool_size=2, idle_limit=timedelta(minutes=5))
     try:
         yield create_sessions(engine)
     finally:

@@ -1,18 +1,16 @@
 """The application: routers, error handlers, middleware; nothing else."""
 
-from functools import cache
-
-from fastapi import APIRouter, FastAPI
+from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
-from starlette.routing import BaseRoute
 
 from integrations_api import __version__
 from integrations_api.access import router as access
 from integrations_api.api import docs, health
+from integrations_api.api.application import Application
 from integrations_api.api.components import Components, install_components
 from integrations_api.api.context import RequestContextMiddleware
 from integrations_api.api.envelope import install_error_handlers
-from integrations_api.api.limits import BodyLimitMiddleware, HeadLimitMiddleware
+from integrations_api.api.limits import LimitsMiddleware
 from integrations_api.api.openapi import install_openapi
 from integrations_api.integrations import router as integrations
 from integrations_api.knowledge import router as knowledge
@@ -55,7 +53,7 @@ TAGS = [
 
 def create_app(components: Components, settings: Settings) -> FastAPI:
     """The ASGI application over parts that are running already; it owns none of them."""
-    app = FastAPI(
+    app = Application(
         title="Integrations API",
         version=__version__,
         description=DESCRIPTION,
@@ -64,15 +62,15 @@ def create_app(components: Components, settings: Settings) -> FastAPI:
         redoc_url=None,
         openapi_url=None,
         redirect_slashes=False,
-        routes=_routes(),
+        # Not by include_router, which would make routers within routers: each route knows its prefix already.
+        routes=[route for router in ROUTERS for route in router.routes],
         # FastAPI's own exporters would be a way out past the egress guard.
         telemetry={"auto_configure": False, "tracing": False, "metrics": False, "logs": False},
     )
     install_components(app, components)
     install_error_handlers(app)
     install_openapi(app)
-    app.add_middleware(BodyLimitMiddleware, max_bytes=settings.max_body_bytes)
-    app.add_middleware(HeadLimitMiddleware)
+    app.add_middleware(LimitsMiddleware, max_body_bytes=settings.max_body_bytes)
     if settings.cors_origins:
         app.add_middleware(
             CORSMiddleware,
@@ -84,12 +82,3 @@ def create_app(components: Components, settings: Settings) -> FastAPI:
         )
     app.add_middleware(RequestContextMiddleware)  # Added last: the outermost, so that it sees every answer.
     return app
-
-
-@cache
-def _routes() -> list[BaseRoute]:
-    """Every route, included once in a process: what FastAPI works out for them takes longer than most tests."""
-    whole = APIRouter()
-    for router in ROUTERS:
-        whole.include_router(router)
-    return whole.routes

@@ -1,8 +1,7 @@
 """The typed registry of the parts an application is made of, and how a route asks for one."""
 
-from collections.abc import Awaitable, Callable
 from functools import cache
-from typing import Any, TypeVar, cast
+from typing import Any, Generic, TypeVar, cast
 
 from fastapi import FastAPI, Request
 
@@ -39,13 +38,20 @@ def install_components(app: FastAPI, components: Components) -> None:
     app.state.components = components
 
 
-@cache
-def component(kind: type[T]) -> Callable[[Request], Awaitable[T]]:
-    """A dependency that gives the part of that type: `Annotated[Vault, Depends(component(Vault))]`."""
+class ComponentOf(Generic[T]):
+    """A dependency that gives the part of one type."""
+
+    def __init__(self, kind: type[T]) -> None:
+        self.kind = kind
 
     # A coroutine, although nothing is awaited: FastAPI would send a plain function to a thread.
-    async def look_up(request: Request) -> T:
+    async def __call__(self, request: Request) -> T:
+        """Raises `LookupError`."""
         components: Components = request.app.state.components
-        return components[kind]
+        return components[self.kind]
 
-    return look_up
+
+@cache
+def component(kind: type[T]) -> ComponentOf[T]:
+    """The dependency, the same for all who ask: `Annotated[Vault, Depends(component(Vault))]`."""
+    return ComponentOf(kind)

@@ -11,12 +11,11 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from uuid import uuid4
 
-from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from integrations_api.api.envelope import internal_error
 from integrations_api.logs import AlreadyLogged, bound, get_logger
-from integrations_api.metrics import HTTP_REQUESTS, HTTP_SECONDS, method_label
+from integrations_api.metrics import method_label, requests_of, seconds_of
 
 log = get_logger(__name__)
 
@@ -86,7 +85,7 @@ class _Exchange:
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
                 self._status = message["status"]
-                HTTP_SECONDS.labels(_route(scope)).observe(time.monotonic() - self._began)
+                seconds_of(_route(scope)).observe(time.monotonic() - self._began)
                 self._add_headers(message)
             await send(message)
 
@@ -94,7 +93,7 @@ class _Exchange:
             await self._answer(scope, receive, send_with_headers)
         finally:
             self._log(scope)
-            HTTP_REQUESTS.labels(method_label(scope["method"]), _route(scope), self._status or "none").inc()
+            requests_of(method_label(scope["method"]), _route(scope), self._status or "none").inc()
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
@@ -128,8 +127,11 @@ class _Exchange:
 
 
 def _request_id(scope: Scope) -> str:
-    given = Headers(scope=scope).get("x-request-id", "")
-    return given if _SANE_ID.fullmatch(given) else uuid4().hex
+    for name, value in scope["headers"]:
+        if name == b"x-request-id":
+            given: str = value.decode("latin-1")
+            return given if _SANE_ID.fullmatch(given) else uuid4().hex
+    return uuid4().hex
 
 
 def _address(scope: Scope) -> str | None:

@@ -1,8 +1,10 @@
 """Bounds on what a request may bring: its query, its headers, and its body, declared or chunked."""
 
 import asyncio
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Self
 
-from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -12,54 +14,67 @@ MAX_QUERY_BYTES = 16_384
 MAX_HEADER_BYTES = 32_768
 """All names and values together; ours need a few hundred."""
 MAX_HEADERS = 100
+_WITHOUT_BODY = frozenset({"GET", "HEAD", "DELETE"})
+"""Methods whose requests have a body only where a header says so."""
 _DRAIN_BYTES = 32_000_000
 _DRAIN_SECONDS = 5.0
 
 
-class HeadLimitMiddleware:
-    """Answers 414 for a query, and 431 for headers, that are longer than anything we could want."""
+@dataclass(slots=True)
+class _Head:
+    """What the headers of a request say that bounds are set for."""
 
-    def __init__(self, app: ASGIApp) -> None:
+    size: int = 0
+    declared: int = 0
+    """The body's length; zero where none is declared."""
+    is_chunked: bool = False
+
+    @classmethod
+    def of(cls, headers: Iterable[tuple[bytes, bytes]]) -> Self:
+        head = cls()
+        for name, value in headers:
+            head.size += len(name) + len(value)
+            if name == b"content-length" and value.isdigit():
+                head.declared = int(value)
+            elif name == b"transfer-encoding":
+                head.is_chunked = True
+        return head
+
+
+class LimitsMiddleware:
+    """Answers 414 for a query, 431 for headers, and 413 for a body that are longer than anything we could want.
+
+    A body whose length is declared ends there: the server sees to it. Any other is counted as it comes.
+    """
+
+    def __init__(self, app: ASGIApp, *, max_body_bytes: int) -> None:
         self._app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        refusal = _head_problem(scope) if scope["type"] == "http" else None
-        if refusal is None:
-            await self._app(scope, receive, send)
-        else:
-            await error_response(*refusal)(scope, receive, send)
-
-
-def _head_problem(scope: Scope) -> tuple[int, str] | None:
-    if len(scope.get("query_string", b"")) > MAX_QUERY_BYTES:
-        return 414, f"The query is longer than {MAX_QUERY_BYTES} bytes"
-    headers = scope["headers"]
-    if len(headers) > MAX_HEADERS:
-        return 431, f"The request has more than {MAX_HEADERS} headers"
-    if sum(len(name) + len(value) for name, value in headers) > MAX_HEADER_BYTES:
-        return 431, f"The headers are longer than {MAX_HEADER_BYTES} bytes"
-    return None
-
-
-class BodyLimitMiddleware:
-    """Answers 413 for a body of more than `max_bytes`, whether its length was declared or not."""
-
-    def __init__(self, app: ASGIApp, *, max_bytes: int) -> None:
-        self._app = app
-        self._max_bytes = max_bytes
+        self._max_bytes = max_body_bytes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        declared = _declared_length(scope)
-        if declared > self._max_bytes:
-            if declared <= _DRAIN_BYTES:
+        head = _Head.of(scope["headers"])
+        refusal = _refusal(scope, head, self._max_bytes)
+        if refusal is not None:
+            if refusal[0] == 413 and head.declared <= _DRAIN_BYTES:
                 await _drain(receive)
-            response = error_response(413, _words(self._max_bytes))
-            await response(scope, receive, send)
-            return
-        await self._app(scope, *_counted(receive, send, self._max_bytes))
+            await error_response(*refusal)(scope, receive, send)
+        elif head.is_chunked or not (head.declared or scope["method"] in _WITHOUT_BODY):
+            await self._app(scope, *_counted(receive, send, self._max_bytes))
+        else:
+            await self._app(scope, receive, send)
+
+
+def _refusal(scope: Scope, head: _Head, max_body_bytes: int) -> tuple[int, str] | None:
+    if len(scope.get("query_string", b"")) > MAX_QUERY_BYTES:
+        return 414, f"The query is longer than {MAX_QUERY_BYTES} bytes"
+    if len(scope["headers"]) > MAX_HEADERS:
+        return 431, f"The request has more than {MAX_HEADERS} headers"
+    if head.size > MAX_HEADER_BYTES:
+        return 431, f"The headers are longer than {MAX_HEADER_BYTES} bytes"
+    return (413, _words(max_body_bytes)) if head.declared > max_body_bytes else None
 
 
 def _counted(receive: Receive, send: Send, max_bytes: int) -> tuple[Receive, Send]:
@@ -104,8 +119,3 @@ async def _drain(receive: Receive) -> None:
 
 def _words(max_bytes: int) -> str:
     return f"The request body is larger than {max_bytes} bytes"
-
-
-def _declared_length(scope: Scope) -> int:
-    value = Headers(scope=scope).get("content-length", "0")
-    return int(value) if value.isascii() and value.isdigit() else 0

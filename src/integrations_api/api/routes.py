@@ -18,7 +18,10 @@ from fastapi.dependencies.models import Dependant
 from fastapi.exceptions import RequestValidationError
 from fastapi.params import Form
 from fastapi.routing import APIRoute, RouteContext, iter_route_contexts
+from pydantic_core import PydanticUndefined as Undefined
+from starlette.types import Receive, Scope, Send
 
+from integrations_api.api.calling import call, is_plain
 from integrations_api.api.problems import BodyProblem, body_problem, note_body_problem
 from integrations_api.logs import bind
 
@@ -63,14 +66,18 @@ def access_rules(dependant: Dependant) -> Iterator[AccessRule]:
 class StrictRoute(APIRoute):
     """A route whose input has been looked at before anything of ours sees it."""
 
+    def __init__(self, *given: Any, **options: Any) -> None:
+        super().__init__(*given, **options)
+        if is_plain(self):
+            self.app = self._answer_plainly
+
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        """FastAPI's handler behind our look at the input, for what is not plain, or is served with another prefix."""
         handler = super().get_route_handler()
         wants_form = self.body_field is not None and isinstance(self.body_field.field_info, Form)
 
         async def strict(request: Request) -> Response:
-            _refuse_nul_in_url(request)
-            bind(**_ids_in(request.path_params))
-            checked = _StrictRequest(request.scope, request.receive)
+            checked = _looked_at(request.scope, request.receive)
             if self.body_field is not None:
                 await checked.check_type(_FORM_TYPE if wants_form else _JSON_TYPE)
             if wants_form:
@@ -78,6 +85,20 @@ class StrictRoute(APIRoute):
             return await handler(checked)
 
         return strict
+
+    async def _answer_plainly(self, scope: Scope, receive: Receive, send: Send) -> None:
+        request = _looked_at(scope, receive)
+        body = Undefined if self.body_field is None else await request.read()
+        response = await call(self, request, body)
+        await response(scope, receive, send)
+
+
+def _looked_at(scope: Scope, receive: Receive) -> "_StrictRequest":
+    request = _StrictRequest(scope, receive)
+    _refuse_nul_in_url(request)
+    if request.path_params and (ids := _ids_in(request.path_params)):
+        bind(**ids)
+    return request
 
 
 def _ids_in(path_params: Mapping[str, Any]) -> dict[str, str]:
@@ -113,7 +134,13 @@ class _StrictRequest(Request):
                 message = "Send a form with Content-Type: application/x-www-form-urlencoded"
             note_body_problem(self, BodyProblem(status=415, message=message))
 
+    async def read(self) -> Any:
+        """The body as JSON, or as bytes that no model accepts; `Undefined` where there is none."""
+        await self.check_type(_JSON_TYPE)
+        return await self.json() if await self.body() else Undefined
+
     async def json(self) -> Any:
+        """The body's value, or its bytes where a problem was noted."""
         raw = await self.body()
         if body_problem(self) is not None:
             return raw
@@ -151,8 +178,8 @@ def _unstorable(value: Any, depth: int = 0) -> str | None:
 
 
 def _refuse_nul_in_url(request: Request) -> None:
-    query = unquote_plus(request.scope.get("query_string", b"").decode("latin-1"))
-    if "\0" in request.scope["path"] or "\0" in query:
+    query: bytes = request.scope.get("query_string", b"")
+    if "\0" in request.scope["path"] or (query and "\0" in unquote_plus(query.decode("latin-1"))):
         message = "must not contain NUL characters"
         note_body_problem(request, BodyProblem(status=422, message=f"The URL {message}"))
         raise RequestValidationError([])

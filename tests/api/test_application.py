@@ -1,0 +1,100 @@
+"""Routes are found by a table and called by our own hand: with the same result as by FastAPI."""
+
+from typing import Annotated, Any
+from uuid import UUID
+
+import pytest
+from fastapi import Depends, Path, Query
+from fastapi.routing import APIRoute
+from starlette.routing import Match
+
+from integrations_api.api.application import Application, RouteTable
+from integrations_api.api.calling import is_plain
+from integrations_api.api.routes import PUBLIC, Router
+from tests.support.applications import bare_app, client_of
+
+pytestmark = pytest.mark.anyio
+
+FASTAPIS_WAY = {"/auth/token", "/readyz"}
+"""A form, and an answer whose status is filled in."""
+PATHS = [
+    "/knowledge/incidents/INC1",
+    "/knowledge/incidents/owner/repo#45",
+    "/knowledge/incidents/owner/repo#45/history",
+    "/knowledge/incidents/history",
+    "/integrations/sync/1/runs",
+    "/integrations/runs/1",
+    "/users",
+    "/healthz",
+]
+
+
+def scope_of(method: str, path: str) -> dict[str, Any]:
+    return {"type": "http", "method": method, "path": path, "root_path": "", "headers": [], "query_string": b""}
+
+
+def walked(app: Application, method: str, path: str) -> Any:
+    """The first route that matches, by looking at every one."""
+    return next((one for one in app.routes if one.matches(scope_of(method, path))[0] is Match.FULL), None)
+
+
+def test_the_table_finds_what_a_walk_past_every_route_finds() -> None:
+    app = bare_app()
+    assert isinstance(app, Application)
+    table = RouteTable(app.router)
+    templates = [route.path_format for route in app.routes if isinstance(route, APIRoute)]
+
+    for path in [*templates, *PATHS]:
+        for method in ("GET", "POST", "PUT", "DELETE"):
+            assert table.find(scope_of(method, path)) is walked(app, method, path), (method, path)
+
+
+@pytest.mark.parametrize("path", ["", "/", "//", "/healthz/", "/users/1/2/3/4", "/integrations", "/nothing/of/ours"])
+def test_what_is_no_route_is_left_to_the_router(path: str) -> None:
+    app = bare_app()
+
+    assert RouteTable(app.router).find(scope_of("GET", path)) is None
+
+
+def test_what_goes_fastapis_way_is_listed_here() -> None:
+    routes = [route for route in bare_app().routes if isinstance(route, APIRoute)]
+
+    assert {route.path for route in routes if not is_plain(route)} == FASTAPIS_WAY
+
+
+CALLED: list[str] = []
+
+
+async def noted(n: Annotated[int, Query()]) -> int:
+    CALLED.append("noted")
+    return n
+
+
+async def twice(n: Annotated[int, Depends(noted)]) -> int:
+    return 2 * n
+
+
+async def endpoint(
+    id_: Annotated[UUID, Path(alias="id")],
+    first: Annotated[int, Depends(noted)],
+    second: Annotated[int, Depends(twice)],
+    most: Annotated[int, Query(le=10)] = 3,
+) -> dict[str, str]:
+    return {"seen": f"{id_} {first} {second} {most}"}
+
+
+async def test_a_dependency_is_called_once_and_every_problem_is_told() -> None:
+    CALLED.clear()
+    app, router = bare_app(), Router(dependencies=[PUBLIC])
+    router.get("/planted/{id}")(endpoint)
+    app.router.routes.append(router.routes[0])
+    assert is_plain(router.routes[0])  # type: ignore[arg-type]
+
+    async with client_of(app) as client:
+        good = await client.get(f"/planted/{UUID(int=1)}?n=4")
+        bad = await client.get("/planted/x?n=no&most=11")
+
+    assert good.json() == {"seen": f"{UUID(int=1)} 4 8 3"}
+    assert CALLED == ["noted"]
+    assert bad.status_code == 422
+    assert {one["field"] for one in bad.json()["errors"]} == {"id", "n", "most"}

@@ -85,4 +85,5 @@ $(READY): requirements-dev.lock pyproject.toml
 	@$(PYTHON) -m venv .venv
 	@$(PIP_INSTALL) --require-hashes -r requirements-dev.lock
 	@$(PIP_INSTALL) --no-build-isolation --editable .
+	@$(BIN)/python -m compileall -q src migrations
 	@touch $(READY)

@@ -1,8 +1,10 @@
 """What failures mean, as tables; and how they are borne, with clocks and dice of our own."""
 
 import base64
+import gc
 import json
-from collections.abc import Callable
+import tracemalloc
+from collections.abc import AsyncIterator, Callable
 from contextlib import nullcontext
 from datetime import UTC, datetime
 from typing import Any
@@ -264,3 +266,25 @@ async def test_an_easier_request_follows_at_once() -> None:
     trial = world.patience.trial()
     await trial.again(PageTooLarge("The answer broke off"), at_once=True)
     assert world.slept == []
+
+
+async def test_an_answers_body_is_given_back_with_the_answer_and_not_when_the_collector_comes() -> None:
+    async def body() -> AsyncIterator[bytes]:
+        for _ in range(5):
+            yield bytes(1_000_000)
+
+    transport = httpx.MockTransport(lambda _: httpx.Response(200, content=body()))
+    async with httpx.AsyncClient(transport=transport, base_url="https://source.example") as client:
+        gc.disable()
+        tracemalloc.start()
+        try:
+            answer = await exchange(client, "/", {}, slot=nullcontext)
+            size = len(answer.body)
+            del answer
+            kept, _ = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+            gc.enable()
+
+    assert size == 5_000_000
+    assert kept < 1_000_000

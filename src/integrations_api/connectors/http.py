@@ -87,7 +87,8 @@ async def exchange(
         except (httpx.HTTPError, httpx.InvalidURL, EgressRefused, UnicodeError) as error:
             raise translated(error) from error
         try:
-            received = await response.aread()
+            # Not `aread`: the response would keep it, and lives in a cycle with its stream until the collector comes.
+            received = b"".join([part async for part in response.aiter_bytes()])
             return Answer(response.status_code, response.headers, received, credentials_in(response.request))
         except (httpx.HTTPError, EgressRefused) as error:
             raise broken_off(error) from error

@@ -238,6 +238,21 @@ async def test_candidates_are_found_by_the_indexes(
     assert {node["Relation Name"] for node in used if node["Node Type"] == "Seq Scan"} == set()
 
 
+@pytest.mark.parametrize("terms", [1, 32])
+async def test_a_statement_of_any_length_is_prepared_once_a_connection(sessions: Sessions, terms: int) -> None:
+    story = await build_versions(sessions, {"INC1": doc(title="printer jam")})
+    weights = {f"jam{i}": 1.0 for i in range(terms)}
+    async with reading(sessions) as session:
+        scope = await find_scope(session, dataset_id=story.dataset_id, version=None)
+        for _ in range(2):
+            await repository.rank(session, scope, query="'jam'", weights=weights, filters=Filters(), most=10)
+        prepared = await rows(
+            session, "SELECT FROM pg_prepared_statements WHERE statement LIKE :one", {"one": "%AS points%"}
+        )
+
+    assert len(prepared) == 1
+
+
 @pytest.mark.parametrize(
     ("sql", "index"),
     [

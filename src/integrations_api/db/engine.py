@@ -45,6 +45,8 @@ def create_engine(url: str, *, pool_size: int, idle_limit: timedelta = IDLE_LIMI
         json_deserializer=orjson.loads,
         connect_args={
             "timeout": 10,
+            # The driver prepares longer statements anew each time, and the one that scores many terms has 17,000 bytes.
+            "max_cacheable_statement_size": 50_000,
             "server_settings": {
                 "application_name": "integrations-api",
                 "jit": "off",

@@ -3,7 +3,6 @@
 Asked of each new connection rather than written into the schema, so that a dump restores into any server.
 """
 
-from contextlib import suppress
 from typing import Any
 
 import asyncpg
@@ -14,7 +13,7 @@ _PREFER_LZ4 = """
     SELECT set_config(name, 'lz4', false) FROM pg_settings
     WHERE name = 'default_toast_compression' AND 'lz4' = ANY(enumvals)
 """
-_PATIENCE = 5.0
+_PATIENCE = 30.0
 
 
 def prefer_lz4(engine: AsyncEngine) -> None:
@@ -27,6 +26,8 @@ def _ask(connection: Any, _: Any) -> None:
 
 
 async def _prefer(driver: asyncpg.Connection) -> None:
-    # A connection that was lost meanwhile is replaced by the check of db/checking.py, as any other that is dead.
-    with suppress(OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError):
+    try:
         await driver.execute(_PREFER_LZ4, timeout=_PATIENCE)
+    except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError):
+        # Lost, or in the middle of an answer that did not come in time: the check of db/checking.py replaces it.
+        driver.terminate()

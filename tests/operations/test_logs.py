@@ -16,6 +16,7 @@ from sse_starlette import EventSourceResponse
 from integrations_api.api.routes import PUBLIC, Router
 from integrations_api.cli.quiet_server import QuietServer, config_for
 from integrations_api.cli.sockets import listen
+from integrations_api.logs import AlreadyLogged, get_logger
 from integrations_api.queue.jobs import enqueue
 from integrations_api.wiring import build_worker
 from tests.support.applications import bare_app, settings_for
@@ -183,3 +184,28 @@ def test_libraries_are_heard_when_something_is_wrong(level: str, heard: list[str
 
     assert [line["logger"] for line in told if line["level"] == "info"] == heard
     assert [line["logger"] for line in told if line["level"] == "warning"] == names
+
+
+def test_our_own_events_keep_to_the_level_and_to_what_was_not_told_yet() -> None:
+    own = get_logger("integrations_api.made_up")
+    with logged("INFO") as log:
+        own.debug("unheard")
+        for error in (AlreadyLogged(), RuntimeError(DEFECT)):
+            try:
+                raise error
+            except Exception:
+                own.exception("heard")
+        told = log.lines
+
+    assert [(line["event"], line["logger"], line["level"]) for line in told] == [
+        ("heard", "integrations_api.made_up", "error")
+    ]
+    assert DEFECT in told[0]["exception"]
+
+
+def test_a_line_that_cannot_be_written_is_no_trouble_of_who_tells_it(capsys: pytest.CaptureFixture[str]) -> None:
+    with logged() as log:
+        log.close()
+        get_logger("integrations_api.made_up").info("untold")
+
+    assert "untold" in capsys.readouterr().err

@@ -18,6 +18,10 @@ class Logged:
     def __init__(self, stream: io.StringIO) -> None:
         self._stream = stream
 
+    def close(self) -> None:
+        """Nothing more can be written."""
+        self._stream.close()
+
     @property
     def lines(self) -> list[Line]:
         return [json.loads(line) for line in self._stream.getvalue().splitlines()]

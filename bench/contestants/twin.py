@@ -2,7 +2,7 @@
 
 What a good programmer writes who needs nothing but these seven routes: one connection a request, no ORM, no models for
 answers, no log, no metrics, no limits, no security headers, no checks of a config against its service. Statements are
-the product's in number and meaning; what the product needs a transaction for, stands in one here.
+the product's, on the same columns; what the product needs a transaction for, stands in one here.
 """
 
 import hashlib
@@ -52,6 +52,7 @@ class Caller:
     id: UUID
     email: str
     credential: str
+    address: str | None
     db: asyncpg.Connection
 
 
@@ -75,7 +76,13 @@ def permitted(permission: str) -> Callable[..., AsyncIterator[Caller]]:
                 raise HTTPException(401, "sign in")
             if permission not in user["permissions"]:
                 raise HTTPException(403, f"Missing permission: {permission}")
-            yield Caller(id=user["id"], email=user["email"], credential=f"token:{claims['jti']}", db=db)
+            yield Caller(
+                id=user["id"],
+                email=user["email"],
+                credential=f"token:{claims['jti']}",
+                address=request.client.host if request.client else None,
+                db=db,
+            )
 
     return check
 
@@ -137,6 +144,11 @@ def apart(config: dict[str, Any]) -> tuple[dict[str, Any], str | None]:
     return {**config, "password": MASK}, None if password == MASK else password
 
 
+def fingerprint(config: dict[str, Any]) -> str:
+    """What names the source; of the URL alone."""
+    return hashlib.sha256(str(config.get("url")).encode()).hexdigest()
+
+
 async def drop_secrets(caller: Caller, integration_id: UUID, password: str | None) -> None:
     """Deletes what is stored, but a password that stays."""
     kept = ["/password"] if password is None else []
@@ -152,23 +164,29 @@ async def store_secret(caller: Caller, integration_id: UUID, password: str | Non
         sealed = nonce + SEALING_KEY.encrypt(nonce, password.encode(), str(integration_id).encode())
         await caller.db.execute(
             """INSERT INTO integration_secrets (integration_id, path, ciphertext, set_at)
-               VALUES ($1, '/password', $2, now())""",
+               SELECT $1, path, ciphertext, $4 FROM unnest($2::text[], $3::bytea[]) AS new (path, ciphertext)""",
             integration_id,
-            sealed,
+            ["/password"],
+            [sealed],
+            datetime.now(UTC),
         )
 
 
 async def audited(caller: Caller, verb: str, row: asyncpg.Record) -> None:
     """Who did it."""
-    await caller.db.fetchrow(
-        """INSERT INTO audit_entries (actor_id, actor, credential, action, object_type, object_id, details)
-           VALUES ($1, $2, $3, $4, 'integration', $5, $6) RETURNING id, at""",
+    await caller.db.execute(
+        """INSERT INTO audit_entries
+           (actor_id, actor, credential, action, object_type, object_id, details, request_id, address)
+           VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)""",
         caller.id,
         caller.email,
         caller.credential,
         f"integration.{verb}",
+        "integration",
         str(row["id"]),
         orjson.dumps({"service_name": row["service_name"]}).decode(),
+        uuid4().hex,
+        caller.address,
     )
 
 
@@ -188,18 +206,28 @@ async def get_one(caller: Viewer, integration_id: UUID) -> Response:
 @app.post("/integrations/create")
 async def create(caller: Creator, sent: Sent) -> Response:
     """A new one."""
-    public, password = apart(sent.config)
+    public, password, now = *apart(sent.config), datetime.now(UTC)
     async with caller.db.transaction():
         row = await caller.db.fetchrow(
             """INSERT INTO integrations
-               (id, service_name, auth_type, config, is_active, user_id, created_at, updated_at)
-               VALUES ($1, $2, $3, $4, $5, $6, now(), now()) RETURNING *, NULL AS running_run_id""",
+               (id, service_name, auth_type, config, is_active, user_id, config_revision, created_at, updated_at,
+                fingerprint, watermark, shown_last_synced, needs_full, needs_connection)
+               VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)
+               RETURNING *, NULL AS running_run_id""",
             uuid4(),
             sent.service_name,
             sent.auth_type,
             orjson.dumps(public).decode(),
             sent.is_active,
             caller.id,
+            1,
+            now,
+            now,
+            fingerprint(public),
+            None,
+            None,
+            False,
+            None,
         )
         assert row is not None
         await store_secret(caller, row["id"], password)
@@ -210,7 +238,7 @@ async def create(caller: Creator, sent: Sent) -> Response:
 @app.put("/integrations/update/{integration_id}")
 async def update(caller: Editor, integration_id: UUID, sent: Sent) -> Response:
     """Another one in its place."""
-    public, password = apart(sent.config)
+    public, password, now = *apart(sent.config), datetime.now(UTC)
     async with caller.db.transaction():
         before = await found(caller, integration_id, " FOR UPDATE OF i")
         stored = await caller.db.fetch("SELECT path FROM integration_secrets WHERE integration_id = $1", integration_id)
@@ -218,13 +246,21 @@ async def update(caller: Editor, integration_id: UUID, sent: Sent) -> Response:
             raise HTTPException(422, "config.password: the mask stands where no secret is stored")
         row = await caller.db.fetchrow(
             """UPDATE integrations SET service_name = $2, auth_type = $3, config = $4, is_active = $5,
-               config_revision = config_revision + 1, updated_at = now()
-               WHERE id = $1 RETURNING *, $6::uuid AS running_run_id""",
+               config_revision = $6, updated_at = $7, fingerprint = $8, watermark = $9, shown_last_synced = $10,
+               needs_full = $11, needs_connection = $12
+               WHERE id = $1 RETURNING *, $13::uuid AS running_run_id""",
             integration_id,
             sent.service_name,
             sent.auth_type,
             orjson.dumps(public).decode(),
             sent.is_active,
+            before["config_revision"] + 1,
+            now,
+            fingerprint(public),
+            None,
+            None,
+            fingerprint(public) != before["fingerprint"],
+            None,
             before["running_run_id"],
         )
         assert row is not None

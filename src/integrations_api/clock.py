@@ -16,4 +16,4 @@ def to_wire(moment: datetime | None) -> str | None:
     """As times leave the service: UTC, whole seconds (cut, not rounded), with a Z."""
     if moment is None:
         return None
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return moment.astimezone(UTC).isoformat(timespec="seconds").removesuffix("+00:00") + "Z"

@@ -78,6 +78,19 @@ async def test_an_edit_of_the_application_drops_the_tokens_and_no_other_edit_doe
     assert (edited["needs_connection"] is None) == is_kept
 
 
+async def test_an_edit_to_another_way_of_signing_in_drops_the_tokens(
+    product: Connecting, servicenow: SimulatorServer
+) -> None:
+    integration = await product.create(servicenow.url, "authorization_code")
+    await product.connect(integration)
+
+    config = {"url": servicenow.url, "username": "admin", "password": "of another way"}
+    sent = {"service_name": "ServiceNow", "auth_type": "basic_auth", "config": config, "is_active": True}
+    (await product.api.client.put(f"/integrations/update/{integration}", json=sent)).raise_for_status()
+
+    assert await stored(product) is None
+
+
 async def test_access_that_ended_is_said_once_everywhere_and_not_tried_again(
     product: Connecting, servicenow: SimulatorServer
 ) -> None:

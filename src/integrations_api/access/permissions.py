@@ -44,17 +44,18 @@ ROLES: Mapping[Role, frozenset[Permission]] = {
 }
 
 
+_BY_NAME = {permission.value: permission for permission in Permission}
+
+
 def parse_permissions(names: Iterable[str]) -> frozenset[Permission]:
     """The permissions of these names. Raises `InvalidInput` that lists the unknown ones."""
-    known = {permission.value for permission in Permission}
     names = list(names)
-    unknown = [name for name in names if name not in known]
+    unknown = [name for name in names if name not in _BY_NAME]
     if unknown:
         raise InvalidInput.of([FieldProblem("permissions", f"{name} is not a permission") for name in unknown])
-    return frozenset(Permission(name) for name in names)
+    return frozenset(_BY_NAME[name] for name in names)
 
 
 def known_permissions(names: Iterable[str]) -> frozenset[Permission]:
     """Those of the stored names that this release knows; others grant nothing."""
-    known = {permission.value for permission in Permission}
-    return frozenset(Permission(name) for name in names if name in known)
+    return frozenset(_BY_NAME[name] for name in names if name in _BY_NAME)

@@ -61,13 +61,16 @@ def split_edit(
     the config names none.
     """
     result = split(config, secret_names=secret_names, stored=stored)
-    # With the new secrets in it: `token_url` has a secret's name and is an address all the same.
-    after = reassemble(result.public, result.secrets)
-    moved = points_elsewhere(before, after) or (not same_service and "url" not in after)
-    if result.kept and moved:
+    if result.kept and _is_moved(before, result, same_service=same_service):
         kept = [pointer for pointer in _in_order(result.public, "") if pointer in result.kept]
         raise _must_be_entered_again(kept)
     return result
+
+
+def _is_moved(before: Mapping[str, Any], edited: SplitConfig, *, same_service: bool) -> bool:
+    # With the new secrets in it: `token_url` has a secret's name and is an address all the same.
+    after = reassemble(edited.public, edited.secrets)
+    return points_elsewhere(before, after) or (not same_service and "url" not in after)
 
 
 def reassemble(public: Mapping[str, Any], secrets: Mapping[str, str]) -> dict[str, Any]:

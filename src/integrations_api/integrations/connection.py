@@ -22,6 +22,11 @@ def keeps_tokens(before: Integration | Row, draft: Draft) -> bool:
     return old is not None and new is not None and old.id == new.id and new.needs_a_person
 
 
+def may_have_tokens(before: Integration | Row, draft: Draft) -> bool:
+    """Whether an edit can meet tokens: there are none but of integrations that sign in by oauth2."""
+    return "oauth2" in (before.auth_type, draft.auth_type)
+
+
 def connected_values(row: Integration | Row, *, needs: str | None, now: datetime) -> dict[str, Any]:
     """What changes in an integration that was connected, or for which (`needs`) somebody has to do that.
 

@@ -1,5 +1,6 @@
 """What the integrations room reads and writes on the wire, in the contract's names and order."""
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Annotated, Any, Literal, get_args
 from uuid import UUID
@@ -237,31 +238,39 @@ class ServicesAnswer(Success):
     services: list[ServiceOut]
 
 
-def present(row: Integration | Row, *, running_run_id: UUID | None) -> dict[str, Any]:
-    """An integration as it leaves, in answers and in the sync's `complete` event: JSON values only, in order."""
+def columns_of(integration: Integration) -> dict[str, Any]:
+    """What a session read, for `present`."""
+    return {column.name: getattr(integration, column.name) for column in Integration.__table__.columns}
+
+
+def present(row: Row | Mapping[str, Any], *, running_run_id: UUID | None) -> dict[str, Any]:
+    """An integration as it leaves, in answers and in the sync's `complete` event: JSON values only, in order.
+
+    Columns are asked for as items: as attributes of a `Row` they took half the time of the answer to a list.
+    """
     return {
-        "id": str(row.id),
-        "service_name": row.service_name,
-        "auth_type": row.auth_type,
-        "config": _shown_config(row.config, row.shown_last_synced),
-        "is_active": row.is_active,
-        "last_synced_at": to_wire(row.last_synced_at),
-        "last_sync_status": row.last_sync_status,
-        "last_sync_error": row.last_sync_error,
-        "updated_at": to_wire(row.updated_at),
-        "user_id": None if row.user_id is None else str(row.user_id),
-        "next_sync_at": to_wire(row.next_sync_at),
+        "id": str(row["id"]),
+        "service_name": row["service_name"],
+        "auth_type": row["auth_type"],
+        "config": _shown_config(row["config"], row["shown_last_synced"]),
+        "is_active": row["is_active"],
+        "last_synced_at": to_wire(row["last_synced_at"]),
+        "last_sync_status": row["last_sync_status"],
+        "last_sync_error": row["last_sync_error"],
+        "updated_at": to_wire(row["updated_at"]),
+        "user_id": None if row["user_id"] is None else str(row["user_id"]),
+        "next_sync_at": to_wire(row["next_sync_at"]),
         "running_run_id": None if running_run_id is None else str(running_run_id),
         "schedule": _schedule(row),
-        "paused": row.paused_reason,
-        "needs_connection": row.needs_connection,
+        "paused": row["paused_reason"],
+        "needs_connection": row["needs_connection"],
     }
 
 
-def _schedule(row: Integration | Row) -> dict[str, Any] | None:
-    if row.schedule_cron is None:
+def _schedule(row: Row | Mapping[str, Any]) -> dict[str, Any] | None:
+    if row["schedule_cron"] is None:
         return None
-    return {"cron": row.schedule_cron, "time_zone": row.schedule_zone}
+    return {"cron": row["schedule_cron"], "time_zone": row["schedule_zone"]}
 
 
 def _shown_config(config: dict[str, Any], last_synced: datetime | None) -> dict[str, Any]:

@@ -20,14 +20,14 @@ from integrations_api.db.engine import Sessions
 from integrations_api.errors import InvalidInput, NotFound, PreconditionFailed
 from integrations_api.integrations import repository, statements
 from integrations_api.integrations.configs import SplitConfig, reassemble, split, split_edit
-from integrations_api.integrations.connection import connected_values, keeps_tokens, needs_connection
+from integrations_api.integrations.connection import connected_values, keeps_tokens, may_have_tokens, needs_connection
 from integrations_api.integrations.drafts import draft_of, service_of
 from integrations_api.integrations.edits import changes_of, edited_values, is_mere_rename, new_values
 from integrations_api.integrations.for_sync import IntegrationForSync
 from integrations_api.integrations.models import Integration
 from integrations_api.integrations.repository import Found
 from integrations_api.integrations.schedules import Schedule
-from integrations_api.integrations.schemas import IntegrationIn, present
+from integrations_api.integrations.schemas import IntegrationIn, columns_of, present
 from integrations_api.integrations.secrets import context_of
 from integrations_api.logs import bind
 from integrations_api.vault.cipher import Vault
@@ -63,7 +63,7 @@ class IntegrationService:
         """Every integration, the newest first."""
         async with connected(self._sessions) as connection:
             rows = await statements.newest_first(connection)
-        return [present(row, running_run_id=row.running_run_id) for row in rows]
+        return [present(row, running_run_id=row["running_run_id"]) for row in rows]
 
     async def list_page(self, *, limit: int, cursor: str | None) -> tuple[list[Presented], str | None]:
         """A page of them, and the cursor of the next. Raises `InvalidInput` for a cursor that is none of ours."""
@@ -124,7 +124,8 @@ class IntegrationService:
             changed = changes_of(before, draft, taken)
             values = edited_values(before, draft, taken, now=now)
             if not keeps_tokens(before, draft):
-                await statements.drop_tokens(connection, integration_id)
+                if may_have_tokens(before, draft):
+                    await statements.drop_tokens(connection, integration_id)
                 values |= connected_values(before, needs=needs_connection(draft), now=now)
             row = await statements.replace(connection, integration_id, values)
             await statements.drop_secrets(connection, integration_id, keep=taken.kept)
@@ -369,7 +370,7 @@ def _refuse_stale(row: Row, revisions: Collection[int] | None) -> None:
 
 def _shown(found: Found) -> Presented:
     row, running_run_id = found
-    return present(row, running_run_id=running_run_id)
+    return present(columns_of(row), running_run_id=running_run_id)
 
 
 async def _record(connection: asyncpg.Connection, verb: str, row: Row, principal: Principal, **details: Any) -> None:

@@ -92,4 +92,6 @@ def scalar_problems(value: Any) -> Iterator[str]:
 
 def is_storable(text: str) -> bool:
     """Whether PostgreSQL and JSON can hold the text: no NUL, no half of a surrogate pair."""
-    return "\x00" not in text and not any("\ud800" <= character <= "\udfff" for character in text)
+    if "\x00" in text:
+        return False
+    return text.isascii() or not any("\ud800" <= character <= "\udfff" for character in text)

@@ -25,8 +25,8 @@ from integrations_api.connectors.records import ConnectorContext
 from integrations_api.connectors.retry import Time
 from integrations_api.db.compatibility import Fit, fit_of
 from integrations_api.db.engine import Sessions, asyncpg_dsn, create_engine, create_sessions
-from integrations_api.db.migrations import current_revision, head_revision
 from integrations_api.db.notify import Listener
+from integrations_api.db.revisions import current_revision, head_revision
 from integrations_api.egress.guard import EgressPolicy
 from integrations_api.egress.proxy import read_proxy
 from integrations_api.errors import ConfigurationError

@@ -40,21 +40,3 @@ async def test_a_connection_that_is_cut_while_it_is_asked_is_replaced(
 
     await engine.dispose()
     assert asked == 2
-
-
-async def test_a_connection_that_does_not_answer_in_time_is_replaced(
-    database_url: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    engine = create_engine(database_url, pool_size=1)
-    async with engine.begin() as connection:
-        await connection.execute(text("CREATE SEQUENCE delays"))
-    await engine.dispose()
-    waits_the_first_time = "SELECT pg_sleep(CASE WHEN nextval('delays') = 1 THEN 600 ELSE 0 END)"
-    monkeypatch.setattr(compression, "_PREFER_LZ4", waits_the_first_time)
-    monkeypatch.setattr(compression, "_PATIENCE", 2.0)
-
-    async with engine.connect() as connection:
-        asked = await connection.scalar(text("SELECT last_value FROM delays"))
-
-    await engine.dispose()
-    assert asked == 2

@@ -16,7 +16,8 @@ from anyio.from_thread import BlockingPortal, start_blocking_portal
 from integrations_api.db import migrations
 from integrations_api.db.compatibility import RELEASES, ends, serves
 from integrations_api.db.engine import sqlalchemy_url
-from integrations_api.db.migrations import alembic_config, head_revision, pending, scripts, upgrade
+from integrations_api.db.migrations import alembic_config, pending, scripts, upgrade
+from integrations_api.db.revisions import head_revision, known_revisions
 from integrations_api.errors import Unavailable
 from tests.support.databases import plain_url
 from tests.support.releases import TOMORROW, tomorrows_migrations
@@ -67,6 +68,11 @@ def test_the_way_back_leads_to_an_empty_database_and_up_again(empty_database_url
     assert {row["relname"] for row in left} <= {"alembic_version", "alembic_version_pkc"}
     upgrade(empty_database_url)
     command.check(config)
+
+
+def test_the_chain_of_revisions_is_read_as_alembic_reads_it() -> None:
+    assert list(known_revisions()) == [script.revision for script in scripts().walk_revisions()][::-1]
+    assert head_revision() == scripts().get_current_head()
 
 
 def test_the_schema_serves_this_release_and_the_one_before(database_url: str) -> None:

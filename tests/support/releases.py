@@ -6,7 +6,7 @@ import tarfile
 from io import BytesIO
 from pathlib import Path
 
-from integrations_api.db.migrations import head_revision
+from integrations_api.db.revisions import head_revision
 
 ROOT = Path(__file__).parents[2]
 LAST_RELEASE_COMMIT = "8c0c99a5480c756a4cfea0c621b277b64200aab1"

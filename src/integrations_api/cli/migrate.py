@@ -63,7 +63,7 @@ async def _look(url: str) -> tuple["Fit", str | None]:
     from integrations_api.cli.setup import database_trouble
     from integrations_api.db.compatibility import fit_of
     from integrations_api.db.engine import create_engine
-    from integrations_api.db.migrations import current_revision
+    from integrations_api.db.revisions import current_revision
 
     engine = create_engine(url, pool_size=1)
     try:

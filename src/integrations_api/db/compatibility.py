@@ -6,14 +6,17 @@ heads of all releases that may run on it, and the migrations that take something
 
 from collections.abc import Iterator
 from enum import StrEnum
+from typing import TYPE_CHECKING
 
-from alembic.script import Script, ScriptDirectory
 from sqlalchemy import Connection, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.orm import Mapped, mapped_column
 
 from integrations_api.db.base import Base
-from integrations_api.db.migrations import current_revision, head_revision, scripts
+from integrations_api.db.revisions import current_revision, head_revision, known_revisions
+
+if TYPE_CHECKING:
+    from alembic.script import Script, ScriptDirectory
 
 RELEASES = {"20261124_oauth": "0.1"}
 """Head of the schema → release, of every release that is out. The last one is what an upgrade comes from."""
@@ -58,12 +61,7 @@ async def fit_of(connection: AsyncConnection) -> Fit:
     return Fit.AHEAD if served else Fit.BEYOND
 
 
-def known_revisions() -> set[str]:
-    """Every revision up to this release's head."""
-    return {script.revision for script in scripts().walk_revisions()}
-
-
-def note_whom_it_serves(connection: Connection, migrations: ScriptDirectory, revision: str | None) -> None:
+def note_whom_it_serves(connection: Connection, migrations: "ScriptDirectory", revision: str | None) -> None:
     """Writes down, in the transaction of the migration that led to `revision`, whose code the schema serves now."""
     if connection.scalar(text("SELECT to_regclass('schema_serves')")) is None:
         return
@@ -72,7 +70,7 @@ def note_whom_it_serves(connection: Connection, migrations: ScriptDirectory, rev
         connection.execute(text("INSERT INTO schema_serves (revision) VALUES (:revision)"), {"revision": served})
 
 
-def serves(migrations: ScriptDirectory, revision: str | None) -> list[str]:
+def serves(migrations: "ScriptDirectory", revision: str | None) -> list[str]:
     """The revision and those before it, newest first, down to the newest whose code some migration has ended.
 
     A migration ends older code by naming, as `ends`, the newest revision whose code cannot go on after it.
@@ -87,13 +85,13 @@ def serves(migrations: ScriptDirectory, revision: str | None) -> list[str]:
     return found
 
 
-def ends(script: Script) -> str | None:
+def ends(script: "Script") -> str | None:
     """The newest revision whose code cannot go on after this migration; None for one that only adds."""
     named: str | None = getattr(script.module, "ends", None)
     return named
 
 
-def _downwards(migrations: ScriptDirectory, revision: str | None) -> Iterator[Script]:
+def _downwards(migrations: "ScriptDirectory", revision: str | None) -> Iterator["Script"]:
     while revision is not None:
         script = migrations.get_revision(revision)
         yield script

@@ -3,6 +3,7 @@
 Asked of each new connection rather than written into the schema, so that a dump restores into any server.
 """
 
+from contextlib import suppress
 from typing import Any
 
 import asyncpg
@@ -13,7 +14,7 @@ _PREFER_LZ4 = """
     SELECT set_config(name, 'lz4', false) FROM pg_settings
     WHERE name = 'default_toast_compression' AND 'lz4' = ANY(enumvals)
 """
-_PATIENCE = 30.0
+_PATIENCE = 5.0
 
 
 def prefer_lz4(engine: AsyncEngine) -> None:
@@ -26,8 +27,6 @@ def _ask(connection: Any, _: Any) -> None:
 
 
 async def _prefer(driver: asyncpg.Connection) -> None:
-    try:
+    # A connection that was lost meanwhile is replaced by the check of db/checking.py, as any other that is dead.
+    with suppress(OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError):
         await driver.execute(_PREFER_LZ4, timeout=_PATIENCE)
-    except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError):
-        # Lost, or in the middle of an answer that did not come in time: the check of db/checking.py replaces it.
-        driver.terminate()

@@ -1,19 +1,17 @@
-"""Schema migrations from code: upgrade, what waits to be done, and which head this release needs."""
+"""Schema migrations from code: upgrade, and what waits to be done. Imports alembic; see `db.revisions` for the rest."""
 
 import time
 from functools import cache
 from itertools import chain, repeat
-from pathlib import Path
 
 import asyncpg
 from alembic import command
 from alembic.config import Config
 from alembic.script import Script, ScriptDirectory
-from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from integrations_api.db.engine import sqlalchemy_url
+from integrations_api.db.revisions import head_revision, migrations_folder
 from integrations_api.errors import Unavailable
 from integrations_api.logs import get_logger
 
@@ -23,12 +21,6 @@ PATIENCE = 600.0
 """Seconds in which a migration comes back for a table that others use: longer than the longest step of a sync."""
 _PAUSES = (1.0, 2.0, 4.0, 8.0)
 _IN_USE = (asyncpg.LockNotAvailableError, asyncpg.DeadlockDetectedError)
-
-
-def migrations_folder() -> Path:
-    """`migrations/` of a source checkout, or the copy inside an installed wheel."""
-    packaged = Path(__file__).parents[1] / "_migrations"
-    return packaged if packaged.is_dir() else Path(__file__).parents[3] / "migrations"
 
 
 def alembic_config(url: str) -> Config:
@@ -69,24 +61,7 @@ def scripts() -> ScriptDirectory:
     return ScriptDirectory.from_config(alembic_config(""))
 
 
-@cache
-def head_revision() -> str:
-    """The revision that this release's code needs."""
-    head = scripts().get_current_head()
-    assert head is not None
-    return head
-
-
 def pending(current: str | None) -> list[Script]:
     """The migrations that lead from a revision this release knows to its head, in their order."""
     found = scripts().iterate_revisions(head_revision(), current or "base")
     return [script for script in found if script.revision != current][::-1]
-
-
-async def current_revision(connection: AsyncConnection) -> str | None:
-    """The revision a database is at; None for one that was never migrated."""
-    found = await connection.scalar(text("SELECT to_regclass('alembic_version')"))
-    if found is None:
-        return None
-    revision: str | None = await connection.scalar(text("SELECT version_num FROM alembic_version"))
-    return revision

@@ -15,7 +15,7 @@ from integrations_api.access.service import AccessService
 from integrations_api.cli.setup import opened_database
 from integrations_api.cli.signals import Signals
 from integrations_api.cli.sockets import base_url, check_port
-from integrations_api.db.migrations import head_revision
+from integrations_api.db.revisions import head_revision
 from integrations_api.demo.admin import Admin, ensure_admin
 from integrations_api.demo.api import Api
 from integrations_api.demo.keeping import SourceMemory

@@ -12,7 +12,8 @@ from integrations_api.clock import utc_now
 from integrations_api.connectors.records import Check
 from integrations_api.db.compatibility import Fit, fit_of
 from integrations_api.db.embedded import EmbeddedDatabaseError, running_url
-from integrations_api.db.migrations import current_revision, head_revision, pending
+from integrations_api.db.migrations import pending
+from integrations_api.db.revisions import current_revision, head_revision
 from integrations_api.knowledge.vectors import find_pgvector
 from integrations_api.operations.gauges import QUEUE, WORKERS
 from integrations_api.operations.looking import Place

@@ -85,6 +85,23 @@ async def test_a_child_that_worked_for_long_is_started_soon_again(monkeypatch: p
     assert {line["starts_again_in_seconds"] for line in deaths(logged)} == {0.01}
 
 
+async def test_a_child_is_given_the_word_to_begin_and_so_is_its_successor(tmp_path: Path) -> None:
+    program = "import os, sys; os.mkdir(sys.argv[1] + str(os.getpid())); os.read(0, 1) or sys.exit(1); sys.exit(7)"
+    worker = Child([sys.executable, "-S", "-c", program, f"{tmp_path}/"], first_pause=0.01)
+
+    with capture_logs() as logged:
+        running = asyncio.create_task(worker.run())
+        await until(lambda: len(list(tmp_path.iterdir())) == 1)
+        assert not logged
+        worker.release()
+        await until(lambda: len(deaths(logged)) >= 2)
+        worker.stop()
+        await running
+
+    assert [line["exit_code"] for line in deaths(logged)[:2]] == [7, 7]
+    assert [line["event"] for line in logged[:2]] == ["serve.worker_started", "serve.worker_died"]
+
+
 async def test_stop_ends_the_child(tmp_path: Path) -> None:
     worker = Child(works(tmp_path / "pid"))
     running = asyncio.create_task(worker.run())

@@ -12,7 +12,7 @@ from anyio.from_thread import start_blocking_portal
 from structlog.testing import capture_logs
 
 from integrations_api.cli.embedder import MOST_TEXTS, create_embedder
-from integrations_api.cli.embedding import own_embedder
+from integrations_api.cli.embedding_beside import own_embedder
 from integrations_api.db.engine import create_engine, create_sessions
 from tests.cli.conftest import Run
 from tests.support.applications import settings_for
@@ -147,7 +147,7 @@ def test_no_service_of_ours_is_started_where_none_is_wanted(library: Path, given
 
 
 def test_without_the_extra_serve_goes_on_and_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("integrations_api.cli.embedding.find_spec", lambda name: None)
+    monkeypatch.setattr("integrations_api.cli.embedding_beside.find_spec", lambda name: None)
     settings = settings_for("postgresql://nobody@127.0.0.1:1/nothing", embeddings_model="any")
 
     with capture_logs() as logged, own_embedder(settings) as (same, child):

@@ -249,7 +249,7 @@ def test_a_start_that_breaks_shows_its_traceback_once_to_who_asks(run: Run, monk
     monkeypatch.setenv("PORT", "0")
     monkeypatch.setenv("LOG_LEVEL", "DEBUG")
     monkeypatch.setattr("integrations_api.app.create_app", broken)
-    monkeypatch.setattr("integrations_api.cli.serving.check_schema", nothing)
+    monkeypatch.setattr("integrations_api.cli.answering.check_schema", nothing)
     monkeypatch.setattr("integrations_api.integrations.secrets.SecretKeeper.require_keys", nothing)
 
     told = run("serve")

@@ -11,7 +11,16 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.support.processes import PATIENCE, Running, nothing_left, processes_below, running, wait_for
+from tests.support.applications import settings_for
+from tests.support.processes import (
+    PATIENCE,
+    Running,
+    as_environment,
+    nothing_left,
+    processes_below,
+    running,
+    wait_for,
+)
 
 FORWARDED = {"X-Forwarded-For": "203.0.113.9"}
 
@@ -91,6 +100,37 @@ def test_a_signal_while_it_starts_leaves_nothing(empty_home: Path) -> None:
 
         assert serve.wait() == 128 + signal.SIGTERM
         assert processes_below(empty_home) == {}
+
+
+def test_a_start_on_a_wrong_schema_says_one_line_and_leaves_no_worker(tmp_path: Path, empty_database_url: str) -> None:
+    settings = as_environment(settings_for(empty_database_url))
+    with running(tmp_path, "serve", "--port", "0", settings=settings) as serve:
+        code = serve.wait()
+
+        (line,) = serve.said.splitlines()
+        assert "integrations-api migrate" in line
+        assert code == 1
+        assert processes_below(tmp_path) == {}
+
+
+def test_a_worker_waits_for_the_word_of_its_parent(tmp_path: Path, empty_database_url: str) -> None:
+    settings = as_environment(settings_for(empty_database_url))
+    with running(tmp_path, "worker", "--with-parent", settings=settings) as worker:
+        assert worker.process.stdin is not None
+        wait_for(lambda: _has_imported(worker.process.pid, "asyncpg"), "its imports")
+        with pytest.raises(subprocess.TimeoutExpired):
+            worker.wait(seconds=1)
+        assert worker.said == ""
+
+        worker.process.stdin.write(b"\n")
+        worker.process.stdin.flush()
+
+        assert worker.wait() == 1
+        assert "integrations-api migrate" in worker.said
+
+
+def _has_imported(pid: int, library: str) -> bool:
+    return f"/{library}/" in Path(f"/proc/{pid}/maps").read_text()
 
 
 def test_a_simulated_servicenow_answers_until_ctrl_c(tmp_path: Path) -> None:

@@ -29,6 +29,7 @@ class Child:
     """Settings reach the child as they reached us: by the environment, `.env` and the data folder's key file.
 
     `environment` is added to ours; `descriptors` are open files that the child has, too, by the same numbers.
+    A child may import its parts, and wait on its standard input for the word to begin, which is `release`.
     """
 
     def __init__(
@@ -47,8 +48,13 @@ class Child:
         self._descriptors = tuple(descriptors)
         self._first_pause = first_pause
         self._goodbye = goodbye
+        self._released = asyncio.Event()
         self._stopping = asyncio.Event()
         self._process: Process | None = None
+
+    def release(self) -> None:
+        """Gives the child, and each that comes after it, the word to begin: what it needs is there."""
+        self._released.set()
 
     def stop(self) -> None:
         """Asks the child to hand over what it does; `run` returns when it has ended. Twice is fine."""
@@ -85,16 +91,23 @@ class Child:
             env=self._environment,
             pass_fds=self._descriptors,
         )
-        log.info(f"serve.{self._name}_started", pid=process.pid)
+        word = asyncio.create_task(self._give_word(process))
         ended = asyncio.create_task(process.wait())
         asked = asyncio.create_task(self._stopping.wait())
         try:
             await asyncio.wait({ended, asked}, return_when=asyncio.FIRST_COMPLETED)
         finally:
+            word.cancel()
             asked.cancel()
             if not ended.done():
                 await self._end(process, ended)
         return await ended
+
+    async def _give_word(self, process: Process) -> None:
+        assert process.stdin is not None
+        await self._released.wait()
+        process.stdin.write(b"\n")
+        log.info(f"serve.{self._name}_started", pid=process.pid)
 
     async def _end(self, process: Process, ended: "asyncio.Task[int]") -> None:
         with suppress(ProcessLookupError):

@@ -13,6 +13,7 @@ from integrations_api.cli import (
     demo,
     doctor,
     embeddings,
+    loops,
     migrate,
     secrets,
     serve,
@@ -51,6 +52,7 @@ app.add_typer(simulate.app, name="simulate")
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Runs the command line and ends the process: 0 done, 1 trouble, 2 wrong usage, 130 interrupted."""
+    loops.collect_seldom()
     try:
         get_command(app)(args=arguments, prog_name=PROGRAM)
     except WrongUsage as error:

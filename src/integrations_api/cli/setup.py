@@ -1,21 +1,23 @@
-"""What nearly every command begins with: settings, logging, the database, the parts."""
+"""What nearly every command begins with: settings, logging, the database, the parts.
+
+The parts are imported when they are needed: `serve` starts its worker before that.
+"""
 
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from sqlalchemy.ext.asyncio import AsyncEngine
-
-from integrations_api.api.components import Components
 from integrations_api.db.embedded import start_embedded
-from integrations_api.db.engine import cause_of
-from integrations_api.db.migrations import upgrade
 from integrations_api.errors import ConfigurationError, Unavailable
 from integrations_api.logs import configure_logging
 from integrations_api.settings import Settings, load_settings
-from integrations_api.wiring import assemble, require_schema
+
+if TYPE_CHECKING:
+    from sqlalchemy.ext.asyncio import AsyncEngine
+
+    from integrations_api.api.components import Components
 
 T = TypeVar("T")
 
@@ -51,6 +53,8 @@ def migrate_database(url: str) -> None:
     """Brings the schema to this release's head. Raises `ConfigurationError` for a database of a later release."""
     from alembic.util import CommandError
 
+    from integrations_api.db.migrations import upgrade
+
     logging.getLogger("alembic.runtime.migration").addFilter(_is_news)
     with database_trouble():
         try:
@@ -66,8 +70,10 @@ def _is_news(record: logging.LogRecord) -> bool:
     return "Running" in record.getMessage()
 
 
-async def check_schema(engine: AsyncEngine) -> None:
+async def check_schema(engine: "AsyncEngine") -> None:
     """The first contact with the database. Raises `Unavailable`, or `ConfigurationError` for another schema."""
+    from integrations_api.wiring import require_schema
+
     with database_trouble():
         await require_schema(engine)
 
@@ -78,6 +84,8 @@ def database_trouble() -> Iterator[None]:
     from asyncpg import InterfaceError, PostgresError
     from sqlalchemy.exc import SQLAlchemyError
 
+    from integrations_api.db.engine import cause_of
+
     try:
         yield
     except (OSError, PostgresError, InterfaceError, SQLAlchemyError) as error:
@@ -86,8 +94,11 @@ def database_trouble() -> Iterator[None]:
         raise Unavailable(f"The database cannot be used ({said}): is it running, and is DATABASE_URL right?") from None
 
 
-def run_with_parts(settings: Settings, work: Callable[[Components], Awaitable[T]]) -> T:
+def run_with_parts(settings: Settings, work: Callable[["Components"], Awaitable[T]]) -> T:
     """Opens the database, assembles the parts, and does one thing with them."""
+    from sqlalchemy.ext.asyncio import AsyncEngine
+
+    from integrations_api.wiring import assemble
 
     async def do() -> T:
         async with assemble(settings, database_url=url) as components:

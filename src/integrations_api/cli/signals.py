@@ -48,18 +48,21 @@ class Signals:
             self._reactions = []
 
 
-def end_with_parent() -> None:
+def end_with_parent() -> threading.Event:
     """Asks this process to end when its standard input ends, which a parent holds open as long as it lives.
 
-    Works also for a parent killed by SIGKILL, and before there is an event loop.
+    Works also for a parent killed by SIGKILL, and before there is an event loop. The event is set when the parent
+    gives its word to begin (`Child.release`): anything on standard input.
     """
-    threading.Thread(target=_wait_for_parent, name="end-with-parent", daemon=True).start()
+    word = threading.Event()
+    threading.Thread(target=_listen_to_parent, args=[word], name="end-with-parent", daemon=True).start()
+    return word
 
 
-def _wait_for_parent() -> None:
+def _listen_to_parent(word: threading.Event) -> None:
     descriptor = sys.stdin.fileno()
     while os.read(descriptor, 1024):
-        pass
+        word.set()
     os.kill(os.getpid(), signal.SIGTERM)
     time.sleep(ORPHAN_PATIENCE)
     os.kill(os.getpid(), signal.SIGKILL)

@@ -19,14 +19,14 @@ log = get_logger(__name__)
 
 
 def run_worker(*, with_parent: bool) -> None:
-    """Runs until SIGINT or SIGTERM, or with its parent."""
+    """Runs until SIGINT or SIGTERM, or with its parent, who says when to begin."""
     settings = settings_for_process()
     signals = Signals()
     if not with_parent:
         _run(settings, signals, migrated=True)
         return
     try:
-        end_with_parent()
+        end_with_parent().wait()  # It looks at schema and keys, and says what is wrong with them.
         _run(settings, signals, migrated=False)  # The parent has done that.
     finally:
         if settings.uses_bundled_database:
@@ -45,6 +45,7 @@ async def _work(settings: Settings, url: str, signals: Signals) -> None:
         await components[SecretKeeper].require_keys()
         loop, stopping = asyncio.get_running_loop(), asyncio.Event()
         worker = build_worker(components)
+        loops.spare_what_is_there()
         async with giving_metrics(components, settings.worker_metrics_port):
             running = asyncio.create_task(worker.run(stopping))
             with signals.asking(

@@ -1,0 +1,88 @@
+"""The API in `serve`'s process: assemble the parts, look whether all is well, answer until asked to end."""
+
+import asyncio
+import signal
+import socket
+from collections.abc import Sequence
+
+from sqlalchemy.ext.asyncio import AsyncEngine
+from starlette.types import ASGIApp
+
+from integrations_api.api.components import Components
+from integrations_api.cli import loops
+from integrations_api.cli.child import Child
+from integrations_api.cli.quiet_server import QuietServer, config_for, giving_metrics
+from integrations_api.cli.setup import check_schema
+from integrations_api.cli.signals import Signals
+from integrations_api.cli.sockets import base_url
+from integrations_api.integrations.secrets import SecretKeeper
+from integrations_api.logs import get_logger
+from integrations_api.settings import Settings
+from integrations_api.sync.stream import RunStreams
+from integrations_api.wiring import assemble, listening
+
+log = get_logger(__name__)
+
+
+async def answer(
+    settings: Settings,
+    url: str,
+    listener: socket.socket,
+    signals: Signals,
+    *,
+    beside: Sequence[Child],
+    with_worker: bool,
+) -> None:
+    """Answers on the listening socket until a signal comes; the children may begin when schema and keys are right."""
+    async with assemble(settings, database_url=url) as components:
+        await check_schema(components[AsyncEngine])
+        await components[SecretKeeper].require_keys()
+        async with giving_metrics(components, settings.metrics_port), listening(components):
+            for child in beside:
+                child.release()
+            server = QuietServer(config_for(await asyncio.to_thread(_application, components, settings), settings))
+            loops.spare_what_is_there()
+            ending = _Ending(server=server, streams=components[RunStreams], children=beside)
+            with signals.asking(ending.begin, ending.hurry):
+                _say_where(listener, with_worker=with_worker)
+                await server.serve(sockets=[listener])
+                log.info("serve.ending")
+
+
+def _application(components: Components, settings: Settings) -> ASGIApp:
+    """All routes, imported only now: that is a good part of the start, and the worker goes on meanwhile."""
+    from integrations_api.app import create_app
+
+    return create_app(components, settings)
+
+
+class _Ending:
+    """All parts are told at the same time, so that the slowest alone says how long it takes."""
+
+    def __init__(self, *, server: QuietServer, streams: RunStreams, children: Sequence[Child]) -> None:
+        self._server = server
+        self._streams = streams
+        self._children = children
+        self._loop = asyncio.get_running_loop()
+
+    def begin(self) -> None:
+        self._loop.call_soon_threadsafe(self._begin)
+
+    def hurry(self) -> None:
+        self._loop.call_soon_threadsafe(self._hurry)
+
+    def _begin(self) -> None:
+        self._streams.close()
+        for child in self._children:
+            child.stop()
+        self._server.handle_exit(signal.SIGTERM, None)
+
+    def _hurry(self) -> None:
+        self._server.force_exit = True
+        for child in self._children:
+            child.kill()
+
+
+def _say_where(listener: socket.socket, *, with_worker: bool) -> None:
+    url = base_url(*listener.getsockname()[:2])
+    log.info("serve.started", url=url, docs=f"{url}/docs", worker="beside" if with_worker else "none")

@@ -1,0 +1,43 @@
+"""How `serve` has a local embedding service beside itself."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.util import find_spec
+
+from integrations_api.cli.child import Child, own_command
+from integrations_api.cli.sockets import base_url, listen
+from integrations_api.logs import get_logger
+from integrations_api.settings import Settings
+
+log = get_logger(__name__)
+
+LOOPBACK = "127.0.0.1"
+HOW_TO_INSTALL = (
+    "A local embedding service needs the extra local-embeddings: pip install 'integrations-api[local-embeddings]'"
+)
+
+
+@contextmanager
+def own_embedder(settings: Settings) -> Iterator[tuple[Settings, Child | None]]:
+    """The settings with the address of an embedding service of our own, and its process, still to be run.
+
+    Only where EMBEDDINGS_MODEL is set and EMBEDDINGS_URL is not. The socket is ours, so that requests wait while the
+    model is loaded, and the address stays when the process is started again.
+    """
+    if settings.embeddings_model is None or settings.embeddings_url is not None:
+        yield settings, None
+        return
+    if find_spec("sentence_transformers") is None:
+        log.warning("embeddings.no_service", reason=f"EMBEDDINGS_URL is not set. {HOW_TO_INSTALL}")
+        yield settings, None
+        return
+    with listen(LOOPBACK, 0) as listener:
+        number = listener.fileno()
+        command = own_command(
+            "embeddings", "serve", "--with-parent", "--descriptor", str(number), "--model", settings.embeddings_model
+        )
+        address = base_url(*listener.getsockname()[:2])
+        yield (
+            settings.model_copy(update={"embeddings_url": address}),
+            Child(command, name="embedder", descriptors=[number]),
+        )

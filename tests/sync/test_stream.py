@@ -5,6 +5,7 @@ import json
 from datetime import timedelta
 from uuid import UUID, uuid4
 
+import httpx
 import pytest
 
 from integrations_api.connectors.records import Wait
@@ -325,6 +326,27 @@ async def test_a_run_that_is_over_is_told_again_from_any_place_without_a_tail(da
         assert [event.id for event in whole] == [f"{run.id}:{seq}" for seq in range(1, run.last_event + 1)]
         assert [event.data for event in rest] == [event.data for event in whole[3:]]
         assert whole[-1].event == "complete"
+
+
+async def test_a_run_that_is_over_is_answered_whole_if_short_and_else_by_pieces(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with bench(database_url) as b, served(b) as api:
+        b.source.fill(12)
+        integration = await b.integration()
+        run = await b.sync(integration)
+
+        async def told() -> httpx.Response:
+            return await api.client.post(f"/integrations/sync/{integration}", headers={"Last-Event-ID": f"{run.id}:0"})
+
+        whole = await told()
+        monkeypatch.setattr("integrations_api.sync.stream.CHUNK", 2)
+        by_pieces = await told()
+
+        assert "content-length" in whole.headers
+        assert by_pieces.headers["transfer-encoding"] == "chunked"
+        assert whole.headers["content-type"] == by_pieces.headers["content-type"]
+        assert whole.content == by_pieces.content
 
 
 async def test_a_failed_run_that_was_resumed_meanwhile_is_followed_to_its_new_end(database_url: str) -> None:

@@ -85,7 +85,7 @@ async def trigger_sync(
     streams: Streams,
     mode: Annotated[str, Query(description="`incremental` (default) or `full`.")] = "incremental",
     last_event_id: LastEventId = None,
-) -> EventSourceResponse:
+) -> Response:
     """Starts a sync, or joins the one that is going on from its first event, and streams its progress.
 
     Every outcome is an event of a 200: also an unknown or disabled integration, or a missing configuration. A client
@@ -97,7 +97,7 @@ async def trigger_sync(
         )
     except ApplicationError as error:
         return streams.answer_with(error.message)
-    return streams.answer(position)
+    return await streams.answer(position)
 
 
 @router.get(
@@ -116,7 +116,7 @@ async def watch_integration(
 ) -> Response:
     """The same events as the POST's, without starting anything. `Last-Event-ID` names its own run and resumes there."""
     wanted = as_id(integration_id, "Integration not found")
-    return streams.answer_watcher(await syncs.latest_position(wanted, last_event_id=header or query))
+    return await streams.answer_watcher(await syncs.latest_position(wanted, last_event_id=header or query))
 
 
 @router.get(
@@ -135,7 +135,7 @@ async def watch_run(
 ) -> Response:
     """Every event of one run, from its first or from after `Last-Event-ID`; a browser signs in by `?ticket=`."""
     wanted = as_id(run_id, "Sync run not found")
-    return streams.answer_watcher(await syncs.position_in(wanted, last_event_id=header or query))
+    return await streams.answer_watcher(await syncs.position_in(wanted, last_event_id=header or query))
 
 
 @router.post(

@@ -18,7 +18,7 @@ import httpx
 from integrations_api.db.migrations import upgrade
 from integrations_api.knowledge import terms
 from integrations_api.logs import configure_logging
-from integrations_api.wiring import build_worker
+from integrations_api.worker_wiring import build_worker
 from tests.support.applications import LiveApp, live_app
 from tests.support.databases import databases, throwaway_server
 from tests.support.syncing import Bench, bench

@@ -1,10 +1,11 @@
-"""The composition root: every part is built here, once, for the application, the worker and the command line."""
+"""The composition root: every part is built here, once, for the application, the worker and the command line.
+
+What only a worker has is built in `worker_wiring`, which the API's process does not import.
+"""
 
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import timedelta
-from pathlib import Path
-from uuid import uuid4
 
 from sqlalchemy.ext.asyncio import AsyncEngine, async_sessionmaker
 
@@ -37,19 +38,14 @@ from integrations_api.knowledge.service import KnowledgeService
 from integrations_api.oauth.service import OAuthService
 from integrations_api.oauth.tokens import TokenKeeper
 from integrations_api.operations.exposition import Exposition
-from integrations_api.queue.tidying import QueueTidying
-from integrations_api.queue.worker import QueueWorker
 from integrations_api.search.filler import EmbeddingFiller
 from integrations_api.search.meaning import QueryEmbedder
 from integrations_api.search.service import SearchService
 from integrations_api.settings import Settings
 from integrations_api.sync.control import RunControl
-from integrations_api.sync.duties import PLANS_KEPT, SyncDuties
-from integrations_api.sync.engine import EngineOptions
-from integrations_api.sync.executor import ENTRYPOINT, ExecutorOptions, RunExecutor
-from integrations_api.sync.publishing import Brake
 from integrations_api.sync.registered import RegisteredSources
 from integrations_api.sync.repository import CHANNEL
+from integrations_api.sync.runs import PLANS_KEPT
 from integrations_api.sync.service import SyncService
 from integrations_api.sync.slots import HostSlots
 from integrations_api.sync.sources import Sources
@@ -197,68 +193,6 @@ async def listening(components: Components) -> AsyncIterator[None]:
         yield
 
 
-def build_worker(components: Components, *, clock: Clock = utc_now) -> QueueWorker:
-    """A worker over the same parts; nothing runs until its `run`."""
-    settings = components[Settings]
-    worker_id = uuid4()
-    executor = RunExecutor(
-        worker_id=worker_id,
-        sessions=components[async_sessionmaker],
-        integrations=components[IntegrationService],
-        sources=components[SyncService].sources,
-        clock=clock,
-        options=executor_options(settings),
-    )
-    worker = QueueWorker(
-        id=worker_id,
-        dsn=asyncpg_dsn(components[AsyncEngine].url),
-        sessions=components[async_sessionmaker],
-        concurrency=settings.worker_concurrency,
-        silence=settings.worker_silence,
-        busy_with=executor.active_runs,
-        on_stop=executor.stop,
-        on_leave=executor.leave,
-    )
-    worker.handlers[ENTRYPOINT] = executor.carry_out
-    duties = SyncDuties(
-        sessions=components[async_sessionmaker],
-        integrations=components[IntegrationService],
-        sources=components[SyncService].sources,
-        clock=clock,
-        keep_events=settings.sync_keep_events,
-        raw_dump_path=raw_dump_path(settings),
-    )
-    tidying = QueueTidying(sessions=components[async_sessionmaker], clock=clock)
-    worker.duties += [
-        ("watch", timedelta(seconds=1), executor.watch),
-        ("sweep", timedelta(seconds=5), executor.sweep),
-        ("start_due", timedelta(seconds=5), duties.start_due),
-        ("tidy_queue", timedelta(minutes=10), tidying.forget),
-        ("forget_old_events", timedelta(hours=1), duties.forget_old_events),
-        ("forget_old_plans", timedelta(hours=1), duties.forget_old_plans),
-        ("prune_knowledge", timedelta(minutes=10), components[Retention].prune),
-        ("start_remap", timedelta(seconds=30), duties.start_remap),
-        ("forget_raw_file", timedelta(minutes=1), duties.forget_raw_file),
-        ("seal_audit", timedelta(minutes=1), components[AuditSealer].seal),
-        ("prune_rates", timedelta(hours=1), components[Rates].prune),
-        ("prune_sign_ins", timedelta(hours=1), components[SignInThrottle].prune),
-        ("prune_tickets", timedelta(hours=1), components[Tickets].prune),
-        ("prune_oauth_flows", timedelta(hours=1), components[OAuthService].prune),
-    ]
-    if EmbeddingFiller in components:
-        filler = components[EmbeddingFiller]
-        worker.duties += [
-            ("embed", timedelta(seconds=5), filler.fill),
-            ("tidy_embeddings", timedelta(hours=1), filler.tidy),
-        ]
-    return worker
-
-
-def raw_dump_path(settings: Settings) -> Path | None:
-    """Where the raw records of the latest fetch are saved; None where they are not."""
-    return Path(settings.raw_dump_path) if settings.raw_dump_path else None
-
-
 def what_is_kept(settings: Settings) -> Keep:
     """What the settings say about how long things are kept."""
     days = settings.knowledge_keep_raw_days
@@ -267,23 +201,6 @@ def what_is_kept(settings: Settings) -> Keep:
         raw=None if days is None else timedelta(days=days),
         rejections=settings.sync_keep_events,
         resumable=PLANS_KEPT,
-    )
-
-
-def executor_options(settings: Settings) -> ExecutorOptions:
-    """What the settings say about carrying out runs."""
-    return ExecutorOptions(
-        stall_timeout=settings.sync_stall_timeout,
-        # A little less than a job's: the job is delivered again to one who may then take the run.
-        worker_silence=settings.worker_silence * 0.8,
-        max_attempts=settings.sync_max_attempts,
-        pause_after_failures=settings.sync_pause_after_failures,
-        engine=EngineOptions(
-            batch_size=settings.sync_batch_size,
-            chunk_size=settings.sync_chunk_size,
-            raw_dump_path=raw_dump_path(settings),
-            brake=Brake(share=settings.sync_delete_brake, minimum=settings.sync_delete_brake_minimum),
-        ),
     )
 
 

@@ -18,7 +18,7 @@ from integrations_api.cli.quiet_server import QuietServer, config_for
 from integrations_api.cli.sockets import listen
 from integrations_api.logs import AlreadyLogged, get_logger
 from integrations_api.queue.jobs import enqueue
-from integrations_api.wiring import build_worker
+from integrations_api.worker_wiring import build_worker
 from tests.support.applications import bare_app, settings_for
 from tests.support.logged import Logged, logged
 from tests.support.served import served

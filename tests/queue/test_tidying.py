@@ -7,7 +7,7 @@ import pytest
 from integrations_api.clock import utc_now
 from integrations_api.queue import tidying
 from integrations_api.queue.tidying import KEPT, QueueTidying
-from integrations_api.wiring import build_worker
+from integrations_api.worker_wiring import build_worker
 from tests.support.syncing import bench
 
 pytestmark = pytest.mark.anyio

@@ -28,7 +28,8 @@ from integrations_api.sync.models import SyncRun
 from integrations_api.sync.runs import RunState
 from integrations_api.sync.service import SyncService
 from integrations_api.sync.sources import Sources
-from integrations_api.wiring import assemble, build_worker
+from integrations_api.wiring import assemble
+from integrations_api.worker_wiring import build_worker
 from tests.support import processes
 from tests.support.applications import CHEAP, settings_for
 from tests.support.sources import MemorySource, MemorySources

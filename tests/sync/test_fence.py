@@ -8,8 +8,8 @@ from uuid import UUID
 import pytest
 
 from integrations_api.queue.jobs import NotDoneYet
-from integrations_api.sync.executor import ENTRYPOINT
-from integrations_api.wiring import build_worker
+from integrations_api.sync.runs import ENTRYPOINT
+from integrations_api.worker_wiring import build_worker
 from tests.support.gates import gate
 from tests.support.syncing import PATIENCE, Bench, bench
 

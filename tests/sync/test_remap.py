@@ -15,7 +15,7 @@ from integrations_api.sync.control import RunControl
 from integrations_api.sync.executor import RunExecutor
 from integrations_api.sync.models import SyncRun
 from integrations_api.sync.service import SyncService
-from integrations_api.wiring import executor_options
+from integrations_api.worker_wiring import executor_options
 from tests.support.applications import settings_for
 from tests.support.syncing import ADMIN, Bench, bench
 

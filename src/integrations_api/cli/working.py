@@ -13,7 +13,8 @@ from integrations_api.db.embedded import stop_abandoned
 from integrations_api.integrations.secrets import SecretKeeper
 from integrations_api.logs import get_logger
 from integrations_api.settings import Settings
-from integrations_api.wiring import assemble, build_worker
+from integrations_api.wiring import assemble
+from integrations_api.worker_wiring import build_worker
 
 log = get_logger(__name__)
 

@@ -21,12 +21,10 @@ from integrations_api.logs import bind
 from integrations_api.metrics import SYNC_RUNS_ENDED
 from integrations_api.queue.jobs import enqueue
 from integrations_api.sync import events, repository
-from integrations_api.sync.duties import PLANS_KEPT
-from integrations_api.sync.executor import ENTRYPOINT
 from integrations_api.sync.models import SyncRun
 from integrations_api.sync.publishing import publish_run
 from integrations_api.sync.recording import record_discard
-from integrations_api.sync.runs import RunState
+from integrations_api.sync.runs import ENTRYPOINT, PLANS_KEPT, RunState
 from integrations_api.sync.verdict import judge
 
 RESUMABLE_FOR = PLANS_KEPT - timedelta(days=1)

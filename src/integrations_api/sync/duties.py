@@ -15,16 +15,13 @@ from integrations_api.knowledge import remapping, staging
 from integrations_api.logs import get_logger
 from integrations_api.queue.jobs import enqueue
 from integrations_api.sync import repository
-from integrations_api.sync.executor import ENTRYPOINT
 from integrations_api.sync.raw_file import written_at
 from integrations_api.sync.recording import record_start
-from integrations_api.sync.runs import REMAP
+from integrations_api.sync.runs import ENTRYPOINT, PLANS_KEPT, REMAP
 from integrations_api.sync.sources import Sources
 
 log = get_logger(__name__)
 
-PLANS_KEPT = timedelta(days=7)
-"""How long a failed run may be resumed in its ingest without planning again."""
 CLOCKS_APART = timedelta(seconds=10)
 """How far the clock of a machine may differ from the database's."""
 REMAP_PAUSE = timedelta(days=1)

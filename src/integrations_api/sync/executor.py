@@ -21,13 +21,11 @@ from integrations_api.sync import events, repository
 from integrations_api.sync.engine import EngineOptions, SyncEngine
 from integrations_api.sync.journal import Journal
 from integrations_api.sync.models import SyncRun
-from integrations_api.sync.runs import REMAP, Claim, Fenced, HandOver, RunState
+from integrations_api.sync.runs import ENTRYPOINT, INTEGRATION_DELETED, REMAP, Claim, Fenced, HandOver, RunState
 from integrations_api.sync.sources import Sources
 
 log = get_logger(__name__)
 
-ENTRYPOINT = "sync"
-INTEGRATION_DELETED = "Integration was deleted"
 SOURCE_CHANGED = "Sync was cancelled: the integration reads another source now; the next sync reads everything"
 
 

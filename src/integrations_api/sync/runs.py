@@ -1,12 +1,18 @@
 """A sync run: its states and phases, and the decisions about it that need no database."""
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
 from integrations_api.connectors.records import FetchStart, Mode
+
+ENTRYPOINT = "sync"
+"""What a run's job is called in the queue."""
+INTEGRATION_DELETED = "Integration was deleted"
+PLANS_KEPT = timedelta(days=7)
+"""How long a failed run may be resumed in its ingest without planning again."""
 
 
 class RunState(StrEnum):

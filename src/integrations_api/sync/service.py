@@ -20,10 +20,9 @@ from integrations_api.knowledge.models import RejectedRecord
 from integrations_api.logs import bind
 from integrations_api.queue.jobs import enqueue
 from integrations_api.sync import repository
-from integrations_api.sync.executor import ENTRYPOINT
 from integrations_api.sync.models import SyncRun
 from integrations_api.sync.recording import record_start
-from integrations_api.sync.runs import RunState, as_mode
+from integrations_api.sync.runs import ENTRYPOINT, RunState, as_mode
 from integrations_api.sync.sources import Sources
 
 

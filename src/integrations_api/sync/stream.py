@@ -24,7 +24,7 @@ from integrations_api.logs import get_logger
 from integrations_api.metrics import STREAMS_OPEN
 from integrations_api.sync import events, repository
 from integrations_api.sync.events import LoggedEvent
-from integrations_api.sync.executor import INTEGRATION_DELETED
+from integrations_api.sync.runs import INTEGRATION_DELETED
 from integrations_api.sync.service import Position, is_final
 
 log = get_logger(__name__)

@@ -1,0 +1,23 @@
+"""What a start imports: it is most of it."""
+
+import subprocess
+import sys
+
+import pytest
+
+_ANSWERING = "import integrations_api.cli.main, integrations_api.cli.answering, integrations_api.app"
+
+
+@pytest.fixture(scope="module")
+def imported() -> set[str]:
+    """The modules of the API's process by the time it answers."""
+    command = [sys.executable, "-c", f"{_ANSWERING}, sys; print(*sys.modules)"]
+    return set(subprocess.run(command, capture_output=True, text=True, check=True).stdout.split())
+
+
+@pytest.mark.parametrize("only_a_worker_has", ["pgqueuer", "integrations_api.sync.engine", "alembic"])
+def test_the_api_imports_nothing_that_only_a_worker_or_a_migration_needs(
+    imported: set[str], only_a_worker_has: str
+) -> None:
+    assert "integrations_api.sync.service" in imported
+    assert only_a_worker_has not in imported

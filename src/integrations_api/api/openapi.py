@@ -39,6 +39,9 @@ _EXAMPLES: dict[int, tuple[str, dict[str, Any]]] = {
     ),
 }
 
+_SCHEMAS = "#/components/schemas/"
+_ENVELOPE = {"$ref": f"{_SCHEMAS}{ErrorEnvelope.__name__}"}
+
 _ANYWHERE = {"413": "BodyTooLarge", "414": "QueryTooLong", "422": "Malformed", "431": "HeadersTooLong"}
 """What is answered before a route is asked, whichever it is; a 422 there is about the URL itself."""
 
@@ -54,14 +57,14 @@ def errors(*statuses: int, **messages: str) -> dict[int | str, dict[str, Any]]:
     return described
 
 
-def _described(status: int, message: str | None) -> dict[str, Any]:
+def _described(status: int, message: str | None = None) -> dict[str, Any]:
     description, example = _EXAMPLES[status]
     if message is not None:
         example = {**example, "message": message}
     response: dict[str, Any] = {
-        "model": ErrorEnvelope,
         "description": description,
-        "content": {"application/json": {"example": {"success": False, **example}}},
+        # Named, not given as `model`: FastAPI would build it anew for each error of each route, at every start.
+        "content": {"application/json": {"schema": _ENVELOPE, "example": {"success": False, **example}}},
     }
     if status in {429, 503}:
         response["headers"] = {"Retry-After": {"description": "Seconds to wait.", "schema": {"type": "integer"}}}
@@ -93,10 +96,16 @@ def _with_permissions(app: FastAPI) -> dict[str, Any]:
             rule = next(access_rules(dependant), None)
             if operation is not None and rule is not None:
                 _tell(operation, rule)
+    _tell_the_envelope(schema)
     _replace_fastapis_422(schema)
     _tell_what_any_route_answers(schema)
     _describe_streams_by_their_events(schema)
     return schema
+
+
+def _tell_the_envelope(schema: dict[str, Any]) -> None:
+    envelope = ErrorEnvelope.model_json_schema(mode="serialization", ref_template=f"{_SCHEMAS}{{model}}")
+    schema["components"]["schemas"] |= {**envelope.pop("$defs"), ErrorEnvelope.__name__: envelope}
 
 
 def _describe_streams_by_their_events(schema: dict[str, Any]) -> None:
@@ -109,24 +118,16 @@ def _describe_streams_by_their_events(schema: dict[str, Any]) -> None:
 
 
 def _tell_what_any_route_answers(schema: dict[str, Any]) -> None:
-    schema["components"]["responses"] = {name: _enveloped(int(status)) for status, name in _ANYWHERE.items()}
+    schema["components"]["responses"] = {name: _described(int(status)) for status, name in _ANYWHERE.items()}
     for operation in (operation for item in schema["paths"].values() for operation in item.values()):
         for status, name in _ANYWHERE.items():
             operation["responses"].setdefault(status, {"$ref": f"#/components/responses/{name}"})
 
 
-def _enveloped(status: int) -> dict[str, Any]:
-    """An error as it stands in the finished description, where nothing fills in models any more."""
-    described = _described(status, None)
-    del described["model"]
-    described["content"]["application/json"]["schema"] = {"$ref": "#/components/schemas/ErrorEnvelope"}
-    return described
-
-
 def _replace_fastapis_422(schema: dict[str, Any]) -> None:
     for operation in (operation for item in schema["paths"].values() for operation in item.values()):
         if "HTTPValidationError" in str(operation["responses"].get("422")):
-            operation["responses"]["422"] = _enveloped(422)
+            operation["responses"]["422"] = _described(422)
     for name in ("HTTPValidationError", "ValidationError"):
         schema["components"]["schemas"].pop(name, None)
 

@@ -9,7 +9,7 @@ from integrations_api.api import docs, health
 from integrations_api.api.application import Application
 from integrations_api.api.components import Components, install_components
 from integrations_api.api.context import RequestContextMiddleware
-from integrations_api.api.envelope import install_error_handlers
+from integrations_api.api.error_handlers import install_error_handlers
 from integrations_api.api.limits import LimitsMiddleware
 from integrations_api.api.openapi import install_openapi
 from integrations_api.integrations import router as integrations

@@ -1,7 +1,7 @@
 """The errors a caller can be told about, named for what happened.
 
 An `ApplicationError` carries the sentence that is shown; the API turns its class into a status
-(`api/envelope.py`), the command line into an exit code. Anything else is a defect: a 500 without internals.
+(`api/error_handlers.py`), the command line into an exit code. Anything else is a defect: a 500 without internals.
 """
 
 from collections.abc import Sequence

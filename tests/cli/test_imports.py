@@ -23,6 +23,15 @@ def test_the_api_imports_nothing_that_only_a_worker_or_a_migration_needs(
     assert only_a_worker_has not in imported
 
 
+def test_a_worker_imports_nothing_of_fastapi() -> None:
+    working = "import integrations_api.cli.main, integrations_api.cli.working, sys; print(*sys.modules)"
+
+    told = subprocess.run([sys.executable, "-c", working], capture_output=True, text=True, check=True).stdout
+
+    assert "pgqueuer" in told.split()
+    assert "fastapi" not in told.split()
+
+
 def test_what_writes_an_answer_is_not_built_at_the_start() -> None:
     built = (
         "from integrations_api.app import ROUTERS; "

@@ -14,7 +14,7 @@ from integrations_api.access.principal import Principal
 from integrations_api.access.service import AccessService
 from integrations_api.api.components import Components, install_components
 from integrations_api.api.context import RequestContextMiddleware
-from integrations_api.api.envelope import install_error_handlers
+from integrations_api.api.error_handlers import install_error_handlers
 from integrations_api.db.engine import Sessions, create_engine, create_sessions
 from integrations_api.errors import Unauthenticated
 from integrations_api.knowledge.router import router

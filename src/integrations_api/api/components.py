@@ -3,7 +3,8 @@
 from functools import cache
 from typing import Any, Generic, TypeVar, cast
 
-from fastapi import FastAPI, Request
+from starlette.applications import Starlette
+from starlette.requests import Request
 
 T = TypeVar("T")
 
@@ -33,7 +34,7 @@ class Components:
         return kind in self._parts
 
 
-def install_components(app: FastAPI, components: Components) -> None:
+def install_components(app: Starlette, components: Components) -> None:
     """Puts the registry where `component` finds it."""
     app.state.components = components
 

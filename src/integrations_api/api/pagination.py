@@ -4,27 +4,17 @@ import base64
 import binascii
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Any
 from uuid import UUID
 
 import orjson
-from fastapi import Query
 
 from integrations_api.errors import FieldProblem, InvalidInput
 
 DEFAULT_LIMIT = 50
 MAX_LIMIT = 1000
-_LONGEST_CURSOR = 4000
+LONGEST_CURSOR = 4000
 _BIGGEST = 2**63
-
-Limit = Annotated[int, Query(ge=1, le=MAX_LIMIT, description="Most items in one answer.")]
-"""`limit: Limit = DEFAULT_LIMIT`"""
-
-Cursor = Annotated[
-    str | None,
-    Query(max_length=_LONGEST_CURSOR, description="`next_cursor` of the page before; absent for the first page."),
-]
-"""`cursor: Cursor = None`"""
 
 
 def encode_cursor(*values: str | int | datetime | UUID) -> str:

@@ -15,7 +15,8 @@ from integrations_api.api.components import component
 from integrations_api.api.envelope import SuccessMessage
 from integrations_api.api.ids import as_id
 from integrations_api.api.openapi import errors
-from integrations_api.api.pagination import DEFAULT_LIMIT, MAX_LIMIT, Cursor
+from integrations_api.api.page_parameters import Cursor
+from integrations_api.api.pagination import DEFAULT_LIMIT, MAX_LIMIT
 from integrations_api.api.routes import Router
 from integrations_api.clock import utc_now
 from integrations_api.connectors.registry import services

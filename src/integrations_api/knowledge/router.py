@@ -15,7 +15,8 @@ from integrations_api.access.rates import Rate
 from integrations_api.api.answers import answer
 from integrations_api.api.components import component
 from integrations_api.api.openapi import errors
-from integrations_api.api.pagination import DEFAULT_LIMIT, Cursor, Limit
+from integrations_api.api.page_parameters import Cursor, Limit
+from integrations_api.api.pagination import DEFAULT_LIMIT
 from integrations_api.api.routes import Router
 from integrations_api.knowledge.cursors import NEWEST_VERSION, cursor_after, cursor_before, key_of, version_of
 from integrations_api.knowledge.diffing import KINDS, DiffQuestion, Kind

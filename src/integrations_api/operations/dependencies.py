@@ -1,6 +1,5 @@
 """Who may read metrics: whoever has the operator's token, and nobody where none is set."""
 
-import secrets
 from typing import Annotated
 
 from fastapi import Depends
@@ -9,10 +8,10 @@ from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from integrations_api.api.components import component
 from integrations_api.api.routes import AccessRule
 from integrations_api.errors import NotFound, Unauthenticated
+from integrations_api.operations.metrics_token import REFUSED, is_token
 from integrations_api.settings import Settings
 
 OFF = "Metrics are off here: set METRICS_TOKEN, or METRICS_PORT for a port of their own"
-REFUSED = "Send Authorization: Bearer <the METRICS_TOKEN of this service>"
 
 _scheme = HTTPBearer(scheme_name="metrics", description="The METRICS_TOKEN of the settings.", auto_error=False)
 
@@ -32,9 +31,3 @@ class MetricsToken(AccessRule):
             raise NotFound(OFF)
         if sent is None or not is_token(sent.credentials, settings):
             raise Unauthenticated(REFUSED)
-
-
-def is_token(sent: str, settings: Settings) -> bool:
-    """Whether it is METRICS_TOKEN, in a time that does not tell how much of it is right."""
-    token = settings.metrics_token
-    return token is not None and secrets.compare_digest(sent.encode(), token.get_secret_value().encode())

@@ -5,8 +5,8 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
-from integrations_api.operations.dependencies import REFUSED, is_token
 from integrations_api.operations.exposition import CONTENT_TYPE, Exposition
+from integrations_api.operations.metrics_token import REFUSED, is_token
 from integrations_api.settings import Settings
 
 

@@ -7,8 +7,9 @@ from fastapi import Depends, Response
 from integrations_api.api.components import component
 from integrations_api.api.openapi import errors
 from integrations_api.api.routes import Router
-from integrations_api.operations.dependencies import OFF, REFUSED, MetricsToken
+from integrations_api.operations.dependencies import OFF, MetricsToken
 from integrations_api.operations.exposition import CONTENT_TYPE, Exposition
+from integrations_api.operations.metrics_token import REFUSED
 
 router = Router(tags=["health"], dependencies=[Depends(MetricsToken())])
 

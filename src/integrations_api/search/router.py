@@ -14,7 +14,7 @@ from integrations_api.access.rates import Rate
 from integrations_api.api.answers import answer
 from integrations_api.api.components import component
 from integrations_api.api.openapi import errors
-from integrations_api.api.pagination import Cursor, Limit
+from integrations_api.api.page_parameters import Cursor, Limit
 from integrations_api.api.routes import Router
 from integrations_api.api.times import WrittenTime
 from integrations_api.knowledge.cursors import NEWEST_VERSION

@@ -16,7 +16,8 @@ from integrations_api.api.components import component
 from integrations_api.api.envelope import SuccessMessage
 from integrations_api.api.ids import as_id
 from integrations_api.api.openapi import errors
-from integrations_api.api.pagination import DEFAULT_LIMIT, Cursor, Limit
+from integrations_api.api.page_parameters import Cursor, Limit
+from integrations_api.api.pagination import DEFAULT_LIMIT
 from integrations_api.api.routes import Router
 from integrations_api.connectors.records import Check
 from integrations_api.errors import ApplicationError

@@ -1,6 +1,5 @@
 """The application: routers, error handlers, middleware; nothing else."""
 
-from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
 
 from integrations_api import __version__
@@ -19,6 +18,7 @@ from integrations_api.operations import router as operations
 from integrations_api.search import router as search
 from integrations_api.settings import Settings
 from integrations_api.sync import router as sync
+from integrations_api.sync.docs import event_schema
 
 ROUTERS = (
     access.router,
@@ -51,7 +51,7 @@ TAGS = [
 ]
 
 
-def create_app(components: Components, settings: Settings) -> FastAPI:
+def create_app(components: Components, settings: Settings) -> Application:
     """The ASGI application over parts that are running already; it owns none of them."""
     app = Application(
         title="Integrations API",
@@ -69,7 +69,7 @@ def create_app(components: Components, settings: Settings) -> FastAPI:
     )
     install_components(app, components)
     install_error_handlers(app)
-    install_openapi(app)
+    install_openapi(app, event_schema=event_schema)
     app.add_middleware(LimitsMiddleware, max_body_bytes=settings.max_body_bytes)
     if settings.cors_origins:
         app.add_middleware(

@@ -40,7 +40,6 @@ def walked(app: Application, method: str, path: str) -> Any:
 
 def test_the_table_finds_what_a_walk_past_every_route_finds() -> None:
     app = bare_app()
-    assert isinstance(app, Application)
     table = RouteTable(app.router)
     templates = [route.path_format for route in app.routes if isinstance(route, APIRoute)]
 
@@ -54,6 +53,34 @@ def test_what_is_no_route_is_left_to_the_router(path: str) -> None:
     app = bare_app()
 
     assert RouteTable(app.router).find(scope_of("GET", path)) is None
+
+
+async def test_a_route_is_built_when_a_request_wants_it_and_the_others_meanwhile() -> None:
+    app, router = bare_app(), Router(dependencies=[PUBLIC])
+    planted, other = _plant(app, router, "/planted/{id}"), _plant(app, router, "/other/{id}")
+    assert not is_built(planted)
+
+    async with client_of(app) as client:
+        answer = await client.get(f"/planted/{UUID(int=1)}?n=4")
+    assert answer.status_code == 200
+    assert (is_built(planted), is_built(other)) == (True, False)
+
+    await app.build_routes(pause=0)
+    assert is_built(other)
+    assert not hasattr(other, "of_no_route")
+
+
+def _plant(app: Application, router: Router, path: str) -> APIRoute:
+    router.get(path)(endpoint)
+    route = router.routes[-1]
+    assert isinstance(route, APIRoute)
+    app.router.routes.append(route)
+    return route
+
+
+def is_built(route: APIRoute) -> bool:
+    """By its own attributes: to ask for one that is not there would build it."""
+    return "dependant" in vars(route)
 
 
 def test_what_goes_fastapis_way_is_listed_here() -> None:

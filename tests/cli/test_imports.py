@@ -32,6 +32,20 @@ def test_a_worker_imports_nothing_of_fastapi() -> None:
     assert "fastapi" not in told.split()
 
 
+def test_routes_are_not_built_at_the_start() -> None:
+    built = (
+        "from integrations_api.app import ROUTERS; "
+        "routes = [r for each in ROUTERS for r in each.routes]; "
+        "print(len(routes), *(r.path for r in routes if 'dependant' in vars(r)))"
+    )
+
+    told = subprocess.run([sys.executable, "-c", built], capture_output=True, text=True, check=True).stdout
+
+    routes, *at_once = told.split()
+    assert int(routes) > 50
+    assert at_once == []
+
+
 def test_what_writes_an_answer_is_not_built_at_the_start() -> None:
     built = (
         "from integrations_api.app import ROUTERS; "

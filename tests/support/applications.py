@@ -13,6 +13,7 @@ from fastapi import FastAPI
 from integrations_api.access.passwords import HashCost, Passwords
 from integrations_api.access.permissions import ROLES, Role
 from integrations_api.access.service import AccessService
+from integrations_api.api.application import Application
 from integrations_api.api.components import Components
 from integrations_api.app import create_app
 from integrations_api.clock import Clock, utc_now
@@ -71,7 +72,7 @@ async def live_app(database_url: str, *, clock: Clock = utc_now, **settings: Any
             yield LiveApp(app=app, components=components, client=client)
 
 
-def bare_app(**settings: Any) -> FastAPI:
+def bare_app(**settings: Any) -> Application:
     """The application without any parts: enough for routes that need none."""
     return create_app(Components(), settings_for("postgresql://nobody@127.0.0.1:1/nothing", **settings))
 

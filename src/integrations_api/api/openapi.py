@@ -1,5 +1,6 @@
 """What routers say about their errors, and what the description says about permissions."""
 
+from collections.abc import Callable
 from typing import Any
 
 from fastapi import FastAPI
@@ -71,13 +72,14 @@ def _described(status: int, message: str | None = None) -> dict[str, Any]:
     return response
 
 
-def install_openapi(app: FastAPI) -> None:
-    """`/openapi.json` also tells each operation's permission, in words and as `x-permission`, and shows malformed
-    input as we answer it, not as FastAPI would."""
+def install_openapi(app: FastAPI, *, event_schema: Callable[[], dict[str, Any]]) -> None:
+    """`/openapi.json` also tells each operation's permission, in words and as `x-permission`, shows malformed input as
+    we answer it, not as FastAPI would, and describes a stream by the schema of its events."""
 
     def openapi() -> dict[str, Any]:
         if app.openapi_schema is None:
             app.openapi_schema = _with_permissions(app)
+            _describe_streams_by_their_events(app.openapi_schema, event_schema())
         return app.openapi_schema
 
     app.openapi = openapi  # type: ignore[method-assign]
@@ -99,7 +101,6 @@ def _with_permissions(app: FastAPI) -> dict[str, Any]:
     _tell_the_envelope(schema)
     _replace_fastapis_422(schema)
     _tell_what_any_route_answers(schema)
-    _describe_streams_by_their_events(schema)
     return schema
 
 
@@ -108,13 +109,15 @@ def _tell_the_envelope(schema: dict[str, Any]) -> None:
     schema["components"]["schemas"] |= {**envelope.pop("$defs"), ErrorEnvelope.__name__: envelope}
 
 
-def _describe_streams_by_their_events(schema: dict[str, Any]) -> None:
-    """FastAPI also calls a stream a string; read by OpenAPI 3.2 that would be wrong, for a stream is its events."""
+def _describe_streams_by_their_events(schema: dict[str, Any], event: dict[str, Any]) -> None:
+    """FastAPI calls a stream a string; read by OpenAPI 3.2 that would be wrong, for a stream is its events. Older
+    readers pass over it."""
     for operation in (operation for item in schema["paths"].values() for operation in item.values()):
         for answer in operation["responses"].values():
-            stream = answer.get("content", {}).get("text/event-stream", {})
-            if "itemSchema" in stream:
-                stream.pop("schema", None)
+            content = answer.get("content", {})
+            if "text/event-stream" in content:
+                content["text/event-stream"].pop("schema", None)
+                content["text/event-stream"]["itemSchema"] = event
 
 
 def _tell_what_any_route_answers(schema: dict[str, Any]) -> None:

@@ -8,6 +8,7 @@ import json
 import re
 from collections.abc import Callable, Coroutine, Iterator, Mapping
 from contextlib import suppress
+from functools import partial
 from typing import Any
 from urllib.parse import unquote_plus
 from uuid import UUID
@@ -64,12 +65,32 @@ def access_rules(dependant: Dependant) -> Iterator[AccessRule]:
 
 
 class StrictRoute(APIRoute):
-    """A route whose input has been looked at before anything of ours sees it."""
+    """A route whose input has been looked at before anything of ours sees it.
 
-    def __init__(self, *given: Any, **options: Any) -> None:
-        super().__init__(*given, **options)
+    Until more is wanted of it than its path it is not built: what FastAPI makes of the signatures of all routes was a
+    tenth of a start. `build_all` builds what nobody has asked for yet.
+    """
+
+    def __init__(self, path: str, endpoint: Callable[..., Any], **options: Any) -> None:
+        self.path = path
+        self._build: Callable[[], None] | None = partial(super().__init__, path, endpoint, **options)
+
+    def __getattr__(self, name: str) -> Any:
+        """Python asks this for what a route does not have: one that is not built yet is built, and has it then."""
+        if not self.build():
+            raise AttributeError(f"A route has no {name}")
+        return getattr(self, name)
+
+    def build(self) -> bool:
+        """Whether that was still to be done."""
+        build = self.__dict__.get("_build")
+        if build is None:
+            return False
+        self._build = None
+        build()
         if is_plain(self):
             self.app = self._answer_plainly
+        return True
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         """FastAPI's handler behind our look at the input, for what is not plain, or is served with another prefix."""

@@ -3,10 +3,11 @@
 import asyncio
 import signal
 import socket
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Coroutine, Sequence
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
 
 from sqlalchemy.ext.asyncio import AsyncEngine
-from starlette.types import ASGIApp
 
 from integrations_api.api.components import Components
 from integrations_api.cli import loops
@@ -20,6 +21,9 @@ from integrations_api.logs import get_logger
 from integrations_api.settings import Settings
 from integrations_api.sync.stream import RunStreams
 from integrations_api.wiring import assemble, listening
+
+if TYPE_CHECKING:
+    from integrations_api.api.application import Application
 
 log = get_logger(__name__)
 
@@ -40,16 +44,28 @@ async def answer(
         async with giving_metrics(components, settings.metrics_port), listening(components):
             for child in beside:
                 child.release()
-            server = QuietServer(config_for(await asyncio.to_thread(_application, components, settings), settings))
+            app = await asyncio.to_thread(_application, components, settings)
+            server = QuietServer(config_for(app, settings))
             loops.spare_what_is_there()
             ending = _Ending(server=server, streams=components[RunStreams], children=beside)
             with signals.asking(ending.begin, ending.hurry):
                 _say_where(listener, with_worker=with_worker)
-                await server.serve(sockets=[listener])
+                async with _meanwhile(app.build_routes()):
+                    await server.serve(sockets=[listener])
                 log.info("serve.ending")
 
 
-def _application(components: Components, settings: Settings) -> ASGIApp:
+@asynccontextmanager
+async def _meanwhile(work: Coroutine[None, None, None]) -> AsyncIterator[None]:
+    """Does work of which nobody waits for the end."""
+    task = asyncio.create_task(work)
+    try:
+        yield
+    finally:
+        task.cancel()
+
+
+def _application(components: Components, settings: Settings) -> "Application":
     """All routes, imported only now: that is a good part of the start, and the worker goes on meanwhile."""
     from integrations_api.app import create_app
 

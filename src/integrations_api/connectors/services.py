@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import httpx
@@ -74,7 +75,11 @@ class ServiceDescription:
         self.noun = noun
         self.mapping_version = mapping_version
         self.auth_types = {auth_type.name: auth_type for auth_type in auth_types}
-        self.secret_keys = frozenset(key for auth_type in auth_types for key in auth_type.secret_keys)
+
+    @cached_property
+    def secret_keys(self) -> frozenset[str]:
+        """Keys whose values never leave, whatever the way of signing in."""
+        return frozenset(key for auth_type in self.auth_types.values() for key in auth_type.secret_keys)
 
     def required_keys(self, auth_type: str, config: JsonObject | None = None) -> tuple[str, ...]:
         """Keys that a config for this way of signing in must have; those of the first way for an unknown one.

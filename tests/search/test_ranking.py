@@ -1,5 +1,6 @@
 """PostgreSQL computes BM25 as the formula says, and finds the candidates by its indexes."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -10,7 +11,8 @@ from integrations_api.db.engine import Sessions
 from integrations_api.db.reading import numbered_sql, reading, rows, run
 from integrations_api.search import bm25, repository
 from integrations_api.search.bm25 import FREQUENCIES, RANK_WEIGHTS, THRESHOLDS, TITLE, Term
-from integrations_api.search.scope import Filters, find_scope
+from integrations_api.search.repository import Way
+from integrations_api.search.scope import Filters, Scope, find_scope
 from integrations_api.search.service import is_common
 from integrations_api.search.words import expected_share, lexemes, read_query, spelled, title_and_rest, widened
 from tests.support.knowledge import build_versions, doc, gone
@@ -186,7 +188,7 @@ def test_of_very_many_matches_fewer_are_scored() -> None:
     assert [bm25.most_scored(expected) for expected in (0, 500, 1000, 1001, 10**6)] == [500, 500, 500, 200, 200]
 
 
-async def test_a_walk_and_the_index_find_the_same(sessions: Sessions) -> None:
+async def test_every_way_finds_the_same(sessions: Sessions) -> None:
     story = await build_versions(
         sessions,
         {f"INC{i}": doc(title="Mail" if i % 3 else "Post", text="quota " * (i % 7)) for i in range(60)},
@@ -196,17 +198,58 @@ async def test_a_walk_and_the_index_find_the_same(sessions: Sessions) -> None:
     async with reading(sessions) as session:
         for version in (1, 2):
             scope = await find_scope(session, dataset_id=story.dataset_id, version=version)
+            scope = replace(scope, living=0.9)
             found += [
                 await repository.rank(
                     session, scope, query="'mail'", weights={"mail": 1.0, "quota": 1.0}, filters=Filters(), most=100,
-                    walks=walks,
+                    way=way,
                 )
-                for walks in (False, True)
+                for way in Way
             ]  # fmt: skip
 
-    assert found[0] == found[1]
-    assert found[2] == found[3]
-    assert (len(found[0]), len(found[2])) == (40, 38)
+    assert found[0] == found[1] == found[2]
+    assert found[3] == found[4] == found[5]
+    assert (len(found[0]), len(found[3])) == (40, 38)
+
+
+async def test_as_many_of_the_living_are_scored_as_wanted_where_some_have_died(sessions: Sessions) -> None:
+    old = {f"INC{i}": doc(title="mail", text="quota") for i in range(20)}
+    story = await build_versions(sessions, old, {number: doc(title="mail", text="quota now") for number in old})
+    async with reading(sessions) as session:
+        scope = await find_scope(session, dataset_id=story.dataset_id, version=None)
+        found = await repository.rank(
+            session, replace(scope, living=0.5), query="'mail'", weights={"mail": 1.0}, filters=Filters(), most=15,
+            way=Way.SCORED_FIRST,
+        )  # fmt: skip
+
+    assert len(found) == 10  # of 30 texts, the first 20 of which have died
+
+
+@pytest.mark.parametrize(
+    ("living", "filters", "walks", "way"),
+    [
+        (0.5, Filters(), False, Way.SCORED_FIRST),
+        (0.5, Filters(tombstones=True), False, Way.SCORED_FIRST),
+        (0.4, Filters(), False, Way.INDEX),
+        (0.9, Filters(state="New"), False, Way.INDEX),
+        (0.9, Filters(), True, Way.WALK),
+    ],
+)
+def test_candidates_are_scored_first_where_nearly_all_that_match_will_do(
+    living: float, filters: Filters, walks: bool, way: Way
+) -> None:
+    assert repository.way_to(Scope((), (), 100, 1.0, living), filters, walks=walks) is way
+
+
+async def test_how_many_of_the_stored_texts_live_is_known_once_they_were_counted(sessions: Sessions) -> None:
+    old = {f"INC{i}": doc(title="mail", text="quota") for i in range(20)}
+    story = await build_versions(sessions, old, {"INC1": doc(title="mail", text="quota now")})
+    async with sessions.begin() as session:
+        await session.execute(text("ANALYZE contents"))
+    async with reading(sessions) as session:
+        scope = await find_scope(session, dataset_id=story.dataset_id, version=None)
+
+    assert scope.living == pytest.approx(20 / 21)
 
 
 async def plan_of(session: AsyncSession, sql: str) -> list[dict[str, Any]]:
@@ -222,19 +265,24 @@ async def plan_of(session: AsyncSession, sql: str) -> list[dict[str, Any]]:
 @pytest.mark.parametrize("conditions", ["", " AND r.change <> 'deleted' AND c.attributes ->> 'state' = 'New'"])
 @pytest.mark.parametrize("terms", [1, 32])
 @pytest.mark.parametrize(
-    ("walks", "indexes"), [(False, {"ix_contents_tsv"}), (True, {"ix_revisions_number", "pk_contents"})]
+    ("way", "indexes", "sorts"),
+    [
+        (Way.INDEX, {"ix_contents_tsv", "ix_revisions_content"}, ["Sort"]),
+        (Way.SCORED_FIRST, {"ix_contents_tsv", "ix_revisions_content"}, ["Incremental Sort", "Sort"]),
+        (Way.WALK, {"ix_revisions_number", "pk_contents"}, ["Sort"]),
+    ],
 )
 async def test_candidates_are_found_by_the_indexes(
-    sessions: Sessions, conditions: str, walks: bool, indexes: set[str], terms: int
+    sessions: Sessions, conditions: str, way: Way, indexes: set[str], sorts: list[str], terms: int
 ) -> None:
     await some_incidents(sessions)
     async with reading(sessions) as session:
-        if walks:
+        if way is Way.WALK:
             await repository.walk_in_order(session, "off")
-        used = await plan_of(session, repository.candidates_sql(conditions, terms=terms, walks=walks))
+        used = await plan_of(session, repository.candidates_sql(conditions, terms=terms, way=way))
 
     assert indexes <= {node.get("Index Name") for node in used}
-    assert [node["Node Type"] for node in used].count("Sort") == 1  # of the hits alone
+    assert [node["Node Type"] for node in used if "Sort" in node["Node Type"]] == sorts  # of the hits alone
     assert {node["Relation Name"] for node in used if node["Node Type"] == "Seq Scan"} == set()
 
 

@@ -1,8 +1,10 @@
 """The questions that searching asks of the database. Every function works in its caller's `reading`."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from enum import Enum, auto, unique
 from functools import cache
+from math import ceil
 from typing import Any, Literal
 from uuid import UUID
 
@@ -145,6 +147,8 @@ async def words_of_incident(session: AsyncSession, document_id: UUID, version: i
 
 _ONE = 10_000
 """A score of 1, in the ten-thousandths to which scores are rounded."""
+MOSTLY = 0.5
+"""From this share of the stored texts on that live in the scope, they are scored before that is looked up of each."""
 _PACKED_FROM = 1500
 """Bytes from which on a search vector may be stored compressed, or apart from its row."""
 
@@ -174,14 +178,15 @@ def conditions_of(filters: Filters) -> tuple[str, dict[str, Any]]:
     return "".join(f" AND {condition}" for condition in sql), facts
 
 
-# `OFFSET 0` keeps the planner from turning it around: from the texts to those of their revisions that are read, until
-# there are enough. Looking up the version in the scope is cheaper than a join with it, which would be made for each.
-_BY_INDEX = """(SELECT * FROM contents WHERE tsv @@ CAST(:query AS tsquery) OFFSET 0) c
+# Looking up the version in the scope is cheaper than a join with it, which would be made for each. `OFFSET 0` keeps the
+# planner from turning it around: from the texts to those of their revisions that are read, until there are enough.
+_LIVING = """
     JOIN LATERAL (
         SELECT *, (CAST(:versions AS integer[]))[array_position(CAST(:datasets AS uuid[]), dataset_id)] AS version
         FROM revisions WHERE content_id = c.id OFFSET 0
     ) r ON r.valid_from <= r.version AND r.valid_to > r.version
 """
+_BY_INDEX = f"(SELECT * FROM contents WHERE tsv @@ CAST(:query AS tsquery) OFFSET 0) c {_LIVING}"
 # By number through what is live: no list of all that match is made first. `IS TRUE` keeps that index out.
 _BY_WALKING = f"""
     {SCOPED}
@@ -216,29 +221,81 @@ _SCORE = """
         width_bucket(CAST(ts_rank(q.rank_weights, c.tsv, q.term_{i}) AS float8), q.thresholds)]) ELSE 0 END"""
 _SIZES = (1, 2, 4, 8, 16, bm25.MOST_TERMS)
 """Statements are made for so many terms, so that a connection needs few plans; what is too many of them is NULL."""
+_DAMPING = "CAST(:flat AS float8) + CAST(:sloped AS float8) * c.words AS damping"
+_ADMITTED = "r.document_id IS DISTINCT FROM CAST(:but AS uuid)"
+
+
+@unique
+class Way(Enum):
+    """How candidates are come by: by the index over the search vectors, or by a walk through the scope by number.
+
+    By `INDEX` so many are scored as live in the scope. `SCORED_FIRST` are so many as match: whether they live is looked
+    up for the best alone, where most of them do.
+    """
+
+    INDEX = auto()
+    SCORED_FIRST = auto()
+    WALK = auto()
 
 
 @cache
-def candidates_sql(conditions: str, *, terms: int, walks: bool = False) -> str:
+def candidates_sql(conditions: str, *, terms: int, way: Way = Way.INDEX) -> str:
     """SQL that fetches the candidates and scores them by BM25 for up to so many terms, in ten-thousandths.
 
-    They come by the index over the search vectors; or, for a query that much of the scope matches, from a walk through
-    the scope until there are enough. The terms stand side by side: as rows they took twice as long.
+    The terms stand side by side: as rows they took twice as long.
     """
-    places = range(1, terms + 1)
+    if way is Way.SCORED_FIRST:
+        return _scored_first_sql(conditions, terms)
     return f"""
-        SELECT c.id, c.version, c.is_resolved,
-               round({_ONE} * ({" + ".join(_SCORE.format(i=i) for i in places)})) AS points
+        SELECT c.id, c.version, c.is_resolved, {_points(terms)} AS points
         FROM (
-            SELECT r.document_id AS id, r.number, r.version, {RESOLVED} AS is_resolved, {_UNPACKED} AS tsv,
-                   CAST(:flat AS float8) + CAST(:sloped AS float8) * c.words AS damping
-            FROM {_BY_WALKING if walks else _BY_INDEX}
-            WHERE r.document_id IS DISTINCT FROM CAST(:but AS uuid){conditions}
+            SELECT r.document_id AS id, r.number, r.version, {RESOLVED} AS is_resolved, {_UNPACKED} AS tsv, {_DAMPING}
+            FROM {_BY_WALKING if way is Way.WALK else _BY_INDEX}
+            WHERE {_ADMITTED}{conditions}
             LIMIT :most
         ) c
-        CROSS JOIN (SELECT {_TABLES}, {", ".join(_TERM.format(i=i) for i in places)} OFFSET 0) q
+        CROSS JOIN {_terms(terms)} q
         ORDER BY points DESC, c.is_resolved DESC, c.number, c.id LIMIT :hits
     """  # nosec B608 # noqa: S608 - put together from constants
+
+
+def _scored_first_sql(conditions: str, terms: int) -> str:
+    # They come out by their score, so that the last sort looks no further than to the end of the hits and their equals.
+    # `IS TRUE` keeps the index of datasets out.
+    return f"""
+        SELECT r.document_id AS id, r.version, {RESOLVED} AS is_resolved, c.points
+        FROM (
+            SELECT c.id, c.attributes, {_points(terms)} AS points
+            FROM (
+                SELECT c.id, c.attributes, {_UNPACKED} AS tsv, {_DAMPING} FROM contents c
+                WHERE c.tsv @@ CAST(:query AS tsquery) AND (c.dataset_id = ANY(CAST(:datasets AS uuid[]))) IS TRUE
+                LIMIT :most
+            ) c
+            CROSS JOIN {_terms(terms)} q
+            ORDER BY points DESC OFFSET 0
+        ) c
+        {_LIVING}
+        WHERE {_ADMITTED}{conditions}
+        ORDER BY c.points DESC, is_resolved DESC, r.number, r.document_id LIMIT :hits
+    """  # nosec B608 # noqa: S608 - put together from constants
+
+
+def _points(terms: int) -> str:
+    """SQL of a candidate's score."""
+    return f"round({_ONE} * ({' + '.join(_SCORE.format(i=i) for i in range(1, terms + 1))}))"
+
+
+def _terms(terms: int) -> str:
+    """SQL of the one row that every candidate is scored by."""
+    return f"(SELECT {_TABLES}, {', '.join(_TERM.format(i=i) for i in range(1, terms + 1))} OFFSET 0)"
+
+
+def way_to(scope: Scope, filters: Filters, *, walks: bool) -> Way:
+    """How candidates are best come by; `walks` says that very much of the scope matches."""
+    if walks:
+        return Way.WALK
+    is_whole = replace(filters, tombstones=False) == Filters()
+    return Way.SCORED_FIRST if is_whole and scope.living >= MOSTLY else Way.INDEX
 
 
 async def rank(
@@ -250,19 +307,21 @@ async def rank(
     filters: Filters,
     most: int,
     but: UUID | None = None,
-    walks: bool = False,
+    way: Way = Way.INDEX,
     hits: int = MOST_HITS,
 ) -> list[Ranked]:
     """The best by BM25 of what matches a tsquery, resolved ones first among equals.
 
-    Of more than `most` that match, so many are looked at: those stored first, or with `walks` of the first numbers.
+    Of more than `most` that match, so many are looked at: those stored first, or by a walk those of the first numbers.
     """
     conditions, facts = conditions_of(filters)
-    if walks:
+    if way is Way.SCORED_FIRST:
+        most = ceil(most / scope.living)
+    if way is Way.WALK:
         await walk_in_order(session, "off")
     found = await rows(
         session,
-        candidates_sql(conditions, terms=next(size for size in _SIZES if size >= len(weights)), walks=walks),
+        candidates_sql(conditions, terms=next(size for size in _SIZES if size >= len(weights)), way=way),
         {
             **scope.facts,
             **facts,
@@ -276,7 +335,7 @@ async def rank(
             "hits": hits,
         },
     )
-    if walks:
+    if way is Way.WALK:
         await walk_in_order(session, "on")
     return [Ranked(row["id"], row["version"], row["points"] / _ONE, row["is_resolved"]) for row in found]
 

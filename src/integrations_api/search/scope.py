@@ -30,13 +30,15 @@ class Filters:
 class Scope:
     """Datasets and the version in which each is read; how many documents those have, and how long they are.
 
-    `average` is in words of the search vector, never 0.
+    `average` is in words of the search vector, never 0. `living` is the share of all stored texts that live in the
+    scope, as far as PostgreSQL has counted them; 0 where it has not.
     """
 
     datasets: tuple[UUID, ...]
     versions: tuple[int, ...]
     documents: int
     average: float
+    living: float = 0.0
 
     @property
     def facts(self) -> dict[str, Any]:
@@ -49,7 +51,8 @@ SCOPED = "unnest(CAST(:datasets AS uuid[]), CAST(:versions AS integer[])) AS s(d
 
 # Of a version that is being built nothing is counted yet: the published one below it speaks for it.
 _SIZED = """
-    SELECT s.dataset_id, s.version, coalesce(v.documents, 0) AS documents, coalesce(v.words, 0) AS words
+    SELECT s.dataset_id, s.version, coalesce(v.documents, 0) AS documents, coalesce(v.words, 0) AS words,
+           (SELECT reltuples FROM pg_class WHERE oid = CAST('contents' AS regclass)) AS stored
     FROM {source}
     LEFT JOIN LATERAL (
         SELECT p.documents, p.words FROM versions p
@@ -99,9 +102,11 @@ async def _sized(session: AsyncSession, chosen: Sequence[tuple[UUID, int]]) -> S
 
 def _scope(sized: Sequence[Mapping[str, Any]]) -> Scope:
     documents = sum(row["documents"] for row in sized)
+    stored = max((row["stored"] for row in sized), default=0)
     return Scope(
         tuple(row["dataset_id"] for row in sized),
         tuple(row["version"] for row in sized),
         documents,
         max(1.0, sum(row["words"] for row in sized) / max(1, documents)),
+        min(1.0, documents / stored) if stored > 0 else 0.0,
     )

@@ -256,7 +256,7 @@ async def _ranked(
         filters=filters,
         most=most,
         but=but,
-        walks=is_common(sought.share, scope.documents, most),
+        way=repository.way_to(scope, filters, walks=is_common(sought.share, scope.documents, most)),
         hits=min(hits, repository.MOST_HITS),
     )
     if found or not sought.relaxed:

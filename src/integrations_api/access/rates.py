@@ -13,8 +13,8 @@ from uuid import UUID
 from sqlalchemy import delete, func
 
 from integrations_api.access.models import RateBucket
+from integrations_api.db.direct import connected
 from integrations_api.db.engine import Sessions
-from integrations_api.db.reading import rows, speaking
 from integrations_api.errors import TooManyRequests
 
 
@@ -40,12 +40,12 @@ class Rate(Enum):
 
 # Nobody waits for the disk: what a crash forgets of the last moment, the caller may ask again.
 _TAKE = """
-    INSERT INTO rate_buckets AS b (key, full_at) VALUES (:key, clock_timestamp() + CAST(:share AS interval))
-    ON CONFLICT (key) DO UPDATE SET full_at = greatest(b.full_at, clock_timestamp()) + CAST(:share AS interval)
-    WHERE b.full_at + CAST(:share AS interval) <= clock_timestamp() + CAST(:most AS interval)
+    INSERT INTO rate_buckets AS b (key, full_at) VALUES ($1, clock_timestamp() + CAST($2 AS interval))
+    ON CONFLICT (key) DO UPDATE SET full_at = greatest(b.full_at, clock_timestamp()) + CAST($2 AS interval)
+    WHERE b.full_at + CAST($2 AS interval) <= clock_timestamp() + CAST($3 AS interval)
     RETURNING set_config('synchronous_commit', 'off', true)
 """
-_LOOK = "SELECT full_at, clock_timestamp() FROM rate_buckets WHERE key = :key"
+_LOOK = "SELECT full_at, clock_timestamp() FROM rate_buckets WHERE key = $1"
 
 
 class Rates:
@@ -62,10 +62,10 @@ class Rates:
         share = timedelta(minutes=1) / (rate.value.a_minute * self._factor)
         most = share * max(rate.value.at_once * self._factor, 1)
         key = f"{rate.name.lower()}:{who}"
-        async with speaking(self._sessions) as session:
-            if await rows(session, _TAKE, {"key": key, "share": share, "most": most}):
+        async with connected(self._sessions) as connection:
+            if await connection.fetchrow(_TAKE, key, share, most):
                 return
-            ((full_at, at),) = await rows(session, _LOOK, {"key": key})
+            full_at, at = await connection.fetchrow(_LOOK, key)
         raise _refused(full_at + share - most, at)
 
     async def prune(self) -> None:

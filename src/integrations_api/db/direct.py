@@ -11,6 +11,7 @@ from typing import Any
 import asyncpg
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.pool import PoolProxiedConnection
 from sqlalchemy.util import greenlet_spawn
 
 from integrations_api.db.engine import DATABASE_LOST, Sessions, is_lost_connection
@@ -27,28 +28,35 @@ class Row(asyncpg.Record):  # type: ignore[misc] # asyncpg comes without types
 
 
 @asynccontextmanager
-async def connected(sessions: Sessions) -> AsyncIterator[asyncpg.Connection]:
-    """A connection of the sessions' engine, on which each statement is a transaction of its own.
+async def borrowed(sessions: Sessions) -> AsyncIterator[PoolProxiedConnection]:
+    """A connection from the pool of the sessions' engine, on which each statement is a transaction of its own.
 
     Raises SQLAlchemy's `OperationalError` where the database cannot be had or goes away, as sessions do, and lets what
     else is wrong with a statement through as asyncpg's error.
     """
     engine: AsyncEngine = sessions.kw["bind"]
     try:
-        borrowed = await greenlet_spawn(engine.sync_engine.raw_connection)
+        connection = await greenlet_spawn(engine.sync_engine.raw_connection)
     except engine.dialect.loaded_dbapi.Error as error:
         raise OperationalError("(asyncpg)", None, error) from error
-    driver: Any = borrowed.driver_connection
+    driver: Any = connection.driver_connection
     try:
-        yield driver
+        yield connection
     except DATABASE_LOST as error:
         if is_lost_connection(error):
             raise OperationalError("(asyncpg)", None, error) from error
         raise
     finally:
         # A task that was cancelled in a transaction may not have come to end it: nobody else must inherit that.
-        give_back = borrowed.invalidate if driver.is_in_transaction() else borrowed.close
+        give_back = connection.invalidate if driver.is_in_transaction() else connection.close
         await greenlet_spawn(give_back)
+
+
+@asynccontextmanager
+async def connected(sessions: Sessions) -> AsyncIterator[asyncpg.Connection]:
+    """The driver's side of a `borrowed` connection."""
+    async with borrowed(sessions) as connection:
+        yield connection.driver_connection
 
 
 @asynccontextmanager

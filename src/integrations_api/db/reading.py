@@ -14,9 +14,12 @@ from typing import Any
 import asyncpg
 from sqlalchemy import text
 from sqlalchemy.dialects.postgresql.asyncpg import PGDialect_asyncpg
-from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.engine import Connection
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession
+from sqlalchemy.pool import PoolProxiedConnection
 
-from integrations_api.db.engine import DATABASE_LOST, Sessions, is_lost_connection
+from integrations_api.db.direct import Row, borrowed
+from integrations_api.db.engine import Sessions
 
 _DIALECT = PGDialect_asyncpg()  # type: ignore[no-untyped-call]
 
@@ -35,49 +38,42 @@ _BEGIN = """
 async def reading(sessions: Sessions) -> AsyncIterator[AsyncSession]:
     """A read-only session whose statements all see one moment, kept on the indexes, each planned once a connection.
 
-    Raises `ConnectionError` where the database goes away under it.
+    Raises `OperationalError` where the database cannot be had or goes away under it.
     """
-    async with speaking(sessions) as session, _transaction(session):
+    async with (
+        borrowed(sessions) as connection,
+        _transaction(connection.driver_connection),
+        _session_over(connection, sessions) as session,
+    ):
         yield session
 
 
 @asynccontextmanager
-async def speaking(sessions: Sessions) -> AsyncIterator[AsyncSession]:
-    """A session for `rows` and `run`, in which each statement is a transaction of its own.
-
-    Raises `ConnectionError` where the database goes away under it.
-    """
-    async with sessions() as session:
-        connection = await session.connection(execution_options={"isolation_level": "AUTOCOMMIT"})
-        session.info[_DRIVER] = (await connection.get_raw_connection()).driver_connection
-        try:
-            yield session
-        except DATABASE_LOST as error:
-            if not is_lost_connection(error):
-                raise
-            raise ConnectionError("The database went away under a statement") from error
+async def _session_over(connection: PoolProxiedConnection, sessions: Sessions) -> AsyncIterator[AsyncSession]:
+    """A session over a connection that is in a transaction already. It costs little as long as it is not used."""
+    engine: AsyncEngine = sessions.kw["bind"]
+    session = sessions(bind=AsyncConnection(engine, Connection(engine.sync_engine, connection=connection)))
+    session.info[_DRIVER] = connection.driver_connection
+    adapter: Any = connection.dbapi_connection
+    adapter.autocommit = True  # The session must not begin a transaction of its own.
+    try:
+        yield session
+    finally:
+        if session.in_transaction():
+            await session.close()
+        adapter.autocommit = False
 
 
 @asynccontextmanager
-async def _transaction(session: AsyncSession) -> AsyncIterator[None]:
+async def _transaction(driver: Any) -> AsyncIterator[None]:
+    """What is cancelled in it is not rolled back: such a connection is not used again."""
+    await driver.execute(_BEGIN)
     try:
-        await run(session, _BEGIN)
         yield
     except Exception:
-        await _end(session)
+        await driver.execute("ROLLBACK")
         raise
-    except BaseException:
-        session.sync_session.invalidate()  # Cancelled: nobody waits for a rollback any more.
-        raise
-    await _end(session)
-
-
-async def _end(session: AsyncSession) -> None:
-    try:
-        await run(session, "ROLLBACK")
-    except BaseException:
-        session.sync_session.invalidate()  # It must not go back to the pool in a transaction.
-        raise
+    await driver.execute("ROLLBACK")
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,20 +91,20 @@ def numbered_sql(sql: str) -> Numbered:
     return Numbered(str(compiled), tuple(compiled.positiontup or ()))
 
 
-async def rows(session: AsyncSession, sql: str, facts: Mapping[str, Any]) -> list[asyncpg.Record]:
-    """What a statement with `:named` parameters finds, in a session of `reading` or `speaking`.
+async def rows(session: AsyncSession, sql: str, facts: Mapping[str, Any]) -> list[Row]:
+    """What a statement with `:named` parameters finds, in a session of `reading`.
 
     Values go and come as asyncpg has them. Errors are the driver's own.
     """
     statement = numbered_sql(sql)
-    found: list[asyncpg.Record] = await _driver(session).fetch(
-        statement.sql, *[facts[name] for name in statement.names]
+    found: list[Row] = await _driver(session).fetch(
+        statement.sql, *[facts[name] for name in statement.names], record_class=Row
     )
     return found
 
 
 async def run(session: AsyncSession, script: str) -> None:
-    """Statements without parameters, in one round trip, in a session of `reading` or `speaking`."""
+    """Statements without parameters, in one round trip, in a session of `reading`."""
     await _driver(session).execute(script)
 
 

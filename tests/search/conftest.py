@@ -4,13 +4,16 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
+from uuid import UUID
 
 import pytest
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from integrations_api.access.permissions import Permission
 from integrations_api.db.engine import Sessions, create_engine, create_sessions
-from integrations_api.search import meaning, nearest
+from integrations_api.search import meaning, nearest, repository
 from integrations_api.search.filler import EmbeddingFiller
+from integrations_api.search.scope import Scope, find_chosen
 from integrations_api.search.service import SearchService
 from tests.support.applications import LiveApp, live_app
 from tests.support.embedding import EmbeddingServer, embedding_server, skip_without_pgvector
@@ -49,6 +52,12 @@ async def ask(live: LiveApp) -> Ask:
         return response.json()
 
     return asked
+
+
+async def scope_in(session: AsyncSession, *, dataset_id: UUID | None = None, version: int | None = None) -> Scope:
+    """The scope of a search as a reading has it."""
+    chosen = await find_chosen(session, dataset_id=dataset_id, version=version)
+    return (await repository.parse(session, chosen, "", None)).scope
 
 
 @dataclass

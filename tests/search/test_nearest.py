@@ -10,10 +10,11 @@ from integrations_api.db.engine import Sessions
 from integrations_api.db.reading import reading
 from integrations_api.knowledge.embedding import Model, find_active_model
 from integrations_api.knowledge.vectors import literal, table_of
-from integrations_api.search import nearest, repository
+from integrations_api.search import nearest
+from integrations_api.search.candidates import conditions_of
 from integrations_api.search.nearest import Meaning
-from integrations_api.search.scope import Filters, find_scope
-from tests.search.conftest import Hybrid
+from integrations_api.search.scope import Filters
+from tests.search.conftest import Hybrid, scope_in
 from tests.support.embedding import unit
 from tests.support.knowledge import build_versions, doc
 
@@ -47,7 +48,7 @@ async def model_of(hybrid: Hybrid, sessions: Sessions) -> Model:
 
 async def found(sessions: Sessions, model: Model, query: str, filters: Filters) -> list[UUID]:
     async with reading(sessions) as session:
-        scope = await find_scope(session, dataset_id=None, version=None)
+        scope = await scope_in(session)
         ranked = await nearest.nearest(session, scope, Meaning(model, unit(query)), filters=filters, most=15)
     assert ranked is not None
     assert [one.score for one in ranked] == sorted((one.score for one in ranked), reverse=True)
@@ -87,9 +88,9 @@ async def test_the_plan_follows_the_index_and_looks_each_vector_up(hybrid: Hybri
     model = await model_of(hybrid, sessions)
     table = table_of(model.id)
     async with reading(sessions) as session:
-        scope = await find_scope(session, dataset_id=None, version=None)
+        scope = await scope_in(session)
         facts = {**scope.facts, "vector": literal(unit("car")), "but": None, "picked": 30, "visited": 2000, "most": 15}
-        conditions, more = repository.conditions_of(Filters(priority="high"))
+        conditions, more = conditions_of(Filters(priority="high"))
         index = await session.scalars(text(f"EXPLAIN {nearest.index_sql(table, conditions)}"), {**facts, **more})
         exact = await session.scalars(text(f"EXPLAIN {nearest.exact_sql(table, conditions)}"), {**facts, **more})
         by_index, by_hand = "\n".join(index), "\n".join(exact)

@@ -94,8 +94,8 @@ _AT = """
       AND r.valid_from <= s.version AND r.valid_to > s.version
     ORDER BY r.dataset_id, r.document_id
 """
-_AT_NUMBER = text(_AT.format(condition="r.number = :number"))
-_AT_ID = text(_AT.format(condition="r.document_id = :id"))
+AT_NUMBER = _AT.format(condition="r.number = :number")
+AT_ID = _AT.format(condition="r.document_id = :id")
 
 
 async def find_at(
@@ -105,10 +105,10 @@ async def find_at(
     facts = {"version": version, "dataset": dataset_id}
     document_id = as_id(number)
     if document_id is not None:
-        found = (await session.execute(_AT_ID, {**facts, "id": document_id})).all()
+        found = (await session.execute(text(AT_ID), {**facts, "id": document_id})).all()
         if found:
             return found
-    return (await session.execute(_AT_NUMBER, {**facts, "number": number})).all()
+    return (await session.execute(text(AT_NUMBER), {**facts, "number": number})).all()
 
 
 _EVER = """
@@ -131,7 +131,7 @@ async def find_ever(session: AsyncSession, number: str, *, dataset_id: UUID | No
     return (await session.execute(_EVER_NUMBER, {"dataset": dataset_id, "number": number})).all()
 
 
-def the_one(number: str, found: Sequence[Row[Any]]) -> Row[Any]:
+def the_one(number: str, found: Sequence[Any]) -> Any:
     """The only one of what was found; one that lives goes before tombstones of the same number.
 
     Raises `NotFound`, `InSeveralDatasets` or `SharedNumber`.

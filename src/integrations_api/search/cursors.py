@@ -5,7 +5,7 @@ from uuid import UUID
 from integrations_api.api.pagination import decode_cursor, encode_cursor
 from integrations_api.errors import FieldProblem, InvalidInput
 from integrations_api.knowledge.models import FOREVER
-from integrations_api.search.repository import MOST_HITS
+from integrations_api.search.candidates import MOST_HITS
 from integrations_api.search.scope import Scope
 
 _MOST_PINNED = 50

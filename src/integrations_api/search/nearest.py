@@ -14,8 +14,8 @@ from integrations_api.db.engine import is_lost_connection, is_timeout
 from integrations_api.knowledge.embedding import Model
 from integrations_api.knowledge.vectors import literal, table_of
 from integrations_api.logs import get_logger
+from integrations_api.search.candidates import RESOLVED, conditions_of
 from integrations_api.search.ranked import Ranked
-from integrations_api.search.repository import RESOLVED, conditions_of
 from integrations_api.search.scope import SCOPED, Filters, Scope
 
 log = get_logger(__name__)

@@ -18,8 +18,8 @@ from integrations_api.api.page_parameters import Cursor, Limit
 from integrations_api.api.routes import Router
 from integrations_api.api.times import WrittenTime
 from integrations_api.knowledge.cursors import NEWEST_VERSION
+from integrations_api.search.candidates import MOST_HITS
 from integrations_api.search.cursors import cursor_of, read_cursor
-from integrations_api.search.repository import MOST_HITS
 from integrations_api.search.schemas import HitsAnswer, SimilarRequest
 from integrations_api.search.scope import Filters
 from integrations_api.search.service import Hits, Question, SearchService

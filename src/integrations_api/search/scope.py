@@ -8,6 +8,7 @@ from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from integrations_api.db.direct import Row
 from integrations_api.db.reading import rows
 from integrations_api.errors import FieldProblem, InvalidInput
 from integrations_api.knowledge.lookup import get_dataset, get_version
@@ -49,64 +50,80 @@ class Scope:
 SCOPED = "unnest(CAST(:datasets AS uuid[]), CAST(:versions AS integer[])) AS s(dataset_id, version)"
 """SQL of the scope, for a FROM."""
 
+Chosen = Sequence[tuple[UUID, int]]
+"""Datasets that were asked for, each with its version."""
+
 # Of a version that is being built nothing is counted yet: the published one below it speaks for it.
 _SIZED = """
-    SELECT s.dataset_id, s.version, coalesce(v.documents, 0) AS documents, coalesce(v.words, 0) AS words,
-           (SELECT reltuples FROM pg_class WHERE oid = CAST('contents' AS regclass)) AS stored
-    FROM {source}
-    LEFT JOIN LATERAL (
-        SELECT p.documents, p.words FROM versions p
-        WHERE p.dataset_id = s.dataset_id AND p.number <= s.version AND p.state = 'published'
-        ORDER BY p.number DESC LIMIT 1
-    ) v ON true
-    ORDER BY s.dataset_id
+    scope AS MATERIALIZED (
+        SELECT s.dataset_id, s.version, coalesce(v.documents, 0) AS documents, coalesce(v.words, 0) AS words
+        FROM {source}
+        LEFT JOIN LATERAL (
+            SELECT p.documents, p.words FROM versions p
+            WHERE p.dataset_id = s.dataset_id AND p.number <= s.version AND p.state = 'published'
+            ORDER BY p.number DESC LIMIT 1
+        ) v ON true
+        ORDER BY s.dataset_id
+    )
 """
-_HEADS = _SIZED.format(
+_OF_HEADS = _SIZED.format(
     source="(SELECT id AS dataset_id, head AS version FROM datasets WHERE head IS NOT NULL OFFSET 0) s"
 )
-_CHOSEN = _SIZED.format(source=SCOPED)
+_OF_CHOSEN = _SIZED.format(source=SCOPED)
+
+SCOPE_COLUMNS = """
+    ARRAY(SELECT dataset_id FROM scope) AS datasets, ARRAY(SELECT version FROM scope) AS versions,
+    (SELECT coalesce(sum(documents), 0) FROM scope) AS documents, (SELECT coalesce(sum(words), 0) FROM scope) AS words,
+    (SELECT reltuples FROM pg_class WHERE oid = CAST('contents' AS regclass)) AS stored
+"""
+"""SQL of what `scope_of` reads."""
 
 
-async def find_scope(
-    session: AsyncSession, *, dataset_id: UUID | None, version: int | None, pinned: Sequence[tuple[UUID, int]] = ()
-) -> Scope:
-    """The heads of all datasets, or one dataset, in `version` if one is asked for; `pinned` is a page's own scope.
+def scope_sql(chosen: Chosen | None) -> str:
+    """SQL of a CTE `scope` (dataset_id, version, …) for a statement that also asks other things of it."""
+    return _OF_HEADS if chosen is None else _OF_CHOSEN
+
+
+def facts_of(chosen: Chosen | None) -> dict[str, Any]:
+    """The parameters of `scope_sql`."""
+    return {} if chosen is None else {"datasets": [one[0] for one in chosen], "versions": [one[1] for one in chosen]}
+
+
+def scope_of(row: Mapping[str, Any]) -> Scope:
+    """The scope, from a row that has its columns."""
+    documents, stored = int(row["documents"]), row["stored"]
+    return Scope(
+        tuple(row["datasets"]),
+        tuple(row["versions"]),
+        documents,
+        max(1.0, int(row["words"]) / max(1, documents)),
+        min(1.0, documents / stored) if stored > 0 else 0.0,
+    )
+
+
+async def find_chosen(
+    session: AsyncSession, *, dataset_id: UUID | None, version: int | None, pinned: Chosen = ()
+) -> Chosen | None:
+    """One dataset, in `version` if one is asked for, or what a page is `pinned` to; None for the heads of all.
 
     Raises `NotFound`, and `InvalidInput` for a version of no single dataset.
     """
     for pinned_dataset, pinned_version in pinned:
         await get_version(session, pinned_dataset, pinned_version)
     if pinned:
-        return await _sized(session, pinned)
+        return pinned
     if dataset_id is None:
-        heads = await rows(session, _HEADS, {})
         if version is None:
-            return _scope(heads)
-        dataset_id = _only([head["dataset_id"] for head in heads])
+            return None
+        dataset_id = _only(await rows(session, "SELECT id FROM datasets WHERE head IS NOT NULL", {}))
     row = await get_dataset(session, dataset_id)
     number = row.head if version is None else (await get_version(session, dataset_id, version)).number
-    return await _sized(session, [] if number is None else [(dataset_id, number)])
+    return [] if number is None else [(dataset_id, number)]
 
 
-def _only(datasets: Sequence[UUID]) -> UUID:
+def _only(datasets: Sequence[Row]) -> UUID:
     """The dataset whose version is meant, where there is one alone."""
     if len(datasets) != 1:
         raise InvalidInput.of([FieldProblem("version", "needs ?integration=, for there is not just one dataset")])
-    return datasets[0]
-
-
-async def _sized(session: AsyncSession, chosen: Sequence[tuple[UUID, int]]) -> Scope:
-    facts = {"datasets": [one[0] for one in chosen], "versions": [one[1] for one in chosen]}
-    return _scope(await rows(session, _CHOSEN, facts))
-
-
-def _scope(sized: Sequence[Mapping[str, Any]]) -> Scope:
-    documents = sum(row["documents"] for row in sized)
-    stored = max((row["stored"] for row in sized), default=0)
-    return Scope(
-        tuple(row["dataset_id"] for row in sized),
-        tuple(row["version"] for row in sized),
-        documents,
-        max(1.0, sum(row["words"] for row in sized) / max(1, documents)),
-        min(1.0, documents / stored) if stored > 0 else 0.0,
-    )
+    only: UUID = datasets[0].id
+    return only

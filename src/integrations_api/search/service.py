@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -9,15 +10,17 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from integrations_api.db.engine import Sessions
 from integrations_api.db.reading import reading
 from integrations_api.knowledge.embedding import find_active_model
-from integrations_api.knowledge.lookup import Meant, meant
+from integrations_api.knowledge.lookup import Meant, meant, the_one
 from integrations_api.search import bm25, presenting, repository
 from integrations_api.search.bm25 import Term
+from integrations_api.search.candidates import MOST_HITS, Candidates, rank, way_to
 from integrations_api.search.fusion import fuse, standing_out
 from integrations_api.search.meaning import QueryEmbedder
 from integrations_api.search.nearest import Meaning, likenesses, nearest, stored_meaning
 from integrations_api.search.presenting import Wire
 from integrations_api.search.ranked import Ranked
-from integrations_api.search.scope import Filters, Scope, find_scope
+from integrations_api.search.repository import Best, Parsed, Said
+from integrations_api.search.scope import Filters, Scope, find_chosen
 from integrations_api.search.words import (
     Query,
     either,
@@ -103,53 +106,39 @@ class SearchService:
         query = read_query(question.query)
         meaning = None if query.is_literal else await self._understood(question.query)
         async with reading(self._sessions) as session:
-            scope = await find_scope(
+            chosen = await find_chosen(
                 session, dataset_id=question.dataset_id, version=question.version, pinned=question.pinned
             )
-            sought = await _sought(session, scope, query)
-            named = await _named(session, scope, query, question.filters)
-            # One more than the page: whether there is another.
-            wanted = question.offset + question.limit + 1 if meaning is None else repository.MOST_HITS
-            words, used = await _ranked(session, scope, sought, question.filters, hits=wanted)
-            found = await _fused(session, scope, words, meaning, whole=used.whole, filters=question.filters)
-            ranked = _named_first(named, found.ranked)
-            page = ranked[question.offset : question.offset + question.limit]
-            why = {id_: number for id_, _, number in named}
-            shown = await _presented(session, page, used, spelling_of=query.text, named=why, near=found.near)
-        end = question.offset + len(page)
-        return Hits(
-            shown,
-            scope,
-            next_offset=end if page and end < len(ranked) else None,
-            matching="some" if used.is_relaxed or found.goes_beyond else "all",
-            message=NOTHING_TO_FIND if not used.query and not shown else None,
-            ranking=found.ranking,
-        )
+            parsed = await repository.parse(session, chosen, query.text, query.prefix)
+            sought = _sought(parsed, has_operators=query.has_operators)
+            named = await _named(session, parsed.scope, query, question.filters)
+            if meaning is None and not named and question.offset == 0:
+                return await _first_page(session, question, query, parsed.scope, sought)
+            return await _page(session, question, query, parsed.scope, sought, named, meaning)
 
     async def similar_to(self, number: str, *, dataset_id: UUID | None, version: int | None, limit: int) -> Hits:
         """The incidents most like one, without itself. Raises `NotFound`, or `Conflict` when it is not clear which."""
         async with reading(self._sessions) as session:
-            one = await meant(session, number, dataset_id=dataset_id, version=version)
+            one = await _meant(session, number, dataset_id=dataset_id, version=version)
             asked = one.dataset_id if dataset_id is not None or version is not None else None
-            scope = await find_scope(session, dataset_id=asked, version=version)
-            said = await repository.terms_of_incident(session, one.document_id, one.version)
-            words = await repository.words_of_incident(session, one.document_id, one.version)
+            chosen = await find_chosen(session, dataset_id=asked, version=version)
+            said = await repository.said_by_incident(session, chosen, one.document_id, one.version)
             meaning = await self._kept(session, one)
             if meaning is not None or self._meaning is None:
-                return await _alike(session, scope, said, words, meaning, limit=limit, but=one.document_id)
+                return await _alike(session, said, meaning, limit=limit, but=one.document_id)
         # The service is asked between two transactions.
-        meaning = await self._understood(words)
+        meaning = await self._understood(said.words)
         async with reading(self._sessions) as session:
-            return await _alike(session, scope, said, words, meaning, limit=limit, but=one.document_id)
+            return await _alike(session, said, meaning, limit=limit, but=one.document_id)
 
     async def similar_text(self, text: str, *, dataset_id: UUID | None, version: int | None = None, limit: int) -> Hits:
         """The incidents most like a text; a short first line of several counts as its title. Raises `NotFound`."""
         title, rest = title_and_rest(text)
         meaning = await self._understood(text)
         async with reading(self._sessions) as session:
-            scope = await find_scope(session, dataset_id=dataset_id, version=version)
-            said = await repository.terms_of_text(session, title=title, rest=rest)
-            return await _alike(session, scope, said, text, meaning, limit=limit)
+            chosen = await find_chosen(session, dataset_id=dataset_id, version=version)
+            said = await repository.said_by_text(session, chosen, title=title, rest=rest)
+            return await _alike(session, said, meaning, limit=limit)
 
     async def _understood(self, text: str) -> Meaning | None:
         """The vector of a text by the model that answers, if there is one and the service gives it in time."""
@@ -196,15 +185,65 @@ async def _fused(
         return Found(words)
     reached = {one.id for one in near}
     likeness = await likenesses(session, meaning, [one for one in standing_out(words) if one.id not in reached])
-    ranked = fuse(words, near, whole=whole, likeness=likeness, most=repository.MOST_HITS)
+    ranked = fuse(words, near, whole=whole, likeness=likeness, most=MOST_HITS)
     beyond = {one.id for one in ranked} - {one.id for one in words}
     return Found(ranked, HYBRID, frozenset(reached), bool(beyond))
 
 
-async def _sought(session: AsyncSession, scope: Scope, query: Query) -> Sought:
+async def _first_page(session: AsyncSession, question: Question, query: Query, scope: Scope, sought: Sought) -> Hits:
+    """What most searches are: ranked by words alone, nothing asked for by its number, not read on."""
+    best, used = await _best(session, scope, sought, question.filters, most=min(question.limit, MOST_HITS))
+    hits = _told(best.ranked, best.rows, used, spelling_of=query.text)
+    return Hits(
+        hits,
+        scope,
+        next_offset=len(hits) if best.has_more and len(hits) < MOST_HITS else None,
+        matching="some" if used.is_relaxed else "all",
+        message=NOTHING_TO_FIND if not used.query else None,
+    )
+
+
+async def _page(
+    session: AsyncSession,
+    question: Question,
+    query: Query,
+    scope: Scope,
+    sought: Sought,
+    named: Sequence[tuple[UUID, int, str]],
+    meaning: Meaning | None,
+) -> Hits:
+    """Any page of any search."""
+    # One more than the page: whether there is another.
+    wanted = question.offset + question.limit + 1 if meaning is None else MOST_HITS
+    words, used = await _ranked(session, scope, sought, question.filters, hits=wanted)
+    found = await _fused(session, scope, words, meaning, whole=used.whole, filters=question.filters)
+    ranked = _named_first(named, found.ranked)
+    page = ranked[question.offset : question.offset + question.limit]
+    why = {id_: number for id_, _, number in named}
+    shown = await _presented(session, page, used, spelling_of=query.text, named=why, near=found.near)
+    end = question.offset + len(page)
+    return Hits(
+        shown,
+        scope,
+        next_offset=end if page and end < len(ranked) else None,
+        matching="some" if used.is_relaxed or found.goes_beyond else "all",
+        message=NOTHING_TO_FIND if not used.query and not shown else None,
+        ranking=found.ranking,
+    )
+
+
+async def _meant(session: AsyncSession, number: str, *, dataset_id: UUID | None, version: int | None) -> Meant:
+    """As `meant`, past the session where nothing but the number is given."""
+    if dataset_id is not None or version is not None:
+        return await meant(session, number, dataset_id=dataset_id, version=version)
+    found = await repository.at_number(session, number)
+    row = the_one(number, found)
+    return Meant(row.dataset_id, row.id, row.version)
+
+
+def _sought(parsed: Parsed, *, has_operators: bool) -> Sought:
     """The query with its terms weighed; its last word may be the beginning of another."""
-    parsed = await repository.parse(session, scope, query.text, query.prefix)
-    terms, counts = lexemes(parsed.tree), parsed.counts
+    scope, terms, counts = parsed.scope, lexemes(parsed.tree), parsed.counts
     if not terms:
         return Sought("", {})
     longer: Mapping[str, int] = {}
@@ -218,7 +257,7 @@ async def _sought(session: AsyncSession, scope: Scope, query: Query) -> Sought:
     whole = bm25.whole(weighed[: len(terms)], weights, scope.average)
     known = {term.lexeme: term.documents for term in weighed}
     share = expected_share(parsed.query, {**counts, **known}, scope.documents)
-    if query.has_operators or len(terms) == 1:
+    if has_operators or len(terms) == 1:
         return Sought(text, weights, whole, share)
     relaxed = either(bm25.rarest(weighed, weights))
     relaxed_share = expected_share(relaxed, known, scope.documents)
@@ -247,22 +286,41 @@ async def _ranked(
     """The hits, and what they were found by: where few words find nothing together, some of them will do."""
     if not sought.query:
         return [], sought
-    most = bm25.MOST_CANDIDATES if sought.is_relaxed else bm25.most_scored(sought.share * scope.documents)
-    found = await repository.rank(
-        session,
-        scope,
-        query=sought.query,
-        weights=sought.weights,
-        filters=filters,
-        most=most,
-        but=but,
-        way=repository.way_to(scope, filters, walks=is_common(sought.share, scope.documents, most)),
-        hits=min(hits, repository.MOST_HITS),
-    )
+    candidates = _candidates(scope, sought, filters, but)
+    found = await rank(session, candidates, hits=min(hits, MOST_HITS))
     if found or not sought.relaxed:
         return found, sought
-    relaxed = replace(sought, query=sought.relaxed, share=sought.relaxed_share, relaxed=None, is_relaxed=True)
-    return await _ranked(session, scope, relaxed, filters, hits=hits, but=but)
+    return await _ranked(session, scope, _relaxed(sought), filters, hits=hits, but=but)
+
+
+async def _best(
+    session: AsyncSession, scope: Scope, sought: Sought, filters: Filters, *, most: int, but: UUID | None = None
+) -> tuple[Best, Sought]:
+    """The same as `_ranked`, with what is shown of the first `most`."""
+    if not sought.query:
+        return Best([], []), sought
+    candidates = _candidates(scope, sought, filters, but)
+    found = await repository.best(session, candidates, most=most, marking=_marking(sought))
+    if found.ranked or not sought.relaxed:
+        return found, sought
+    return await _best(session, scope, _relaxed(sought), filters, most=most, but=but)
+
+
+def _candidates(scope: Scope, sought: Sought, filters: Filters, but: UUID | None) -> Candidates:
+    most = bm25.MOST_CANDIDATES if sought.is_relaxed else bm25.most_scored(sought.share * scope.documents)
+    way = way_to(scope, filters, walks=is_common(sought.share, scope.documents, most))
+    return Candidates(scope, sought.query, sought.weights, most, filters, but, way)
+
+
+def _relaxed(sought: Sought) -> Sought:
+    """Some of the words will do."""
+    assert sought.relaxed is not None
+    return replace(sought, query=sought.relaxed, share=sought.relaxed_share, relaxed=None, is_relaxed=True)
+
+
+def _marking(sought: Sought) -> str:
+    """The tsquery for what is marked in a hit."""
+    return sought.query if not sought.is_relaxed else either(sought.weights)
 
 
 def is_common(share: float, documents: int, most: int) -> bool:
@@ -275,32 +333,28 @@ def _named_first(named: Sequence[tuple[UUID, int, str]], found: Sequence[Ranked]
     ids = {id_ for id_, _, _ in named}
     best = max((one.score for one in found), default=0.0) + 1
     first = [Ranked(id_, version, round(best, 4)) for id_, version, _ in named]
-    return (first + [one for one in found if one.id not in ids])[: repository.MOST_HITS]
+    return (first + [one for one in found if one.id not in ids])[:MOST_HITS]
 
 
 async def _alike(
-    session: AsyncSession,
-    scope: Scope,
-    said: Mapping[str, float],
-    words: str,
-    meaning: Meaning | None,
-    *,
-    limit: int,
-    but: UUID | None = None,
+    session: AsyncSession, said: Said, meaning: Meaning | None, *, limit: int, but: UUID | None = None
 ) -> Hits:
     """What says the same: ranked by all telling terms, among the documents that have the rarest; and by meaning."""
-    counts = await repository.document_counts(session, scope, list(said)) if said else {}
-    terms = [Term(term, often, counts.get(term, 0)) for term, often in said.items()]
-    weights = bm25.telling(terms, scope.documents)
-    whole = bm25.whole(terms, weights, scope.average)
-    query = either(bm25.rarest(terms, weights))
+    scope = said.scope
+    weights = bm25.telling(said.terms, scope.documents)
+    whole = bm25.whole(said.terms, weights, scope.average)
+    query = either(bm25.rarest(said.terms, weights))
+    counts = {term.lexeme: term.documents for term in said.terms}
     sought = Sought(query, weights, whole, expected_share(query, counts, scope.documents), is_relaxed=True)
-    wanted = limit if meaning is None else repository.MOST_HITS
-    ranked, _ = await _ranked(session, scope, sought, Filters(), hits=wanted, but=but)
-    found = await _fused(session, scope, ranked, meaning, whole=whole, filters=Filters(), but=but)
-    hits = await _presented(session, found.ranked[:limit], sought, spelling_of=words, near=found.near)
-    nothing = NOTHING_TO_FIND if not said and not hits else None
-    return Hits(hits, scope, matching="some" if sought.query or hits else "all", message=nothing, ranking=found.ranking)
+    if meaning is None:
+        best, _ = await _best(session, scope, sought, Filters(), most=limit, but=but)
+        found, hits = Found(best.ranked), _told(best.ranked, best.rows, sought, spelling_of=said.words)
+    else:
+        ranked, _ = await _ranked(session, scope, sought, Filters(), hits=MOST_HITS, but=but)
+        found = await _fused(session, scope, ranked, meaning, whole=whole, filters=Filters(), but=but)
+        hits = await _presented(session, found.ranked[:limit], sought, spelling_of=said.words, near=found.near)
+    nothing = NOTHING_TO_FIND if not said.terms and not hits else None
+    return Hits(hits, scope, matching="some" if query or hits else "all", message=nothing, ranking=found.ranking)
 
 
 async def _presented(
@@ -313,13 +367,24 @@ async def _presented(
     named: Mapping[UUID, str] | None = None,
 ) -> list[Wire]:
     """Hits as they leave, with their reasons: the number asked for, nearness in meaning, words in common."""
-    terms = list(sought.weights)
-    spelling = spelled(terms, spelling_of)
-    marking = sought.query if not sought.is_relaxed else either(terms)
-    rows = await repository.shown(session, page, query=marking, terms=terms)
+    rows = await repository.shown(session, page, marking=_marking(sought), terms=list(sought.weights))
     numbers = named or {}
-    why = [([numbers[one.id]] if one.id in numbers else []) + ([SEMANTIC] if one.id in near else []) for one in page]
+    why = {one.id: ([numbers[one.id]] if one.id in numbers else []) + [SEMANTIC] * (one.id in near) for one in page}
+    return _told(page, rows, sought, spelling_of=spelling_of, why=why)
+
+
+def _told(
+    page: Sequence[Ranked],
+    rows: Sequence[Mapping[str, Any]],
+    sought: Sought,
+    *,
+    spelling_of: str,
+    why: Mapping[UUID, Sequence[str]] | None = None,
+) -> list[Wire]:
+    """Hits with words in common as reasons, after those of `why`."""
+    spelling = spelled(sought.weights, spelling_of)
+    reasons = why or {}
     return [
-        presenting.hit(row, score=one.score, why=reasons, spelling=spelling)
-        for row, one, reasons in zip(rows, page, why, strict=True)
+        presenting.hit(row, score=one.score, why=reasons.get(one.id, ()), spelling=spelling)
+        for row, one in zip(rows, page, strict=True)
     ]

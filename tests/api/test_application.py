@@ -1,11 +1,13 @@
 """Routes are found by a table and called by our own hand: with the same result as by FastAPI."""
 
+import re
 from typing import Annotated, Any
 from uuid import UUID
 
 import pytest
-from fastapi import Depends, Path, Query
+from fastapi import APIRouter, Depends, Path, Query, Response
 from fastapi.routing import APIRoute
+from pydantic import BaseModel
 from starlette.routing import Match
 
 from integrations_api.api.application import Application, RouteTable
@@ -125,3 +127,56 @@ async def test_a_dependency_is_called_once_and_every_problem_is_told() -> None:
     assert CALLED == ["noted"]
     assert bad.status_code == 422
     assert {one["field"] for one in bad.json()["errors"]} == {"id", "n", "most"}
+
+
+class Choice(BaseModel):
+    size: int = 1
+
+
+async def many_kinds(
+    needed: str,
+    word: str | None = None,
+    words: Annotated[list[str] | None, Query()] = None,
+    listed: Annotated[list[int], Query()] = [7],  # noqa: B006 - FastAPI gives each request a copy
+    other: Annotated[int, Query(alias="another")] = 2,
+    checked: Annotated[int, Query(le=3, validate_default=True)] = "3",  # type: ignore[assignment]
+) -> Response:
+    listed.append(0)
+    return Response(repr((needed, word, words, listed, other, checked)))
+
+
+async def of_a_model(choice: Annotated[Choice | None, Query()] = None) -> Response:
+    return Response(repr(choice))
+
+
+@pytest.mark.parametrize(
+    ("path", "query"),
+    [
+        ("many", ""),
+        ("many", "needed=a"),
+        ("many", "needed=a&word="),
+        ("many", "needed=a&words=b&words=c&listed=1&listed=2"),
+        ("many", "needed=a&another=5&other=6"),
+        ("many", "needed=a&checked=9&listed=x"),
+        ("model", ""),
+        ("model", "size=4"),
+    ],
+)
+async def test_a_query_is_read_as_fastapi_reads_it(path: str, query: str) -> None:
+    told = []
+    for router in (Router(dependencies=[PUBLIC]), APIRouter(dependencies=[PUBLIC])):
+        router.get("/planted/many")(many_kinds)
+        router.get("/planted/model")(of_a_model)
+        app = bare_app()
+        app.router.routes += router.routes
+        async with client_of(app) as client:
+            answers = [await client.get(f"/planted/{path}?{query}") for _ in range(2)]
+        told.append([(answer.status_code, answer.text) for answer in answers])
+
+    ours, theirs = ([(status, _without_id(text)) for status, text in one] for one in told)
+    assert ours == theirs
+    assert ours[0] == ours[1]
+
+
+def _without_id(answered: str) -> str:
+    return re.sub(r'"request_id":"[^"]*"', "", answered)

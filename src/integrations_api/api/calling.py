@@ -7,16 +7,20 @@ needs anything that is not `is_plain` goes FastAPI's way.
 """
 
 import inspect
-from collections.abc import Awaitable, Callable, Iterator
-from typing import Any, cast, get_type_hints
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from functools import lru_cache
+from typing import Any, cast, get_args, get_type_hints
 
 from fastapi import Request, Response
+from fastapi._compat import ModelField
 from fastapi.datastructures import DefaultPlaceholder
 from fastapi.dependencies.models import Dependant
-from fastapi.dependencies.utils import request_body_to_args, request_params_to_args
+from fastapi.dependencies.utils import get_validation_alias, request_body_to_args, request_params_to_args
 from fastapi.exceptions import RequestValidationError
 from fastapi.params import Form
 from fastapi.routing import APIRoute, serialize_response
+from pydantic import BaseModel
+from starlette.datastructures import QueryParams
 
 from integrations_api.api.components import ComponentOf, Components
 
@@ -120,13 +124,40 @@ class _Calling:
         if dependant.path_params:
             self._take(values, *request_params_to_args(dependant.path_params, request.path_params))
         if dependant.query_params:
-            self._take(values, *request_params_to_args(dependant.query_params, request.query_params))
+            named = _named(dependant.query_params, request.query_params, values)
+            self._take(values, *request_params_to_args(named, request.query_params))
         if dependant.header_params:
             self._take(values, *request_params_to_args(dependant.header_params, request.headers))
 
     def _take(self, values: Solved, read: Solved, problems: list[Any]) -> None:
         values.update(read)
         self._problems += problems
+
+
+def _named(fields: Sequence[ModelField], given: QueryParams, values: Solved) -> list[ModelField]:
+    """The fields that FastAPI has to look for in a query. Those that are simply not there get their defaults.
+
+    FastAPI looks at the annotation of each at every request: for the twelve of a search a fifth of the process's work.
+    """
+    named = []
+    for field in fields:
+        key = _key_of(field)
+        if key is None or key in given:
+            named.append(field)
+        else:
+            values[field.name] = field.default
+    return named
+
+
+@lru_cache(maxsize=1000)
+def _key_of(field: ModelField) -> str | None:
+    """By what a query names a field that is its default otherwise; None where there is more to it."""
+    info = field.field_info
+    types = (info.annotation, *get_args(info.annotation))
+    is_model = any(isinstance(one, type) and issubclass(one, BaseModel) for one in types)
+    if is_model or info.is_required() or info.validate_default or not isinstance(info.validation_alias, str | None):
+        return None
+    return get_validation_alias(field)
 
 
 async def _shaped(route: APIRoute, answer: Any) -> Response:

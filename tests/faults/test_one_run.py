@@ -74,7 +74,8 @@ async def _assert_one_run(service: Product, copied: Copied, ends: set[str]) -> N
 
 
 async def test_simultaneous_wishes_make_one_run_and_all_see_its_end(database_url: str, server: SimulatorServer) -> None:
-    async with product(database_url, workers=3) as service:
+    # A connection for each: with fewer, whoever waits for one longer than ten seconds is sent away.
+    async with product(database_url, workers=3, database_pool_size=2 * WISHES) as service:
         copied = await service.connect(server)
 
         ends = await _wish_together(copied, [service.api.client])

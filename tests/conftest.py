@@ -1,6 +1,8 @@
 """What every test may ask for: the event loop, a real PostgreSQL, and a migrated database of its own."""
 
+import importlib.util
 import os
+import sys
 from collections.abc import Iterator
 from contextlib import ExitStack
 from typing import Any
@@ -24,6 +26,10 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
 
 def pytest_configure(config: pytest.Config) -> None:
     config.stash[_for_the_session] = ExitStack()
+    # httpx and httpcore ask for it several times in a request, each time through all of sys.path, until it is known to
+    # be missing.
+    if "sniffio" not in sys.modules and importlib.util.find_spec("sniffio") is None:
+        sys.modules["sniffio"] = None  # type: ignore[assignment]
 
 
 @pytest.hookimpl(optionalhook=True)

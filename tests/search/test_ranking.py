@@ -1,5 +1,6 @@
 """PostgreSQL computes BM25 as the formula says, and finds the candidates by its indexes."""
 
+from collections.abc import AsyncIterator
 from dataclasses import replace
 from typing import Any
 
@@ -7,7 +8,7 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from integrations_api.db.engine import Sessions
+from integrations_api.db.engine import Sessions, create_engine, create_sessions
 from integrations_api.db.reading import numbered_sql, reading, rows, run
 from integrations_api.search import bm25, repository
 from integrations_api.search.bm25 import FREQUENCIES, RANK_WEIGHTS, THRESHOLDS, TITLE, Term
@@ -16,6 +17,7 @@ from integrations_api.search.scope import Filters, Scope
 from integrations_api.search.service import is_common
 from integrations_api.search.words import expected_share, lexemes, read_query, spelled, title_and_rest, widened
 from tests.search.conftest import scope_in
+from tests.support.databases import Databases
 from tests.support.knowledge import build_versions, doc, gone
 
 pytestmark = pytest.mark.anyio
@@ -145,6 +147,23 @@ def test_a_short_first_line_is_a_title() -> None:
     assert title_and_rest("x" * 301 + "\nrest")[0] == ""
 
 
+@pytest.fixture(scope="module")
+async def many(test_databases: Databases, template_database: str) -> AsyncIterator[Sessions]:
+    """300 incidents, counted by the planner, for the tests that only look at plans."""
+    url = test_databases.create(template=template_database)
+    engine = create_engine(url, pool_size=3)
+    sessions = create_sessions(engine)
+    await build_versions(
+        sessions, {f"INC{i}": doc(title=f"Incident {i} of {i % 7} in room{i % 50}") for i in range(300)}
+    )
+    async with sessions.begin() as session:
+        for table in ("contents", "revisions", "term_counts"):
+            await session.execute(text(f"ANALYZE {table}"))
+    yield sessions
+    await engine.dispose()
+    test_databases.drop(url)
+
+
 def nodes(plan: dict[str, Any]) -> list[dict[str, Any]]:
     return [plan, *(node for child in plan.get("Plans", []) for node in nodes(child))]
 
@@ -267,10 +286,9 @@ async def plan_of(session: AsyncSession, sql: str) -> list[dict[str, Any]]:
     ],
 )
 async def test_candidates_are_found_by_the_indexes(
-    sessions: Sessions, conditions: str, way: Way, indexes: set[str], sorts: list[str], terms: int
+    many: Sessions, conditions: str, way: Way, indexes: set[str], sorts: list[str], terms: int
 ) -> None:
-    await some_incidents(sessions)
-    async with reading(sessions) as session:
+    async with reading(many) as session:
         if way is Way.WALK:
             await walk_in_order(session, "off")
         sql = candidates_sql(conditions, terms=terms, way=way)
@@ -308,20 +326,10 @@ async def test_a_statement_of_any_length_is_prepared_once_a_connection(sessions:
         (repository.said_by_incident_sql([]), "pk_term_counts"),
     ],
 )
-async def test_what_is_asked_beside_them_uses_the_indexes(sessions: Sessions, sql: str, index: str) -> None:
-    await some_incidents(sessions)
-    async with reading(sessions) as session:
+async def test_what_is_asked_beside_them_uses_the_indexes(many: Sessions, sql: str, index: str) -> None:
+    async with reading(many) as session:
         used = await plan_of(session, sql)
 
     assert index in {node.get("Index Name") for node in used}
     # Of datasets there are few, and all of them are asked for.
     assert {node["Relation Name"] for node in used if node["Node Type"] == "Seq Scan"} <= {"datasets"}
-
-
-async def some_incidents(sessions: Sessions) -> None:
-    await build_versions(
-        sessions, {f"INC{i}": doc(title=f"Incident {i} of {i % 7} in room{i % 50}") for i in range(300)}
-    )
-    async with sessions.begin() as session:
-        for table in ("contents", "revisions", "term_counts"):
-            await session.execute(text(f"ANALYZE {table}"))

@@ -36,6 +36,7 @@ FULL = os.environ.get("FAULT_MATRIX") == "full"
 Listing = dict[str, dict[str, Any]]
 """external id → what is known of an incident."""
 
+_UNSTORABLE = re.compile("[\0\ud800-\udfff]")
 _UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
 
 
@@ -203,7 +204,7 @@ def _body(row: Row) -> str:
 
 def _readable(text: str) -> str:
     """Without what no database text can hold."""
-    return "".join("\ufffd" if char == "\0" or "\ud800" <= char <= "\udfff" else char for char in text)
+    return _UNSTORABLE.sub("\ufffd", text)
 
 
 def _line(text: str) -> str:

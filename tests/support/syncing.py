@@ -36,6 +36,8 @@ from tests.support.sources import MemorySource, MemorySources
 
 ADMIN = Principal(user_id=uuid4(), email="admin@example.com", permissions=ROLES[Role.ADMIN], credential="test")
 PATIENCE = processes.PATIENCE
+GLANCE = 0.1
+"""Seconds between two looks whether a run is over: each costs the sync that it looks at some of its time."""
 
 
 @dataclass
@@ -69,7 +71,7 @@ class Bench:
         """The run, once it is over."""
         async with asyncio.timeout(self.patience):
             while not RunState((run := await self.run(run_id)).state).is_final:  # noqa: ASYNC110 - another process ends it
-                await asyncio.sleep(0.02)
+                await asyncio.sleep(GLANCE)
         return run
 
     async def run(self, run_id: UUID) -> SyncRun:

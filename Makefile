@@ -32,7 +32,7 @@ test: $(READY) ## run all tests, several at a time, on a real PostgreSQL (ARGS="
 	@exec $(PYTEST) $(ARGS)
 
 test-faults: $(READY) ## run everything about faults and kills, with the long matrix
-	@FAULT_MATRIX=full exec $(PYTEST) tests/faults tests/journeys/test_kills.py tests/journeys/test_upgrade.py tests/connectors tests/sync/test_many_watchers.py $(ARGS)
+	@FAULT_MATRIX=full exec $(PYTEST) tests/faults tests/journeys/test_kills.py tests/journeys/test_upgrade.py tests/journeys/test_demo.py tests/connectors tests/sync/test_many_watchers.py tests/knowledge/test_random_histories.py tests/knowledge/test_retention.py $(ARGS)
 
 topology: $(READY) ## scale out on loopback: nginx, two APIs, three workers; one of each is killed
 	@NGINX="$$(scripts/nginx)" && export NGINX && exec $(BIN)/python -m pytest --numprocesses 0 tests/topology $(ARGS)

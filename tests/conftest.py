@@ -1,7 +1,6 @@
 """What every test may ask for: the event loop, a real PostgreSQL, and a migrated database of its own."""
 
 import importlib.util
-import os
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -11,9 +10,9 @@ import pytest
 
 from integrations_api.logs import configure_logging
 from tests.support.databases import Databases, database_name, databases, server_for_tests
+from tests.support.long import FULL
 from tests.support.parallel import processes_for
 
-FULL = os.environ.get("FAULT_MATRIX") == "full"
 _for_the_session = pytest.StashKey[ExitStack]()
 _shared_server = pytest.StashKey[str]()
 

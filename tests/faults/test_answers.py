@@ -9,7 +9,8 @@ import pytest
 
 from integrations_api.simulator.servicenow import SimulatorServer
 from integrations_api.simulator.servicenow.faults.data import ODD_TEXTS
-from tests.support.matrix import FULL, Product, product, source
+from tests.support.long import FULL
+from tests.support.matrix import Product, product, source
 
 pytestmark = pytest.mark.anyio
 

@@ -21,7 +21,8 @@ from integrations_api.simulator.servicenow import parse_fault
 from integrations_api.simulator.servicenow.access import DEFAULT_PASSWORD
 from integrations_api.sync.control import RunControl
 from integrations_api.sync.models import SyncRun
-from tests.support.matrix import FULL, Copied, Listing, Product, product, source
+from tests.support.long import FULL
+from tests.support.matrix import Copied, Listing, Product, product, source
 from tests.support.syncing import ADMIN
 
 PICK = st.integers(min_value=0, max_value=10_000)

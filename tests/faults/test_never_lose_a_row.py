@@ -8,7 +8,8 @@ import pytest
 
 from integrations_api.simulator.servicenow import SimulatorServer, evolve
 from tests.faults.cases import BLINDING, CLOCKS, HIDING, PASSING, REFUSING, STALE, Case, each
-from tests.support.matrix import FULL, Product, source
+from tests.support.long import FULL
+from tests.support.matrix import Product, source
 
 pytestmark = pytest.mark.anyio
 

@@ -15,6 +15,7 @@ from integrations_api.demo.keeping import SourceMemory
 from integrations_api.demo.source import DemoSource
 from integrations_api.demo.worlds import KINDS, READER
 from integrations_api.errors import ApplicationError
+from tests.support.long import long
 from tests.support.processes import PATIENCE, Running, processes_below, run_to_end, running
 
 INCIDENTS = 120
@@ -113,7 +114,7 @@ def test_the_second_start_keeps_everything_and_every_curl_line_works(home: Path,
     assert one.json()["incident"]["number"].startswith("INC")
 
 
-@pytest.mark.parametrize("service", ["jira", "github"])
+@pytest.mark.parametrize("service", ["jira", long("github")])
 def test_another_source_is_shown_and_its_deletions_are_seen_at_the_next_start(
     home: Path, port: str, service: str
 ) -> None:

@@ -15,6 +15,7 @@ from integrations_api.knowledge.service import KnowledgeService
 from integrations_api.knowledge.versions import begin_version, publish, undo_unpublished
 from tests.knowledge.conftest import MOST_PAGES
 from tests.support.knowledge import EPOCH, Doc, Gone, Story, Touched, begin_story, doc, gone, published_at, touched
+from tests.support.long import FULL
 from tests.support.terms import assert_counts_are_exact
 
 pytestmark = pytest.mark.anyio
@@ -126,7 +127,7 @@ def expected_changes(base: State, version: State) -> dict[str, set[str]]:
     }
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60 if FULL else 15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(history=HISTORIES)
 async def test_every_version_reads_back_as_it_was_written(
     knowledge: KnowledgeService, sessions: Sessions, history: list[tuple[dict[str, Wish], str | int]]

@@ -76,6 +76,19 @@ def test_tests_run_on_several_processes_and_arguments_have_the_last_word(clone: 
     assert planned.splitlines()[-1].endswith("pytest --numprocesses auto --dist worksteal -n 0 tests/db -x")
 
 
+def test_whatever_make_test_leaves_out_of_the_long_matrix_is_in_test_faults(clone: Path) -> None:
+    planned = make(clone, "--dry-run", "test-faults").stdout.splitlines()[-1]
+    named = [ROOT / word for word in planned.split() if word.startswith("tests/")]
+    long = [
+        path
+        for path in (ROOT / "tests").rglob("test_*.py")
+        if re.search(r"(?:mark|support)\.long\b", path.read_text(encoding="utf-8"))
+    ]
+
+    assert len(long) > 10
+    assert [path for path in long if not any(path.is_relative_to(one) for one in named)] == []
+
+
 @pytest.mark.parametrize("arguments", [["tests"], ["tests/db"], ["tests/db", "tests/api"], ["a_test.py", "b_test.py"]])
 def test_folders_and_several_files_are_shared_out(arguments: list[str]) -> None:
     assert 2 <= processes_for(arguments) <= 8

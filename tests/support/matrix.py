@@ -4,7 +4,6 @@ Waits pass at once (`FastTime`); everything else is real: sockets, PostgreSQL, a
 """
 
 import asyncio
-import os
 import re
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
@@ -29,9 +28,6 @@ from tests.support.applications import settings_for
 from tests.support.databases import plain_url
 from tests.support.served import Served, served
 from tests.support.syncing import Bench, bench
-
-FULL = os.environ.get("FAULT_MATRIX") == "full"
-"""Whether everything is wanted, or one case of each kind."""
 
 Listing = dict[str, dict[str, Any]]
 """external id → what is known of an incident."""

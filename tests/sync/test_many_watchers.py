@@ -1,17 +1,17 @@
 """Many clients on one run: each gets every event in order, and one that reads nothing delays nobody."""
 
 import asyncio
-import os
 import re
 
 import pytest
 
+from tests.support.long import FULL
 from tests.support.served import Served, served
 from tests.support.syncing import PATIENCE, bench
 
 pytestmark = pytest.mark.anyio
 
-WATCHERS = 1000 if os.environ.get("FAULT_MATRIX") == "full" else 100
+WATCHERS = 1000 if FULL else 100
 
 
 async def _open(api: Served, path: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:

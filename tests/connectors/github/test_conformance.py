@@ -8,10 +8,11 @@ import pytest
 from integrations_api.simulator.github import OWNER, GitHubServer
 from tests.connectors.conformance import ConformanceTests
 from tests.connectors.github.sources import ALL, SimulatedGitHub, instance_of
+from tests.support.long import long
 
 
 class TestGitHub(ConformanceTests):
-    @pytest.fixture(params=[{"owner": OWNER}, {"repositories": ALL}], ids=["owner", "list"])
+    @pytest.fixture(params=[pytest.param({"owner": OWNER}, id="owner"), long({"repositories": ALL}, name="list")])
     def source(self, request: pytest.FixtureRequest) -> Iterator[SimulatedGitHub]:
         config: dict[str, Any] = request.param
         with GitHubServer(instance_of(60)) as server:

@@ -103,10 +103,7 @@ async def _vacuum(url: str) -> None:
 
 
 def _compare(url: str, documents: int, clients: Sequence[int], queries: int) -> None:
-    chance = random.Random(SEED)
-    searches = [f"/knowledge/search?q={quote(_query(i, documents, chance))}" for i in range(queries)]
-    numbers = [number(chance.randint(1, documents)) for _ in range(queries)]
-    similar = [f"/knowledge/incidents/{one}/similar" for one in numbers]
+    questions, warming = _questions(SEED, documents, queries), _questions(SEED + 1, documents, queries)
     settings = settings_for(url, access_rate_factor=1000)
     tokens = asyncio.run(issue_tokens(settings, max(clients)))
     environment = {**as_environment(settings), "ACCESS_RATE_FACTOR": "1000"}
@@ -115,9 +112,10 @@ def _compare(url: str, documents: int, clients: Sequence[int], queries: int) -> 
     print("|----------|---------|---------|---------|---------|-----------------|--------------------|")
     with workplace() as folder, running(folder, "serve", "--no-worker", "--port", "0", settings=environment) as serve:
         base = serve.wait_to_say(r"serve\.started .*\burl=(\S+)")[1]
-        for name, paths in (("search", searches), ("similar", similar)):
-            measure(base, paths[: queries // 4], tokens, 2, lambda: 0.0, lambda: 0.0)
+        for name, paths in questions.items():
             for many in clients:
+                # Other questions by as many clients, so that each connection has planned, as in a service that runs.
+                measure(base, warming[name], tokens, many, lambda: 0.0, lambda: 0.0)
                 measured = measure(
                     base, paths, tokens, many, lambda: _seconds([serve.process.pid]), lambda: _seconds(_backends(url))
                 )
@@ -126,6 +124,14 @@ def _compare(url: str, documents: int, clients: Sequence[int], queries: int) -> 
                     f"| {measured.percentile(1):7.1f} | {measured.service_cpu:15.1f} | {measured.database_cpu:18.1f} |",
                     flush=True,
                 )
+
+
+def _questions(seed: int, documents: int, queries: int) -> dict[str, list[str]]:
+    """Paths of so many searches, and of as many questions for what is similar; the same ones for a seed."""
+    chance = random.Random(seed)
+    searches = [f"/knowledge/search?q={quote(_query(i, documents, chance))}" for i in range(queries)]
+    numbers = [number(chance.randint(1, documents)) for _ in range(queries)]
+    return {"search": searches, "similar": [f"/knowledge/incidents/{one}/similar" for one in numbers]}
 
 
 def _query(i: int, documents: int, chance: random.Random) -> str:

@@ -1,9 +1,10 @@
 """Running a parsed query over a table."""
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
-from operator import attrgetter
+from operator import attrgetter, itemgetter
 from random import Random
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -51,6 +52,8 @@ class Selection:
         if self._only_bounds() and self.table.is_sorted_by_id:
             low, high = self.table.span(self._bounds)
             return high - low
+        if (bound := self._only_stamp()) is not None:
+            return self._count_by_stamp(bound)
         return len(self._all())
 
     def page(self, offset: int, limit: int) -> list[Row]:
@@ -70,6 +73,21 @@ class Selection:
             len(clause) == 1 and clause[0].column == "sys_id" and clause[0].operator in _BOUND for clause in groups[0]
         )
 
+    def _only_stamp(self) -> Condition | None:
+        """The bound on one of a row's own times that is all the query says, if it is."""
+        match self.query.groups:
+            case [[[Condition(column=column, operator=operator) as condition]]] if column in STAMPS:
+                return condition if operator in _BOUND and self.table.is_sorted_by_id else None
+        return None
+
+    def _count_by_stamp(self, bound: Condition) -> int:
+        by_stamp = self.table.by_stamp(bound.column)
+        value = _utc(bound.value, self.reading.literal_zone)
+        is_after = bound.operator in {">", "<="}
+        at = (bisect_right if is_after else bisect_left)(by_stamp, value, key=itemgetter(0))
+        empty = bisect_right(by_stamp, "", key=itemgetter(0))
+        return max(0, at - empty) if bound.operator in {"<", "<="} else len(by_stamp) - max(at, empty)
+
     def _streams(self) -> bool:
         order = self.query.order
         if self.query.is_unordered:
@@ -86,11 +104,22 @@ class Selection:
         key = (repr(self.query), self.reading.literal_zone)
         kept = None if self.reading.shuffle else self.table.results.get(key)
         if kept is None:
-            kept = list(self._matching())
-            if not self._streams():
-                kept = self._sorted(kept)
+            kept = self._all_by_stamp() if self._is_all_by_stamp() else self._sorted(list(self._matching()))
             self._keep(key, kept)
         return kept
+
+    def _is_all_by_stamp(self) -> bool:
+        """Whether every row is asked for, in the order of one of its own times."""
+        if not self.table.is_sorted_by_id or self.query.is_unordered or self.reading.shuffle or any(self.query.groups):
+            return False
+        return [ordering.column in STAMPS for ordering in self.query.order] == [True]
+
+    def _all_by_stamp(self) -> list[Row]:
+        (order,) = self.query.order
+        by_stamp = self.table.by_stamp(order.column)
+        if order.descending:
+            by_stamp = sorted(by_stamp, key=itemgetter(0), reverse=True)  # equal times stay in the order of ids
+        return [self.table.rows[key] for _, key in by_stamp]
 
     def _keep(self, key: object, rows: list[Row]) -> None:
         if len(self.table.results) >= KEPT_RESULTS:
@@ -98,6 +127,8 @@ class Selection:
         self.table.results[key] = rows
 
     def _sorted(self, rows: list[Row]) -> list[Row]:
+        if self._streams():
+            return rows
         if self.reading.shuffle:
             self.reading.shuffle.shuffle(rows)
         if self.query.is_unordered:

@@ -3,6 +3,7 @@
 from bisect import bisect_left, bisect_right, insort
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 
 from integrations_api.simulator.company.people import Values
 
@@ -130,7 +131,8 @@ class Table:
         self.order: list[str] = []
         self.version = 0
         self.results: dict[object, list[Row]] = {}
-        self._by_time: list[tuple[str, str]] | None = None
+        self._by_stamp: dict[str, list[tuple[str, str]]] = {}
+        self._fresh: set[str] = set()
 
     is_sorted_by_id = True
 
@@ -140,7 +142,7 @@ class Table:
     def changed(self) -> None:
         self.version += 1
         self.results.clear()
-        self._by_time = None
+        self._fresh.clear()
 
     def find(self, sys_id: str) -> Row | None:
         return self.rows.get(sys_id.casefold())
@@ -184,10 +186,20 @@ class Table:
 
     def _updated_among(self, keys: Sequence[str], since: str) -> Sequence[str]:
         """Those of the ids, in their order, that may have been updated since; all where that is no shorter way."""
-        if self._by_time is None:
-            self._by_time = sorted((row.sys_updated_on, key) for key, row in self.rows.items())
-        updated = {key for _, key in self._by_time[bisect_left(self._by_time, (since, "")) :]}
+        by_time = self.by_stamp("sys_updated_on")
+        updated = {key for _, key in by_time[bisect_left(by_time, (since, "")) :]}
         return [key for key in keys if key in updated] if len(updated) < len(self.rows) // 4 else keys
+
+    def by_stamp(self, column: str) -> list[tuple[str, str]]:
+        """(stamp, id) of every row, in order. The list of before is sorted again, quickly: it is nearly in order."""
+        if column not in self._fresh:
+            stamp_of = attrgetter(column)
+            keys = [key for _, key in self._by_stamp.get(column, ()) if key in self.rows]
+            if len(keys) < len(self.rows):
+                keys += self.rows.keys() - set(keys)
+            self._by_stamp[column] = sorted((stamp_of(self.rows[key]), key) for key in keys)
+            self._fresh.add(column)
+        return self._by_stamp[column]
 
     def span(self, bounds: Bounds) -> tuple[int, int]:
         """Positions in `order` that the bounds leave: from, up to but not including."""

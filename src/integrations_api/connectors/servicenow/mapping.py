@@ -56,6 +56,9 @@ REFERENCES = {
 }
 """Column to the attribute of the name it refers to; the sys_id stands beside it with `_id` appended."""
 
+PAIRS = CHOICES | {column: (name, f"{name}_id") for column, name in REFERENCES.items()}
+"""Most columns are kept as two attributes, their label and their code or id, without a call of a rule for each."""
+
 TIMES = {
     "opened_at": "opened_at",
     "resolved_at": "resolved_at",
@@ -147,6 +150,7 @@ def map_record(record: SourceRecord, link: str, chosen: "Chosen | None" = None) 
 def _taken_apart(raw: JsonObject, rules: "Mapping[str, Rule]") -> _Parts:
     """Hands each column to its rule. The usual shape is read in place: this loop is most of a sync's own work."""
     parts = _Parts()
+    attributes = parts.attributes
     for column, found in raw.items():
         try:
             value, label = found["value"], found["display_value"]
@@ -157,7 +161,10 @@ def _taken_apart(raw: JsonObject, rules: "Mapping[str, Rule]") -> _Parts:
         if not value:
             if label and column in JOURNALS:
                 parts.journals[column] = label
-        elif (rule := rules.get(column)) is not None:
+        elif names := PAIRS.get(column):
+            attributes[names[0]] = label or value
+            attributes[names[1]] = value
+        elif rule := rules.get(column):
             rule(parts, value, label or value)
         else:
             _keep_other(parts, column, value, label or value)
@@ -165,15 +172,7 @@ def _taken_apart(raw: JsonObject, rules: "Mapping[str, Rule]") -> _Parts:
 
 
 Rule = Callable[[_Parts, str, str], None]
-"""Keeps one column's value and label."""
-
-
-def _pair(label_name: str, value_name: str) -> Rule:
-    def keep(parts: _Parts, value: str, label: str) -> None:
-        parts.attributes[label_name] = label
-        parts.attributes[value_name] = value
-
-    return keep
+"""Keeps the value and label of one column that is no pair."""
 
 
 def _time(name: str) -> Rule:
@@ -230,8 +229,6 @@ def _leave_out(parts: _Parts, value: str, label: str) -> None:
 
 
 _RULES: dict[str, Rule] = {
-    **{column: _pair(*names) for column, names in CHOICES.items()},
-    **{column: _pair(name, f"{name}_id") for column, name in REFERENCES.items()},
     **{column: _time(name) for column, name in TIMES.items()},
     **{column: _text_of(column) for column in TEXTS},
     **{column: _journal(column) for column in JOURNALS},
@@ -267,7 +264,7 @@ def choose(fields: Sequence[ColumnChoice]) -> Chosen:
     texts = [field.name for field in fields if field.to == "text" and field.name not in _IN_THE_TEXT]
     rules = dict(_RULES)
     rules |= {column: _other(column) for column in attributes & set(LEFT_OUT)}
-    rules |= dict.fromkeys(set(texts) - attributes - rules.keys(), _leave_out)
+    rules |= dict.fromkeys(set(texts) - attributes - rules.keys() - PAIRS.keys(), _leave_out)
     return Chosen(rules, [(column, _heading(column)) for column in dict.fromkeys(texts)])
 
 

@@ -2,11 +2,13 @@
 
 import re
 from collections.abc import Iterator, Mapping
+from operator import attrgetter
 
 from integrations_api.connectors.records import Note
 from integrations_api.connectors.servicenow.times import SHAPE, Zone
 
-_HEADER = re.compile(rf"(?P<at>{SHAPE}) - (?P<author>[^\n]*?) \((?P<kind>[^()\n]+)\)[ \t]*(?:\n|\Z)")
+_HEADER = re.compile(rf"({SHAPE}) - ([^\n]*?) \([^()\n]+\)[ \t]*(?:\n|\Z)")
+"""Time, author, and the kind of the remark, which the column tells as well."""
 
 
 def notes_of(journals: Mapping[str, str], zone: Zone | None) -> list[Note]:
@@ -17,8 +19,8 @@ def notes_of(journals: Mapping[str, str], zone: Zone | None) -> list[Note]:
     found: list[Note] = []
     for column, block in journals.items():
         found.extend(_entries(column, block, zone))
-    if sum(1 for block in journals.values() if block) > 1 and all(note.at.endswith("Z") for note in found):
-        found.sort(key=lambda note: note.at, reverse=True)  # stable: equal times keep the journal's order
+    if len(journals) > 1 and all(note.at[-1:] == "Z" for note in found):
+        found.sort(key=attrgetter("at"), reverse=True)  # stable: equal times keep the journal's order
     return found
 
 
@@ -28,14 +30,13 @@ def _entries(column: str, block: str, zone: Zone | None) -> list[Note]:
     headers = list(_headers(block))
     if not headers:
         text = block.strip()
-        return [Note(at="", author="", kind=column, text=text)] if text else []
+        return [Note("", "", column, text)] if text else []
     notes = []
-    for header, following in zip(headers, [*headers[1:], None], strict=True):
-        end = len(block) if following is None else following.start()
-        text = block[header.end() : end].strip()
-        notes.append(Note(_moment(header["at"], zone), header["author"].strip(), column, text))
+    for header, end in zip(headers, [*(following.start() for following in headers[1:]), len(block)], strict=True):
+        at, author = header.groups()
+        notes.append(Note(_moment(at, zone), author.strip(), column, block[header.end() : end].strip()))
     before = block[: headers[0].start()].strip()
-    return [Note(at="", author="", kind=column, text=before), *notes] if before else notes
+    return [Note("", "", column, before), *notes] if before else notes
 
 
 def _headers(block: str) -> Iterator[re.Match[str]]:
@@ -44,6 +45,7 @@ def _headers(block: str) -> Iterator[re.Match[str]]:
     while True:
         if header := _HEADER.match(block, at):
             yield header
+            at = header.end()
         parted = block.find("\n\n", max(0, at - 1))
         if parted < 0:
             return

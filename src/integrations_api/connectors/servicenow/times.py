@@ -39,8 +39,7 @@ class Zone:
         if local is None:
             return None
         nearest = self.offsets[0] if len(self.offsets) == 1 else min(self.offsets, key=lambda at: abs(at[0] - local))
-        offset = nearest[1]
-        return f"{(local - offset).isoformat()[:19]}Z"
+        return f"{(local - nearest[1]).isoformat()}Z"
 
 
 def measured_zone(pairs: Iterable[tuple[str, str]]) -> Zone | None:
@@ -60,18 +59,18 @@ def _agree(zones: list[Zone]) -> bool:
 
 
 def _zone(known: list[tuple[datetime, str]], form: str) -> Zone | None:
+    has_seconds = form == ISO or "%S" in form
     offsets = []
     for moment, shown in known:
         local = _parse(shown, form)
         if local is None:
             return None
         # A format without seconds cuts them off.
-        offset = local - moment if form == ISO or "%S" in form else local - moment.replace(second=0)
-        if not _WEST <= offset <= _EAST or offset % _STEP:
-            return None
-        offsets.append((local, offset))
-    varies = len({offset for _, offset in offsets}) > 1
-    return Zone(form, tuple(offsets if varies else offsets[:1]))
+        offsets.append((local, local - (moment if has_seconds else moment.replace(second=0))))
+    different = {offset for _, offset in offsets}
+    if any(not _WEST <= offset <= _EAST or offset % _STEP for offset in different):
+        return None
+    return Zone(form, tuple(offsets if len(different) > 1 else offsets[:1]))
 
 
 def _parse(text: str, form: str) -> datetime | None:

@@ -319,12 +319,20 @@ async def refresh_statistics(session: AsyncSession) -> None:
 
 
 async def live_documents(session: AsyncSession, *, dataset_id: UUID, created_until: datetime) -> int:
-    """How many documents are live now (built ones included), created at the source at or before then."""
+    """How many documents are live now (built ones included), created at the source at or before then.
+
+    All less the few that came later: to join all of them with their documents took five times as long.
+    """
     found: int | None = await session.scalar(
         text("""
-            SELECT count(*) FROM revisions r JOIN documents d ON d.id = r.document_id
-            WHERE r.dataset_id = :dataset AND r.valid_to = 2147483647 AND r.change <> 'deleted'
-              AND coalesce(d.source_created_at <= :until, true)
+            SELECT (
+                SELECT count(*) FROM revisions
+                WHERE dataset_id = :dataset AND valid_to = 2147483647 AND change <> 'deleted'
+            ) - (
+                SELECT count(*) FROM documents d
+                JOIN revisions r ON r.document_id = d.id AND r.valid_to = 2147483647 AND r.change <> 'deleted'
+                WHERE d.dataset_id = :dataset AND d.source_created_at > :until
+            )
         """),
         {"dataset": dataset_id, "until": created_until},
     )

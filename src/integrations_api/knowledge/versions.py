@@ -151,12 +151,14 @@ _OPEN = text("""
     WHERE s.run_id = :run AND s.ordinal BETWEEN :first AND :last AND s.change <> 'deleted'
 """)
 
+# With the version's number as a constant the planner would go, for each document, through all that the version has ended:
+# 6 s for a thousand documents of 20,000 that vanish.
 _BURY = text("""
     INSERT INTO revisions
         (document_id, valid_from, dataset_id, content_id, number, change, reason, source_updated_at)
     SELECT s.document_id, :version, :dataset, r.content_id, r.number, 'deleted', s.reason, r.source_updated_at
-    FROM staged_changes s
-    JOIN revisions r ON r.document_id = s.document_id AND r.valid_to = :version
+    FROM staged_changes s CROSS JOIN (SELECT CAST(:version AS integer) AS number OFFSET 0) v
+    JOIN revisions r ON r.document_id = s.document_id AND r.valid_to = v.number
     WHERE s.run_id = :run AND s.ordinal BETWEEN :first AND :last AND s.change = 'deleted'
 """)
 

@@ -22,9 +22,9 @@ async def main(source: str, database: str) -> None:
     host = source.partition("//")[2]
     async with bench(database, in_memory=False, egress_allowed_hosts=(host,), patience=3600) as b:
         integration = await b.integration(url=source, username="integration", password="simulator-password")
-        wall = await _timed(b, integration)
+        wall = await _timed(b, integration, look_every=0.5)
         await _change(source, 500)
-        incremental = await _timed(b, integration)
+        incremental = await _timed(b, integration, look_every=0.05)
     print(json.dumps({"wall": wall, "incremental": incremental}))
 
 
@@ -33,10 +33,10 @@ async def _change(source: str, steps: int) -> None:
         (await client.post(f"{source}/__simulator__/evolve", json={"steps": steps})).raise_for_status()
 
 
-async def _timed(b: Bench, integration: UUID) -> float:
-    """Seconds of a sync; its reader may not see the delete log, so only a full one can know what is gone."""
+async def _timed(b: Bench, integration: UUID, *, look_every: float) -> float:
+    """Seconds of a sync, whose end is seen so many seconds late at most: looking takes time of its own. Its reader may not see the delete log, so only a full one can know what is gone."""
     begun = time.monotonic()
-    run = await _finished(b, await b.start(integration))
+    run = await _finished(b, await b.start(integration), look_every)
     took = time.monotonic() - begun
     assert run.state == "succeeded", run.error
     assert run.verdict is not None
@@ -44,10 +44,10 @@ async def _timed(b: Bench, integration: UUID) -> float:
     return took
 
 
-async def _finished(b: Bench, run_id: UUID) -> SyncRun:
-    """The run, once it is over; asked for seldom, for asking is no part of a sync."""
+async def _finished(b: Bench, run_id: UUID, look_every: float) -> SyncRun:
+    """The run, once it is over."""
     while not RunState((run := await b.run(run_id)).state).is_final:  # noqa: ASYNC110 - the worker ends it
-        await asyncio.sleep(0.1)
+        await asyncio.sleep(look_every)
     return run
 
 

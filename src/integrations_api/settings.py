@@ -137,7 +137,7 @@ class Settings(BaseSettings):
     sync_overlap: Duration = Field(
         timedelta(minutes=5), description="How far an incremental sync reads back behind its watermark."
     )
-    sync_chunk_size: int = Field(500, ge=1, le=10_000, description="Incidents written in one transaction.")
+    sync_chunk_size: int = Field(2000, ge=1, le=10_000, description="Incidents written in one transaction.")
     sync_retry_budget: PositiveDuration = Field(
         timedelta(minutes=10),
         description="How long one request to a source may be retried before the run fails.",

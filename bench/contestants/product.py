@@ -34,7 +34,10 @@ async def _change(source: str, steps: int) -> None:
 
 
 async def _timed(b: Bench, integration: UUID, *, look_every: float) -> float:
-    """Seconds of a sync, whose end is seen so many seconds late at most: looking takes time of its own. Its reader may not see the delete log, so only a full one can know what is gone."""
+    """Seconds of a sync. Its end is seen so many seconds late at most: to look for it takes time from it.
+
+    Its reader may not see the delete log, so only a full one can know what is gone.
+    """
     begun = time.monotonic()
     run = await _finished(b, await b.start(integration), look_every)
     took = time.monotonic() - begun

@@ -151,8 +151,8 @@ _OPEN = text("""
     WHERE s.run_id = :run AND s.ordinal BETWEEN :first AND :last AND s.change <> 'deleted'
 """)
 
-# With the version's number as a constant the planner would go, for each document, through all that the version has ended:
-# 6 s for a thousand documents of 20,000 that vanish.
+# With the version's number as a constant the planner would go, for each document, through all that the version has
+# ended: 6 s for a thousand documents where 20,000 vanish.
 _BURY = text("""
     INSERT INTO revisions
         (document_id, valid_from, dataset_id, content_id, number, change, reason, source_updated_at)

@@ -10,8 +10,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from typing import Any, Literal, TextIO, cast
 
-import structlog
-from structlog.typing import EventDict, ExcInfo, FilteringBoundLogger, Processor, WrappedLogger
+from integrations_api.imports import without
+
+with without("rich"):  # structlog would show tracebacks by it: ours are plain.
+    import structlog
+    from structlog.typing import EventDict, ExcInfo, FilteringBoundLogger, Processor, WrappedLogger
 
 LogFormat = Literal["text", "json"]
 

@@ -49,7 +49,6 @@ from integrations_api.sync.runs import PLANS_KEPT
 from integrations_api.sync.service import SyncService
 from integrations_api.sync.slots import HostSlots
 from integrations_api.sync.sources import Sources
-from integrations_api.sync.stream import RunStreams
 from integrations_api.sync.tickets import Tickets
 from integrations_api.sync.trial import Trial
 from integrations_api.vault.bootstrap import ProcessSecrets, resolve_secrets
@@ -64,8 +63,9 @@ async def assemble(
     clock: Clock = utc_now,
     passwords: Passwords | None = None,
     sources: Sources | None = None,
+    with_streams: bool = True,
 ) -> AsyncIterator[Components]:
-    """All parts, ready to use, and closed in the end.
+    """All parts, ready to use, and closed in the end; the streams of runs only where somebody may watch.
 
     `database_url` is that of the bundled PostgreSQL once it runs; without it DATABASE_URL is used. Tests give
     cheap `passwords`, `sources` in memory and a clock of their own. Does not look at the schema: see `require_schema`.
@@ -89,6 +89,8 @@ async def assemble(
             tokens = _add_tokens(components, stack, clock=clock)
             chosen = sources or registered_sources(settings, slots, tokens=tokens)
             _add_rooms(components, meaning=meaning, sources=chosen, clock=clock)
+            if with_streams:
+                _add_streams(components)
             yield components
     finally:
         await engine.dispose()
@@ -168,7 +170,13 @@ def _add_rooms(components: Components, *, meaning: QueryEmbedder | None, sources
     components.add(RunControl(sessions=sessions, integrations=integrations, clock=clock))
     components.add(Tickets(sessions=sessions, access=components[AccessService], clock=clock))
     components.add(Exposition(engine=components[AsyncEngine]))
-    components.add(RunStreams(sessions=sessions, ping=components[Settings].stream_ping))
+
+
+def _add_streams(components: Components) -> None:
+    # With them come Starlette's server-sent events and uvicorn, which a worker goes without.
+    from integrations_api.sync.stream import RunStreams
+
+    components.add(RunStreams(sessions=components[async_sessionmaker], ping=components[Settings].stream_ping))
 
 
 def _add_connecting(components: Components, *, clock: Clock) -> None:
@@ -188,6 +196,8 @@ def _add_connecting(components: Components, *, clock: Clock) -> None:
 @asynccontextmanager
 async def listening(components: Components) -> AsyncIterator[None]:
     """Keeps the event streams of this process awake by the database's notifications."""
+    from integrations_api.sync.stream import RunStreams
+
     dsn = asyncpg_dsn(components[AsyncEngine].url)
     async with Listener(dsn=dsn, channel=CHANNEL, on_nudge=components[RunStreams].nudge):
         yield

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from integrations_api.cli.main import app
+from integrations_api.cli.commands import app
 from integrations_api.settings import Settings
 from integrations_api.vault.bootstrap import resolve_secrets
 from tests.cli.conftest import Run, use_database

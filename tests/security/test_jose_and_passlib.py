@@ -164,7 +164,7 @@ from integrations_api.access.tokens import Tokens
 tokens = Tokens(secret="0123456789abcdefghijklmnopqrstuvwxyz")
 tokens.read(tokens.issue(user_id=uuid4(), generation=0, lifetime=timedelta(hours=1)).text)
 Passwords()._context.hash("x")
-print(type(tokens._key).__module__, *sorted(sys.modules))
+print(type(tokens.signing.key).__module__, *sorted(sys.modules))
 """
 
 

@@ -6,15 +6,17 @@ import secrets
 import unicodedata
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
-from typing import TypeVar
+from functools import cached_property, partial
+from typing import TYPE_CHECKING, TypeVar
 
 import anyio
 from anyio.to_thread import run_sync
-from passlib.context import CryptContext
 
 from integrations_api.access.common_passwords import is_common
 from integrations_api.errors import FieldProblem, InvalidInput, Unavailable
+
+if TYPE_CHECKING:
+    from passlib.context import CryptContext
 
 T = TypeVar("T")
 
@@ -39,20 +41,27 @@ class Passwords:
     """Hashes and verifies. Every verification does the same work, also when there is no such user."""
 
     def __init__(self, cost: HashCost = HashCost()) -> None:
-        self._context = CryptContext(
-            schemes=["argon2"],
-            argon2__type="ID",
-            argon2__memory_cost=cost.memory_kib,
-            argon2__time_cost=cost.passes,
-            argon2__parallelism=cost.lanes,
-        )
+        self._cost = cost
         self._decoy = _decoy(cost)
         self._limiter = anyio.CapacityLimiter(_AT_ONCE)
+
+    @cached_property
+    def _context(self) -> "CryptContext":
+        """Imports passlib: when the first password is hashed, in a thread."""
+        from passlib.context import CryptContext
+
+        return CryptContext(
+            schemes=["argon2"],
+            argon2__type="ID",
+            argon2__memory_cost=self._cost.memory_kib,
+            argon2__time_cost=self._cost.passes,
+            argon2__parallelism=self._cost.lanes,
+        )
 
     async def hash(self, password: str) -> str:
         """The hash to store. Raises `InvalidInput` for a password that is too short, too long, or common."""
         check_new_password(password)
-        return await self._in_thread(partial(self._context.hash, _normal(password)))
+        return await self._in_thread(partial(self._hash, _normal(password)))
 
     async def verify(self, password: str, stored: str | None) -> bool:
         """Whether the password fits the stored hash; with None (no such user) the same work, and False."""
@@ -74,7 +83,10 @@ class Passwords:
         """A new hash of a password that fits, where the stored one was made at another cost; else None."""
         if not self._context.needs_update(stored):
             return None
-        return await self._in_thread(partial(self._context.hash, _normal(password)))
+        return await self._in_thread(partial(self._hash, _normal(password)))
+
+    def _hash(self, plain: str) -> str:
+        return self._context.hash(plain)
 
     async def _in_thread(self, work: Callable[[], T]) -> T:
         try:

@@ -5,20 +5,21 @@ import hmac
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
 from uuid import UUID, uuid4
 
 import orjson
-from jose import jwk, jws, jwt
-from jose.exceptions import JOSEError
 
 from integrations_api.clock import Clock, utc_now
 from integrations_api.errors import Unauthenticated
 
+if TYPE_CHECKING:
+    from integrations_api.access.signing import Signing
+
 ISSUER = AUDIENCE = "integrations-api"
-_ALGORITHM = "HS256"
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_HEADER = {"alg": _ALGORITHM, "typ": "JWT"}
+_HEADER = {"alg": "HS256", "typ": "JWT"}
 _HEADER_TEXT = "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9."
 """The same as jose writes it."""
 _LONGEST = 2048
@@ -51,9 +52,15 @@ class Tokens:
     def __init__(self, *, secret: str, clock: Clock = utc_now) -> None:
         # Derived, so that what signs tokens signs nothing else, and so that jose, which guesses at the meaning of
         # textual keys (JSON, PEM), gets plain bytes.
-        derived = hmac.digest(secret.encode(), b"integrations-api bearer tokens", hashlib.sha256)
-        self._key = jwk.construct(derived, algorithm=_ALGORITHM)
+        self._key = hmac.digest(secret.encode(), b"integrations-api bearer tokens", hashlib.sha256)
         self._clock = clock
+
+    @cached_property
+    def signing(self) -> "Signing":
+        """Imports jose: a worker never does, and the API not before it answers."""
+        from integrations_api.access.signing import Signing
+
+        return Signing(self._key)
 
     def issue(self, *, user_id: UUID, generation: int, lifetime: timedelta) -> IssuedToken:
         """A token for a user; it dies with its lifetime, or when the user's generation moves on."""
@@ -67,23 +74,23 @@ class Tokens:
             "exp": now + int(lifetime.total_seconds()),
             "gen": generation,
         }
-        return IssuedToken(text=jwt.encode(claims, self._key, algorithm=_ALGORITHM), lifetime=lifetime)
+        return IssuedToken(text=self.signing.sign(claims), lifetime=lifetime)
 
     def read(self, token: str) -> TokenClaims:
         """What the token says. Raises `Unauthenticated`, in the same words whatever is wrong with it."""
         try:
             return self._read(token)
-        except (JOSEError, ValueError, KeyError, TypeError, OverflowError, RecursionError):
+        except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
             raise Unauthenticated("The bearer token is not valid or has expired: sign in again") from None
 
     def _read(self, token: str) -> TokenClaims:
         if len(token) > _LONGEST or token.count(".") != 2 or not token.isascii():
             raise ValueError("not one of our tokens")
         # Exactly our own header: no other algorithm, no key hints, no compression, no critical extensions.
-        if not token.startswith(_HEADER_TEXT) and jwt.get_unverified_header(token) != _HEADER:
+        if not token.startswith(_HEADER_TEXT) and self.signing.header_of(token) != _HEADER:
             raise ValueError("not our header")
         # The claims are read here: jwt.decode parses header and claims again, which every request would pay for.
-        claims = orjson.loads(jws.verify(token, self._key, algorithms=[_ALGORITHM]))
+        claims = orjson.loads(self.signing.verified(token))
         if claims["iss"] != ISSUER or claims["aud"] != AUDIENCE:
             raise ValueError("not for us")
         return self._checked(claims)

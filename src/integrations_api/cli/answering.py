@@ -12,10 +12,12 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from integrations_api.api.components import Components
 from integrations_api.cli import loops
 from integrations_api.cli.child import Child
-from integrations_api.cli.quiet_server import QuietServer, config_for, giving_metrics
+from integrations_api.cli.metrics_port import giving_metrics
+from integrations_api.cli.quiet_server import QuietServer, config_for
 from integrations_api.cli.setup import check_schema
 from integrations_api.cli.signals import Signals
 from integrations_api.cli.sockets import base_url
+from integrations_api.cli.starting import CONNECTORS, import_later
 from integrations_api.integrations.secrets import SecretKeeper
 from integrations_api.logs import get_logger
 from integrations_api.settings import Settings
@@ -26,6 +28,15 @@ if TYPE_CHECKING:
     from integrations_api.api.application import Application
 
 log = get_logger(__name__)
+
+_IMPORTED_LATER = (
+    "integrations_api.access.signing",
+    "passlib.context",
+    "integrations_api.queue.adding",
+    "croniter",
+    *CONNECTORS,
+)
+"""For the first token, password, sync, schedule and trial."""
 
 
 async def answer(
@@ -50,9 +61,15 @@ async def answer(
             ending = _Ending(server=server, streams=components[RunStreams], children=beside)
             with signals.asking(ending.begin, ending.hurry):
                 _say_where(listener, with_worker=with_worker)
-                async with _meanwhile(app.build_routes()):
+                async with _meanwhile(_finish(app)):
                     await server.serve(sockets=[listener])
                 log.info("serve.ending")
+
+
+async def _finish(app: "Application") -> None:
+    """What the start has left undone, so that few requests are the first to want it."""
+    await app.build_routes()
+    await import_later(*_IMPORTED_LATER)
 
 
 @asynccontextmanager

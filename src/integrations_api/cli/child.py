@@ -20,6 +20,10 @@ GOODBYE = 8.0
 """Seconds a worker may take to hand over its runs; a little more than it grants itself."""
 
 
+WORKER_BESIDE = ["worker", "--with-parent"]
+"""The command of the worker that `serve` starts."""
+
+
 def own_command(*arguments: str) -> list[str]:
     """This program, run by this Python; `-P`, so that the current folder cannot put a module in the way."""
     return [sys.executable, "-P", "-m", "integrations_api", *arguments]

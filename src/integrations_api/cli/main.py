@@ -1,60 +1,28 @@
-"""The commands put together, and what becomes of errors: one line on stderr and an exit code."""
+"""The program: which command runs, and what becomes of errors: one line on stderr and an exit code."""
 
 import logging
 import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
-import typer
-from typer.main import get_command
-
-from integrations_api.cli import (
-    audit,
-    demo,
-    doctor,
-    embeddings,
-    loops,
-    migrate,
-    secrets,
-    serve,
-    simulate,
-    token,
-    users,
-    worker,
-)
+from integrations_api.cli import loops
+from integrations_api.cli.child import WORKER_BESIDE
 from integrations_api.cli.errors import WrongUsage
 from integrations_api.errors import ApplicationError
 from integrations_api.logs import get_logger, writes_json
 
 PROGRAM = "integrations-api"
 
-app = typer.Typer(
-    name=PROGRAM,
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    rich_markup_mode=None,
-    help="Connect service-management systems and keep their incidents in a versioned knowledge base in PostgreSQL.\n\n"
-    "Settings come from the environment and from .env; .env.example explains each of them.",
-)
-app.command("serve")(serve.serve)
-app.command("worker")(worker.worker)
-app.command("migrate")(migrate.migrate)
-app.command("doctor")(doctor.doctor)
-app.command("demo")(demo.demo)
-app.add_typer(users.app, name="users")
-app.command("token")(token.token)
-app.add_typer(secrets.app, name="secrets")
-app.add_typer(audit.app, name="audit")
-app.add_typer(embeddings.app, name="embeddings")
-app.add_typer(simulate.app, name="simulate")
-
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Runs the command line and ends the process: 0 done, 1 trouble, 2 wrong usage, 130 interrupted."""
     loops.collect_seldom()
+    given = list(sys.argv[1:] if arguments is None else arguments)
     try:
-        get_command(app)(args=arguments, prog_name=PROGRAM)
+        if given == WORKER_BESIDE:
+            _work_beside()
+        else:
+            _run_command(given)
     except WrongUsage as error:
         _end(error.message, 2)
     except ApplicationError as error:
@@ -62,6 +30,21 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     except Exception as error:
         _end(_unexpected(error), 1)
     sys.exit(0)
+
+
+def _work_beside() -> None:
+    """What `serve` starts does not wait for all commands to be put together."""
+    from integrations_api.cli.starting import start_worker
+
+    start_worker(with_parent=True)
+
+
+def _run_command(given: list[str]) -> None:
+    from typer.main import get_command
+
+    from integrations_api.cli.commands import app
+
+    get_command(app)(args=given, prog_name=PROGRAM)
 
 
 def _end(message: str, code: int) -> NoReturn:

@@ -32,6 +32,9 @@ def serve(
       integrations-api serve
       integrations-api serve --host 0.0.0.0 --port 8080 --no-worker
     """
-    from integrations_api.cli.serving import run_service
+    from integrations_api.cli.starting import quick_start
 
-    run_service(host=host, port=port, with_worker=not no_worker, with_parent=with_parent)
+    with quick_start():
+        from integrations_api.cli.serving import run_service
+
+        run_service(host=host, port=port, with_worker=not no_worker, with_parent=with_parent)

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 
 from integrations_api.cli import loops
-from integrations_api.cli.child import Child, own_command
+from integrations_api.cli.child import WORKER_BESIDE, Child, own_command
 from integrations_api.cli.embedding_beside import own_embedder
 from integrations_api.cli.setup import opened_database, settings_for_process
 from integrations_api.cli.signals import Signals, end_with_parent
@@ -40,7 +40,7 @@ def _worker(settings: Settings) -> Child:
     """A worker that knows of an embedding service of our own."""
     address = settings.embeddings_url
     environment = {} if address is None else {"EMBEDDINGS_URL": address}
-    return Child(own_command("worker", "--with-parent"), environment=environment)
+    return Child(own_command(*WORKER_BESIDE), environment=environment)
 
 
 async def _serve(

@@ -12,6 +12,6 @@ def worker(with_parent: WithParent = False) -> None:
     Example:
       DATABASE_URL=postgresql://… integrations-api worker
     """
-    from integrations_api.cli.working import run_worker
+    from integrations_api.cli.starting import start_worker
 
-    run_worker(with_parent=with_parent)
+    start_worker(with_parent=with_parent)

@@ -6,9 +6,10 @@ from contextlib import suppress
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from integrations_api.cli import loops
-from integrations_api.cli.quiet_server import giving_metrics
+from integrations_api.cli.metrics_port import giving_metrics
 from integrations_api.cli.setup import check_schema, opened_database, settings_for_process
 from integrations_api.cli.signals import Signals, end_with_parent
+from integrations_api.cli.starting import CONNECTORS, import_later
 from integrations_api.db.embedded import stop_abandoned
 from integrations_api.integrations.secrets import SecretKeeper
 from integrations_api.logs import get_logger
@@ -41,7 +42,7 @@ def _run(settings: Settings, signals: Signals, *, migrated: bool) -> None:
 
 
 async def _work(settings: Settings, url: str, signals: Signals) -> None:
-    async with assemble(settings, database_url=url) as components:
+    async with assemble(settings, database_url=url, with_streams=False) as components:
         await check_schema(components[AsyncEngine])
         await components[SecretKeeper].require_keys()
         loop, stopping = asyncio.get_running_loop(), asyncio.Event()
@@ -49,10 +50,12 @@ async def _work(settings: Settings, url: str, signals: Signals) -> None:
         loops.spare_what_is_there()
         async with giving_metrics(components, settings.worker_metrics_port):
             running = asyncio.create_task(worker.run(stopping))
+            importing = asyncio.create_task(import_later(*CONNECTORS))
             with signals.asking(
                 lambda: loop.call_soon_threadsafe(stopping.set), lambda: loop.call_soon_threadsafe(running.cancel)
             ):
                 log.info("worker.started", worker_id=str(worker.id))
                 with suppress(asyncio.CancelledError):
                     await running
+            importing.cancel()
     log.info("worker.ended")

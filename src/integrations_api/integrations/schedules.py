@@ -5,8 +5,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from croniter import CroniterBadDateError, croniter
-
 from integrations_api.errors import FieldProblem, InvalidInput
 
 _BY_CHANCE = re.compile(r"\b[hr]\b", re.IGNORECASE)
@@ -25,6 +23,8 @@ class Schedule:
 
         What a clock change skips is due right after it; what falls into an hour that comes twice is due in both.
         """
+        from croniter import croniter  # With the first schedule: most processes start without one.
+
         local = moment.astimezone(ZoneInfo(self.time_zone))
         due: datetime = croniter(self.cron, local).get_next(datetime)
         return due.astimezone(UTC)
@@ -32,6 +32,8 @@ class Schedule:
 
 def read_schedule(cron: str, time_zone: str, *, now: datetime) -> Schedule:
     """Checks an expression and a zone. Raises `InvalidInput`."""
+    from croniter import CroniterBadDateError, croniter
+
     expression = " ".join(cron.split())
     if len(expression.split(" ")) != 5 or _BY_CHANCE.search(expression) or not croniter.is_valid(expression):
         raise InvalidInput.of(

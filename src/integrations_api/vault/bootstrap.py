@@ -11,9 +11,6 @@ from functools import partial
 from pathlib import Path
 from tempfile import NamedTemporaryFile
 
-from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives.serialization import load_der_private_key, load_der_public_key
-from cryptography.x509 import load_der_x509_certificate
 from pydantic import SecretStr
 
 from integrations_api.errors import ConfigurationError
@@ -25,6 +22,8 @@ log = get_logger(__name__)
 
 KEYS_FILE = "keys.env"
 MIN_SECRET_LENGTH = 32
+_SEQUENCE = b"\x30"
+"""What every key and certificate in DER begins with; few secrets do, and nothing is imported to read those."""
 _HINT = "`integrations-api secrets generate` prints a fresh one"
 _SAMPLE = re.compile(r"change.?me|example|sample|replace|placeholder|password|secret|generate", re.IGNORECASE)
 _KEY_OF_ANOTHER_KIND = re.compile(r"(?s).*-----BEGIN|\s*[\[{]|\s*(ssh|ecdsa|sk)-\S+\s")
@@ -84,6 +83,12 @@ def _is_der(value: str) -> bool:
         der = base64.b64decode("".join(value.split()), validate=True)
     except ValueError:
         return False
+    if not der.startswith(_SEQUENCE):
+        return False
+    from cryptography.exceptions import UnsupportedAlgorithm
+    from cryptography.hazmat.primitives.serialization import load_der_private_key, load_der_public_key
+    from cryptography.x509 import load_der_x509_certificate
+
     for load in (load_der_public_key, partial(load_der_private_key, password=None), load_der_x509_certificate):
         with suppress(ValueError, TypeError, UnsupportedAlgorithm):
             load(der)

@@ -14,7 +14,6 @@ from integrations_api.connectors.github.config import (
     addresses_of,
     short_name,
 )
-from integrations_api.connectors.github.connector import GitHubConnector
 from integrations_api.connectors.github.mapping import MAPPING_VERSION
 from integrations_api.connectors.oauth import BearerAuth, OAuthServer
 from integrations_api.connectors.protocol import Connector
@@ -85,6 +84,8 @@ class GitHub(ServiceDescription):
         policy: EgressPolicy,
         time: Time | None = None,
     ) -> Connector:
+        from integrations_api.connectors.github.connector import GitHubConnector
+
         if any(not config.get(key) for key in self.required_keys(auth_type)):
             raise MissingConfiguration(self.missing_message(auth_type))
         if problems := self.validate(auth_type, config):

@@ -2,7 +2,6 @@
 
 from integrations_api.connectors.jira.auth import auth_of
 from integrations_api.connectors.jira.config import CONFIGS, OAuth2Config
-from integrations_api.connectors.jira.connector import JiraConnector
 from integrations_api.connectors.jira.mapping import MAPPING_VERSION
 from integrations_api.connectors.oauth import OAuthServer
 from integrations_api.connectors.protocol import Connector
@@ -65,6 +64,8 @@ class Jira(ServiceDescription):
         policy: EgressPolicy,
         time: Time | None = None,
     ) -> Connector:
+        from integrations_api.connectors.jira.connector import JiraConnector
+
         if any(not config.get(key) for key in self.required_keys(auth_type)):
             raise MissingConfiguration(self.missing_message(auth_type))
         if problems := self.validate(auth_type, config):

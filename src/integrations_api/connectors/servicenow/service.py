@@ -14,7 +14,6 @@ from integrations_api.connectors.servicenow.config import (
     ServiceNowConfig,
     read_choice,
 )
-from integrations_api.connectors.servicenow.connector import ServiceNowConnector
 from integrations_api.connectors.servicenow.mapping import MAPPING_VERSION
 from integrations_api.connectors.servicenow.query import clean_filter
 from integrations_api.connectors.services import (
@@ -62,6 +61,8 @@ class ServiceNow(ServiceDescription):
         policy: EgressPolicy,
         time: Time | None = None,
     ) -> Connector:
+        from integrations_api.connectors.servicenow.connector import ServiceNowConnector
+
         if any(not config.get(key) for key in self.required_keys(auth_type, config)):
             raise MissingConfiguration(self.missing_message(auth_type, config))
         if problems := self.validate(auth_type, config):

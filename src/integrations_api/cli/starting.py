@@ -1,0 +1,55 @@
+"""How the processes that stay start: a start is imports, and what they need not do then they do not do."""
+
+import asyncio
+import gc
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib import import_module
+
+from pydantic import BaseModel
+from pydantic.warnings import UnsupportedFieldAttributeWarning
+
+from integrations_api.imports import without
+
+CONNECTORS = tuple(f"integrations_api.connectors.{name}.connector" for name in ("servicenow", "jira", "github"))
+"""What speaks to the services: nobody needs it before the first sync, or the first trial."""
+
+_UNDISTURBED = 1.0
+"""Seconds for what everybody waits for: to be ready."""
+
+
+def start_worker(*, with_parent: bool) -> None:
+    """The whole life of a worker."""
+    with quick_start():
+        from integrations_api.cli.working import run_worker
+
+        run_worker(with_parent=with_parent)
+
+
+@contextmanager
+def quick_start() -> Iterator[None]:
+    """Around the life of a process, from before it imports its parts.
+
+    The collector waits for `loops.spare_what_is_there`: imports leave nothing to collect. httpx goes without its
+    command line, and FastAPI without asking whether a model is one of Pydantic 1. What checks and writes a model is
+    built when the model is first used: FastAPI and PgQueuer define more of them than we do, and hardly one is used at
+    the start.
+    """
+    gc.disable()
+    BaseModel.model_config["defer_build"] = True
+    try:
+        with without("rich", "pygments", "pydantic.v1"), warnings.catch_warnings():
+            # FastAPI silences it too, but only as long as it describes a field.
+            warnings.simplefilter("ignore", UnsupportedFieldAttributeWarning)
+            yield
+    finally:
+        del BaseModel.model_config["defer_build"]
+        gc.enable()
+
+
+async def import_later(*modules: str) -> None:
+    """Imports what a start has left out, so that nobody has to wait for it; in a thread, as the loop goes on."""
+    await asyncio.sleep(_UNDISTURBED)
+    for module in modules:
+        await asyncio.to_thread(import_module, module)

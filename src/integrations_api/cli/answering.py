@@ -14,8 +14,8 @@ from integrations_api.cli import loops
 from integrations_api.cli.child import Child
 from integrations_api.cli.metrics_port import giving_metrics
 from integrations_api.cli.quiet_server import QuietServer, config_for
+from integrations_api.cli.serving import Opened
 from integrations_api.cli.setup import check_schema
-from integrations_api.cli.signals import Signals
 from integrations_api.cli.sockets import base_url
 from integrations_api.cli.starting import CONNECTORS, import_later
 from integrations_api.integrations.secrets import SecretKeeper
@@ -39,28 +39,21 @@ _IMPORTED_LATER = (
 """For the first token, password, sync, schedule and trial."""
 
 
-async def answer(
-    settings: Settings,
-    url: str,
-    listener: socket.socket,
-    signals: Signals,
-    *,
-    beside: Sequence[Child],
-    with_worker: bool,
-) -> None:
+async def answer(opened: Opened) -> None:
     """Answers on the listening socket until a signal comes; the children may begin when schema and keys are right."""
-    async with assemble(settings, database_url=url) as components:
+    settings, listener = opened.settings, opened.listener
+    async with assemble(settings, database_url=opened.url) as components:
         await check_schema(components[AsyncEngine])
         await components[SecretKeeper].require_keys()
         async with giving_metrics(components, settings.metrics_port), listening(components):
-            for child in beside:
+            for child in opened.beside:
                 child.release()
             app = await asyncio.to_thread(_application, components, settings)
             server = QuietServer(config_for(app, settings))
             loops.spare_what_is_there()
-            ending = _Ending(server=server, streams=components[RunStreams], children=beside)
-            with signals.asking(ending.begin, ending.hurry):
-                _say_where(listener, with_worker=with_worker)
+            ending = _Ending(server=server, streams=components[RunStreams], children=opened.beside)
+            with opened.signals.asking(ending.begin, ending.hurry):
+                _say_where(listener, with_worker=opened.with_worker)
                 async with _meanwhile(_finish(app)):
                     await server.serve(sockets=[listener])
                 log.info("serve.ending")

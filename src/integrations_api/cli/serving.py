@@ -7,6 +7,7 @@ import asyncio
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 
 from integrations_api.cli import loops
 from integrations_api.cli.child import WORKER_BESIDE, Child, own_command
@@ -18,6 +19,18 @@ from integrations_api.logs import get_logger
 from integrations_api.settings import Settings
 
 log = get_logger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Opened:
+    """What `serve` has when it begins to answer: port and database are open, the children may be started."""
+
+    settings: Settings
+    url: str
+    listener: socket.socket
+    signals: Signals
+    beside: Sequence[Child]
+    with_worker: bool
 
 
 def run_service(*, host: str | None, port: int | None, with_worker: bool, with_parent: bool) -> None:
@@ -33,7 +46,10 @@ def run_service(*, host: str | None, port: int | None, with_worker: bool, with_p
     ):
         worker = _worker(settings) if with_worker else None
         beside = [child for child in (embedder, worker) if child is not None]
-        loops.run(_serve(settings, url, listener, signals, beside=beside, with_worker=with_worker))
+        opened = Opened(
+            settings=settings, url=url, listener=listener, signals=signals, beside=beside, with_worker=with_worker
+        )
+        loops.run(_serve(opened))
 
 
 def _worker(settings: Settings) -> Child:
@@ -43,23 +59,15 @@ def _worker(settings: Settings) -> Child:
     return Child(own_command(*WORKER_BESIDE), environment=environment)
 
 
-async def _serve(
-    settings: Settings,
-    url: str,
-    listener: socket.socket,
-    signals: Signals,
-    *,
-    beside: Sequence[Child],
-    with_worker: bool,
-) -> None:
-    async with _running(beside):
+async def _serve(opened: Opened) -> None:
+    async with _running(opened.beside):
         # In a thread, or the loop would not come to starting anybody before the end of it.
         answer = await asyncio.to_thread(_import_answer)
-        await answer(settings, url, listener, signals, beside=beside, with_worker=with_worker)
+        await answer(opened)
     log.info("serve.ended")
 
 
-def _import_answer() -> Callable[..., Awaitable[None]]:
+def _import_answer() -> Callable[[Opened], Awaitable[None]]:
     from integrations_api.cli.answering import answer
 
     return answer

@@ -28,6 +28,9 @@ demo: $(READY) ## run the whole system with a simulated source (ARGS="--once --p
 serve: $(READY) ## run the service (ARGS="--port 8000")
 	@exec $(BIN)/integrations-api serve $(ARGS)
 
+# Dozens of processes are started: each would compile what this says not to keep.
+test test-faults test-attack topology: export PYTHONDONTWRITEBYTECODE =
+
 test: $(READY) ## run all tests, several at a time, on a real PostgreSQL (ARGS="tests/db -x")
 	@exec $(PYTEST) $(ARGS)
 

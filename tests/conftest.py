@@ -12,6 +12,7 @@ from integrations_api.logs import configure_logging
 from tests.support.databases import Databases, database_name, databases, server_for_tests
 from tests.support.long import FULL
 from tests.support.parallel import processes_for
+from tests.support.statements import compiled_once
 
 _for_the_session = pytest.StashKey[ExitStack]()
 _shared_server = pytest.StashKey[str]()
@@ -57,6 +58,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 def _plain_logs() -> None:
     """Log lines as the service writes them: the library's default would render local variables, slowly."""
     configure_logging(log_format="text", level="INFO")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _statements() -> Iterator[None]:
+    with compiled_once():
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -36,6 +36,12 @@ told["models built"] = [f"{one.__module__}.{one.__name__}" for one in models if 
 """
 
 _OF_THE_API = """
+import asyncio
+from integrations_api.access.passwords import Passwords
+async def assemble():
+    return Passwords()
+asyncio.run(assemble())
+told["imported by parts"] = sorted({"anyio._backends._asyncio", "passlib"} & {*sys.modules})
 from integrations_api.app import ROUTERS
 routes = [route for each in ROUTERS for route in each.routes]
 told["routes"] = len(routes)
@@ -85,6 +91,10 @@ def test_the_api_imports_nothing_that_it_needs_later_or_only_a_worker_needs(api:
 
     assert {"integrations_api.sync.service", "fastapi"} <= modules
     assert modules & {*NOT_YET, "croniter", "pgqueuer", "integrations_api.sync.engine"} == set()
+
+
+def test_nothing_is_imported_for_passwords_before_there_is_one(api: Any) -> None:
+    assert api["imported by parts"] == []
 
 
 def test_a_worker_imports_nothing_that_it_needs_later_or_only_the_api_needs(worker: Any) -> None:

@@ -43,7 +43,11 @@ class Passwords:
     def __init__(self, cost: HashCost = HashCost()) -> None:
         self._cost = cost
         self._decoy = _decoy(cost)
-        self._limiter = anyio.CapacityLimiter(_AT_ONCE)
+
+    @cached_property
+    def _limiter(self) -> anyio.CapacityLimiter:
+        """Imports what anyio has for this loop: with the first password, too."""
+        return anyio.CapacityLimiter(_AT_ONCE)
 
     @cached_property
     def _context(self) -> "CryptContext":

@@ -32,6 +32,7 @@ log = get_logger(__name__)
 _IMPORTED_LATER = (
     "integrations_api.access.signing",
     "passlib.context",
+    "anyio._backends._asyncio",  # By which hashing goes to a thread.
     "integrations_api.queue.adding",
     "croniter",
     *CONNECTORS,

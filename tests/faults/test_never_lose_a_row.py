@@ -146,7 +146,7 @@ async def test_a_filter_that_is_ignored_never_loads_the_wrong_set(service: Produ
     assert "condition on state" in run.error
 
 
-@pytest.mark.parametrize("count", [12_000 if FULL else 600])
+@pytest.mark.parametrize("count", [12_000 if FULL else 300])
 async def test_rows_that_share_one_second_in_any_order_are_all_read(service: Product, count: int) -> None:
     with source(count + 50) as server:
         copied = await service.connect(server, page_size=100 if FULL else 50)

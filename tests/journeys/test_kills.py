@@ -134,8 +134,9 @@ async def test_stored_records_are_mapped_anew_once_whenever_the_worker_is_killed
     step: str, database_url: str, simulator: SimulatorServer, tmp_path: Path
 ) -> None:
     async with _scene(database_url, simulator, tmp_path) as scene:
-        with scene.worker():
-            await scene.bench.sync(scene.integration)
+        scene.bench.start_worker()
+        await scene.bench.sync(scene.integration)
+        await scene.bench.stop_workers()
         mapped = await scene.content(1)
         await scene.bench.change("UPDATE datasets SET mapping_version = 0")
         await scene.bench.change("UPDATE contents SET title = 'As it was', hash = decode(md5(id::text), 'hex')")

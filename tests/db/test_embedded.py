@@ -171,6 +171,11 @@ def test_first_start_makes_an_empty_utf8_database_of_its_own(empty_dir: Path) ->
     assert lowered == "übergrösse"
 
 
+def test_no_process_of_its_own_reads_for_the_server(data_dir: Path) -> None:
+    with start(data_dir) as server:
+        assert ask(server.url, "SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'io worker'") == 0
+
+
 def test_a_look_finds_a_server_that_runs_and_starts_none(data_dir: Path) -> None:
     before = running_url(data_dir)
     with start_embedded(data_dir, durable=False) as server:

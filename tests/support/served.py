@@ -44,8 +44,10 @@ async def served(bench: Bench) -> AsyncIterator[Served]:
     """Serves the bench's parts on loopback until the block ends."""
     app = create_app(bench.components, bench.components[Settings])
     config = uvicorn.Config(
-        app, host="127.0.0.1", port=0, log_config=None, access_log=False, lifespan="off", timeout_graceful_shutdown=1
-    )
+        app, host="127.0.0.1", port=0, log_config=None, access_log=False, lifespan="off", timeout_graceful_shutdown=1,
+        # On a slow machine a test's client comes back just as an idle connection would be closed.
+        timeout_keep_alive=int(PATIENCE),
+    )  # fmt: skip
     server = uvicorn.Server(config)
     async with listening(bench.components):
         task = asyncio.create_task(server.serve())

@@ -68,7 +68,7 @@ class StrictRoute(APIRoute):
     """A route whose input has been looked at before anything of ours sees it.
 
     Until more is wanted of it than its path it is not built: what FastAPI makes of the signatures of all routes was a
-    tenth of a start. `build_all` builds what nobody has asked for yet.
+    tenth of a start. `Application.build_routes` builds what nobody has asked for yet.
     """
 
     def __init__(self, path: str, endpoint: Callable[..., Any], **options: Any) -> None:

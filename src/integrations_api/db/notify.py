@@ -9,6 +9,7 @@ import asyncpg
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from integrations_api.db.engine import DATABASE_LOST
 from integrations_api.logs import get_logger
 
 log = get_logger(__name__)
@@ -47,7 +48,7 @@ class Listener:
             try:
                 await self._listen_once()
                 delay = 0.1
-            except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+            except DATABASE_LOST as error:
                 log.warning("database.listener_lost", channel=self._channel, error=type(error).__name__)
                 delay = min(delay * 2, 5.0)
             await asyncio.sleep(delay)

@@ -3,8 +3,7 @@
 import asyncio
 import signal
 import socket
-from collections.abc import AsyncIterator, Coroutine, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -17,7 +16,8 @@ from integrations_api.cli.quiet_server import QuietServer, config_for
 from integrations_api.cli.serving import Opened
 from integrations_api.cli.setup import check_schema
 from integrations_api.cli.sockets import base_url
-from integrations_api.cli.starting import CONNECTORS, import_later
+from integrations_api.cli.starting import import_later, meanwhile
+from integrations_api.connectors.registry import CONNECTORS
 from integrations_api.integrations.secrets import SecretKeeper
 from integrations_api.logs import get_logger
 from integrations_api.settings import Settings
@@ -55,7 +55,7 @@ async def answer(opened: Opened) -> None:
             ending = _Ending(server=server, streams=components[RunStreams], children=opened.beside)
             with opened.signals.asking(ending.begin, ending.hurry):
                 _say_where(listener, with_worker=opened.with_worker)
-                async with _meanwhile(_finish(app)):
+                async with meanwhile(_finish(app)):
                     await server.serve(sockets=[listener])
                 log.info("serve.ending")
 
@@ -64,16 +64,6 @@ async def _finish(app: "Application") -> None:
     """What the start has left undone, so that few requests are the first to want it."""
     await app.build_routes()
     await import_later(*_IMPORTED_LATER)
-
-
-@asynccontextmanager
-async def _meanwhile(work: Coroutine[None, None, None]) -> AsyncIterator[None]:
-    """Does work of which nobody waits for the end."""
-    task = asyncio.create_task(work)
-    try:
-        yield
-    finally:
-        task.cancel()
 
 
 def _application(components: Components, settings: Settings) -> "Application":

@@ -3,17 +3,14 @@
 import asyncio
 import gc
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Coroutine, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from importlib import import_module
 
 from pydantic import BaseModel
 from pydantic.warnings import UnsupportedFieldAttributeWarning
 
 from integrations_api.imports import without
-
-CONNECTORS = tuple(f"integrations_api.connectors.{name}.connector" for name in ("servicenow", "jira", "github"))
-"""What speaks to the services: nobody needs it before the first sync, or the first trial."""
 
 _UNDISTURBED = 1.0
 """Seconds for what everybody waits for: to be ready."""
@@ -53,3 +50,13 @@ async def import_later(*modules: str) -> None:
     await asyncio.sleep(_UNDISTURBED)
     for module in modules:
         await asyncio.to_thread(import_module, module)
+
+
+@asynccontextmanager
+async def meanwhile(work: Coroutine[None, None, None]) -> AsyncIterator[None]:
+    """Does work of which nobody waits for the end."""
+    task = asyncio.create_task(work)
+    try:
+        yield
+    finally:
+        task.cancel()

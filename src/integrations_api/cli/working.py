@@ -9,7 +9,8 @@ from integrations_api.cli import loops
 from integrations_api.cli.metrics_port import giving_metrics
 from integrations_api.cli.setup import check_schema, opened_database, settings_for_process
 from integrations_api.cli.signals import Signals, end_with_parent
-from integrations_api.cli.starting import CONNECTORS, import_later
+from integrations_api.cli.starting import import_later, meanwhile
+from integrations_api.connectors.registry import CONNECTORS
 from integrations_api.db.embedded import stop_abandoned
 from integrations_api.integrations.secrets import SecretKeeper
 from integrations_api.logs import get_logger
@@ -50,12 +51,11 @@ async def _work(settings: Settings, url: str, signals: Signals) -> None:
         loops.spare_what_is_there()
         async with giving_metrics(components, settings.worker_metrics_port):
             running = asyncio.create_task(worker.run(stopping))
-            importing = asyncio.create_task(import_later(*CONNECTORS))
             with signals.asking(
                 lambda: loop.call_soon_threadsafe(stopping.set), lambda: loop.call_soon_threadsafe(running.cancel)
             ):
                 log.info("worker.started", worker_id=str(worker.id))
-                with suppress(asyncio.CancelledError):
-                    await running
-            importing.cancel()
+                async with meanwhile(import_later(*CONNECTORS)):
+                    with suppress(asyncio.CancelledError):
+                        await running
     log.info("worker.ended")

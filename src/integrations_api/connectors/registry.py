@@ -5,9 +5,11 @@ from integrations_api.connectors.jira.service import Jira
 from integrations_api.connectors.servicenow.service import ServiceNow
 from integrations_api.connectors.services import MissingConfiguration, ServiceDescription, UnsupportedService
 
-__all__ = ["MissingConfiguration", "ServiceDescription", "UnsupportedService", "find_service", "services"]
+__all__ = ["CONNECTORS", "MissingConfiguration", "ServiceDescription", "UnsupportedService", "find_service", "services"]
 
 _SERVICES: tuple[ServiceDescription, ...] = (ServiceNow(), Jira(), GitHub())
+CONNECTORS = tuple(f"{type(service).__module__.removesuffix('service')}connector" for service in _SERVICES)
+"""Modules of what speaks to the services: nobody needs them before the first sync, or the first trial."""
 _BY_WORD = {service.name.lower(): service for service in _SERVICES}
 
 

@@ -18,8 +18,9 @@ if TYPE_CHECKING:
     from integrations_api.access.signing import Signing
 
 ISSUER = AUDIENCE = "integrations-api"
+_ALGORITHM = "HS256"
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_HEADER = {"alg": "HS256", "typ": "JWT"}
+_HEADER = {"alg": _ALGORITHM, "typ": "JWT"}
 _HEADER_TEXT = "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9."
 """The same as jose writes it."""
 _LONGEST = 2048
@@ -60,7 +61,7 @@ class Tokens:
         """Imports jose: a worker never does, and the API not before it answers."""
         from integrations_api.access.signing import Signing
 
-        return Signing(self._key)
+        return Signing(self._key, _ALGORITHM)
 
     def issue(self, *, user_id: UUID, generation: int, lifetime: timedelta) -> IssuedToken:
         """A token for a user; it dies with its lifetime, or when the user's generation moves on."""

@@ -22,12 +22,7 @@ Timestamp = Annotated[
 
 
 class Success(BaseModel):
-    """Base of every answer that went well; `success` is its first field.
-
-    What checks and writes an answer is built when it is first given, not for all of them at every start.
-    """
-
-    model_config = ConfigDict(defer_build=True)
+    """Base of every answer that went well; `success` is its first field."""
 
     success: Literal[True] = True
 

@@ -1,8 +1,8 @@
 """From the number or id in a URL to the one incident that is meant, or to the reason why it is not clear."""
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 from uuid import UUID
 
 from sqlalchemy import Row, text
@@ -98,6 +98,9 @@ AT_NUMBER = _AT.format(condition="r.number = :number")
 AT_ID = _AT.format(condition="r.document_id = :id")
 
 
+_AT_NUMBER, _AT_ID = text(AT_NUMBER), text(AT_ID)
+
+
 async def find_at(
     session: AsyncSession, number: str, *, dataset_id: UUID | None, version: int | None
 ) -> Sequence[Row[Any]]:
@@ -105,10 +108,10 @@ async def find_at(
     facts = {"version": version, "dataset": dataset_id}
     document_id = as_id(number)
     if document_id is not None:
-        found = (await session.execute(text(AT_ID), {**facts, "id": document_id})).all()
+        found = (await session.execute(_AT_ID, {**facts, "id": document_id})).all()
         if found:
             return found
-    return (await session.execute(text(AT_NUMBER), {**facts, "number": number})).all()
+    return (await session.execute(_AT_NUMBER, {**facts, "number": number})).all()
 
 
 _EVER = """
@@ -147,7 +150,17 @@ def the_one(number: str, found: Sequence[Any]) -> Any:
     return candidates[0]
 
 
-async def meant(session: AsyncSession, number: str, *, dataset_id: UUID | None, version: int | None) -> Meant:
+class Find(Protocol):
+    """`find_at`, or what finds the same rows another way."""
+
+    def __call__(
+        self, session: AsyncSession, number: str, *, dataset_id: UUID | None, version: int | None
+    ) -> Awaitable[Sequence[Any]]: ...
+
+
+async def meant(
+    session: AsyncSession, number: str, *, dataset_id: UUID | None, version: int | None, find: Find = find_at
+) -> Meant:
     """The incident of that number or id, in a version or else in its dataset's head.
 
     Raises `NotFound`, `InSeveralDatasets` (also when a version is asked for without a dataset, and several know
@@ -158,7 +171,7 @@ async def meant(session: AsyncSession, number: str, *, dataset_id: UUID | None, 
     if version is not None:
         dataset_id = dataset_id or await _only_dataset(session, number)
         await get_version(session, dataset_id, version)
-    row = the_one(number, await find_at(session, number, dataset_id=dataset_id, version=version))
+    row = the_one(number, await find(session, number, dataset_id=dataset_id, version=version))
     return Meant(row.dataset_id, row.id, row.version)
 
 

@@ -187,9 +187,9 @@ def _said(row: Mapping[str, Any], words: str) -> Said:
     return Said(scope_of(row), [Term(term, float(often), int(count)) for term, often, count in told], words)
 
 
-async def at_number(session: AsyncSession, number: str) -> list[Row]:
-    """Every incident and tombstone of that number or id in the heads, as `find_at` of the knowledge room has them."""
-    facts = {"version": None, "dataset": None, "number": number, "id": as_id(number)}
+async def find_at(session: AsyncSession, number: str, *, dataset_id: UUID | None, version: int | None) -> list[Row]:
+    """The same as `find_at` of the knowledge room, past the session."""
+    facts = {"version": version, "dataset": dataset_id, "number": number, "id": as_id(number)}
     found = await rows(session, AT_ID, facts) if facts["id"] is not None else []
     return found or await rows(session, AT_NUMBER, facts)
 

@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from integrations_api.db.engine import Sessions
 from integrations_api.db.reading import reading
 from integrations_api.knowledge.embedding import find_active_model
-from integrations_api.knowledge.lookup import Meant, meant, the_one
+from integrations_api.knowledge.lookup import Meant, meant
 from integrations_api.search import bm25, presenting, repository
 from integrations_api.search.bm25 import Term
 from integrations_api.search.candidates import MOST_HITS, Candidates, rank, way_to
@@ -119,7 +119,7 @@ class SearchService:
     async def similar_to(self, number: str, *, dataset_id: UUID | None, version: int | None, limit: int) -> Hits:
         """The incidents most like one, without itself. Raises `NotFound`, or `Conflict` when it is not clear which."""
         async with reading(self._sessions) as session:
-            one = await _meant(session, number, dataset_id=dataset_id, version=version)
+            one = await meant(session, number, dataset_id=dataset_id, version=version, find=repository.find_at)
             asked = one.dataset_id if dataset_id is not None or version is not None else None
             chosen = await find_chosen(session, dataset_id=asked, version=version)
             said = await repository.said_by_incident(session, chosen, one.document_id, one.version)
@@ -230,15 +230,6 @@ async def _page(
         message=NOTHING_TO_FIND if not used.query and not shown else None,
         ranking=found.ranking,
     )
-
-
-async def _meant(session: AsyncSession, number: str, *, dataset_id: UUID | None, version: int | None) -> Meant:
-    """As `meant`, past the session where nothing but the number is given."""
-    if dataset_id is not None or version is not None:
-        return await meant(session, number, dataset_id=dataset_id, version=version)
-    found = await repository.at_number(session, number)
-    row = the_one(number, found)
-    return Meant(row.dataset_id, row.id, row.version)
 
 
 def _sought(parsed: Parsed, *, has_operators: bool) -> Sought:

@@ -49,7 +49,7 @@ lint: $(READY) ## ruff, mypy strict, import contracts, bandit
 	$(BIN)/python -m mypy
 	$(BIN)/lint-imports --no-logo
 	$(BANDIT) --recursive src migrations scripts --exclude src/integrations_api/simulator 2>/dev/null
-	$(BANDIT) --recursive src/integrations_api/simulator bench --skip B311,B603,B608 2>/dev/null
+	$(BANDIT) --recursive src/integrations_api/simulator bench --exclude bench/out --skip B311,B603,B608 2>/dev/null
 
 lint-container: ## Dockerfile, docker-compose.yml and shell scripts, with linters of their own that are fetched
 	@$(PYTHON) -m venv $(LINTERS)

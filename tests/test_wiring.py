@@ -4,7 +4,7 @@ import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from integrations_api.access.service import AccessService
-from integrations_api.api.components import Components
+from integrations_api.components import Components
 from integrations_api.errors import ConfigurationError
 from integrations_api.settings import Settings
 from integrations_api.vault.cipher import Vault

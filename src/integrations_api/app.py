@@ -2,15 +2,15 @@
 
 from starlette.middleware.cors import CORSMiddleware
 
-from integrations_api import __version__
 from integrations_api.access import router as access
 from integrations_api.api import docs, health
 from integrations_api.api.application import Application
-from integrations_api.api.components import Components, install_components
+from integrations_api.api.components import install_components
 from integrations_api.api.context import RequestContextMiddleware
 from integrations_api.api.error_handlers import install_error_handlers
 from integrations_api.api.limits import LimitsMiddleware
 from integrations_api.api.openapi import install_openapi
+from integrations_api.components import Components
 from integrations_api.integrations import router as integrations
 from integrations_api.knowledge import router as knowledge
 from integrations_api.oauth import router as oauth
@@ -19,6 +19,7 @@ from integrations_api.search import router as search
 from integrations_api.settings import Settings
 from integrations_api.sync import router as sync
 from integrations_api.sync.docs import event_schema
+from integrations_api.version import __version__
 
 ROUTERS = (
     access.router,

@@ -17,10 +17,10 @@ from integrations_api.access.rates import Rates
 from integrations_api.access.service import AccessService
 from integrations_api.access.throttle import SignInThrottle
 from integrations_api.access.tokens import Tokens
-from integrations_api.api.components import Components
 from integrations_api.audit.reading import AuditReader
 from integrations_api.audit.sealing import AuditSealer
 from integrations_api.clock import Clock, utc_now
+from integrations_api.components import Components
 from integrations_api.connectors.embeddings.client import EmbeddingClient
 from integrations_api.connectors.records import ConnectorContext
 from integrations_api.connectors.retry import Time

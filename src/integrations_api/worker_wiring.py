@@ -11,9 +11,9 @@ from sqlalchemy.ext.asyncio import AsyncEngine, async_sessionmaker
 
 from integrations_api.access.rates import Rates
 from integrations_api.access.throttle import SignInThrottle
-from integrations_api.api.components import Components
 from integrations_api.audit.sealing import AuditSealer
 from integrations_api.clock import Clock, utc_now
+from integrations_api.components import Components
 from integrations_api.db.engine import asyncpg_dsn
 from integrations_api.integrations.service import IntegrationService
 from integrations_api.knowledge.retention import Retention

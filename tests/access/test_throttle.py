@@ -14,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from integrations_api.access.passwords import HashCost, Passwords
 from integrations_api.access.throttle import LONGEST_WAIT, SignInThrottle, network_of_request, wait_after
-from integrations_api.api.context import RequestContext, serving
+from integrations_api.api.current import RequestContext, serving
 from tests.support.applications import PASSWORD, LiveApp, live_app
 
 pytestmark = pytest.mark.anyio

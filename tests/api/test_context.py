@@ -11,7 +11,7 @@ from starlette.types import Message
 from structlog.contextvars import get_contextvars, merge_contextvars
 from structlog.testing import capture_logs
 
-from integrations_api.api.context import current_request
+from integrations_api.api.current import current_request
 from integrations_api.api.routes import PUBLIC, Router
 from integrations_api.logs import AlreadyLogged, bind
 from tests.support.applications import bare_app, client_of

@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from integrations_api.api.components import Components
+from integrations_api.components import Components
 from tests.support.applications import LiveApp, live_app
 
 pytestmark = pytest.mark.anyio

@@ -8,7 +8,7 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from integrations_api.access.principal import Principal
-from integrations_api.api.context import RequestContext, serving
+from integrations_api.api.current import RequestContext, serving
 from integrations_api.audit.models import AuditEntry
 from integrations_api.audit.service import record
 from integrations_api.db.engine import Sessions, create_engine, create_sessions

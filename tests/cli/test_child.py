@@ -2,8 +2,10 @@
 
 import asyncio
 import os
+import signal
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -86,8 +88,12 @@ async def test_a_child_that_worked_for_long_is_started_soon_again(monkeypatch: p
 
 
 async def test_a_child_is_given_the_word_to_begin_and_so_is_its_successor(tmp_path: Path) -> None:
-    program = "import os, sys; os.mkdir(sys.argv[1] + str(os.getpid())); os.read(0, 1) or sys.exit(1); sys.exit(7)"
+    program = (
+        "import json, os, sys; os.mkdir(sys.argv[1] + str(os.getpid()))\n"
+        "sys.exit(7 if json.loads(sys.stdin.readline()) == {'address': 'here'} else 1)"
+    )
     worker = Child([sys.executable, "-S", "-c", program, f"{tmp_path}/"], first_pause=0.01)
+    worker.word["address"] = "here"
 
     with capture_logs() as logged:
         running = asyncio.create_task(worker.run())
@@ -100,6 +106,27 @@ async def test_a_child_is_given_the_word_to_begin_and_so_is_its_successor(tmp_pa
 
     assert [line["exit_code"] for line in deaths(logged)[:2]] == [7, 7]
     assert [line["event"] for line in logged[:2]] == ["serve.worker_started", "serve.worker_died"]
+
+
+async def test_a_child_that_has_begun_is_the_one_that_runs(tmp_path: Path) -> None:
+    worker = Child(works(tmp_path / "pid"))
+    with capture_logs() as logged, worker.begun():
+        pid = await pid_in(tmp_path / "pid")
+        running = asyncio.create_task(worker.run())
+        os.kill(pid, signal.SIGKILL)
+        await until(lambda: bool(deaths(logged)))
+        worker.stop()
+        await asyncio.wait_for(running, PATIENCE)
+
+    assert deaths(logged)[0]["exit_code"] == -signal.SIGKILL
+
+
+async def test_a_child_that_has_begun_and_never_ran_is_gone(tmp_path: Path) -> None:
+    with suppress(LookupError), Child(works(tmp_path / "pid", stubborn=True)).begun():
+        pid = await pid_in(tmp_path / "pid")
+        raise LookupError
+
+    assert not is_alive(pid)
 
 
 async def test_stop_ends_the_child(tmp_path: Path) -> None:

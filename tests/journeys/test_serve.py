@@ -122,7 +122,7 @@ def test_a_worker_waits_for_the_word_of_its_parent(tmp_path: Path, empty_databas
             worker.wait(seconds=1)
         assert worker.said == ""
 
-        worker.process.stdin.write(b"\n")
+        worker.process.stdin.write(b"{}\n")
         worker.process.stdin.flush()
 
         assert worker.wait() == 1

@@ -12,9 +12,10 @@ from fastapi import FastAPI
 from integrations_api.access.permissions import Permission
 from integrations_api.access.principal import Principal
 from integrations_api.access.service import AccessService
-from integrations_api.api.components import Components, install_components
+from integrations_api.api.components import install_components
 from integrations_api.api.context import RequestContextMiddleware
 from integrations_api.api.error_handlers import install_error_handlers
+from integrations_api.components import Components
 from integrations_api.db.engine import Sessions, create_engine, create_sessions
 from integrations_api.errors import Unauthenticated
 from integrations_api.knowledge.router import router

@@ -7,7 +7,7 @@ import httpx
 import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from integrations_api.api.components import Components
+from integrations_api.components import Components
 from integrations_api.connectors.errors import Refused
 from integrations_api.egress.client import open_client
 from integrations_api.egress.guard import EgressPolicy, EgressRefused

@@ -14,9 +14,9 @@ from integrations_api.access.passwords import HashCost, Passwords
 from integrations_api.access.permissions import ROLES, Role
 from integrations_api.access.service import AccessService
 from integrations_api.api.application import Application
-from integrations_api.api.components import Components
 from integrations_api.app import create_app
 from integrations_api.clock import Clock, utc_now
+from integrations_api.components import Components
 from integrations_api.settings import Settings
 from integrations_api.vault.bootstrap import generate_secrets
 from integrations_api.wiring import assemble

@@ -17,8 +17,8 @@ from sqlalchemy.ext.asyncio import async_sessionmaker
 from integrations_api.access.passwords import Passwords
 from integrations_api.access.permissions import ROLES, Role
 from integrations_api.access.principal import Principal
-from integrations_api.api.components import Components
 from integrations_api.clock import utc_now
+from integrations_api.components import Components
 from integrations_api.connectors.records import Mode
 from integrations_api.db.engine import DATABASE_LOST, is_lost_connection
 from integrations_api.integrations.schemas import IntegrationIn

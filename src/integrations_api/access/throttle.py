@@ -17,7 +17,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from integrations_api.access.models import KnownAddress, SignInCounter, User
-from integrations_api.api.context import current_request
+from integrations_api.api.current import current_request
 from integrations_api.db.engine import Sessions
 from integrations_api.errors import TooManyRequests
 

@@ -22,7 +22,8 @@ from fastapi.routing import APIRoute, serialize_response
 from pydantic import BaseModel
 from starlette.datastructures import QueryParams
 
-from integrations_api.api.components import ComponentOf, Components
+from integrations_api.api.components import ComponentOf
+from integrations_api.components import Components
 
 Solved = dict[str, Any]
 _Call = Callable[..., Awaitable[Any]]

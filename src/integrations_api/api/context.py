@@ -1,20 +1,17 @@
-"""What is known about the request being served: its id and where it came from; one log line for each.
+"""What is done around each request: its id, its line in the log, its metrics, and what becomes of a defect.
 
 Pure ASGI, because streams must pass through unbuffered.
 """
 
 import re
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from contextvars import ContextVar
-from dataclasses import dataclass
 from uuid import uuid4
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from integrations_api.api.envelope import internal_error
-from integrations_api.logs import AlreadyLogged, bound, get_logger
+from integrations_api.api.current import RequestContext, serving
+from integrations_api.api.refusals import internal_error
+from integrations_api.logs import AlreadyLogged, get_logger
 from integrations_api.metrics import method_label, requests_of, seconds_of
 
 log = get_logger(__name__)
@@ -28,33 +25,6 @@ _SECURITY_HEADERS = (
     (b"cross-origin-resource-policy", b"same-origin"),
     (b"cache-control", b"no-store"),
 )
-
-
-@dataclass(frozen=True, slots=True)
-class RequestContext:
-    """One request: its id (the client's own, where that is sane) and the client's address."""
-
-    request_id: str
-    address: str | None
-
-
-_current: ContextVar[RequestContext | None] = ContextVar("request_context", default=None)
-
-
-def current_request() -> RequestContext | None:
-    """The request this task works for; None in workers and on the command line."""
-    return _current.get()
-
-
-@contextmanager
-def serving(context: RequestContext) -> Iterator[None]:
-    """Makes `context` the current request, for code and for log lines."""
-    token = _current.set(context)
-    try:
-        with bound(request_id=context.request_id):
-            yield
-    finally:
-        _current.reset(token)
 
 
 class RequestContextMiddleware:

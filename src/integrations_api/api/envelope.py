@@ -1,17 +1,14 @@
 """The envelope of every JSON answer.
 
-What becomes an error is in `error_handlers`: services import this, so that a worker goes without FastAPI.
+Shapes alone: services import this, so that a worker goes without FastAPI and Starlette.
 """
 
-from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, PlainSerializer, WithJsonSchema
-from starlette.responses import JSONResponse
 
 from integrations_api.clock import to_wire
-from integrations_api.errors import FieldProblem
 
 Timestamp = Annotated[
     datetime,
@@ -49,22 +46,3 @@ class ErrorEnvelope(BaseModel):
     message: str
     errors: list[FieldError] | None = None
     request_id: str | None = None
-
-
-def error_response(
-    status: int,
-    message: str,
-    *,
-    problems: Sequence[FieldProblem] = (),
-    request_id: str | None = None,
-    headers: Mapping[str, str] | None = None,
-) -> JSONResponse:
-    """An error in the envelope."""
-    errors = [FieldError(field=problem.field, message=problem.message) for problem in problems]
-    body = ErrorEnvelope(message=message, errors=errors or None, request_id=request_id)
-    return JSONResponse(body.model_dump(exclude_none=True), status_code=status, headers=dict(headers or {}))
-
-
-def internal_error(request_id: str) -> JSONResponse:
-    """What a client learns of a defect: the id under which the log tells the rest."""
-    return error_response(500, "Something went wrong on our side", request_id=request_id)

@@ -11,8 +11,8 @@ from sqlalchemy import exc as database
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
-from integrations_api.api.envelope import error_response
 from integrations_api.api.problems import body_problem, problems_of
+from integrations_api.api.refusals import error_response
 from integrations_api.api.routes import allowed_methods
 from integrations_api.db.engine import cause_of, is_disk_full, is_full, is_lost_connection
 from integrations_api.errors import (

@@ -8,7 +8,7 @@ from typing import Self
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from integrations_api.api.envelope import error_response
+from integrations_api.api.refusals import error_response
 
 MAX_QUERY_BYTES = 16_384
 MAX_HEADER_BYTES = 32_768

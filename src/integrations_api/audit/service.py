@@ -8,7 +8,7 @@ import asyncpg
 import orjson
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from integrations_api.api.context import current_request
+from integrations_api.api.current import current_request
 from integrations_api.audit.models import AuditEntry
 from integrations_api.vault.mask import masked
 

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from integrations_api.api.components import Components
 from integrations_api.cli import loops
 from integrations_api.cli.child import Child
 from integrations_api.cli.metrics_port import giving_metrics
@@ -17,6 +16,7 @@ from integrations_api.cli.serving import Opened
 from integrations_api.cli.setup import check_schema
 from integrations_api.cli.sockets import base_url
 from integrations_api.cli.starting import import_later, meanwhile
+from integrations_api.components import Components
 from integrations_api.connectors.registry import CONNECTORS
 from integrations_api.integrations.secrets import SecretKeeper
 from integrations_api.logs import get_logger

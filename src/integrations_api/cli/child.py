@@ -1,12 +1,14 @@
 """A worker or another part as a supervised child process: started again when it dies, ended with its parent."""
 
 import asyncio
-import os
+import json
+import subprocess
 import sys
+import threading
 import time
-from asyncio.subprocess import PIPE, Process
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from typing import Any
 
 from integrations_api.logs import get_logger
 
@@ -32,8 +34,8 @@ def own_command(*arguments: str) -> list[str]:
 class Child:
     """Settings reach the child as they reached us: by the environment, `.env` and the data folder's key file.
 
-    `environment` is added to ours; `descriptors` are open files that the child has, too, by the same numbers.
-    A child may import its parts, and wait on its standard input for the word to begin, which is `release`.
+    `descriptors` are open files that the child has, too, by the same numbers. A child may import its parts, and wait on
+    its standard input for the word to begin, which is `release`; by `word` it is told what only we know, as JSON.
     """
 
     def __init__(
@@ -41,20 +43,29 @@ class Child:
         command: Sequence[str],
         *,
         name: str = "worker",
-        environment: Mapping[str, str] | None = None,
         descriptors: Sequence[int] = (),
         first_pause: float = FIRST_PAUSE,
         goodbye: float = GOODBYE,
     ) -> None:
+        self.word: dict[str, str] = {}
         self._command = list(command)
         self._name = name
-        self._environment = {**os.environ, **(environment or {})}
         self._descriptors = tuple(descriptors)
         self._first_pause = first_pause
         self._goodbye = goodbye
         self._released = asyncio.Event()
         self._stopping = asyncio.Event()
-        self._process: Process | None = None
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @contextmanager
+    def begun(self) -> Iterator[None]:
+        """Starts the child at once, before there is a loop, for `run` to go on with; in the end it is gone."""
+        with self._start() as process:
+            self._process = process
+            try:
+                yield
+            finally:
+                process.kill()
 
     def release(self) -> None:
         """Gives the child, and each that comes after it, the word to begin: what it needs is there."""
@@ -67,16 +78,16 @@ class Child:
     def kill(self) -> None:
         """Ends the child at once; its runs go on elsewhere after their heartbeat has run out."""
         self._stopping.set()
-        with suppress(ProcessLookupError):
-            if self._process is not None:
-                self._process.kill()
+        if self._process is not None:
+            self._process.kill()
 
     async def run(self) -> None:
         """Keeps the child running until `stop`."""
         pause = self._first_pause
         while not self._stopping.is_set():
             began = time.monotonic()
-            code = await self._run_once()
+            code = await self._run_once(self._process or self._start())
+            self._process = None
             if self._stopping.is_set():
                 return
             if time.monotonic() - began > STEADY:
@@ -86,20 +97,21 @@ class Child:
                 await asyncio.wait_for(self._stopping.wait(), pause)
             pause = min(pause * 2, LONGEST_PAUSE)
 
-    async def _run_once(self) -> int:
-        """One life of the child; its exit code. It holds no terminal, so that Ctrl-C reaches it only through us."""
-        process = self._process = await asyncio.create_subprocess_exec(
-            *self._command,
-            stdin=PIPE,
-            start_new_session=True,
-            env=self._environment,
-            pass_fds=self._descriptors,
+    def _start(self) -> subprocess.Popen[bytes]:
+        """One more life. It holds no terminal, so that Ctrl-C reaches it only through us."""
+        return subprocess.Popen(  # nosec B603 # noqa: S603 - our own program
+            self._command, bufsize=0, stdin=subprocess.PIPE, start_new_session=True, pass_fds=self._descriptors
         )
+
+    async def _run_once(self, process: subprocess.Popen[bytes]) -> int:
+        """The child's exit code, when it has ended."""
+        self._process = process
+        ended = _end_of(process)
         word = asyncio.create_task(self._give_word(process))
-        ended = asyncio.create_task(process.wait())
         asked = asyncio.create_task(self._stopping.wait())
+        either: list[asyncio.Future[Any]] = [ended, asked]
         try:
-            await asyncio.wait({ended, asked}, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
         finally:
             word.cancel()
             asked.cancel()
@@ -107,17 +119,39 @@ class Child:
                 await self._end(process, ended)
         return await ended
 
-    async def _give_word(self, process: Process) -> None:
+    async def _give_word(self, process: subprocess.Popen[bytes]) -> None:
         assert process.stdin is not None
         await self._released.wait()
-        process.stdin.write(b"\n")
+        with suppress(OSError, ValueError):  # It has just died, or that was noticed already.
+            process.stdin.write(json.dumps(self.word).encode() + b"\n")
         log.info(f"serve.{self._name}_started", pid=process.pid)
 
-    async def _end(self, process: Process, ended: "asyncio.Task[int]") -> None:
-        with suppress(ProcessLookupError):
-            process.terminate()
+    async def _end(self, process: subprocess.Popen[bytes], ended: "asyncio.Future[int]") -> None:
+        process.terminate()
         await asyncio.wait({ended}, timeout=self._goodbye)
         if not ended.done():
             log.warning(f"serve.{self._name}_killed", pid=process.pid)
-            with suppress(ProcessLookupError):
-                process.kill()
+            process.kill()
+
+
+def _end_of(process: subprocess.Popen[bytes]) -> "asyncio.Future[int]":
+    """The exit code, when there is one. In a thread of its own: the loop's few threads have other things to do."""
+    loop = asyncio.get_running_loop()
+    ended: asyncio.Future[int] = loop.create_future()
+
+    def wait() -> None:
+        with process:  # Closes our end of its standard input.
+            code = process.wait()
+        with suppress(RuntimeError):  # The loop has ended before.
+            loop.call_soon_threadsafe(ended.set_result, code)
+
+    threading.Thread(target=wait, name=f"child-{process.pid}", daemon=True).start()
+    return ended
+
+
+@contextmanager
+def worker_beside() -> Iterator[Child]:
+    """A worker that imports its parts already, while `serve` does, and waits for the word to begin."""
+    worker = Child(own_command(*WORKER_BESIDE))
+    with worker.begun():
+        yield worker

@@ -11,7 +11,7 @@ import uvicorn
 from integrations_api.cli.embedder import Encode, create_embedder
 from integrations_api.cli.embedding_beside import HOW_TO_INSTALL, LOOPBACK
 from integrations_api.cli.setup import settings_for_process
-from integrations_api.cli.signals import Signals, end_with_parent
+from integrations_api.cli.signals import Parent, Signals
 from integrations_api.cli.sockets import base_url, listen
 from integrations_api.errors import ConfigurationError
 from integrations_api.logs import get_logger
@@ -26,7 +26,7 @@ def run_embedder(*, model: str | None, port: int, with_parent: bool, descriptor:
     """
     signals = Signals()
     if with_parent:
-        end_with_parent()
+        Parent()
     settings = settings_for_process()
     name = model or settings.embeddings_model
     if name is None:

@@ -5,8 +5,8 @@ import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, closing
 
-from integrations_api.api.components import Components
 from integrations_api.cli.sockets import base_url, listen
+from integrations_api.components import Components
 from integrations_api.logs import get_logger
 from integrations_api.operations.exposition import Exposition
 from integrations_api.settings import Settings

@@ -1,8 +1,12 @@
 """`integrations-api serve`: the API, with a worker beside it."""
 
-from typing import Annotated, Optional
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Annotated, Optional
 
 import typer
+
+if TYPE_CHECKING:
+    from integrations_api.cli.child import Child
 
 WithParent = Annotated[bool, typer.Option("--with-parent", hidden=True)]
 """For processes started by ours: end when standard input ends."""
@@ -32,9 +36,17 @@ def serve(
       integrations-api serve
       integrations-api serve --host 0.0.0.0 --port 8080 --no-worker
     """
+    from integrations_api.cli.child import worker_beside
+
+    with ExitStack() as stack:
+        worker = None if no_worker else stack.enter_context(worker_beside())
+        _run(host=host, port=port, worker=worker, with_parent=with_parent)
+
+
+def _run(*, host: str | None, port: int | None, worker: "Child | None", with_parent: bool) -> None:
     from integrations_api.cli.starting import quick_start
 
     with quick_start():
         from integrations_api.cli.serving import run_service
 
-        run_service(host=host, port=port, with_worker=not no_worker, with_parent=with_parent)
+        run_service(host=host, port=port, worker=worker, with_parent=with_parent)

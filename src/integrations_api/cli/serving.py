@@ -1,6 +1,6 @@
-"""What `serve` does: take the port, open the database, start the worker, answer until asked to end.
+"""What `serve` does: take the port, open the database, answer until asked to end.
 
-The parts that answer are imported only after the worker was started, for both take most of a start for that.
+The parts that answer are imported only when the database is open and the children are looked after.
 """
 
 import asyncio
@@ -10,10 +10,10 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from integrations_api.cli import loops
-from integrations_api.cli.child import WORKER_BESIDE, Child, own_command
+from integrations_api.cli.child import Child
 from integrations_api.cli.embedding_beside import own_embedder
 from integrations_api.cli.setup import opened_database, settings_for_process
-from integrations_api.cli.signals import Signals, end_with_parent
+from integrations_api.cli.signals import Parent, Signals
 from integrations_api.cli.sockets import listen
 from integrations_api.logs import get_logger
 from integrations_api.settings import Settings
@@ -33,30 +33,29 @@ class Opened:
     with_worker: bool
 
 
-def run_service(*, host: str | None, port: int | None, with_worker: bool, with_parent: bool) -> None:
-    """Runs until SIGINT or SIGTERM; then everything it started is gone, PostgreSQL last."""
+def run_service(*, host: str | None, port: int | None, worker: Child | None, with_parent: bool) -> None:
+    """Runs until SIGINT or SIGTERM; then everything it started is gone, PostgreSQL last. The worker has begun."""
     signals = Signals()
     if with_parent:
-        end_with_parent()
+        Parent()
     settings = settings_for_process(host=host, port=port)
     with (
         listen(settings.host, settings.port) as listener,
         opened_database(settings) as url,
         own_embedder(settings) as (settings, embedder),
     ):
-        worker = _worker(settings) if with_worker else None
+        if worker is not None and settings.embeddings_url is not None:
+            worker.word["embeddings_url"] = settings.embeddings_url
         beside = [child for child in (embedder, worker) if child is not None]
         opened = Opened(
-            settings=settings, url=url, listener=listener, signals=signals, beside=beside, with_worker=with_worker
+            settings=settings,
+            url=url,
+            listener=listener,
+            signals=signals,
+            beside=beside,
+            with_worker=worker is not None,
         )
         loops.run(_serve(opened))
-
-
-def _worker(settings: Settings) -> Child:
-    """A worker that knows of an embedding service of our own."""
-    address = settings.embeddings_url
-    environment = {} if address is None else {"EMBEDDINGS_URL": address}
-    return Child(own_command(*WORKER_BESIDE), environment=environment)
 
 
 async def _serve(opened: Opened) -> None:

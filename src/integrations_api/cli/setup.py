@@ -17,7 +17,7 @@ from integrations_api.settings import Settings, load_settings
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncEngine
 
-    from integrations_api.api.components import Components
+    from integrations_api.components import Components
 
 T = TypeVar("T")
 

@@ -1,5 +1,6 @@
 """SIGINT and SIGTERM over the life of a process: they interrupt its start, ask for its end, and do not disturb that."""
 
+import json
 import os
 import signal
 import sys
@@ -48,21 +49,29 @@ class Signals:
             self._reactions = []
 
 
-def end_with_parent() -> threading.Event:
-    """Asks this process to end when its standard input ends, which a parent holds open as long as it lives.
+class Parent:
+    """The process that started this one, and holds its standard input open as long as it lives.
 
-    Works also for a parent killed by SIGKILL, and before there is an event loop. The event is set when the parent
-    gives its word to begin (`Child.release`): anything on standard input.
+    From now on this process asks itself to end when that does, also by SIGKILL, and before there is an event loop.
     """
-    word = threading.Event()
-    threading.Thread(target=_listen_to_parent, args=[word], name="end-with-parent", daemon=True).start()
-    return word
 
+    def __init__(self) -> None:
+        self._word = b""
+        self._given = threading.Event()
+        threading.Thread(target=self._listen, name="end-with-parent", daemon=True).start()
 
-def _listen_to_parent(word: threading.Event) -> None:
-    descriptor = sys.stdin.fileno()
-    while os.read(descriptor, 1024):
-        word.set()
-    os.kill(os.getpid(), signal.SIGTERM)
-    time.sleep(ORPHAN_PATIENCE)
-    os.kill(os.getpid(), signal.SIGKILL)
+    def word(self) -> dict[str, str]:
+        """Waits until the parent says that we may begin (`Child.release`), and returns what it tells us."""
+        self._given.wait()
+        told: dict[str, str] = json.loads(self._word)
+        return told
+
+    def _listen(self) -> None:
+        descriptor = sys.stdin.fileno()
+        while said := os.read(descriptor, 1024):
+            self._word += said
+            if said.endswith(b"\n"):
+                self._given.set()
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(ORPHAN_PATIENCE)
+        os.kill(os.getpid(), signal.SIGKILL)

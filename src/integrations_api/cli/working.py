@@ -8,13 +8,14 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from integrations_api.cli import loops
 from integrations_api.cli.metrics_port import giving_metrics
 from integrations_api.cli.setup import check_schema, opened_database, settings_for_process
-from integrations_api.cli.signals import Signals, end_with_parent
+from integrations_api.cli.signals import Parent, Signals
 from integrations_api.cli.starting import import_later, meanwhile
 from integrations_api.connectors.registry import CONNECTORS
 from integrations_api.db.embedded import stop_abandoned
+from integrations_api.errors import ConfigurationError
 from integrations_api.integrations.secrets import SecretKeeper
 from integrations_api.logs import get_logger
-from integrations_api.settings import Settings
+from integrations_api.settings import Settings, load_settings
 from integrations_api.wiring import assemble
 from integrations_api.worker_wiring import build_worker
 
@@ -23,17 +24,23 @@ log = get_logger(__name__)
 
 def run_worker(*, with_parent: bool) -> None:
     """Runs until SIGINT or SIGTERM, or with its parent, who says when to begin."""
-    settings = settings_for_process()
     signals = Signals()
     if not with_parent:
-        _run(settings, signals, migrated=True)
+        _run(settings_for_process(), signals, migrated=True)
         return
     try:
-        end_with_parent().wait()  # It looks at schema and keys, and says what is wrong with them.
-        _run(settings, signals, migrated=False)  # The parent has done that.
+        # It looks at settings, schema and keys meanwhile, and says what is wrong with them.
+        told = Parent().word()
+        _run(settings_for_process(**told), signals, migrated=False)
     finally:
+        _leave_no_database()
+
+
+def _leave_no_database() -> None:
+    """A parent that was killed before we had joined its PostgreSQL leaves that to us."""
+    with suppress(ConfigurationError):
+        settings = load_settings()
         if settings.uses_bundled_database:
-            # A parent that was killed before we had joined it leaves its PostgreSQL to us.
             stop_abandoned(settings.data_dir)
 
 

@@ -8,9 +8,9 @@ from prometheus_client import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
 from prometheus_client.metrics_core import GaugeMetricFamily, Metric
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from integrations_api import __version__
 from integrations_api.metrics import REGISTRY
 from integrations_api.operations.gauges import ask_database, pool_gauges
+from integrations_api.version import __version__
 
 CONTENT_TYPE = CONTENT_TYPE_PLAIN_0_0_4
 

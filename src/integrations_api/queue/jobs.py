@@ -1,11 +1,14 @@
 """Jobs: how rooms wake a worker. The queue only wakes; what is to be done stands in the room's own rows."""
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from integrations_api.db.engine import raw_connection
+
+Handler = Callable[[str], Awaitable[None]]
+"""Gets a job's key; returns when the job is done, raises `NotDoneYet` to get it again."""
 
 
 class NotDoneYet(Exception):

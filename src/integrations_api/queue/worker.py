@@ -1,42 +1,30 @@
-"""The supervised worker loop: PgQueuer for jobs, periodic duties, and the sign of life in `workers`.
-
-PgQueuer does not listen again after PostgreSQL restarts, so each of its loops lives as long as its connection and
-is followed by another. Work that is going on is not ended by that: handlers are shielded.
-"""
+"""The supervised worker loop: jobs that are delivered, periodic duties, and the sign of life in `workers`."""
 
 import asyncio
-import logging
 import os
 import socket
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
+from typing import TYPE_CHECKING
 from uuid import UUID, uuid4
 
-import asyncpg
-from pgqueuer import PgQueuer
-from pgqueuer.domain.errors import RetryRequested
-from pgqueuer.domain.models import Job
 from sqlalchemy import delete, func
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.exc import SQLAlchemyError
 
 from integrations_api.db.engine import DATABASE_LOST, Sessions
 from integrations_api.logs import get_logger
-from integrations_api.queue.jobs import NotDoneYet
+from integrations_api.queue.jobs import Handler
 from integrations_api.queue.models import Worker
+
+if TYPE_CHECKING:
+    from integrations_api.queue.delivering import Deliveries
 
 log = get_logger(__name__)
 
-Handler = Callable[[str], Awaitable[None]]
-"""Gets the job's key; returns when the job is done, raises `NotDoneYet` to get it again."""
-
 Duty = Callable[[], Awaitable[None]]
-
-POLL = timedelta(seconds=2)
-GOODBYE = timedelta(seconds=5)
-"""How long work may take to reach a boundary after the worker was asked to stop."""
 
 
 @dataclass(kw_only=True)
@@ -60,11 +48,10 @@ class QueueWorker:
 
     async def run(self, stopping: asyncio.Event) -> None:
         """Works until `stopping` is set and what is going on has come to a boundary."""
-        logging.getLogger("pgqueuer").addFilter(_is_news)
         await self._show_life()
         helpers = [asyncio.create_task(self._repeat(name, every, duty, stopping)) for name, every, duty in self._all()]
         try:
-            await self._deliver_for_ever(stopping)
+            await self._deliver(stopping)
         finally:
             stopping.set()
             await self.on_leave()
@@ -87,62 +74,24 @@ class QueueWorker:
                 log.exception("worker.duty_failed", duty=name)
             await asyncio.sleep(every.total_seconds())
 
-    async def _deliver_for_ever(self, stopping: asyncio.Event) -> None:
-        delay = 0.1
-        while not stopping.is_set():
-            try:
-                await self._deliver(stopping)
-                delay = 0.1
-            except DATABASE_LOST as error:
-                log.warning("worker.database_lost", error=type(error).__name__)
-                delay = min(delay * 2, 2.0)
-            if not stopping.is_set():
-                await asyncio.sleep(delay)
-
     async def _deliver(self, stopping: asyncio.Event) -> None:
-        """One PgQueuer loop, for as long as its connection lives or until the worker is to stop."""
-        connection = await asyncpg.connect(self.dsn, timeout=10)
-        lost = asyncio.Event()
-        connection.add_termination_listener(lambda _: lost.set())
-        queuer = PgQueuer.from_asyncpg_connection(connection)
-        for name, handler in self.handlers.items():
-            queuer.entrypoint(name, accepts_context=False)(self._adapt(handler))
-        loop = asyncio.create_task(
-            queuer.qm.run(
-                dequeue_timeout=POLL,
-                batch_size=1,
-                max_concurrent_tasks=max(2, self.concurrency),
-                heartbeat_timeout=self.silence,
-                shutdown_on_listener_failure=True,
-            )
+        deliveries = await asyncio.to_thread(self._deliveries)
+        await deliveries.go_on(stopping)
+
+    def _deliveries(self) -> "Deliveries":
+        from integrations_api.queue.delivering import Deliveries
+
+        return Deliveries(
+            dsn=self.dsn,
+            handlers=self.handlers,
+            concurrency=self.concurrency,
+            silence=self.silence,
+            on_stop=self._stop,
         )
-        try:
-            await _first_of(loop, lost, stopping)
-            if stopping.is_set() and not lost.is_set():
-                self.on_stop()
-                log.info("worker.ending", busy_with=[str(one) for one in self.busy_with()])
-                queuer.shutdown.set()
-                await asyncio.wait({loop}, timeout=GOODBYE.total_seconds())
-            if loop.done():
-                loop.result()
-        finally:
-            loop.cancel()
-            # A loop on a dead connection waits for its jobs; they go on without it.
-            await asyncio.wait({loop}, timeout=1)
-            if loop.done() and not loop.cancelled():
-                loop.exception()  # Looked at, or asyncio complains that nobody did.
-            connection.terminate()
-        if lost.is_set() and not stopping.is_set():
-            log.warning("worker.database_lost", error="the connection was closed")
 
-    def _adapt(self, handler: Handler) -> Callable[[Job], Awaitable[None]]:
-        async def deliver(job: Job) -> None:
-            try:
-                await handler((job.payload or b"").decode())
-            except NotDoneYet as wish:
-                raise RetryRequested(delay=timedelta(seconds=wish.after), reason="not done yet") from None
-
-        return deliver
+    def _stop(self) -> None:
+        self.on_stop()
+        log.info("worker.ending", busy_with=[str(one) for one in self.busy_with()])
 
     async def _show_life(self) -> None:
         busy = list(self.busy_with())
@@ -158,19 +107,3 @@ class QueueWorker:
         with suppress(SQLAlchemyError, OSError):
             async with self.sessions.begin() as session:
                 await session.execute(delete(Worker).where(Worker.id == self.id))
-
-
-def _is_news(record: logging.LogRecord) -> bool:
-    """On a connection that was lost PgQueuer tries time and again to write how its jobs ended, with a traceback each
-    time. That it is lost is said by ourselves, and the runs' own rows tell how they ended."""
-    error = record.exc_info[1] if record.exc_info else None
-    return not isinstance(error, DATABASE_LOST) and not str(record.msg).startswith("Shutdown flush failed")
-
-
-async def _first_of(loop: asyncio.Task[None], *events: asyncio.Event) -> None:
-    waits = [asyncio.create_task(event.wait()) for event in events]
-    try:
-        await asyncio.wait({loop, *waits}, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        for wait in waits:
-            wait.cancel()

@@ -1,0 +1,115 @@
+"""Jobs brought to their handlers by PgQueuer, which a worker imports when it has been seen: that is slow.
+
+PgQueuer does not listen again after PostgreSQL restarts, so each of its loops lives as long as its connection and
+is followed by another. Work that is going on is not ended by that: handlers are shielded.
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+
+import asyncpg
+from pgqueuer import PgQueuer
+from pgqueuer.domain.errors import RetryRequested
+from pgqueuer.domain.models import Job
+
+from integrations_api.db.engine import DATABASE_LOST
+from integrations_api.logs import get_logger
+from integrations_api.queue.jobs import Handler, NotDoneYet
+
+log = get_logger(__name__)
+
+POLL = timedelta(seconds=2)
+GOODBYE = timedelta(seconds=5)
+"""How long work may take to reach a boundary after the worker was asked to stop."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Deliveries:
+    """Up to `concurrency` jobs at once, by the name of their handler.
+
+    A job that was not heard of for `silence` is delivered again. `on_stop` asks what is going on to come to a boundary.
+    """
+
+    dsn: str
+    handlers: Mapping[str, Handler]
+    concurrency: int
+    silence: timedelta
+    on_stop: Callable[[], None]
+
+    async def go_on(self, stopping: asyncio.Event) -> None:
+        """Delivers until `stopping` is set, whatever becomes of the connection."""
+        logging.getLogger("pgqueuer").addFilter(_is_news)
+        delay = 0.1
+        while not stopping.is_set():
+            try:
+                await self._deliver(stopping)
+                delay = 0.1
+            except DATABASE_LOST as error:
+                log.warning("worker.database_lost", error=type(error).__name__)
+                delay = min(delay * 2, 2.0)
+            if not stopping.is_set():
+                await asyncio.sleep(delay)
+
+    async def _deliver(self, stopping: asyncio.Event) -> None:
+        """One PgQueuer loop, for as long as its connection lives or until the worker is to stop."""
+        connection = await asyncpg.connect(self.dsn, timeout=10)
+        lost = asyncio.Event()
+        connection.add_termination_listener(lambda _: lost.set())
+        queuer = PgQueuer.from_asyncpg_connection(connection)
+        for name, handler in self.handlers.items():
+            queuer.entrypoint(name, accepts_context=False)(_adapt(handler))
+        loop = asyncio.create_task(
+            queuer.qm.run(
+                dequeue_timeout=POLL,
+                batch_size=1,
+                max_concurrent_tasks=max(2, self.concurrency),
+                heartbeat_timeout=self.silence,
+                shutdown_on_listener_failure=True,
+            )
+        )
+        try:
+            await _first_of(loop, lost, stopping)
+            if stopping.is_set() and not lost.is_set():
+                self.on_stop()
+                queuer.shutdown.set()
+                await asyncio.wait({loop}, timeout=GOODBYE.total_seconds())
+            if loop.done():
+                loop.result()
+        finally:
+            loop.cancel()
+            # A loop on a dead connection waits for its jobs; they go on without it.
+            await asyncio.wait({loop}, timeout=1)
+            if loop.done() and not loop.cancelled():
+                loop.exception()  # Looked at, or asyncio complains that nobody did.
+            connection.terminate()
+        if lost.is_set() and not stopping.is_set():
+            log.warning("worker.database_lost", error="the connection was closed")
+
+
+def _adapt(handler: Handler) -> Callable[[Job], Awaitable[None]]:
+    async def deliver(job: Job) -> None:
+        try:
+            await handler((job.payload or b"").decode())
+        except NotDoneYet as wish:
+            raise RetryRequested(delay=timedelta(seconds=wish.after), reason="not done yet") from None
+
+    return deliver
+
+
+def _is_news(record: logging.LogRecord) -> bool:
+    """On a connection that was lost PgQueuer tries time and again to write how its jobs ended, with a traceback each
+    time. That it is lost is said by ourselves, and the runs' own rows tell how they ended."""
+    error = record.exc_info[1] if record.exc_info else None
+    return not isinstance(error, DATABASE_LOST) and not str(record.msg).startswith("Shutdown flush failed")
+
+
+async def _first_of(loop: asyncio.Task[None], *events: asyncio.Event) -> None:
+    waits = [asyncio.create_task(event.wait()) for event in events]
+    try:
+        await asyncio.wait({loop, *waits}, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for wait in waits:
+            wait.cancel()

@@ -218,8 +218,8 @@ class ServiceNowInstance(Store):
 
     def _row_changed(self, table: str, row: Row) -> None:
         """Forgets what was derived from the row as it was: journals and dot-walked queries reach across tables."""
-        for each in self.tables.values():
-            each.changed()
+        for name, each in self.tables.items():
+            each.changed([row.key] if name == table else ())
         self._names.pop((table, row.sys_id), None)
         if table == INCIDENT:
             self.cache.forget(table, row.key)

@@ -11,6 +11,7 @@ from zoneinfo import ZoneInfo
 
 from integrations_api.simulator.common.clock import parse_stamp, stamp
 
+from .by_stamp import newest_first
 from .columns import Column, Kind
 from .query import Condition, Ordering, Query, UnsupportedQueryError
 from .table import STAMPS, Bounds, Row, Table
@@ -62,6 +63,8 @@ class Selection:
             return []
         if self._streams() and offset == 0:
             return list(islice(self._matching(), limit))
+        if self._is_all_by_stamp():
+            return list(islice(self._all_by_stamp(), offset, offset + limit))
         return self._all()[offset : offset + limit]
 
     def _only_bounds(self) -> bool:
@@ -104,7 +107,7 @@ class Selection:
         key = (repr(self.query), self.reading.literal_zone)
         kept = None if self.reading.shuffle else self.table.results.get(key)
         if kept is None:
-            kept = self._all_by_stamp() if self._is_all_by_stamp() else self._sorted(list(self._matching()))
+            kept = self._sorted(list(self._matching()))
             self._keep(key, kept)
         return kept
 
@@ -114,12 +117,10 @@ class Selection:
             return False
         return [ordering.column in STAMPS for ordering in self.query.order] == [True]
 
-    def _all_by_stamp(self) -> list[Row]:
+    def _all_by_stamp(self) -> Iterator[Row]:
         (order,) = self.query.order
-        by_stamp = self.table.by_stamp(order.column)
-        if order.descending:
-            by_stamp = sorted(by_stamp, key=itemgetter(0), reverse=True)  # equal times stay in the order of ids
-        return [self.table.rows[key] for _, key in by_stamp]
+        pairs = self.table.by_stamp(order.column)
+        return (self.table.rows[key] for _, key in (newest_first(pairs) if order.descending else pairs))
 
     def _keep(self, key: object, rows: list[Row]) -> None:
         if len(self.table.results) >= KEPT_RESULTS:

@@ -3,10 +3,10 @@
 from bisect import bisect_left, bisect_right, insort
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from operator import attrgetter
 
 from integrations_api.simulator.company.people import Values
 
+from .by_stamp import ByStamp, Pair
 from .columns import Column
 from .incidents import IncidentGenerator, JournalEntry
 
@@ -96,10 +96,17 @@ class Row:
 
     def change(self, changes: Values) -> None:
         """Writes columns; the sys_id is never changed here."""
-        values = dict(self.values)
-        values.update(changes)
+        self._write_down()
+        values = {**self.values, **changes}
         self._values, self._facets = values, None
         self._read_core(values)
+
+    def _write_down(self) -> None:
+        """From now on it is kept, its journal too: nothing of it is told again."""
+        if self._source is not None:
+            self._values, journal = self._source.told(self._index)
+            self.added_journal = (*journal, *self.added_journal)
+            self._source = None
 
     @property
     def journal(self) -> list[JournalEntry]:
@@ -131,18 +138,19 @@ class Table:
         self.order: list[str] = []
         self.version = 0
         self.results: dict[object, list[Row]] = {}
-        self._by_stamp: dict[str, list[tuple[str, str]]] = {}
-        self._fresh: set[str] = set()
+        self._by_stamp = {column: ByStamp(column) for column in STAMPS}
 
     is_sorted_by_id = True
 
     def __len__(self) -> int:
         return len(self.rows)
 
-    def changed(self) -> None:
+    def changed(self, keys: Iterable[str] = ()) -> None:
+        """Forgets what was derived; `keys` are those of its own rows that have come, gone or been changed."""
         self.version += 1
         self.results.clear()
-        self._fresh.clear()
+        for order in self._by_stamp.values():
+            order.changed(keys)
 
     def find(self, sys_id: str) -> Row | None:
         return self.rows.get(sys_id.casefold())
@@ -153,17 +161,17 @@ class Table:
             raise ValueError(f"{self.name} already holds {row.sys_id}")
         self.rows[row.key] = row
         insort(self.order, row.key)
-        self.changed()
+        self.changed([row.key])
 
     def add_all(self, rows: Iterable[Row]) -> None:
         self.rows.update((row.key, row) for row in rows)
         self.order = sorted(self.rows)
-        self.changed()
+        self.changed(self.order)
 
     def remove(self, row: Row) -> None:
         del self.rows[row.key]
         del self.order[bisect_left(self.order, row.key)]
-        self.changed()
+        self.changed([row.key])
 
     def candidates(
         self, bounds: Bounds, equal: dict[str, frozenset[str]], *, descending: bool = False
@@ -187,19 +195,14 @@ class Table:
     def _updated_among(self, keys: Sequence[str], since: str) -> Sequence[str]:
         """Those of the ids, in their order, that may have been updated since; all where that is no shorter way."""
         by_time = self.by_stamp("sys_updated_on")
-        updated = {key for _, key in by_time[bisect_left(by_time, (since, "")) :]}
-        return [key for key in keys if key in updated] if len(updated) < len(self.rows) // 4 else keys
+        updated = by_time[bisect_left(by_time, (since, "")) :]
+        if not keys or len(updated) >= len(self.rows) // 4:
+            return keys
+        return sorted(key for _, key in updated if keys[0] <= key <= keys[-1])
 
-    def by_stamp(self, column: str) -> list[tuple[str, str]]:
-        """(stamp, id) of every row, in order. The list of before is sorted again, quickly: it is nearly in order."""
-        if column not in self._fresh:
-            stamp_of = attrgetter(column)
-            keys = [key for _, key in self._by_stamp.get(column, ()) if key in self.rows]
-            if len(keys) < len(self.rows):
-                keys += self.rows.keys() - set(keys)
-            self._by_stamp[column] = sorted((stamp_of(self.rows[key]), key) for key in keys)
-            self._fresh.add(column)
-        return self._by_stamp[column]
+    def by_stamp(self, column: str) -> list[Pair]:
+        """(stamp, id) of every row, in order."""
+        return self._by_stamp[column].pairs(self.rows)
 
     def span(self, bounds: Bounds) -> tuple[int, int]:
         """Positions in `order` that the bounds leave: from, up to but not including."""

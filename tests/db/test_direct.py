@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import suppress
 
+import asyncpg
 import pytest
 from sqlalchemy.exc import OperationalError
 
@@ -40,6 +41,40 @@ async def test_a_transaction_is_kept_at_its_end_and_undone_by_an_error(sessions:
             raise LookupError
 
     assert await _marks(sessions) == ["kept"]
+
+
+async def test_what_is_read_after_a_lock_is_as_the_one_before_has_left_it(
+    sessions: Sessions, database_url: str
+) -> None:
+    lock = "SELECT FROM marks WHERE name = 'first' FOR UPDATE"
+    other_engine = create_engine(database_url, pool_size=1)
+
+    async def read() -> list[str]:
+        async with transaction(create_sessions(other_engine), first=lock) as connection:
+            return [row["name"] for row in await connection.fetch("SELECT name FROM marks ORDER BY name")]
+
+    async with transaction(sessions) as connection:
+        await connection.execute("INSERT INTO marks VALUES ('first')")
+    async with transaction(sessions, first=lock) as connection:
+        reading = asyncio.create_task(read())
+        await asyncio.sleep(0.2)
+        assert not reading.done()
+        await connection.execute("INSERT INTO marks VALUES ('second')")
+
+    assert await asyncio.wait_for(reading, PATIENCE) == ["first", "second"]
+    await other_engine.dispose()
+
+
+async def test_a_beginning_that_fails_is_undone_and_its_connection_used_again(sessions: Sessions) -> None:
+    async with connected(sessions) as connection:
+        before = connection.get_server_pid()
+
+    with pytest.raises(asyncpg.UndefinedTableError):
+        async with transaction(sessions, first="SELECT FROM nowhere FOR UPDATE"):
+            raise AssertionError("was entered")
+
+    async with connected(sessions) as connection:
+        assert connection.get_server_pid() == before
 
 
 async def test_nobody_inherits_a_transaction_that_was_left_open(sessions: Sessions) -> None:

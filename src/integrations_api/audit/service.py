@@ -4,12 +4,12 @@ from collections.abc import Mapping
 from typing import Any, Protocol
 from uuid import UUID
 
-import asyncpg
 import orjson
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from integrations_api.api.current import current_request
 from integrations_api.audit.models import AuditEntry
+from integrations_api.db.changes import Change
 from integrations_api.vault.mask import masked
 
 WORKER = "worker"
@@ -56,19 +56,18 @@ async def record(
     await session.flush()
 
 
-async def record_directly(
-    connection: asyncpg.Connection,
+def entry(
     *,
     action: str,
     object_type: str,
     object_id: UUID | str | None,
     principal: Who,
     details: Mapping[str, Any] | None = None,
-) -> None:
-    """`record` for those who work without a session, on a connection that is in a transaction."""
-    entry = _entry(action, object_type, object_id, details) | _by(principal)
-    entry["details"] = orjson.dumps(entry["details"]).decode()
-    await connection.execute(_INSERT, *(entry[name] for name in _INSERTED))
+) -> Change:
+    """`record` for those who work without a session: a row to be added with what it tells of."""
+    values = _entry(action, object_type, object_id, details) | _by(principal)
+    values["details"] = orjson.dumps(values["details"]).decode()
+    return Change(_INSERT, [values[name] for name in _INSERTED])
 
 
 _INSERTED = (

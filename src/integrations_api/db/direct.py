@@ -60,7 +60,17 @@ async def connected(sessions: Sessions) -> AsyncIterator[asyncpg.Connection]:
 
 
 @asynccontextmanager
-async def transaction(sessions: Sessions) -> AsyncIterator[asyncpg.Connection]:
-    """The same in one transaction, committed at the end, undone by any exception."""
-    async with connected(sessions) as connection, connection.transaction():
-        yield connection
+async def transaction(sessions: Sessions, *, first: str = "") -> AsyncIterator[asyncpg.Connection]:
+    """The same in one transaction, committed at the end, undone by any exception.
+
+    `first` is a statement that goes with its beginning, in one round trip; it has no parameters, and what it finds is
+    not given. A lock is such a statement: what is read after it has waited is as the one before has left it.
+    """
+    async with connected(sessions) as connection:
+        try:
+            await connection.execute(f"BEGIN; {first}")
+            yield connection
+        except Exception:
+            await connection.execute("ROLLBACK")
+            raise
+        await connection.execute("COMMIT")

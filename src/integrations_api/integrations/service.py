@@ -15,13 +15,14 @@ from integrations_api.access.principal import Principal
 from integrations_api.api.pagination import decode_cursor, encode_cursor
 from integrations_api.audit import service as audit
 from integrations_api.clock import Clock, utc_now
+from integrations_api.db.changes import Change, carry_out
 from integrations_api.db.direct import Row, connected, transaction
 from integrations_api.db.engine import Sessions
 from integrations_api.errors import InvalidInput, NotFound, PreconditionFailed
 from integrations_api.integrations import repository, statements
 from integrations_api.integrations.configs import SplitConfig, reassemble, split, split_edit
 from integrations_api.integrations.connection import connected_values, keeps_tokens, may_have_tokens, needs_connection
-from integrations_api.integrations.drafts import draft_of, service_of
+from integrations_api.integrations.drafts import Draft, draft_of, service_of
 from integrations_api.integrations.edits import changes_of, edited_values, is_mere_rename, new_values
 from integrations_api.integrations.for_sync import IntegrationForSync
 from integrations_api.integrations.models import Integration
@@ -78,7 +79,7 @@ class IntegrationService:
         """One integration. Raises `NotFound`."""
         async with connected(self._sessions) as connection:
             row = await _found(connection, integration_id)
-        return Revised(present(row, running_run_id=row.running_run_id), row.config_revision)
+        return _revised(row, running_run_id=row.running_run_id)
 
     async def create(self, sent: IntegrationIn, *, principal: Principal) -> Revised:
         """Stores a new integration. Raises `InvalidInput` that lists what is wrong with the config."""
@@ -88,12 +89,13 @@ class IntegrationService:
             raise InvalidInput.of(draft.missing)
         taken = split(draft.config, secret_names=draft.secret_names)
         values = new_values(draft, taken, now=now, creator=principal.user_id)
-        bind(integration_id=str(values["id"]))
-        async with transaction(self._sessions) as connection:
-            row = await statements.insert(connection, values)
-            await self._add_secrets(connection, row.id, taken, at=now)
-            await _record(connection, "create", row, principal, config_keys=sorted(taken.public))
-        return Revised(present(row, running_run_id=None), row.config_revision)
+        id_ = values["id"]
+        bind(integration_id=str(id_))
+        entry = _entry("create", id_, draft.service_name, principal, config_keys=sorted(taken.public))
+        secrets = self._new_secrets(id_, taken, at=now)
+        async with connected(self._sessions) as connection:
+            row = await carry_out(connection, statements.insertion(values), *secrets, entry)
+        return _revised(row, running_run_id=None)
 
     async def update(
         self,
@@ -109,29 +111,21 @@ class IntegrationService:
         """
         now = self._clock()
         draft = draft_of(sent, now=now)
-        async with transaction(self._sessions) as connection:
-            before = await _found(connection, integration_id, lock=True)
+        async with transaction(self._sessions, first=statements.lock(integration_id)) as connection:
+            before = await _found(connection, integration_id, secret_paths=True)
             _refuse_stale(before, revisions)
             taken = split_edit(
                 draft.config,
                 secret_names=draft.secret_names,
-                stored=await statements.secret_paths(connection, integration_id),
+                stored=before.secret_paths,
                 before=before.config,
                 same_service=draft.service == service_of(before.service_name),
             )
             if draft.missing and not is_mere_rename(before, taken):
                 raise InvalidInput.of(draft.missing)
-            changed = changes_of(before, draft, taken)
-            values = edited_values(before, draft, taken, now=now)
-            if not keeps_tokens(before, draft):
-                if may_have_tokens(before, draft):
-                    await statements.drop_tokens(connection, integration_id)
-                values |= connected_values(before, needs=needs_connection(draft), now=now)
-            row = await statements.replace(connection, integration_id, values)
-            await statements.drop_secrets(connection, integration_id, keep=taken.kept)
-            await self._add_secrets(connection, integration_id, taken, at=now)
-            await _record(connection, "update", row, principal, **changed)
-        return Revised(present(row, running_run_id=before.running_run_id), row.config_revision)
+            entry = _entry("update", integration_id, draft.service_name, principal, **changes_of(before, draft, taken))
+            row = await carry_out(connection, *self._edit(before, draft, taken, now=now), entry)
+        return _revised(row, running_run_id=before.running_run_id)
 
     async def delete(
         self,
@@ -148,15 +142,14 @@ class IntegrationService:
         """
         if purge:
             principal.demand(Permission.KNOWLEDGE_PURGE)
-        async with transaction(self._sessions) as connection:
-            run_id = await statements.lock_active_run(connection, integration_id)
-            row = await _found(connection, integration_id, lock=True)
+        async with transaction(self._sessions, first=statements.lock_with_run(integration_id)) as connection:
+            row = await _found(connection, integration_id)
             _refuse_stale(row, revisions)
-            await _record(connection, "delete", row, principal, purge=purge)
-            await statements.remove(connection, integration_id)
+            entry = _entry("delete", integration_id, row.service_name, principal, purge=purge)
+            await carry_out(connection, statements.removal(integration_id), entry)
             if purge:
                 await statements.purge_dataset(connection, integration_id)
-                await _record_lost_run(connection, integration_id, run_id, principal)
+                await _record_lost_run(connection, row, principal)
 
     def as_if_stored(self, sent: IntegrationIn) -> IntegrationForSync:
         """An integration that is not stored, for a trial. Raises `InvalidInput`; a masked secret is nobody's."""
@@ -224,13 +217,13 @@ class IntegrationService:
             "paused_reason": None,
             "failures_in_a_row": 0,
         }
-        async with transaction(self._sessions) as connection:
-            before = await _found(connection, integration_id, lock=True)
+        async with transaction(self._sessions, first=statements.lock(integration_id)) as connection:
+            before = await _found(connection, integration_id)
             _refuse_stale(before, revisions)
             values["config_revision"] = before.config_revision + 1
-            row = await statements.replace(connection, integration_id, values)
-            await _record(connection, "schedule", row, principal, cron=values["schedule_cron"])
-        return Revised(present(row, running_run_id=before.running_run_id), row.config_revision)
+            entry = _entry("schedule", integration_id, before.service_name, principal, cron=values["schedule_cron"])
+            row = await carry_out(connection, statements.replacement(integration_id, values), entry)
+        return _revised(row, running_run_id=before.running_run_id)
 
     async def take_due(self, session: AsyncSession, *, now: datetime, limit: int) -> list[UUID]:
         """Integrations whose time has come, each given to one caller only; their next time is set with it.
@@ -345,22 +338,34 @@ class IntegrationService:
             raise NotFound(_NOT_FOUND)
         return found
 
-    async def _add_secrets(
-        self, connection: asyncpg.Connection, integration_id: UUID, taken: SplitConfig, *, at: datetime
-    ) -> None:
+    def _edit(self, before: Row, draft: Draft, taken: SplitConfig, *, now: datetime) -> list[Change]:
+        """What an edit writes, the row first."""
+        values, others = edited_values(before, draft, taken, now=now), []
+        if not keeps_tokens(before, draft):
+            if may_have_tokens(before, draft):
+                others.append(statements.tokens_dropped(before.id))
+            values |= connected_values(before, needs=needs_connection(draft), now=now)
+        others.append(statements.secrets_dropped(before.id, keep=taken.kept | taken.secrets.keys()))
+        return [statements.replacement(before.id, values), *others, *self._new_secrets(before.id, taken, at=now)]
+
+    def _new_secrets(self, integration_id: UUID, taken: SplitConfig, *, at: datetime) -> list[Change]:
         sealed = {
             path: self._vault.seal(text, context=context_of(integration_id, path))
             for path, text in taken.secrets.items()
         }
-        if sealed:
-            await statements.add_secrets(connection, integration_id, sealed, at=at)
+        return [statements.secrets_set(integration_id, sealed, at=at)] if sealed else []
 
 
-async def _found(connection: asyncpg.Connection, integration_id: UUID, *, lock: bool = False) -> Row:
-    row = await statements.find(connection, integration_id, lock=lock)
+async def _found(connection: asyncpg.Connection, integration_id: UUID, *, secret_paths: bool = False) -> Row:
+    row = await statements.find(connection, integration_id, secret_paths=secret_paths)
     if row is None:
         raise NotFound(_NOT_FOUND)
     return row
+
+
+def _revised(row: Row | None, *, running_run_id: UUID | None) -> Revised:
+    assert row is not None  # it was written, or found
+    return Revised(present(row, running_run_id=running_run_id), row.config_revision)
 
 
 def _refuse_stale(row: Row, revisions: Collection[int] | None) -> None:
@@ -373,30 +378,27 @@ def _shown(found: Found) -> Presented:
     return present(columns_of(row), running_run_id=running_run_id)
 
 
-async def _record(connection: asyncpg.Connection, verb: str, row: Row, principal: Principal, **details: Any) -> None:
-    await audit.record_directly(
-        connection,
+def _entry(verb: str, integration_id: UUID, service_name: str, principal: Principal, **details: Any) -> Change:
+    return audit.entry(
         action=f"integration.{verb}",
         object_type="integration",
-        object_id=row.id,
+        object_id=integration_id,
         principal=principal,
-        details={"service_name": row.service_name, **details},
+        details={"service_name": service_name, **details},
     )
 
 
-async def _record_lost_run(
-    connection: asyncpg.Connection, integration_id: UUID, run_id: UUID | None, principal: Principal
-) -> None:
+async def _record_lost_run(connection: asyncpg.Connection, row: Row, principal: Principal) -> None:
     """The end of a run that was going on, and whose row is gone: no worker will find it to write it down."""
-    if run_id is not None:
-        await audit.record_directly(
-            connection,
+    if row.running_run_id is not None:
+        entry = audit.entry(
             action="sync.end",
             object_type="integration",
-            object_id=integration_id,
+            object_id=row.id,
             principal=principal,
-            details={"run_id": str(run_id), "state": "cancelled", "purged": True},
+            details={"run_id": str(row.running_run_id), "state": "cancelled", "purged": True},
         )
+        await carry_out(connection, entry)
 
 
 async def _write_status(session: AsyncSession, integration_id: UUID, values: Mapping[str, Any]) -> None:

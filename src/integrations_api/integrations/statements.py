@@ -6,109 +6,110 @@ above this one: its tables are known here by name only.
 
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
+from functools import lru_cache
 from typing import Any
 from uuid import UUID
 
 import asyncpg
 import orjson
 
+from integrations_api.db.changes import Change
 from integrations_api.db.direct import Row
 from integrations_api.integrations.models import Integration
 
 _ACTIVE = "r.integration_id = i.id AND r.state IN ('queued', 'running')"
-_READ = f"SELECT i.*, (SELECT r.id FROM sync_runs r WHERE {_ACTIVE}) AS running_run_id FROM integrations i"  # nosec B608 # noqa: S608 - constants
+_READ = f"SELECT i.*, (SELECT r.id FROM sync_runs r WHERE {_ACTIVE}) AS running_run_id"  # nosec B608 # noqa: S608 - constants
+_PATHS = "ARRAY(SELECT s.path FROM integration_secrets s WHERE s.integration_id = i.id) AS secret_paths"
 _COLUMNS = frozenset(column.name for column in Integration.__table__.columns)
 
 
-async def find(connection: asyncpg.Connection, integration_id: UUID, *, lock: bool = False) -> Row | None:
-    """An integration's columns, and `running_run_id`; `lock` keeps other edits out until the transaction ends."""
-    question = f"{_READ} WHERE i.id = $1{' FOR UPDATE OF i' if lock else ''}"
+async def find(connection: asyncpg.Connection, integration_id: UUID, *, secret_paths: bool = False) -> Row | None:
+    """An integration's columns, and `running_run_id`; if asked for, `secret_paths`: where secrets are stored."""
+    asked = f"{_READ}, {_PATHS}" if secret_paths else _READ
+    question = f"{asked} FROM integrations i WHERE i.id = $1"
     found: Row | None = await connection.fetchrow(question, integration_id, record_class=Row)
     return found
 
 
 async def newest_first(connection: asyncpg.Connection) -> Sequence[Row]:
     """The same of every integration, by their creation, the newest first."""
-    found: Sequence[Row] = await connection.fetch(f"{_READ} ORDER BY i.created_at DESC, i.id DESC", record_class=Row)
+    question = f"{_READ} FROM integrations i ORDER BY i.created_at DESC, i.id DESC"
+    found: Sequence[Row] = await connection.fetch(question, record_class=Row)
     return found
 
 
-async def insert(connection: asyncpg.Connection, values: Mapping[str, Any]) -> Row:
+def lock(integration_id: UUID) -> str:
+    """What a transaction begins with that keeps other edits out until it ends."""
+    return f"SELECT FROM integrations WHERE id = '{integration_id}' FOR UPDATE"  # nosec B608
+
+
+def lock_with_run(integration_id: UUID) -> str:
+    """The same, after waiting for the running run's current step; its next one is held back.
+
+    A run locks its own row, then the integration's. Whoever wants both takes them in that order.
+    """
+    run = f"integration_id = '{integration_id}' AND state IN ('queued', 'running')"
+    return f"SELECT FROM sync_runs WHERE {run} FOR UPDATE; {lock(integration_id)}"  # nosec B608
+
+
+def insertion(values: Mapping[str, Any]) -> Change:
     """A new row, as it is then."""
-    names, places = ", ".join(_known(values)), ", ".join(f"${n}" for n in range(1, len(values) + 1))
-    statement = f"INSERT INTO integrations ({names}) VALUES ({places}) RETURNING *"  # nosec B608 # noqa: S608 - names of columns
-    row: Row = await connection.fetchrow(statement, *_sent(values), record_class=Row)
-    return row
+    return Change(_insertion(tuple(values)), _sent(values))
 
 
-async def replace(connection: asyncpg.Connection, integration_id: UUID, values: Mapping[str, Any]) -> Row:
-    """Writes all of `values` and gives the row as it is then."""
-    changes = ", ".join(f"{name} = ${n}" for n, name in enumerate(_known(values), 2))
-    statement = f"UPDATE integrations SET {changes} WHERE id = $1 RETURNING *"  # nosec B608 # noqa: S608 - names of columns
-    row: Row = await connection.fetchrow(statement, integration_id, *_sent(values), record_class=Row)
-    return row
+@lru_cache(maxsize=100)
+def _insertion(names: tuple[str, ...]) -> str:
+    places = ", ".join(f"${n}" for n in range(1, len(names) + 1))
+    return f"INSERT INTO integrations ({', '.join(_known(names))}) VALUES ({places}) RETURNING *"  # nosec B608 # noqa: S608 - names of columns
 
 
-def _known(values: Mapping[str, Any]) -> list[str]:
+def replacement(integration_id: UUID, values: Mapping[str, Any]) -> Change:
+    """Writes all of `values`; the row as it is then."""
+    return Change(_replacement(tuple(values)), [integration_id, *_sent(values)])
+
+
+@lru_cache(maxsize=100)
+def _replacement(names: tuple[str, ...]) -> str:
+    changes = ", ".join(f"{name} = ${n}" for n, name in enumerate(_known(names), 2))
+    return f"UPDATE integrations SET {changes} WHERE id = $1 RETURNING *"  # nosec B608 # noqa: S608 - names of columns
+
+
+def _known(names: Collection[str]) -> Collection[str]:
     """The names, which stand in a statement: nothing but columns may get there."""
-    unknown = values.keys() - _COLUMNS
+    unknown = set(names) - _COLUMNS
     if unknown:
         raise ValueError(f"no columns of integrations: {sorted(unknown)}")
-    return list(values)
+    return names
 
 
 def _sent(values: Mapping[str, Any]) -> list[Any]:
     return [orjson.dumps(value).decode() if name == "config" else value for name, value in values.items()]
 
 
-async def remove(connection: asyncpg.Connection, integration_id: UUID) -> None:
+def removal(integration_id: UUID) -> Change:
     """Deletes an integration with its secrets; its runs and its dataset stay, without an integration."""
-    await connection.execute("DELETE FROM integrations WHERE id = $1", integration_id)
+    return Change("DELETE FROM integrations WHERE id = $1 RETURNING id", [integration_id])
 
 
-async def lock_active_run(connection: asyncpg.Connection, integration_id: UUID) -> UUID | None:
-    """Waits for the running run's current step, and holds its next one back; its id, if there is such a run.
-
-    A run locks its own row, then the integration's. Whoever wants both takes them in that order.
-    """
-    run_id: UUID | None = await connection.fetchval(
-        "SELECT id FROM sync_runs WHERE integration_id = $1 AND state IN ('queued', 'running') FOR UPDATE",
-        integration_id,
-    )
-    return run_id
-
-
-async def secret_paths(connection: asyncpg.Connection, integration_id: UUID) -> set[str]:
-    """Where secrets are stored."""
-    rows = await connection.fetch("SELECT path FROM integration_secrets WHERE integration_id = $1", integration_id)
-    return {row["path"] for row in rows}
-
-
-async def drop_secrets(connection: asyncpg.Connection, integration_id: UUID, *, keep: Collection[str]) -> None:
+def secrets_dropped(integration_id: UUID, *, keep: Collection[str]) -> Change:
     """Deletes the stored secrets, but those of `keep`."""
     statement = "DELETE FROM integration_secrets WHERE integration_id = $1 AND path <> ALL($2)"
-    await connection.execute(statement, integration_id, list(keep))
+    return Change(statement, [integration_id, list(keep)])
 
 
-async def add_secrets(
-    connection: asyncpg.Connection, integration_id: UUID, sealed: Mapping[str, bytes], *, at: datetime
-) -> None:
-    """Stores ciphertexts by the JSON pointer of their place in the config."""
-    await connection.execute(
-        """
+def secrets_set(integration_id: UUID, sealed: Mapping[str, bytes], *, at: datetime) -> Change:
+    """Stores ciphertexts by the JSON pointer of their place in the config, in the place of former ones."""
+    statement = """
         INSERT INTO integration_secrets (integration_id, path, ciphertext, set_at)
         SELECT $1, path, ciphertext, $4 FROM unnest($2::text[], $3::bytea[]) AS new (path, ciphertext)
-        """,
-        integration_id,
-        list(sealed),
-        list(sealed.values()),
-        at,
-    )
+        ON CONFLICT (integration_id, path) DO UPDATE SET ciphertext = excluded.ciphertext, set_at = excluded.set_at
+    """
+    return Change(statement, [integration_id, list(sealed), list(sealed.values()), at])
 
 
-async def drop_tokens(connection: asyncpg.Connection, integration_id: UUID) -> None:
+def tokens_dropped(integration_id: UUID) -> Change:
     """Forgets the tokens; waits for a renewal that is going on, which is seconds long."""
-    await connection.execute("DELETE FROM oauth_tokens WHERE integration_id = $1", integration_id)
+    return Change("DELETE FROM oauth_tokens WHERE integration_id = $1", [integration_id])
 
 
 _KEPT_BY_DATASET = (

@@ -1,13 +1,16 @@
 """Connections that died in the pool are replaced before anybody gets one."""
 
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import event, text
+from sqlalchemy.exc import OperationalError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from integrations_api.db import checking
-from integrations_api.db.engine import create_engine
+from integrations_api.db.direct import borrowed
+from integrations_api.db.engine import create_engine, create_sessions, is_lost_connection
 
 pytestmark = pytest.mark.anyio
 
@@ -62,3 +65,15 @@ async def test_a_connection_in_use_a_moment_ago_is_not_asked(
     monkeypatch.setattr(checking, "TRUSTED", 0.0)
     await _backend(engine)
     assert len(asked) == 1
+
+
+async def test_connections_that_are_closed_as_soon_as_they_are_made_count_as_lost(engine: AsyncEngine) -> None:
+    @event.listens_for(engine.sync_engine, "checkout", insert=True)
+    def close(connection: Any, _: Any, __: Any) -> None:
+        connection.driver_connection.terminate()
+
+    for borrow in (engine.connect, lambda: borrowed(create_sessions(engine))):
+        with pytest.raises(OperationalError) as refused:
+            async with borrow():
+                pass
+        assert is_lost_connection(refused.value)

@@ -27,9 +27,16 @@ def _note(_: Any, record: Any) -> None:
 
 
 def _check(connection: Any, record: Any, _: Any) -> None:
-    """Raises `InvalidatePoolError`, upon which the pool connects anew. A connection that is new is not asked."""
+    """Raises `InvalidatePoolError`, upon which the pool connects anew. A connection that is new is not asked.
+
+    Of one that is new and closed already it tells as of one that was lost: the pool would give up soon, in words that
+    do not say so.
+    """
     returned = record.info.get("returned")
     if connection.driver_connection.is_closed():
+        if returned is None:
+            lost = asyncpg.ConnectionDoesNotExistError("the connection was closed as soon as it was made")
+            raise connection.dbapi.OperationalError(str(lost), lost) from lost
         raise exc.InvalidatePoolError
     if returned is None or time.monotonic() - returned < TRUSTED:
         return

@@ -121,8 +121,15 @@ class _Tail:
         self.wake_watchers()
 
     def wake_watchers(self) -> None:
+        """Those who find nothing new send a ping."""
         told, self.changed = self.changed, asyncio.Event()
         told.set()
+
+    async def beat(self, every: timedelta) -> None:
+        """Wakes the watchers when nothing else did for so long: a clock for each of them cost more than its event."""
+        while True:
+            if not await _happens(self.changed, within=every):
+                self.wake_watchers()
 
 
 class RunStreams:
@@ -200,8 +207,10 @@ class RunStreams:
                     position = frame.seq
                     if frame.is_terminal:
                         return
-                if not frames and not await _happens(changed, within=self._ping):
-                    yield PING
+                if not frames:
+                    await changed.wait()
+                    if position >= tail.newest and not self._is_closed:
+                        yield PING
             yield COME_BACK
         finally:
             await self._leave(tail)
@@ -227,7 +236,7 @@ class RunStreams:
 
     async def _follow(self, tail: _Tail) -> None:
         """Reads new rows at every nudge, and every second without one."""
-        notice = asyncio.create_task(self._tell_if_queued(tail.run_id))
+        beside = [asyncio.create_task(self._tell_if_queued(tail.run_id)), asyncio.create_task(tail.beat(self._ping))]
         try:
             while True:
                 tail.nudged.clear()
@@ -244,7 +253,8 @@ class RunStreams:
                     tail.add([farewell])
                     return
         finally:
-            notice.cancel()
+            for task in beside:
+                task.cancel()
 
     async def _farewell(self, tail: _Tail) -> Frame | None:
         """The last frame of a log that will not grow any more although its end was not seen."""

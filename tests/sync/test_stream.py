@@ -3,13 +3,15 @@
 import asyncio
 import json
 from datetime import timedelta
+from inspect import getsource
 from uuid import UUID, uuid4
 
 import httpx
 import pytest
+from sse_starlette import EventSourceResponse
 
 from integrations_api.connectors.records import Wait
-from integrations_api.sync import duties, events, repository
+from integrations_api.sync import duties, events, repository, stream
 from integrations_api.sync.stream import PARCEL, Frame, RunStreams, parcels
 from tests.support.served import served
 from tests.support.syncing import PATIENCE, bench
@@ -278,6 +280,13 @@ async def test_a_stream_on_which_nothing_happens_is_kept_open_by_comments(databa
 
         assert line == ""
         assert comments >= 2
+
+
+def test_the_library_still_sends_by_what_our_streams_replace() -> None:
+    sends = getsource(EventSourceResponse._stream_response)
+
+    assert "self._send_with_timeout(" in sends
+    assert stream._Stream._send_with_timeout is not EventSourceResponse._send_with_timeout
 
 
 async def test_streams_end_with_a_hint_to_come_back_when_the_process_is_asked_to_end(database_url: str) -> None:

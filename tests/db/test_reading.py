@@ -75,6 +75,17 @@ async def test_nothing_of_a_reading_stays_on_its_connection(database_url: str, s
     assert await can_be_written(database_url, sessions)
 
 
+async def test_a_connection_is_used_again_after_a_reading_with_its_session(sessions: Sessions) -> None:
+    asked, backends = text("SELECT pg_backend_pid()"), []
+    for _ in range(2):
+        async with reading(sessions) as session:
+            backends.append(await session.scalar(asked))
+    async with sessions() as session:
+        backends.append(await session.scalar(asked))
+
+    assert len(set(backends)) == 1
+
+
 async def test_a_reading_that_fails_ends_its_transaction_and_tells_why(database_url: str, sessions: Sessions) -> None:
     with pytest.raises(NotFound):
         async with reading(sessions):

@@ -5,7 +5,7 @@ a user): bench/api.py. Connections are the engine's own, from the same pool and 
 """
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any
 
 import asyncpg
@@ -27,36 +27,53 @@ class Row(asyncpg.Record):  # type: ignore[misc] # asyncpg comes without types
             raise AttributeError(name) from None
 
 
-@asynccontextmanager
-async def borrowed(sessions: Sessions) -> AsyncIterator[PoolProxiedConnection]:
+def borrowed(sessions: Sessions) -> AbstractAsyncContextManager[PoolProxiedConnection]:
     """A connection from the pool of the sessions' engine, on which each statement is a transaction of its own.
 
     Raises SQLAlchemy's `OperationalError` where the database cannot be had or goes away, as sessions do, and lets what
     else is wrong with a statement through as asyncpg's error.
     """
-    engine: AsyncEngine = sessions.kw["bind"]
-    try:
-        connection = await greenlet_spawn(engine.sync_engine.raw_connection)
-    except engine.dialect.loaded_dbapi.Error as error:
-        raise OperationalError("(asyncpg)", None, error) from error
-    driver: Any = connection.driver_connection
-    try:
-        yield connection
-    except DATABASE_LOST as error:
-        if is_lost_connection(error):
-            raise OperationalError("(asyncpg)", None, error) from error
-        raise
-    finally:
-        # A task that was cancelled in a transaction may not have come to end it: nobody else must inherit that.
-        give_back = connection.invalidate if driver.is_in_transaction() else connection.close
-        await greenlet_spawn(give_back)
+    return _Borrowed(sessions)
 
 
-@asynccontextmanager
-async def connected(sessions: Sessions) -> AsyncIterator[asyncpg.Connection]:
+def connected(sessions: Sessions) -> AbstractAsyncContextManager[asyncpg.Connection]:
     """The driver's side of a `borrowed` connection."""
-    async with borrowed(sessions) as connection:
-        yield connection.driver_connection
+    return _Connected(sessions)
+
+
+class _Lent:
+    """Classes, because a context that is a generator takes as long as a part of the statement it is opened for."""
+
+    def __init__(self, sessions: Sessions) -> None:
+        self._engine: AsyncEngine = sessions.kw["bind"]
+
+    async def _take(self) -> PoolProxiedConnection:
+        try:
+            self._connection = await greenlet_spawn(self._engine.sync_engine.raw_connection)
+        except self._engine.dialect.loaded_dbapi.Error as error:
+            raise OperationalError("(asyncpg)", None, error) from error
+        return self._connection
+
+    async def __aexit__(self, _: object, error: BaseException | None, __: object) -> None:
+        driver: Any = self._connection.driver_connection
+        if driver.is_in_transaction():
+            # A task that was cancelled may not have come to end it: nobody else must inherit that.
+            await greenlet_spawn(self._connection.invalidate)
+        else:
+            # Nothing is waited for, as no transaction has to be rolled back: so no greenlet is needed.
+            self._connection.close()
+        if isinstance(error, DATABASE_LOST) and is_lost_connection(error):
+            raise OperationalError("(asyncpg)", None, error) from error
+
+
+class _Borrowed(_Lent, AbstractAsyncContextManager[PoolProxiedConnection]):
+    async def __aenter__(self) -> PoolProxiedConnection:
+        return await self._take()
+
+
+class _Connected(_Lent, AbstractAsyncContextManager[asyncpg.Connection]):
+    async def __aenter__(self) -> asyncpg.Connection:
+        return (await self._take()).driver_connection
 
 
 @asynccontextmanager

@@ -1,13 +1,15 @@
 """Structured logging: every line is an event with facts, as text for people or JSON for machines.
 
-Ids (`request_id`, `run_id`, …) are bound once per request or run through structlog's context variables.
+Ids (`request_id`, `run_id`, …) are bound once per request or run, in a context variable.
 """
 
 import logging
+import re
 import sys
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
+from contextvars import ContextVar
 from typing import Any, Literal, TextIO, cast
 
 from integrations_api.imports import without
@@ -23,6 +25,11 @@ _SILENT = ("httpx", "httpcore", "uvicorn.access", "sse_starlette", "asyncio", "p
 secret; uvicorn's access lines repeat our request lines; the others tell of themselves."""
 _CHATTY = ("pgqueuer",)
 """The same, unless DEBUG is asked for: what they tell of a job is told by the run's own lines."""
+
+
+_NEEDS_QUOTES = re.compile(r"""[ \t=\r\n"']""")
+_bound: ContextVar[dict[str, Any]] = ContextVar("bound_facts", default={})  # noqa: B039 - never changed, only replaced
+"""One for all facts: structlog has one for each, and looks through all variables there are at every line."""
 
 
 class AlreadyLogged(Exception):
@@ -98,7 +105,25 @@ def _write(logger: WrappedLogger, method: str, event: EventDict) -> Any:
 def _renderer(log_format: LogFormat) -> list[Processor]:
     if log_format == "json":
         return [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
-    return [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=_write_traceback)]
+    if sys.stderr.isatty():
+        return [structlog.dev.ConsoleRenderer(colors=True, exception_formatter=_write_traceback)]
+    return [structlog.dev.ConsoleRenderer(columns=_plain_columns(), exception_formatter=_write_traceback)]
+
+
+def _plain_columns() -> list[structlog.dev.Column]:
+    """A line without colours as structlog writes it; its own way puts an empty colour around each part."""
+    return [
+        structlog.dev.Column("", _fact),
+        structlog.dev.Column("timestamp", lambda _, moment: f"{moment!s}"),
+        structlog.dev.Column("level", lambda _, level: f"[{level!s:<9}]"),
+        structlog.dev.Column("event", lambda _, event: f"{event!s:<30}"),
+        structlog.dev.Column("logger", lambda _, name: f"[{name!s}]"),
+    ]
+
+
+def _fact(key: str, value: object) -> str:
+    is_plain = isinstance(value, str) and not _NEEDS_QUOTES.search(value)
+    return f"{key}={value if is_plain else repr(value)}"
 
 
 def _write_traceback(out: TextIO, error: ExcInfo) -> None:
@@ -142,23 +167,29 @@ def _printable(value: str) -> str:
 
 def bind(**facts: Any) -> None:
     """Adds facts to every line logged from here on in this task."""
-    structlog.contextvars.bind_contextvars(**facts)
+    _bound.set(_bound.get() | facts)
 
 
 @contextmanager
 def bound(**facts: Any) -> Iterator[None]:
     """Adds facts to every line logged meanwhile. What is bound in between is let go in the end, too."""
-    before = structlog.contextvars.get_contextvars()
+    before = _bound.get()
     bind(**facts)
     try:
         yield
     finally:
-        structlog.contextvars.clear_contextvars()
-        bind(**before)
+        _bound.set(before)
+
+
+def merge_bound(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
+    """Adds the bound facts to an event; its own come first."""
+    for key, value in _bound.get().items():
+        event.setdefault(key, value)
+    return event
 
 
 _FACTS: list[Processor] = [
-    structlog.contextvars.merge_contextvars,
+    merge_bound,
     structlog.stdlib.add_logger_name,
     structlog.stdlib.add_log_level,
     structlog.processors.TimeStamper(fmt="iso", utc=True),

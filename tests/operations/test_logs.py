@@ -12,11 +12,12 @@ import pytest
 from fastapi import FastAPI
 from fastapi.responses import StreamingResponse
 from sse_starlette import EventSourceResponse
+from structlog.dev import ConsoleRenderer
 
 from integrations_api.api.routes import PUBLIC, Router
 from integrations_api.cli.quiet_server import QuietServer, config_for
 from integrations_api.cli.sockets import listen
-from integrations_api.logs import AlreadyLogged, get_logger
+from integrations_api.logs import AlreadyLogged, bind, bound, configure_logging, get_logger
 from integrations_api.queue.jobs import enqueue
 from integrations_api.worker_wiring import build_worker
 from tests.support.applications import bare_app, settings_for
@@ -184,6 +185,31 @@ def test_libraries_are_heard_when_something_is_wrong(level: str, heard: list[str
 
     assert [line["logger"] for line in told if line["level"] == "info"] == heard
     assert [line["logger"] for line in told if line["level"] == "warning"] == names
+
+
+def test_what_is_bound_meanwhile_is_let_go_and_an_events_own_facts_come_first(log: Logged) -> None:
+    told = get_logger("tests")
+    with bound(a=1, b=1):
+        with bound(b=2):
+            bind(c=3)
+            told.info("inside", a=0)
+        told.info("after")
+    told.info("outside")
+
+    facts = [{name: line[name] for name in "abc" if name in line} for line in log.lines]
+    assert facts == [{"a": 0, "b": 2, "c": 3}, {"a": 1, "b": 1}, {}]
+
+
+@pytest.mark.parametrize(
+    "value", ["plain", "two words", "a=b", "it's", 'say "so"', "tab\there", "ä", "", None, True, 3, 1.5, [1, "x y"], {}]
+)
+def test_a_line_of_text_is_as_structlog_would_write_it(value: Any) -> None:
+    configure_logging(log_format="text", level="INFO")
+    (handler,) = logging.getLogger().handlers
+    (ours,) = handler.renderers  # type: ignore[attr-defined]
+    event = {"timestamp": "2026-03-01T10:30:00Z", "level": "info", "event": value, "logger": "room", "b": value, "a": 1}
+
+    assert ours(None, "info", dict(event)) == ConsoleRenderer(colors=False)(None, "info", dict(event))
 
 
 def test_our_own_events_keep_to_the_level_and_to_what_was_not_told_yet() -> None:

@@ -1,14 +1,17 @@
 """What a start imports and builds: it is most of it."""
 
+import asyncio
 import json
 import subprocess
 import sys
+import threading
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from integrations_api.cli import answering
+from integrations_api.cli import answering, starting
 from tests.support.starts import ANSWERING, WORKING
 
 NOT_YET = [
@@ -107,6 +110,18 @@ def test_a_worker_imports_nothing_that_it_needs_later_or_only_the_api_needs(work
 @pytest.mark.parametrize("module", answering._IMPORTED_LATER)
 def test_what_is_imported_later_is_there(module: str) -> None:
     assert import_module(module)
+
+
+def test_nothing_is_imported_in_a_thread_beside_what_imports_on_first_use(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "told_by_whom.py").write_text("import threading; thread = threading.current_thread()")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(starting, "_UNDISTURBED", 0)
+
+    asyncio.run(starting.import_later("told_by_whom"))
+
+    assert sys.modules.pop("told_by_whom").thread is threading.main_thread()
 
 
 def test_routes_are_not_built_at_the_start(api: Any) -> None:

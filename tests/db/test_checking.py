@@ -77,3 +77,18 @@ async def test_connections_that_are_closed_as_soon_as_they_are_made_count_as_los
             async with borrow():
                 pass
         assert is_lost_connection(refused.value)
+
+
+async def test_one_connection_that_is_closed_as_soon_as_it_is_made_costs_nothing(
+    engine: AsyncEngine,
+) -> None:
+    made: list[object] = []
+
+    @event.listens_for(engine.sync_engine, "checkout", insert=True)
+    def close_the_first(connection: Any, _: Any, __: Any) -> None:
+        made.append(connection)
+        if len(made) == 1:
+            connection.driver_connection.terminate()
+
+    assert await _backend(engine)
+    assert len(made) == 2

@@ -46,10 +46,15 @@ def quick_start() -> Iterator[None]:
 
 
 async def import_later(*modules: str) -> None:
-    """Imports what a start has left out, so that nobody has to wait for it; in a thread, as the loop goes on."""
+    """Imports what a start has left out, one after another, so that few have to wait for it.
+
+    Not in a thread: two threads that import what belongs together can end in a deadlock, which Python breaks by failing
+    one of them.
+    """
     await asyncio.sleep(_UNDISTURBED)
     for module in modules:
-        await asyncio.to_thread(import_module, module)
+        import_module(module)
+        await asyncio.sleep(0)
 
 
 @asynccontextmanager

@@ -27,23 +27,30 @@ def _note(_: Any, record: Any) -> None:
 
 
 def _check(connection: Any, record: Any, _: Any) -> None:
-    """Raises `InvalidatePoolError`, upon which the pool connects anew. A connection that is new is not asked.
+    """Raises `InvalidatePoolError`, upon which the pool connects anew; a connection that is new is not asked.
 
-    Of one that is new and closed already it tells as of one that was lost: the pool would give up soon, in words that
-    do not say so.
+    Where that one is closed at once, too, it tells so as of one that was lost: the pool would give up in other words.
     """
-    returned = record.info.get("returned")
-    if connection.driver_connection.is_closed():
-        if returned is None:
-            lost = asyncpg.ConnectionDoesNotExistError("the connection was closed as soon as it was made")
-            raise connection.dbapi.OperationalError(str(lost), lost) from lost
-        raise exc.InvalidatePoolError
-    if returned is None or time.monotonic() - returned < TRUSTED:
+    if _is_alive(connection, record.info.get("returned")):
+        record.record_info.pop("replaced", None)
         return
+    if record.record_info.pop("replaced", None):
+        lost = asyncpg.ConnectionDoesNotExistError("the connection was closed as soon as it was made, twice")
+        raise connection.dbapi.OperationalError(str(lost), lost) from lost
+    record.record_info["replaced"] = True
+    raise exc.InvalidatePoolError
+
+
+def _is_alive(connection: Any, returned: float | None) -> bool:
+    if connection.driver_connection.is_closed():
+        return False
+    if returned is None or time.monotonic() - returned < TRUSTED:
+        return True
     try:
         connection.run_async(_ask)
-    except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError) as error:
-        raise exc.InvalidatePoolError from error
+    except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError):
+        return False
+    return True
 
 
 async def _ask(driver: asyncpg.Connection) -> None:

@@ -49,9 +49,10 @@ class QueueWorker:
     async def run(self, stopping: asyncio.Event) -> None:
         """Works until `stopping` is set and what is going on has come to a boundary."""
         await self._show_life()
+        deliveries = self._deliveries()
         helpers = [asyncio.create_task(self._repeat(name, every, duty, stopping)) for name, every, duty in self._all()]
         try:
-            await self._deliver(stopping)
+            await deliveries.go_on(stopping)
         finally:
             stopping.set()
             await self.on_leave()
@@ -74,11 +75,8 @@ class QueueWorker:
                 log.exception("worker.duty_failed", duty=name)
             await asyncio.sleep(every.total_seconds())
 
-    async def _deliver(self, stopping: asyncio.Event) -> None:
-        deliveries = await asyncio.to_thread(self._deliveries)
-        await deliveries.go_on(stopping)
-
     def _deliveries(self) -> "Deliveries":
+        # Not in a thread: a duty imports some of the same, and two threads could end in a deadlock.
         from integrations_api.queue.delivering import Deliveries
 
         return Deliveries(

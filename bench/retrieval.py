@@ -126,7 +126,9 @@ async def load(sessions: Sessions, collection: Collection) -> UUID:
         number = await versions.begin_version(session, dataset_id=dataset, kind="sync", run_id=run)
         for first in range(1, plan.to_ingest + 1, CHUNK):
             last = min(first + CHUNK - 1, plan.to_ingest)
-            await versions.ingest(session, Chunk(dataset, run, number, first, last))
+            chunk = Chunk(dataset, run, number, first, last)
+            await versions.keep_documents(session, chunk)
+            await versions.ingest(session, chunk)
         await versions.publish(session, dataset_id=dataset, version=number, plan=plan, at=utc_now())
     async with sessions() as session, session.begin():
         await session.execute(text("ANALYZE"))

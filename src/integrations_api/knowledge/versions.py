@@ -127,6 +127,14 @@ class Chunk:
     first: int
     last: int
 
+    @property
+    def before(self) -> int:
+        """How many changes come before it."""
+        return self.first - 1
+
+    def __len__(self) -> int:
+        return self.last - self.before
+
 
 _DOCUMENTS = text("""
     INSERT INTO documents (id, dataset_id, external_id, source_created_at)
@@ -163,8 +171,15 @@ _BURY = text("""
 """)
 
 
+async def keep_documents(session: AsyncSession, chunk: Chunk) -> None:
+    """Writes the documents that a chunk adds. Nobody sees one before a revision names it; twice does no harm."""
+    facts = {"dataset": chunk.dataset_id, "run": chunk.run_id, "first": chunk.first, "last": chunk.last}
+    await session.execute(_DOCUMENTS, facts)
+
+
 async def ingest(session: AsyncSession, chunk: Chunk) -> list[str]:
-    """Writes documents and revisions of a chunk; returns the numbers of its added and updated documents, in order.
+    """Writes the revisions of a chunk whose documents are kept; returns the numbers of added and updated documents, in
+    order.
 
     Raises `PlanBroken` when a staged change did not become a revision.
     """
@@ -175,10 +190,9 @@ async def ingest(session: AsyncSession, chunk: Chunk) -> list[str]:
         "first": chunk.first,
         "last": chunk.last,
     }
-    for statement in (_DOCUMENTS, _CLOSE):
-        await session.execute(statement, facts)
+    await session.execute(_CLOSE, facts)
     written = [await session.execute(statement, facts) for statement in (_OPEN, _BURY)]
-    if sum(cast("CursorResult[Any]", result).rowcount for result in written) != chunk.last - chunk.first + 1:
+    if sum(cast("CursorResult[Any]", result).rowcount for result in written) != len(chunk):
         raise PlanBroken(f"Staged changes {chunk.first} to {chunk.last} did not all become revisions")
     numbers = await session.execute(
         text(

@@ -22,6 +22,7 @@ from integrations_api.integrations.service import IntegrationForSync, Integratio
 from integrations_api.knowledge import contents, staging, versions
 from integrations_api.knowledge.documents import Content
 from integrations_api.knowledge.staging import Plan
+from integrations_api.knowledge.versions import Chunk
 from integrations_api.logs import get_logger
 from integrations_api.metrics import (
     CHANGES_INGESTED,
@@ -31,6 +32,7 @@ from integrations_api.metrics import (
     SYNC_RUNS_ENDED,
 )
 from integrations_api.sync import events, repository
+from integrations_api.sync.chunks import chunks_of, made_ready
 from integrations_api.sync.events import LoggedEvent
 from integrations_api.sync.intake import Intake, map_page, take_in_rejected
 from integrations_api.sync.journal import Journal, StepResult
@@ -304,35 +306,38 @@ class SyncEngine:
         ]
 
     async def _ingest(self) -> Events:
-        """Writes the planned changes, a chunk a transaction, and tells of every batch that is committed."""
-        run = self._journal.run
+        """Writes the planned changes, a chunk a transaction, and tells of every batch that is committed.
+
+        A chunk's documents are written beside that, while the revisions of the one before are.
+        """
         await self._adopt()
-        while run.version is not None and run.ingested < run.planned:
-            for event in await self._ingest_chunk(run.version):
-                yield event
-            self._pause_for_handover()
+        chunks = chunks_of(self._journal.run, self._options.chunk)
+        async with aclosing(made_ready(chunks, self._keep_documents)) as ready:
+            async for chunk in ready:
+                for event in await self._ingest_chunk(chunk):
+                    yield event
+                self._pause_for_handover()
         await self._journal.note(phase=Phase.PUBLISHING)
 
-    async def _ingest_chunk(self, version: int) -> Sequence[LoggedEvent]:
+    async def _keep_documents(self, chunk: Chunk) -> None:
+        await self._journal.beside(lambda session: versions.keep_documents(session, chunk))
+
+    async def _ingest_chunk(self, chunk: Chunk) -> Sequence[LoggedEvent]:
         run = self._journal.run
-        last = min(run.ingested + self._options.chunk, run.planned)
-        chunk = versions.Chunk(
-            dataset_id=run.dataset_id, run_id=run.id, version=version, first=run.ingested + 1, last=last
-        )
 
         async def work(session: AsyncSession) -> StepResult:
             numbers = await versions.ingest(session, chunk)
             told = events.batches(
                 numbers,
-                done=run.ingested,
+                done=chunk.before,
                 total=run.added + run.updated,
                 batch_size=self._options.batch_size,
                 noun=self._connector.noun,
             )
-            return StepResult(events=list(told), values={"ingested": last})
+            return StepResult(events=list(told), values={"ingested": chunk.last})
 
         logged = await self._journal.step(work)
-        CHANGES_INGESTED.labels(self._connector.service).inc(last - chunk.first + 1)
+        CHANGES_INGESTED.labels(self._connector.service).inc(len(chunk))
         return logged
 
     async def _publish(self) -> Events:

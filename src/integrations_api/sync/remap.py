@@ -21,7 +21,9 @@ from integrations_api.knowledge.documents import Content, content_of
 from integrations_api.knowledge.models import RawRecord
 from integrations_api.knowledge.remapping import Remapped, StoredDocument
 from integrations_api.knowledge.staging import Plan
+from integrations_api.knowledge.versions import Chunk
 from integrations_api.sync import events, repository
+from integrations_api.sync.chunks import chunks_of
 from integrations_api.sync.events import LoggedEvent
 from integrations_api.sync.intake import SLICE, judge
 from integrations_api.sync.journal import Journal, StepResult
@@ -194,24 +196,17 @@ class Remap:
 
     async def rewrite(self) -> Events:
         """Writes the planned changes and publishes them; then the run ends, or goes on as a sync."""
-        run = self._journal.run
-        while run.version is not None and run.ingested < run.planned:
-            await self._rewrite_chunk(run.version)
+        for chunk in chunks_of(self._journal.run, self._chunk):
+            await self._rewrite_chunk(chunk)
             self._pause_for_handover()
         for event in await self._journal.step(self._publish):
             yield event
         await self._journal.reload()
 
-    async def _rewrite_chunk(self, version: int) -> None:
-        run = self._journal.run
-        last = min(run.ingested + self._chunk, run.planned)
-        chunk = versions.Chunk(
-            dataset_id=run.dataset_id, run_id=run.id, version=version, first=run.ingested + 1, last=last
-        )
-
+    async def _rewrite_chunk(self, chunk: Chunk) -> None:
         async def work(session: AsyncSession) -> StepResult:
             await versions.ingest(session, chunk)
-            return StepResult(values={"ingested": last})
+            return StepResult(values={"ingested": chunk.last})
 
         await self._journal.step(work)
 

@@ -69,6 +69,16 @@ def _words(rows: str) -> str:
     return f"(SELECT coalesce(sum(c.words), 0) {bound})"
 
 
+# Of a dataset's first version: nothing goes, and no count comes before.
+_COUNT_FIRST_TERMS = text(f"""
+    INSERT INTO term_counts (dataset_id, term, version, documents)
+    SELECT :dataset, word COLLATE "C", :version, ndoc FROM {_counted(_COMES)}
+""")  # nosec B608 # noqa: S608 - put together from constants
+
+_COUNT_FIRST_WORDS = text(f"""
+    UPDATE versions SET words = {_words(_COMES)} WHERE dataset_id = :dataset AND number = :version
+""")  # nosec B608 # noqa: S608 - put together from constants
+
 _COUNT_TERMS = text(f"""
     INSERT INTO term_counts (dataset_id, term, version, documents)
     SELECT :dataset, moved.term, :version, coalesce(before.documents, 0) + moved.documents
@@ -98,9 +108,19 @@ _COUNT_WORDS = text(f"""
 """)  # nosec B608 # noqa: S608 - put together from constants
 
 
+_IS_FIRST = text("""
+    SELECT NOT EXISTS (
+        SELECT FROM versions WHERE dataset_id = :dataset AND number < :version AND state = 'published')
+""")
+
+
 async def count_version(session: AsyncSession, *, dataset_id: UUID, version: int) -> None:
     """Counts terms and words of a version that is being published, from those of the one before."""
     facts = {"dataset": dataset_id, "version": version}
+    if await session.scalar(_IS_FIRST, facts):
+        for statement in (_COUNT_FIRST_TERMS, _COUNT_FIRST_WORDS):
+            await session.execute(statement, facts)
+        return
     # While the table looks small to the planner, it would be scanned for each term, and grow under the scan.
     await session.execute(text("SET LOCAL enable_seqscan TO off"))
     await session.execute(_COUNT_TERMS, facts)

@@ -44,8 +44,8 @@ async def ask(url):
         await connection.close()
 
 server = start_embedded(Path(sys.argv[1]), durable=sys.argv[2] == "durable")
-print(server.url, flush=True)
 try:
+    print(server.url, flush=True)
     sys.stdin.read()
 except KeyboardInterrupt:
     print(asyncio.run(ask(server.url)), flush=True)

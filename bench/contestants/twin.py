@@ -2,7 +2,7 @@
 
 What a good programmer writes who needs nothing but these seven routes: one connection a request, no ORM, no models for
 answers, no log, no metrics, no limits, no security headers, no checks of a config against its service. Statements are
-the product's, on the same columns; what the product needs a transaction for, stands in one here.
+the product's, on the same columns, in as many round trips.
 """
 
 import hashlib
@@ -32,6 +32,7 @@ MASK = "********"
 RUNNING = (
     "(SELECT id FROM sync_runs r WHERE r.integration_id = i.id AND r.state IN ('queued', 'running')) AS running_run_id"
 )
+PATHS = "ARRAY(SELECT s.path FROM integration_secrets s WHERE s.integration_id = i.id) AS secret_paths"
 
 app = FastAPI(openapi_url=None)
 
@@ -130,9 +131,9 @@ def shown(row: asyncpg.Record) -> dict[str, Any]:
     }
 
 
-async def found(caller: Caller, integration_id: UUID, lock: str = "") -> asyncpg.Record:
+async def found(caller: Caller, integration_id: UUID, more: str = "") -> asyncpg.Record:
     """The row, or 404."""
-    row = await caller.db.fetchrow(f"SELECT i.*, {RUNNING} FROM integrations i WHERE id = $1{lock}", integration_id)
+    row = await caller.db.fetchrow(f"SELECT i.*, {RUNNING}{more} FROM integrations i WHERE id = $1", integration_id)
     if row is None:
         raise HTTPException(404, "Integration not found")
     return row
@@ -149,45 +150,57 @@ def fingerprint(config: dict[str, Any]) -> str:
     return hashlib.sha256(str(config.get("url")).encode()).hexdigest()
 
 
-async def drop_secrets(caller: Caller, integration_id: UUID, password: str | None) -> None:
-    """Deletes what is stored, but a password that stays."""
-    kept = ["/password"] if password is None else []
-    await caller.db.execute(
-        "DELETE FROM integration_secrets WHERE integration_id = $1 AND path <> ALL($2)", integration_id, kept
-    )
+def sealed_in(integration_id: UUID, password: str | None) -> list[bytes]:
+    """The ciphertext of a password, where one was sent."""
+    if password is None:
+        return []
+    nonce = os.urandom(12)
+    return [nonce + SEALING_KEY.encrypt(nonce, password.encode(), str(integration_id).encode())]
 
 
-async def store_secret(caller: Caller, integration_id: UUID, password: str | None) -> None:
-    """Stores a password, where one was sent."""
-    if password is not None:
-        nonce = os.urandom(12)
-        sealed = nonce + SEALING_KEY.encrypt(nonce, password.encode(), str(integration_id).encode())
-        await caller.db.execute(
-            """INSERT INTO integration_secrets (integration_id, path, ciphertext, set_at)
-               SELECT $1, path, ciphertext, $4 FROM unnest($2::text[], $3::bytea[]) AS new (path, ciphertext)""",
-            integration_id,
-            ["/password"],
-            [sealed],
-            datetime.now(UTC),
-        )
-
-
-async def audited(caller: Caller, verb: str, row: asyncpg.Record) -> None:
-    """Who did it."""
-    await caller.db.execute(
-        """INSERT INTO audit_entries
-           (actor_id, actor, credential, action, object_type, object_id, details, request_id, address)
-           VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)""",
+def entry(caller: Caller, verb: str, integration_id: UUID, service_name: str) -> list[Any]:
+    """Who did it, for the audit."""
+    return [
         caller.id,
         caller.email,
         caller.credential,
         f"integration.{verb}",
         "integration",
-        str(row["id"]),
-        orjson.dumps({"service_name": row["service_name"]}).decode(),
+        str(integration_id),
+        orjson.dumps({"service_name": service_name}).decode(),
         uuid4().hex,
         caller.address,
-    )
+    ]
+
+
+SECRET = """
+    INSERT INTO integration_secrets (integration_id, path, ciphertext, set_at)
+    SELECT $1, path, ciphertext, $2 FROM unnest($3::text[], $4::bytea[]) AS new (path, ciphertext)
+    ON CONFLICT (integration_id, path) DO UPDATE SET ciphertext = excluded.ciphertext, set_at = excluded.set_at"""
+
+
+def noted(first: int) -> str:
+    """The audit's entry as a part of a statement, its nine places from `first` on."""
+    places = ", ".join(f"${n}" for n in range(first, first + 9))
+    return f"""INSERT INTO audit_entries
+        (actor_id, actor, credential, action, object_type, object_id, details, request_id, address) VALUES ({places})"""
+
+
+@asynccontextmanager
+async def locked(db: asyncpg.Connection, lock: str) -> AsyncIterator[None]:
+    """A transaction that begins with a lock, in one round trip."""
+    try:
+        await db.execute(f"BEGIN; {lock}")
+        yield
+    except Exception:
+        await db.execute("ROLLBACK")
+        raise
+    await db.execute("COMMIT")
+
+
+def lock_of(integration_id: UUID) -> str:
+    """Keeps other edits out."""
+    return f"SELECT FROM integrations WHERE id = '{integration_id}' FOR UPDATE"
 
 
 @app.get("/integrations/all")
@@ -206,82 +219,101 @@ async def get_one(caller: Viewer, integration_id: UUID) -> Response:
 @app.post("/integrations/create")
 async def create(caller: Creator, sent: Sent) -> Response:
     """A new one."""
-    public, password, now = *apart(sent.config), datetime.now(UTC)
-    async with caller.db.transaction():
-        row = await caller.db.fetchrow(
-            """INSERT INTO integrations
-               (id, service_name, auth_type, config, is_active, user_id, config_revision, created_at, updated_at,
-                fingerprint, watermark, shown_last_synced, needs_full, needs_connection)
-               VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)
-               RETURNING *, NULL AS running_run_id""",
-            uuid4(),
-            sent.service_name,
-            sent.auth_type,
-            orjson.dumps(public).decode(),
-            sent.is_active,
-            caller.id,
-            1,
-            now,
-            now,
-            fingerprint(public),
-            None,
-            None,
-            False,
-            None,
-        )
-        assert row is not None
-        await store_secret(caller, row["id"], password)
-        await audited(caller, "create", row)
+    public, password, now, new = *apart(sent.config), datetime.now(UTC), uuid4()
+    sealed = sealed_in(new, password)
+    row = await caller.db.fetchrow(
+        CREATE,
+        new,
+        now,
+        ["/password"] * len(sealed),
+        sealed,
+        sent.service_name,
+        sent.auth_type,
+        orjson.dumps(public).decode(),
+        sent.is_active,
+        caller.id,
+        1,
+        fingerprint(public),
+        None,
+        None,
+        False,
+        None,
+        *entry(caller, "create", new, sent.service_name),
+    )
+    assert row is not None
     return answer(201, integration=shown(row))
+
+
+CREATE = f"""
+    WITH made AS (
+        INSERT INTO integrations
+        (id, service_name, auth_type, config, is_active, user_id, config_revision, created_at, updated_at,
+         fingerprint, watermark, shown_last_synced, needs_full, needs_connection)
+        VALUES ($1, $5, $6, $7, $8, $9, $10, $2, $2, $11, $12, $13, $14, $15)
+        RETURNING *, NULL AS running_run_id),
+    stored AS ({SECRET}), noted AS ({noted(16)})
+    SELECT * FROM made
+"""
 
 
 @app.put("/integrations/update/{integration_id}")
 async def update(caller: Editor, integration_id: UUID, sent: Sent) -> Response:
     """Another one in its place."""
     public, password, now = *apart(sent.config), datetime.now(UTC)
-    async with caller.db.transaction():
-        before = await found(caller, integration_id, " FOR UPDATE OF i")
-        stored = await caller.db.fetch("SELECT path FROM integration_secrets WHERE integration_id = $1", integration_id)
-        if password is None and not stored:
+    async with locked(caller.db, lock_of(integration_id)):
+        before = await found(caller, integration_id, f", {PATHS}")
+        if password is None and not before["secret_paths"]:
             raise HTTPException(422, "config.password: the mask stands where no secret is stored")
+        sealed = sealed_in(integration_id, password)
         row = await caller.db.fetchrow(
-            """UPDATE integrations SET service_name = $2, auth_type = $3, config = $4, is_active = $5,
-               config_revision = $6, updated_at = $7, fingerprint = $8, watermark = $9, shown_last_synced = $10,
-               needs_full = $11, needs_connection = $12
-               WHERE id = $1 RETURNING *, $13::uuid AS running_run_id""",
+            UPDATE,
             integration_id,
+            now,
+            ["/password"] * len(sealed),
+            sealed,
             sent.service_name,
             sent.auth_type,
             orjson.dumps(public).decode(),
             sent.is_active,
             before["config_revision"] + 1,
-            now,
             fingerprint(public),
             None,
             None,
             fingerprint(public) != before["fingerprint"],
             None,
             before["running_run_id"],
+            ["/password"],
+            *entry(caller, "update", integration_id, sent.service_name),
         )
         assert row is not None
-        await drop_secrets(caller, integration_id, password)
-        await store_secret(caller, integration_id, password)
-        await audited(caller, "update", row)
     return answer(integration=shown(row))
+
+
+UPDATE = f"""
+    WITH changed AS (
+        UPDATE integrations SET service_name = $5, auth_type = $6, config = $7, is_active = $8,
+        config_revision = $9, updated_at = $2, fingerprint = $10, watermark = $11, shown_last_synced = $12,
+        needs_full = $13, needs_connection = $14
+        WHERE id = $1 RETURNING *, $15::uuid AS running_run_id),
+    dropped AS (DELETE FROM integration_secrets WHERE integration_id = $1 AND path <> ALL($16)),
+    stored AS ({SECRET}), noted AS ({noted(17)})
+    SELECT * FROM changed
+"""
 
 
 @app.delete("/integrations/delete/{integration_id}")
 async def delete(caller: Deleter, integration_id: UUID) -> Response:
     """Gone for good."""
-    async with caller.db.transaction():
-        await caller.db.fetch(
-            "SELECT id FROM sync_runs WHERE integration_id = $1 AND state IN ('queued', 'running') FOR UPDATE",
-            integration_id,
-        )
-        row = await found(caller, integration_id, " FOR UPDATE OF i")
-        await audited(caller, "delete", row)
-        await caller.db.execute("DELETE FROM integrations WHERE id = $1", integration_id)
+    run = f"integration_id = '{integration_id}' AND state IN ('queued', 'running')"
+    async with locked(caller.db, f"SELECT FROM sync_runs WHERE {run} FOR UPDATE; {lock_of(integration_id)}"):
+        row = await found(caller, integration_id)
+        await caller.db.fetchrow(DELETE, integration_id, *entry(caller, "delete", integration_id, row["service_name"]))
     return answer(message="Integration deleted successfully")
+
+
+DELETE = f"""
+    WITH gone AS (DELETE FROM integrations WHERE id = $1 RETURNING id), noted AS ({noted(2)}) SELECT * FROM gone
+"""
 
 
 @app.post("/integrations/sync/{integration_id}")

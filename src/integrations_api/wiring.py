@@ -1,6 +1,7 @@
 """The composition root: every part is built here, once, for the application, the worker and the command line.
 
-What only a worker has is built in `worker_wiring`, which the API's process does not import.
+What only a worker has is built in `worker_wiring`, which the API's process does not import, and what only answers in
+`answering_wiring`, which a worker's does not.
 """
 
 from collections.abc import AsyncIterator
@@ -9,15 +10,12 @@ from datetime import timedelta
 
 from sqlalchemy.ext.asyncio import AsyncEngine, async_sessionmaker
 
-from integrations_api.access.account import Account
-from integrations_api.access.administration import UserAdministration
 from integrations_api.access.api_keys import ApiKeys
 from integrations_api.access.passwords import Passwords
 from integrations_api.access.rates import Rates
 from integrations_api.access.service import AccessService
 from integrations_api.access.throttle import SignInThrottle
 from integrations_api.access.tokens import Tokens
-from integrations_api.audit.reading import AuditReader
 from integrations_api.audit.sealing import AuditSealer
 from integrations_api.clock import Clock, utc_now
 from integrations_api.components import Components
@@ -26,7 +24,6 @@ from integrations_api.connectors.records import ConnectorContext
 from integrations_api.connectors.retry import Time
 from integrations_api.db.compatibility import Fit, fit_of
 from integrations_api.db.engine import Sessions, asyncpg_dsn, create_engine, create_sessions
-from integrations_api.db.notify import Listener
 from integrations_api.db.revisions import current_revision, head_revision
 from integrations_api.egress.guard import EgressPolicy
 from integrations_api.egress.proxy import read_proxy
@@ -34,23 +31,17 @@ from integrations_api.errors import ConfigurationError
 from integrations_api.integrations.secrets import SecretKeeper
 from integrations_api.integrations.service import IntegrationService
 from integrations_api.knowledge.retention import Keep, Retention
-from integrations_api.knowledge.service import KnowledgeService
 from integrations_api.oauth.service import OAuthService
 from integrations_api.oauth.tokens import TokenKeeper
 from integrations_api.operations.exposition import Exposition
 from integrations_api.search.filler import EmbeddingFiller
-from integrations_api.search.meaning import QueryEmbedder
-from integrations_api.search.service import SearchService
 from integrations_api.settings import Settings
-from integrations_api.sync.control import RunControl
 from integrations_api.sync.registered import RegisteredSources
-from integrations_api.sync.repository import CHANNEL
 from integrations_api.sync.runs import PLANS_KEPT
 from integrations_api.sync.service import SyncService
 from integrations_api.sync.slots import HostSlots
 from integrations_api.sync.sources import Sources
 from integrations_api.sync.tickets import Tickets
-from integrations_api.sync.trial import Trial
 from integrations_api.vault.bootstrap import ProcessSecrets, resolve_secrets
 from integrations_api.vault.cipher import Vault
 
@@ -63,9 +54,9 @@ async def assemble(
     clock: Clock = utc_now,
     passwords: Passwords | None = None,
     sources: Sources | None = None,
-    with_streams: bool = True,
+    answering: bool = True,
 ) -> AsyncIterator[Components]:
-    """All parts, ready to use, and closed in the end; the streams of runs only where somebody may watch.
+    """All parts, ready to use, and closed in the end; what answers requests only where somebody may ask.
 
     `database_url` is that of the bundled PostgreSQL once it runs; without it DATABASE_URL is used. Tests give
     cheap `passwords`, `sources` in memory and a clock of their own. Does not look at the schema: see `require_schema`.
@@ -84,13 +75,15 @@ async def assemble(
     slots = HostSlots(dsn=asyncpg_dsn(engine.url), limit=settings.sync_requests_per_host)
     try:
         async with slots, AsyncExitStack() as stack:
-            _add_ground_floor(components, secrets=secrets, passwords=passwords or Passwords(), clock=clock)
-            meaning = await _add_embeddings(components, stack)
+            passwords = passwords or Passwords()
+            _add_ground_floor(components, secrets=secrets, passwords=passwords, clock=clock)
+            await _add_embeddings(components, stack)
             tokens = _add_tokens(components, stack, clock=clock)
-            chosen = sources or registered_sources(settings, slots, tokens=tokens)
-            _add_rooms(components, meaning=meaning, sources=chosen, clock=clock)
-            if with_streams:
-                _add_streams(components)
+            _add_rooms(components, sources=sources or registered_sources(settings, slots, tokens=tokens), clock=clock)
+            if answering:
+                from integrations_api.answering_wiring import add_what_answers
+
+                add_what_answers(components, passwords=passwords, clock=clock)
             yield components
     finally:
         await engine.dispose()
@@ -99,12 +92,11 @@ async def assemble(
 def _add_ground_floor(components: Components, *, secrets: ProcessSecrets, passwords: Passwords, clock: Clock) -> None:
     sessions = components.add(create_sessions(components[AsyncEngine]), as_=async_sessionmaker)
     components.add(Vault(secrets.keyring))
-    reader = components.add(AuditReader(sessions=sessions))
     components.add(AuditSealer(sessions=sessions, vault=components[Vault], clock=clock))
     keys = components.add(ApiKeys(sessions=sessions, clock=clock))
     rates = components.add(Rates(sessions=sessions, factor=components[Settings].access_rate_factor))
     throttle = components.add(SignInThrottle(sessions=sessions))
-    access = components.add(
+    components.add(
         AccessService(
             sessions=sessions,
             keys=keys,
@@ -116,21 +108,17 @@ def _add_ground_floor(components: Components, *, secrets: ProcessSecrets, passwo
             clock=clock,
         )
     )
-    components.add(
-        Account(sessions=sessions, access=access, passwords=passwords, throttle=throttle, audit_reader=reader)
-    )
-    components.add(UserAdministration(sessions=sessions, passwords=passwords, throttle=throttle, clock=clock))
 
 
-async def _add_embeddings(components: Components, stack: AsyncExitStack) -> QueryEmbedder | None:
-    """The parts that speak to the embedding service, where one is set up; the one that searches need."""
+async def _add_embeddings(components: Components, stack: AsyncExitStack) -> None:
+    """The parts that speak to the embedding service, where one is set up."""
     settings = components[Settings]
     if settings.embeddings_url is None or settings.embeddings_model is None:
-        return None
+        return
     client = EmbeddingClient(
         url=settings.embeddings_url, api_key=settings.embeddings_api_key, policy=egress_policy(settings)
     )
-    await stack.enter_async_context(client)
+    components.add(await stack.enter_async_context(client))
     components.add(
         EmbeddingFiller(
             sessions=components[async_sessionmaker],
@@ -139,7 +127,6 @@ async def _add_embeddings(components: Components, stack: AsyncExitStack) -> Quer
             batch=settings.embeddings_batch,
         )
     )
-    return QueryEmbedder(embedder=client)
 
 
 def _add_tokens(components: Components, stack: AsyncExitStack, *, clock: Clock) -> TokenKeeper:
@@ -150,33 +137,15 @@ def _add_tokens(components: Components, stack: AsyncExitStack, *, clock: Clock) 
     return keeper
 
 
-def _add_rooms(components: Components, *, meaning: QueryEmbedder | None, sources: Sources, clock: Clock) -> None:
+def _add_rooms(components: Components, *, sources: Sources, clock: Clock) -> None:
     sessions: Sessions = components[async_sessionmaker]
     integrations = components.add(IntegrationService(sessions=sessions, vault=components[Vault], clock=clock))
     _add_connecting(components, clock=clock)
     components.add(SecretKeeper(sessions=sessions, vault=components[Vault]))
-    components.add(KnowledgeService(sessions=sessions))
     components.add(Retention(sessions=sessions, clock=clock, keep=what_is_kept(components[Settings])))
-    components.add(SearchService(sessions=sessions, meaning=meaning))
     components.add(SyncService(sessions=sessions, integrations=integrations, sources=sources, clock=clock))
-    components.add(
-        Trial(
-            sessions=sessions,
-            integrations=integrations,
-            knowledge=components[KnowledgeService],
-            sources=sources,
-        )
-    )
-    components.add(RunControl(sessions=sessions, integrations=integrations, clock=clock))
     components.add(Tickets(sessions=sessions, access=components[AccessService], clock=clock))
     components.add(Exposition(engine=components[AsyncEngine]))
-
-
-def _add_streams(components: Components) -> None:
-    # With them come Starlette's server-sent events and uvicorn, which a worker goes without.
-    from integrations_api.sync.stream import RunStreams
-
-    components.add(RunStreams(sessions=components[async_sessionmaker], ping=components[Settings].stream_ping))
 
 
 def _add_connecting(components: Components, *, clock: Clock) -> None:
@@ -191,16 +160,6 @@ def _add_connecting(components: Components, *, clock: Clock) -> None:
             clock=clock,
         )
     )
-
-
-@asynccontextmanager
-async def listening(components: Components) -> AsyncIterator[None]:
-    """Keeps the event streams of this process awake by the database's notifications."""
-    from integrations_api.sync.stream import RunStreams
-
-    dsn = asyncpg_dsn(components[AsyncEngine].url)
-    async with Listener(dsn=dsn, channel=CHANNEL, on_nudge=components[RunStreams].nudge):
-        yield
 
 
 def what_is_kept(settings: Settings) -> Keep:

@@ -105,6 +105,7 @@ def test_a_worker_imports_nothing_that_it_needs_later_or_only_the_api_needs(work
 
     assert {"integrations_api.sync.engine", "integrations_api.queue.worker"} <= modules
     assert modules & {*NOT_YET, "pgqueuer", "fastapi", "starlette", "uvicorn", "sse_starlette", "typer"} == set()
+    assert modules & {"integrations_api.answering_wiring", "integrations_api.search.service"} == set()
 
 
 @pytest.mark.parametrize("module", answering._IMPORTED_LATER)

@@ -13,10 +13,10 @@ from fastapi import FastAPI
 
 from integrations_api.access.permissions import ROLES, Permission, Role
 from integrations_api.access.service import AccessService
+from integrations_api.answering_wiring import listening
 from integrations_api.app import create_app
 from integrations_api.settings import Settings
 from integrations_api.simulator.servicenow import ServiceNowInstance, SimulatorServer, evolve
-from integrations_api.wiring import listening
 from tests.support import asgi
 from tests.support.applications import PASSWORD
 from tests.support.syncing import Bench, bench

@@ -13,9 +13,9 @@ from httpx_sse import ServerSentEvent, aconnect_sse
 
 from integrations_api.access.permissions import ROLES, Role
 from integrations_api.access.service import AccessService
+from integrations_api.answering_wiring import listening
 from integrations_api.app import create_app
 from integrations_api.settings import Settings
-from integrations_api.wiring import listening
 from tests.support.syncing import PATIENCE, Bench
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from integrations_api.answering_wiring import listening
 from integrations_api.cli import loops
 from integrations_api.cli.child import Child
 from integrations_api.cli.metrics_port import giving_metrics
@@ -22,7 +23,7 @@ from integrations_api.integrations.secrets import SecretKeeper
 from integrations_api.logs import get_logger
 from integrations_api.settings import Settings
 from integrations_api.sync.stream import RunStreams
-from integrations_api.wiring import assemble, listening
+from integrations_api.wiring import assemble
 
 if TYPE_CHECKING:
     from integrations_api.api.application import Application

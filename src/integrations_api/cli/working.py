@@ -50,7 +50,7 @@ def _run(settings: Settings, signals: Signals, *, migrated: bool) -> None:
 
 
 async def _work(settings: Settings, url: str, signals: Signals) -> None:
-    async with assemble(settings, database_url=url, with_streams=False) as components:
+    async with assemble(settings, database_url=url, answering=False) as components:
         await check_schema(components[AsyncEngine])
         await components[SecretKeeper].require_keys()
         loop, stopping = asyncio.get_running_loop(), asyncio.Event()

@@ -120,7 +120,7 @@ def test_nothing_is_imported_in_a_thread_beside_what_imports_on_first_use(
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.setattr(starting, "_UNDISTURBED", 0)
 
-    asyncio.run(starting.import_later("told_by_whom"))
+    asyncio.run(starting.catch_up("told_by_whom"))
 
     assert sys.modules.pop("told_by_whom").thread is threading.main_thread()
 

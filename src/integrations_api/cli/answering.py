@@ -16,7 +16,7 @@ from integrations_api.cli.quiet_server import QuietServer, config_for
 from integrations_api.cli.serving import Opened
 from integrations_api.cli.setup import check_schema
 from integrations_api.cli.sockets import base_url
-from integrations_api.cli.starting import import_later, meanwhile
+from integrations_api.cli.starting import catch_up, meanwhile
 from integrations_api.components import Components
 from integrations_api.connectors.registry import CONNECTORS
 from integrations_api.integrations.secrets import SecretKeeper
@@ -64,7 +64,7 @@ async def answer(opened: Opened) -> None:
 async def _finish(app: "Application") -> None:
     """What the start has left undone, so that few requests are the first to want it."""
     await app.build_routes()
-    await import_later(*_IMPORTED_LATER)
+    await catch_up(*_IMPORTED_LATER)
 
 
 def _application(components: Components, settings: Settings) -> "Application":

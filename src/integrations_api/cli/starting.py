@@ -45,16 +45,19 @@ def quick_start() -> Iterator[None]:
         gc.enable()
 
 
-async def import_later(*modules: str) -> None:
-    """Imports what a start has left out, one after another, so that few have to wait for it.
+async def catch_up(*modules: str) -> None:
+    """Imports what a start has left out, one after another, and relates the tables, so that few have to wait for it.
 
     Not in a thread: two threads that import what belongs together can end in a deadlock, which Python breaks by failing
     one of them.
     """
+    from sqlalchemy.orm import configure_mappers
+
     await asyncio.sleep(_UNDISTURBED)
     for module in modules:
         import_module(module)
         await asyncio.sleep(0)
+    configure_mappers()
 
 
 @asynccontextmanager

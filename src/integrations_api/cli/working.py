@@ -9,7 +9,7 @@ from integrations_api.cli import loops
 from integrations_api.cli.metrics_port import giving_metrics
 from integrations_api.cli.setup import check_schema, opened_database, settings_for_process
 from integrations_api.cli.signals import Parent, Signals
-from integrations_api.cli.starting import import_later, meanwhile
+from integrations_api.cli.starting import catch_up, meanwhile
 from integrations_api.connectors.registry import CONNECTORS
 from integrations_api.db.embedded import stop_abandoned
 from integrations_api.errors import ConfigurationError
@@ -62,7 +62,7 @@ async def _work(settings: Settings, url: str, signals: Signals) -> None:
                 lambda: loop.call_soon_threadsafe(stopping.set), lambda: loop.call_soon_threadsafe(running.cancel)
             ):
                 log.info("worker.started", worker_id=str(worker.id))
-                async with meanwhile(import_later(*CONNECTORS)):
+                async with meanwhile(catch_up(*CONNECTORS)):
                     with suppress(asyncio.CancelledError):
                         await running
     log.info("worker.ended")

@@ -10,10 +10,10 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 from uuid import UUID, uuid4
 
-from sqlalchemy import delete, func
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy import delete
 from sqlalchemy.exc import SQLAlchemyError
 
+from integrations_api.db.direct import connected
 from integrations_api.db.engine import DATABASE_LOST, Sessions
 from integrations_api.logs import get_logger
 from integrations_api.queue.jobs import Handler
@@ -24,6 +24,10 @@ if TYPE_CHECKING:
 
 log = get_logger(__name__)
 
+_SIGN_OF_LIFE = """
+    INSERT INTO workers (id, host, pid, busy_with, seen_at) VALUES ($1, $2, $3, $4, now())
+    ON CONFLICT (id) DO UPDATE SET seen_at = excluded.seen_at, busy_with = excluded.busy_with
+"""
 Duty = Callable[[], Awaitable[None]]
 
 
@@ -93,13 +97,8 @@ class QueueWorker:
 
     async def _show_life(self) -> None:
         busy = list(self.busy_with())
-        async with self.sessions.begin() as session:
-            row = {"id": self.id, "host": socket.gethostname(), "pid": os.getpid(), "busy_with": busy}
-            await session.execute(
-                insert(Worker)
-                .values(**row, seen_at=func.now())
-                .on_conflict_do_update(index_elements=[Worker.id], set_={"seen_at": func.now(), "busy_with": busy})
-            )
+        async with connected(self.sessions) as connection:
+            await connection.execute(_SIGN_OF_LIFE, self.id, socket.gethostname(), os.getpid(), busy)
 
     async def _leave(self) -> None:
         with suppress(SQLAlchemyError, OSError):

@@ -38,7 +38,7 @@ class Preparing:
         if chunk.first == self._broken:
             raise ConnectionError(chunk.first)
         try:
-            await asyncio.sleep(PATIENCE if chunk.first == self._stuck else 0)
+            await (asyncio.Event().wait() if chunk.first == self._stuck else asyncio.sleep(0))
         finally:
             self.ended.append(chunk.first)
 
@@ -73,7 +73,7 @@ async def test_what_fails_is_raised_when_its_turn_comes() -> None:
 
 async def test_what_is_on_its_way_ends_where_no_more_is_used() -> None:
     prepare = Preparing(stuck=5)
-    async with aclosing(made_ready(chunks_of(planned(12), 4), prepare)) as ready:
+    async with asyncio.timeout(PATIENCE), aclosing(made_ready(chunks_of(planned(12), 4), prepare)) as ready:
         async for _ in ready:
             await asyncio.sleep(0.01)
             break

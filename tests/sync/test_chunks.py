@@ -134,3 +134,19 @@ async def test_a_chunk_whose_commit_was_not_answered_is_written_once(
         batches = [event["batch"] for name, event in await b.events(run.id) if name == "progress" and event["batch"]]
 
         assert (run.state, run.added, run.ingested, batches) == ("succeeded", 12, 12, [1, 2, 3])
+
+
+async def test_the_same_holds_where_stored_records_are_mapped_anew(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with bench(database_url, sync_chunk_size=5) as b:
+        b.source.fill(12)
+        integration = await b.integration()
+        await b.sync(integration)
+        b.source.mapping_version = 2
+        monkeypatch.setattr(executor, "Journal", LosesAnAnswer)
+        await b.duties().start_remap()
+        (row,) = await b.rows("SELECT id FROM sync_runs WHERE trigger = 'remap'")
+        run = await b.finished(row.id)
+
+        assert (run.state, run.updated, run.ingested, run.version) == ("succeeded", 12, 12, 2)

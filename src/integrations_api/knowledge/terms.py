@@ -47,7 +47,8 @@ _COMES = """
     WHERE r.dataset_id = %L AND r.valid_from = %L AND r.change IN ('added', 'updated')
 """
 # `OFFSET 0` keeps the planner from reading all that the version ended for each revision that it began: before there are
-# statistics of a version it takes them for one row.
+# statistics of a version it takes them for one row. An added document lived nowhere before, so a first version, and a
+# growing one, look nothing up.
 _GOES = """
     FROM revisions r
     JOIN LATERAL (
@@ -55,7 +56,7 @@ _GOES = """
         WHERE document_id = r.document_id AND valid_to = r.valid_from AND change <> 'deleted' OFFSET 0
     ) p ON true
     JOIN contents c ON c.id = p.content_id
-    WHERE r.dataset_id = %L AND r.valid_from = %L AND r.change <> 'touched'
+    WHERE r.dataset_id = %L AND r.valid_from = %L AND r.change IN ('updated', 'deleted')
 """
 
 
@@ -68,16 +69,6 @@ def _words(rows: str) -> str:
     bound = rows.replace("%L", ":dataset", 1).replace("%L", ":version", 1)
     return f"(SELECT coalesce(sum(c.words), 0) {bound})"
 
-
-# Of a dataset's first version: nothing goes, and no count comes before.
-_COUNT_FIRST_TERMS = text(f"""
-    INSERT INTO term_counts (dataset_id, term, version, documents)
-    SELECT :dataset, word COLLATE "C", :version, ndoc FROM {_counted(_COMES)}
-""")  # nosec B608 # noqa: S608 - put together from constants
-
-_COUNT_FIRST_WORDS = text(f"""
-    UPDATE versions SET words = {_words(_COMES)} WHERE dataset_id = :dataset AND number = :version
-""")  # nosec B608 # noqa: S608 - put together from constants
 
 _COUNT_TERMS = text(f"""
     INSERT INTO term_counts (dataset_id, term, version, documents)
@@ -108,19 +99,9 @@ _COUNT_WORDS = text(f"""
 """)  # nosec B608 # noqa: S608 - put together from constants
 
 
-_IS_FIRST = text("""
-    SELECT NOT EXISTS (
-        SELECT FROM versions WHERE dataset_id = :dataset AND number < :version AND state = 'published')
-""")
-
-
 async def count_version(session: AsyncSession, *, dataset_id: UUID, version: int) -> None:
     """Counts terms and words of a version that is being published, from those of the one before."""
     facts = {"dataset": dataset_id, "version": version}
-    if await session.scalar(_IS_FIRST, facts):
-        for statement in (_COUNT_FIRST_TERMS, _COUNT_FIRST_WORDS):
-            await session.execute(statement, facts)
-        return
     # While the table looks small to the planner, it would be scanned for each term, and grow under the scan.
     await session.execute(text("SET LOCAL enable_seqscan TO off"))
     await session.execute(_COUNT_TERMS, facts)

@@ -20,7 +20,8 @@ from integrations_api.access.principal import Principal
 from integrations_api.clock import utc_now
 from integrations_api.components import Components
 from integrations_api.connectors.records import Mode
-from integrations_api.db.engine import DATABASE_LOST, is_lost_connection
+from integrations_api.db.engine import is_lost_connection
+from integrations_api.db.lost import DATABASE_LOST
 from integrations_api.integrations.schemas import IntegrationIn
 from integrations_api.integrations.service import IntegrationService
 from integrations_api.sync.duties import SyncDuties

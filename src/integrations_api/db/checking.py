@@ -7,6 +7,8 @@ import asyncpg
 from sqlalchemy import event, exc
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from integrations_api.db.lost import DATABASE_LOST
+
 TRUSTED = 1.0
 """Seconds after its last use in which a connection counts as alive as long as its socket is open.
 
@@ -48,7 +50,7 @@ def _is_alive(connection: Any, returned: float | None) -> bool:
         return True
     try:
         connection.run_async(_ask)
-    except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError):
+    except DATABASE_LOST:
         return False
     return True
 

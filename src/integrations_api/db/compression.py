@@ -10,6 +10,8 @@ import asyncpg
 from sqlalchemy import event
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from integrations_api.db.lost import DATABASE_LOST
+
 _PREFER_LZ4 = """
     SELECT set_config(name, 'lz4', false) FROM pg_settings
     WHERE name = 'default_toast_compression' AND 'lz4' = ANY(enumvals)
@@ -28,5 +30,5 @@ def _ask(connection: Any, _: Any) -> None:
 
 async def _prefer(driver: asyncpg.Connection) -> None:
     # A connection that was lost meanwhile is replaced by the check of db/checking.py, as any other that is dead.
-    with suppress(OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError):
+    with suppress(*DATABASE_LOST):
         await driver.execute(_PREFER_LZ4, timeout=_PATIENCE)

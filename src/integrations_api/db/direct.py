@@ -14,7 +14,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from sqlalchemy.pool import PoolProxiedConnection
 from sqlalchemy.util import greenlet_spawn
 
-from integrations_api.db.engine import DATABASE_LOST, Sessions, is_lost_connection
+from integrations_api.db.engine import Sessions, is_lost_connection
+from integrations_api.db.lost import DATABASE_LOST
 
 
 class Row(asyncpg.Record):  # type: ignore[misc] # asyncpg comes without types

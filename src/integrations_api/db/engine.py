@@ -24,10 +24,6 @@ def _dumps(value: Any) -> str:
 
 IDLE_LIMIT = timedelta(seconds=10)
 
-DATABASE_LOST = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
-"""What a connection of asyncpg's own raises when the database goes away; the last one between the server's last word
-and the end of the socket."""
-
 
 def create_engine(url: str, *, pool_size: int, idle_limit: timedelta = IDLE_LIMIT) -> AsyncEngine:
     """An engine whose connections are checked before use, so that a database restart costs no request.

@@ -9,7 +9,7 @@ import asyncpg
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from integrations_api.db.engine import DATABASE_LOST
+from integrations_api.db.lost import DATABASE_LOST
 from integrations_api.logs import get_logger
 
 log = get_logger(__name__)

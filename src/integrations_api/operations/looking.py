@@ -8,7 +8,8 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from integrations_api.connectors.records import Check
-from integrations_api.db.engine import DATABASE_LOST, Sessions, cause_of
+from integrations_api.db.engine import Sessions, cause_of
+from integrations_api.db.lost import DATABASE_LOST
 from integrations_api.egress.guard import EgressPolicy
 from integrations_api.errors import ApplicationError
 from integrations_api.settings import Settings

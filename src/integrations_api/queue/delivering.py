@@ -15,7 +15,7 @@ from pgqueuer import PgQueuer
 from pgqueuer.domain.errors import RetryRequested
 from pgqueuer.domain.models import Job
 
-from integrations_api.db.engine import DATABASE_LOST
+from integrations_api.db.lost import DATABASE_LOST
 from integrations_api.logs import get_logger
 from integrations_api.queue.jobs import Handler, NotDoneYet
 

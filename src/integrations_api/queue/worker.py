@@ -14,7 +14,8 @@ from sqlalchemy import delete
 from sqlalchemy.exc import SQLAlchemyError
 
 from integrations_api.db.direct import connected
-from integrations_api.db.engine import DATABASE_LOST, Sessions
+from integrations_api.db.engine import Sessions
+from integrations_api.db.lost import DATABASE_LOST
 from integrations_api.logs import get_logger
 from integrations_api.queue.jobs import Handler
 from integrations_api.queue.models import Worker

@@ -17,7 +17,7 @@ import asyncpg
 
 from integrations_api.connectors.errors import Retryable
 from integrations_api.connectors.records import Slot
-from integrations_api.db.engine import DATABASE_LOST
+from integrations_api.db.lost import DATABASE_LOST
 from integrations_api.logs import get_logger
 from integrations_api.metrics import waited
 from integrations_api.tasks import finish

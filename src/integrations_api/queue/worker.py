@@ -10,7 +10,6 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 from uuid import UUID, uuid4
 
-from sqlalchemy import delete
 from sqlalchemy.exc import SQLAlchemyError
 
 from integrations_api.db.direct import connected
@@ -18,7 +17,6 @@ from integrations_api.db.engine import Sessions
 from integrations_api.db.lost import DATABASE_LOST
 from integrations_api.logs import get_logger
 from integrations_api.queue.jobs import Handler
-from integrations_api.queue.models import Worker
 
 if TYPE_CHECKING:
     from integrations_api.queue.delivering import Deliveries
@@ -102,6 +100,6 @@ class QueueWorker:
             await connection.execute(_SIGN_OF_LIFE, self.id, socket.gethostname(), os.getpid(), busy)
 
     async def _leave(self) -> None:
-        with suppress(SQLAlchemyError, OSError):
-            async with self.sessions.begin() as session:
-                await session.execute(delete(Worker).where(Worker.id == self.id))
+        with suppress(SQLAlchemyError, *DATABASE_LOST):
+            async with connected(self.sessions) as connection:
+                await connection.execute("DELETE FROM workers WHERE id = $1", self.id)

@@ -158,6 +158,20 @@ def sealed_in(integration_id: UUID, password: str | None) -> list[bytes]:
     return [nonce + SEALING_KEY.encrypt(nonce, password.encode(), str(integration_id).encode())]
 
 
+def written(integration_id: UUID, sent: Sent, public: dict[str, Any], sealed: list[bytes]) -> list[Any]:
+    """What creating and editing both write: $1 to $8."""
+    return [
+        integration_id,
+        datetime.now(UTC),
+        ["/password"] * len(sealed),
+        sealed,
+        sent.service_name,
+        sent.auth_type,
+        orjson.dumps(public).decode(),
+        sent.is_active,
+    ]
+
+
 def entry(caller: Caller, verb: str, integration_id: UUID, service_name: str) -> list[Any]:
     """Who did it, for the audit."""
     return [
@@ -219,18 +233,10 @@ async def get_one(caller: Viewer, integration_id: UUID) -> Response:
 @app.post("/integrations/create")
 async def create(caller: Creator, sent: Sent) -> Response:
     """A new one."""
-    public, password, now, new = *apart(sent.config), datetime.now(UTC), uuid4()
-    sealed = sealed_in(new, password)
+    public, password, new = *apart(sent.config), uuid4()
     row = await caller.db.fetchrow(
         CREATE,
-        new,
-        now,
-        ["/password"] * len(sealed),
-        sealed,
-        sent.service_name,
-        sent.auth_type,
-        orjson.dumps(public).decode(),
-        sent.is_active,
+        *written(new, sent, public, sealed_in(new, password)),
         caller.id,
         1,
         fingerprint(public),
@@ -259,22 +265,14 @@ CREATE = f"""
 @app.put("/integrations/update/{integration_id}")
 async def update(caller: Editor, integration_id: UUID, sent: Sent) -> Response:
     """Another one in its place."""
-    public, password, now = *apart(sent.config), datetime.now(UTC)
+    public, password = apart(sent.config)
     async with locked(caller.db, lock_of(integration_id)):
         before = await found(caller, integration_id, f", {PATHS}")
         if password is None and not before["secret_paths"]:
             raise HTTPException(422, "config.password: the mask stands where no secret is stored")
-        sealed = sealed_in(integration_id, password)
         row = await caller.db.fetchrow(
             UPDATE,
-            integration_id,
-            now,
-            ["/password"] * len(sealed),
-            sealed,
-            sent.service_name,
-            sent.auth_type,
-            orjson.dumps(public).decode(),
-            sent.is_active,
+            *written(integration_id, sent, public, sealed_in(integration_id, password)),
             before["config_revision"] + 1,
             fingerprint(public),
             None,

@@ -13,7 +13,6 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from integrations_api.access.permissions import Permission
 from integrations_api.access.principal import Principal
 from integrations_api.api.pagination import decode_cursor, encode_cursor
-from integrations_api.audit import service as audit
 from integrations_api.clock import Clock, utc_now
 from integrations_api.db.changes import Change, carry_out
 from integrations_api.db.direct import Row, connected, transaction
@@ -24,6 +23,7 @@ from integrations_api.integrations.configs import SplitConfig, reassemble, split
 from integrations_api.integrations.connection import connected_values, keeps_tokens, may_have_tokens, needs_connection
 from integrations_api.integrations.drafts import Draft, draft_of, service_of
 from integrations_api.integrations.edits import changes_of, edited_values, is_mere_rename, new_values
+from integrations_api.integrations.entries import entry, lost_run
 from integrations_api.integrations.for_sync import IntegrationForSync
 from integrations_api.integrations.models import Integration
 from integrations_api.integrations.repository import Found
@@ -91,10 +91,10 @@ class IntegrationService:
         values = new_values(draft, taken, now=now, creator=principal.user_id)
         id_ = values["id"]
         bind(integration_id=str(id_))
-        entry = _entry("create", id_, draft.service_name, principal, config_keys=sorted(taken.public))
+        told = entry("create", id_, draft.service_name, principal, config_keys=sorted(taken.public))
         secrets = self._new_secrets(id_, taken, at=now)
         async with connected(self._sessions) as connection:
-            row = await carry_out(connection, statements.insertion(values), *secrets, entry)
+            row = await carry_out(connection, statements.insertion(values), *secrets, told)
         return _revised(row, running_run_id=None)
 
     async def update(
@@ -123,8 +123,8 @@ class IntegrationService:
             )
             if draft.missing and not is_mere_rename(before, taken):
                 raise InvalidInput.of(draft.missing)
-            entry = _entry("update", integration_id, draft.service_name, principal, **changes_of(before, draft, taken))
-            row = await carry_out(connection, *self._edit(before, draft, taken, now=now), entry)
+            told = entry("update", integration_id, draft.service_name, principal, **changes_of(before, draft, taken))
+            row = await carry_out(connection, *self._edit(before, draft, taken, now=now), told)
         return _revised(row, running_run_id=before.running_run_id)
 
     async def delete(
@@ -145,11 +145,12 @@ class IntegrationService:
         async with transaction(self._sessions, first=statements.lock_with_run(integration_id)) as connection:
             row = await _found(connection, integration_id)
             _refuse_stale(row, revisions)
-            entry = _entry("delete", integration_id, row.service_name, principal, purge=purge)
-            await carry_out(connection, statements.removal(integration_id), entry)
+            told = entry("delete", integration_id, row.service_name, principal, purge=purge)
+            await carry_out(connection, statements.removal(integration_id), told)
             if purge:
                 await statements.purge_dataset(connection, integration_id)
-                await _record_lost_run(connection, row, principal)
+                if row.running_run_id is not None:
+                    await carry_out(connection, lost_run(integration_id, row.running_run_id, principal))
 
     def as_if_stored(self, sent: IntegrationIn) -> IntegrationForSync:
         """An integration that is not stored, for a trial. Raises `InvalidInput`; a masked secret is nobody's."""
@@ -221,8 +222,8 @@ class IntegrationService:
             before = await _found(connection, integration_id)
             _refuse_stale(before, revisions)
             values["config_revision"] = before.config_revision + 1
-            entry = _entry("schedule", integration_id, before.service_name, principal, cron=values["schedule_cron"])
-            row = await carry_out(connection, statements.replacement(integration_id, values), entry)
+            told = entry("schedule", integration_id, before.service_name, principal, cron=values["schedule_cron"])
+            row = await carry_out(connection, statements.replacement(integration_id, values), told)
         return _revised(row, running_run_id=before.running_run_id)
 
     async def take_due(self, session: AsyncSession, *, now: datetime, limit: int) -> list[UUID]:
@@ -376,29 +377,6 @@ def _refuse_stale(row: Row, revisions: Collection[int] | None) -> None:
 def _shown(found: Found) -> Presented:
     row, running_run_id = found
     return present(columns_of(row), running_run_id=running_run_id)
-
-
-def _entry(verb: str, integration_id: UUID, service_name: str, principal: Principal, **details: Any) -> Change:
-    return audit.entry(
-        action=f"integration.{verb}",
-        object_type="integration",
-        object_id=integration_id,
-        principal=principal,
-        details={"service_name": service_name, **details},
-    )
-
-
-async def _record_lost_run(connection: asyncpg.Connection, row: Row, principal: Principal) -> None:
-    """The end of a run that was going on, and whose row is gone: no worker will find it to write it down."""
-    if row.running_run_id is not None:
-        entry = audit.entry(
-            action="sync.end",
-            object_type="integration",
-            object_id=row.id,
-            principal=principal,
-            details={"run_id": str(row.running_run_id), "state": "cancelled", "purged": True},
-        )
-        await carry_out(connection, entry)
 
 
 async def _write_status(session: AsyncSession, integration_id: UUID, values: Mapping[str, Any]) -> None:

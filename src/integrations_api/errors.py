@@ -5,7 +5,8 @@ An `ApplicationError` carries the sentence that is shown; the API turns its clas
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 
 class ApplicationError(Exception):
@@ -51,8 +52,7 @@ class Conflict(ApplicationError):
     """The request is well formed, but the present state forbids it."""
 
 
-@dataclass(frozen=True, slots=True)
-class FieldProblem:
+class FieldProblem(Struct, frozen=True):
     """One wrong field: where (dotted path) and what is wrong with it, never its value."""
 
     field: str

@@ -1,10 +1,10 @@
 """PostgreSQL computes BM25 as the formula says, and finds the candidates by its indexes."""
 
 from collections.abc import AsyncIterator
-from dataclasses import replace
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from uuid import UUID, uuid4
 
+from msgspec import Struct
 from sqlalchemy import ColumnElement, func, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -23,8 +24,7 @@ USE_NOTED_EVERY = timedelta(minutes=5)
 """`last_used_at` is written at most so often: a busy script must not write with every request."""
 
 
-@dataclass(frozen=True, slots=True)
-class ApiKeyDetails:
+class ApiKeyDetails(Struct, frozen=True):
     """A key without the key itself."""
 
     id: UUID

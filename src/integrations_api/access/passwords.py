@@ -5,12 +5,12 @@ import base64
 import secrets
 import unicodedata
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, TypeVar
 
 import anyio
 from anyio.to_thread import run_sync
+from msgspec import Struct
 
 from integrations_api.access.common_passwords import is_common
 from integrations_api.errors import FieldProblem, InvalidInput, Unavailable
@@ -28,8 +28,7 @@ _AT_ONCE = 2
 _PATIENCE = 20.0
 
 
-@dataclass(frozen=True, slots=True)
-class HashCost:
+class HashCost(Struct, frozen=True):
     """What one hash costs. The default is RFC 9106's second recommendation: 64 MiB, three passes, four lanes."""
 
     memory_kib: int = 65536

@@ -1,15 +1,15 @@
 """Who is calling."""
 
-from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
+
+from msgspec import Struct
 
 from integrations_api.access.permissions import Permission
 from integrations_api.errors import PermissionDenied
 
 
-@dataclass(frozen=True, slots=True)
-class Principal:
+class Principal(Struct, frozen=True):
     """An authenticated caller, as the database knew him when the request began."""
 
     user_id: UUID

@@ -4,12 +4,12 @@ A bucket is one moment: the one from which all of the allowance is there again. 
 what would move it too far ahead is refused. One statement, one row: docs/decisions/rate-limits.md.
 """
 
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import Enum, unique
 from math import ceil
 from uuid import UUID
 
+from msgspec import Struct
 from sqlalchemy import delete, func
 
 from integrations_api.access.models import RateBucket
@@ -18,8 +18,7 @@ from integrations_api.db.engine import Sessions
 from integrations_api.errors import TooManyRequests
 
 
-@dataclass(frozen=True, slots=True)
-class Allowance:
+class Allowance(Struct, frozen=True):
     """So many at once, and so many a minute in the long run."""
 
     at_once: int

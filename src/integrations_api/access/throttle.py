@@ -6,12 +6,12 @@ Why it is made like this: docs/decisions/sign-in-waits.md.
 """
 
 import hashlib
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from ipaddress import IPv6Address, IPv6Network, ip_address
 from math import ceil
 from uuid import UUID
 
+from msgspec import Struct
 from sqlalchemy import delete, func, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -30,8 +30,7 @@ KNOWN_FOR = timedelta(days=90)
 _MOST_ADDRESSES = 20
 
 
-@dataclass(frozen=True, slots=True)
-class Charge:
+class Charge(Struct, frozen=True):
     """An attempt that was counted: under which keys, and until when each of them waits because of it."""
 
     address: str | None

@@ -3,13 +3,13 @@
 import hashlib
 import hmac
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 from uuid import UUID, uuid4
 
 import orjson
+from msgspec import Struct
 
 from integrations_api.clock import Clock, utc_now
 from integrations_api.errors import Unauthenticated
@@ -29,8 +29,7 @@ _LEEWAY = timedelta(seconds=30)
 """How far another replica's clock may be ahead of ours."""
 
 
-@dataclass(frozen=True, slots=True)
-class TokenClaims:
+class TokenClaims(Struct, frozen=True):
     """What a valid token says."""
 
     user_id: UUID
@@ -39,8 +38,7 @@ class TokenClaims:
     expires_at: datetime
 
 
-@dataclass(frozen=True, slots=True)
-class IssuedToken:
+class IssuedToken(Struct, frozen=True):
     """A token and the time it has."""
 
     text: str

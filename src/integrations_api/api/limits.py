@@ -2,9 +2,9 @@
 
 import asyncio
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Self
 
+from msgspec import Struct
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -20,8 +20,7 @@ _DRAIN_BYTES = 32_000_000
 _DRAIN_SECONDS = 5.0
 
 
-@dataclass(slots=True)
-class _Head:
+class _Head(Struct):
     """What the headers of a request say that bounds are set for."""
 
     size: int = 0

@@ -1,9 +1,9 @@
 """What is wrong with a request, in words that never repeat what was sent."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
+from msgspec import Struct
 from starlette.requests import Request
 
 from integrations_api.errors import FieldProblem
@@ -13,8 +13,7 @@ _LONGEST_NAME = 200
 _BODY_PROBLEM = "integrations_api.body_problem"
 
 
-@dataclass(frozen=True, slots=True)
-class BodyProblem:
+class BodyProblem(Struct, frozen=True):
     """Why a body could not be read at all: malformed (422) or in a type nobody asked for (415)."""
 
     status: int

@@ -1,11 +1,11 @@
 """Reading the record: filtered pages, newest first, and exports, oldest first."""
 
 from collections.abc import AsyncIterator, Collection, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 import orjson
+from msgspec import Struct
 from sqlalchemy import Select, select
 
 from integrations_api.api.pagination import decode_cursor, encode_cursor
@@ -17,8 +17,7 @@ from integrations_api.db.engine import Sessions
 EXPORT_PAGE = 1000
 
 
-@dataclass(frozen=True, slots=True)
-class AuditFilter:
+class AuditFilter(Struct, frozen=True):
     """Which entries are asked for; None does not narrow. `since` belongs to the time asked for, `until` does not."""
 
     actor: str | None = None

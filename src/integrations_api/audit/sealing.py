@@ -1,9 +1,9 @@
 """Sealing the audit in the background, and finding what does not fit its seals. docs/decisions/audit-seals.md."""
 
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
 from datetime import datetime
 
+from msgspec import Struct
 from sqlalchemy import delete, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -23,8 +23,7 @@ _PURPOSE = "audit seals"
 _SEALING_LOCK = 7_215_003
 
 
-@dataclass(frozen=True, slots=True)
-class Verified:
+class Verified(Struct, frozen=True):
     """What a verification saw; `flaw` names the first thing that does not fit."""
 
     seals: int

@@ -64,6 +64,7 @@ def _line(check: "Check") -> str:
 
 def _print_document(checks: "list[Check]", *, success: bool) -> None:
     import json
-    from dataclasses import asdict
+
+    from msgspec.structs import asdict
 
     print(json.dumps({"success": success, "checks": [asdict(check) for check in checks]}, indent=2))

@@ -7,7 +7,8 @@ import asyncio
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from integrations_api.cli import loops
 from integrations_api.cli.child import Child
@@ -21,8 +22,7 @@ from integrations_api.settings import Settings
 log = get_logger(__name__)
 
 
-@dataclass(frozen=True, kw_only=True)
-class Opened:
+class Opened(Struct, frozen=True, kw_only=True):
     """What `serve` has when it begins to answer: port and database are open, the children may be started."""
 
     settings: Settings

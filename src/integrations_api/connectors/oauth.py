@@ -23,10 +23,10 @@ hand to a context.
 """
 
 from collections.abc import AsyncGenerator, Mapping
-from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
 import httpx
+from msgspec import Struct, field
 
 Grant = Literal["client_credentials", "password", "authorization_code"]
 
@@ -69,8 +69,7 @@ class BearerAuth(httpx.Auth):
             yield request
 
 
-@dataclass(frozen=True, slots=True)
-class OAuthServer:
+class OAuthServer(Struct, frozen=True):
     """What is known of an authorization server before anything is sent to it."""
 
     grant: Grant

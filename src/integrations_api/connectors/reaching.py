@@ -3,10 +3,11 @@
 import asyncio
 import re
 import time
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import timedelta
 
 import httpx
+from msgspec import Struct
 
 from integrations_api.connectors.errors import Unreachable
 from integrations_api.connectors.http import translated
@@ -18,8 +19,7 @@ _PLAIN_ORIGIN = re.compile(r"https?://[^\s/@?#]+:\d+")
 _UNNAMED = "an address that is no URL"
 
 
-@dataclass(frozen=True, slots=True)
-class Reached:
+class Reached(Struct, frozen=True):
     """A host's answer: any status shows that it can be reached."""
 
     status: int

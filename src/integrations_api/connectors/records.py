@@ -2,9 +2,10 @@
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext
-from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal
+
+from msgspec import Struct, field
 
 from integrations_api.connectors.oauth import AccessTokens
 
@@ -13,8 +14,7 @@ JsonObject = Mapping[str, Any]
 Mode = Literal["incremental", "full"]
 
 
-@dataclass(frozen=True, slots=True)
-class Note:
+class Note(Struct, frozen=True):
     """A dated, authored remark on an incident."""
 
     at: str
@@ -24,8 +24,7 @@ class Note:
     text: str
 
 
-@dataclass(frozen=True, slots=True)
-class MappedDocument:
+class MappedDocument(Struct, frozen=True):
     """An incident as it is kept: what its content hash is made of."""
 
     number: str
@@ -37,8 +36,7 @@ class MappedDocument:
     url: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class SourceRecord:
+class SourceRecord(Struct, frozen=True):
     """One item as the source sent it, with the few facts the engine itself needs."""
 
     external_id: str
@@ -47,8 +45,7 @@ class SourceRecord:
     raw: JsonObject
 
 
-@dataclass(frozen=True, slots=True)
-class Page:
+class Page(Struct, frozen=True):
     """Records fetched together, and where the fetch goes on once they are committed.
 
     A fetch may run in several lanes (disjoint ranges); `cursor` None says that the lane is read to its end.
@@ -61,16 +58,14 @@ class Page:
     hidden: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class FetchRequest:
+class FetchRequest(Struct, frozen=True):
     """What a run wants to read; `since` None means everything."""
 
     mode: Mode
     since: datetime | None
 
 
-@dataclass(frozen=True, slots=True)
-class FetchStart:
+class FetchStart(Struct, frozen=True):
     """What a connector measured before the first page; stored on the run, so that a resume does not measure again.
 
     `since` is the lower bound that is really used (None: everything is read, and `notes` say why if more was
@@ -84,24 +79,21 @@ class FetchStart:
     notes: Sequence[str] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class SourceCount:
+class SourceCount(Struct, frozen=True):
     """How many records the source says there are, and how sure it is."""
 
     total: int | None
     why_unknown: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Gone:
+class Gone(Struct, frozen=True):
     """A record the source no longer shows, confirmed one by one."""
 
     external_id: str
     reason: Literal["deleted", "archived", "no_longer_visible", "out_of_filter"]
 
 
-@dataclass(frozen=True, slots=True)
-class Check:
+class Check(Struct, frozen=True):
     """One named check of a preflight."""
 
     name: str
@@ -110,8 +102,7 @@ class Check:
     remedy: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Wait:
+class Wait(Struct, frozen=True):
     """The source makes us wait; `seconds` is how long, `reason` a whole sentence for people, the time included."""
 
     seconds: float
@@ -129,8 +120,7 @@ Slot = Callable[[], AbstractAsyncContextManager[None]]
 """Held during each request, waited for before it: limits the requests to one host across runs and workers."""
 
 
-@dataclass(frozen=True, slots=True)
-class ConnectorContext:
+class ConnectorContext(Struct, frozen=True):
     """What a connector may use of the world; handed over when it is made.
 
     `on_wait` is called from the connector's own tasks, one call at a time. `tokens` are there where the service's

@@ -9,7 +9,8 @@ import random
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from integrations_api.clock import Clock, utc_now
 from integrations_api.connectors.errors import RateLimited, Retryable, Unreachable
@@ -24,8 +25,7 @@ TOLD_FROM = 1.0
 """Waits longer than this (seconds) are told."""
 
 
-@dataclass(frozen=True, slots=True)
-class Time:
+class Time(Struct, frozen=True):
     """The clocks and the dice of waiting; tests hand in their own."""
 
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep

@@ -2,11 +2,11 @@
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
 import httpx
+from msgspec import Struct, field
 from pydantic import BaseModel, ValidationError
 
 from integrations_api.connectors.oauth import AccessTokens, OAuthServer
@@ -25,8 +25,7 @@ class MissingConfiguration(InvalidInput):
     """The stored config lacks what the service needs; the message names all of the required keys."""
 
 
-@dataclass(frozen=True, slots=True)
-class AuthType:
+class AuthType(Struct, frozen=True):
     """One way of signing in: the model its config is validated by."""
 
     name: str

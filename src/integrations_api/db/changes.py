@@ -5,19 +5,18 @@ Each round trip costs the process as much as what it says to the database, and o
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
 import asyncpg
+from msgspec import Struct
 
 from integrations_api.db.direct import Row
 
 _PLACE = re.compile(r"\$(\d+)")
 
 
-@dataclass(frozen=True, slots=True)
-class Change:
+class Change(Struct, frozen=True):
     """A statement that changes something, its places numbered from $1, and what stands there."""
 
     sql: str

@@ -12,11 +12,12 @@ import subprocess
 import tempfile
 import time
 from contextlib import suppress
-from dataclasses import dataclass
 from hashlib import sha256
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Self
+
+from msgspec import Struct
 
 from integrations_api.db.embedded_system import (
     Account,
@@ -73,8 +74,7 @@ _THROWAWAY = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Postmaster:
+class Postmaster(Struct, frozen=True):
     """What `postmaster.pid` says; a file still being written has no socket folder and no status yet."""
 
     pid: int
@@ -103,8 +103,7 @@ class Postmaster:
         return self.answers() or process_name(self.pid).startswith("postgres")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Cluster:
+class Cluster(Struct, frozen=True, kw_only=True):
     """One PostgreSQL data folder with the binaries and the account that serve it."""
 
     folder: Path

@@ -5,8 +5,9 @@ import pwd
 import stat
 import subprocess
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 from integrations_api.errors import ApplicationError
 
@@ -17,8 +18,7 @@ class EmbeddedDatabaseError(ApplicationError):
     """The bundled PostgreSQL cannot be used; the message is one sentence that says what to do."""
 
 
-@dataclass(frozen=True, slots=True)
-class Account:
+class Account(Struct, frozen=True):
     """The system user PostgreSQL runs as when we are root, for PostgreSQL refuses root."""
 
     uid: int

@@ -7,11 +7,11 @@ same connection, in the same transaction.
 
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
 import asyncpg
+from msgspec import Struct
 from sqlalchemy import text
 from sqlalchemy.dialects.postgresql.asyncpg import PGDialect_asyncpg
 from sqlalchemy.engine import Connection
@@ -76,8 +76,7 @@ async def _transaction(driver: Any) -> AsyncIterator[None]:
     await driver.execute("ROLLBACK")
 
 
-@dataclass(frozen=True, slots=True)
-class Numbered:
+class Numbered(Struct, frozen=True):
     """SQL with numbered parameters, and which fact each of them is."""
 
     sql: str

@@ -1,8 +1,9 @@
 """The demo's administrator: made once, his password kept, so that every start prints the same."""
 
 import secrets
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 from integrations_api.access.permissions import ROLES, Role
 from integrations_api.access.service import AccessService
@@ -12,8 +13,7 @@ from integrations_api.errors import Unauthenticated
 EMAIL = "admin@example.com"
 
 
-@dataclass(frozen=True, slots=True)
-class Admin:
+class Admin(Struct, frozen=True):
     """How to sign in."""
 
     email: str

@@ -4,10 +4,10 @@ import json
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import Any
 
 import httpx
+from msgspec import Struct
 
 from integrations_api.errors import ApplicationError
 
@@ -16,8 +16,7 @@ SILENCE_SECONDS = 60.0
 """A stream pings every 15 seconds: this long without a byte means that it is lost."""
 
 
-@dataclass(frozen=True, slots=True)
-class StreamEvent:
+class StreamEvent(Struct, frozen=True):
     """One Server-Sent Event with its JSON."""
 
     name: str

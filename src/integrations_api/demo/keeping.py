@@ -2,15 +2,16 @@
 
 import json
 import os
-from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Self
+
+from msgspec import Struct, field
+from msgspec.structs import asdict
 
 from integrations_api.errors import ApplicationError
 
 
-@dataclass(slots=True)
-class Change:
+class Change(Struct):
     """Some time that has passed at the simulated source: what happened, repeatable."""
 
     at: int
@@ -19,8 +20,7 @@ class Change:
     seed: int
 
 
-@dataclass(slots=True)
-class SourceMemory:
+class SourceMemory(Struct):
     """One simulated source: made again from this at every start, so that its history goes on."""
 
     path: Path

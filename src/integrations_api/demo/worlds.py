@@ -4,6 +4,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from msgspec import Struct
+
 from integrations_api.simulator import github, jira, servicenow
 from integrations_api.simulator.common.clock import Clock
 from integrations_api.simulator.common.faults import World
@@ -17,8 +19,7 @@ READER = servicenow.User(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Made:
+class Made(Struct, frozen=True):
     """One simulated source: what happens there, and how it is served on a port (0: any)."""
 
     world: World

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 
+from msgspec import Struct
 from pydantic import SecretStr
 
 from integrations_api.egress.addresses import OPENED_BY_NAME, Address, Network, as_address, forbidden_kind, unwrapped
@@ -40,8 +41,7 @@ def refusals_counted() -> Iterator[None]:
         raise
 
 
-@dataclass(frozen=True, slots=True)
-class Target:
+class Target(Struct, frozen=True):
     """Where a request goes; `host` is lower case, without brackets or a trailing dot."""
 
     scheme: str
@@ -57,8 +57,7 @@ class Target:
         return host if DEFAULT_PORTS[self.scheme] == self.port else f"{host}:{self.port}"
 
 
-@dataclass(frozen=True, slots=True)
-class Proxy:
+class Proxy(Struct, frozen=True):
     """The operator's forward proxy: `at` by http or https, and what proves us to it, where anything does."""
 
     at: Target
@@ -73,8 +72,7 @@ class Proxy:
         return self.user.encode(), self.password.get_secret_value().encode()
 
 
-@dataclass(frozen=True, slots=True)
-class _Entry:
+class _Entry(Struct, frozen=True):
     """One entry of EGRESS_ALLOWED_HOSTS or EGRESS_NO_PROXY: a name or a network, at one port or any."""
 
     host: str | None

@@ -2,8 +2,9 @@
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from integrations_api.connectors.oauth import OAuthServer
 from integrations_api.connectors.registry import find_service
@@ -11,8 +12,7 @@ from integrations_api.connectors.services import origin
 from integrations_api.integrations.origins import names_an_address
 
 
-@dataclass(frozen=True, slots=True)
-class Application:
+class Application(Struct, frozen=True):
     """An OAuth application at a service; `id` is a hex digest that two configs share if one's tokens fit the other."""
 
     id: str

@@ -4,9 +4,10 @@ The watermark belongs to the source fingerprint. A client can choose where the f
 watermark back; it can never move it forward, for what lies between would be lost.
 """
 
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
+
+from msgspec import Struct
 
 from integrations_api.errors import FieldProblem, InvalidInput
 
@@ -15,8 +16,7 @@ _FIELD = f"config.{KEY}"
 _EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)
 
 
-@dataclass(frozen=True, slots=True)
-class SyncPosition:
+class SyncPosition(Struct, frozen=True):
     """Where the next sync starts, and what `config.lastSynced` shows (None: it is absent)."""
 
     watermark: datetime | None

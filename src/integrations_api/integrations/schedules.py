@@ -1,9 +1,10 @@
 """When a scheduled integration is next due: five-field cron in a time zone. Pure."""
 
 import re
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from msgspec import Struct
 
 from integrations_api.errors import FieldProblem, InvalidInput
 
@@ -11,8 +12,7 @@ _BY_CHANCE = re.compile(r"\b[hr]\b", re.IGNORECASE)
 """H and R are croniter's own: a time that is drawn anew whenever it is asked for."""
 
 
-@dataclass(frozen=True, slots=True)
-class Schedule:
+class Schedule(Struct, frozen=True):
     """A checked schedule."""
 
     cron: str

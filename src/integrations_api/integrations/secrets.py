@@ -1,10 +1,10 @@
 """Keeping the stored secrets: which there are, whether each opens, and moving them to another encryption key."""
 
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
+from msgspec import Struct
 from sqlalchemy import ColumnElement, Row, Select, func, literal, select, tuple_, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -21,24 +21,21 @@ BATCH = 200
 """Secrets in one transaction of a rotation: short locks, and little to do again after a crash."""
 
 
-@dataclass(frozen=True, slots=True)
-class SetSecret:
+class SetSecret(Struct, frozen=True):
     """That a secret is set, and since when; never a part of one."""
 
     name: str
     set_at: datetime
 
 
-@dataclass(frozen=True, slots=True)
-class Progress:
+class Progress(Struct, frozen=True):
     """How far a rotation is."""
 
     rewrapped: int
     remaining: int
 
 
-@dataclass(frozen=True, slots=True)
-class Trouble:
+class Trouble(Struct, frozen=True):
     """A secret that does not open, and why."""
 
     integration_id: UUID
@@ -155,8 +152,7 @@ class SecretKeeper:
 _Secret = Row[UUID, str, bytes]
 
 
-@dataclass(frozen=True, slots=True)
-class _Place:
+class _Place(Struct, frozen=True):
     """A table with sealed values, one to an integration and path; how one is named, and what it is bound to."""
 
     table: type[IntegrationSecret] | type[OAuthTokens]

@@ -1,12 +1,13 @@
 """Configured connections: the contract's five operations, and what a sync reads and writes of them."""
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 from uuid import UUID, uuid4
 
 import asyncpg
+from msgspec import Struct
 from sqlalchemy import case, func, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -41,8 +42,7 @@ Presented = dict[str, Any]
 """An integration as it leaves: see `schemas.present`."""
 
 
-@dataclass(frozen=True, slots=True)
-class Revised:
+class Revised(Struct, frozen=True):
     """An integration as it leaves, and how often its config or schedule was edited: from 1 on, syncs do not count."""
 
     integration: Presented

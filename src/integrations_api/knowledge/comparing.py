@@ -2,9 +2,10 @@
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from difflib import SequenceMatcher
 from typing import Any, Literal
+
+from msgspec import Struct
 
 PLAIN_FIELDS = ("number", "title", "text", "notes", "url")
 """Fields of an incident beside its attributes, in the order in which they are reported."""
@@ -24,16 +25,14 @@ ANSWER_BOUND = 500_000
 Operation = Literal["equal", "insert", "delete"]
 
 
-@dataclass(frozen=True, slots=True)
-class Segment:
+class Segment(Struct, frozen=True):
     """A piece of text: equal and deleted pieces make up the text before, equal and inserted ones the text after."""
 
     op: Operation
     text: str
 
 
-@dataclass(frozen=True, slots=True)
-class FieldChange:
+class FieldChange(Struct, frozen=True):
     """One field that differs; an attribute that one side does not have is None there."""
 
     field: str

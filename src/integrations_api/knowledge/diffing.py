@@ -7,10 +7,10 @@ hash covers the number too, so the same content means that nothing differs.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, Literal
 from uuid import UUID
 
+from msgspec import Struct
 from sqlalchemy import Row, TextClause, text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -23,8 +23,7 @@ Kind = Literal["added", "changed", "removed"]
 KINDS: tuple[Kind, ...] = ("added", "changed", "removed")
 
 
-@dataclass(frozen=True, slots=True)
-class DiffQuestion:
+class DiffQuestion(Struct, frozen=True):
     """Which two versions (0 is the emptiness before the first), which kinds and fields, and which page.
 
     With `fields`, only changed incidents in which one of them differs are given.
@@ -39,8 +38,7 @@ class DiffQuestion:
     limit: int = 50
 
 
-@dataclass(frozen=True, slots=True)
-class DiffAnswer:
+class DiffAnswer(Struct, frozen=True):
     """Counts of the whole difference, how many pass the filters, and one page of those by number and id."""
 
     counts: dict[str, int]

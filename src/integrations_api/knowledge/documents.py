@@ -1,11 +1,12 @@
 """A document's content as it is hashed and stored."""
 
 import hashlib
-from dataclasses import asdict, dataclass
 from typing import Any
 from uuid import UUID
 
 import orjson
+from msgspec import Struct
+from msgspec.structs import asdict
 
 from integrations_api.connectors.records import MappedDocument, SourceRecord
 
@@ -13,8 +14,7 @@ NUMBER_LIMIT = 255
 """Longest number or external id, in characters: both stand in B-tree indexes."""
 
 
-@dataclass(frozen=True, slots=True)
-class StagedRecord:
+class StagedRecord(Struct, frozen=True):
     """A source record, mapped or rejected, as it is staged; `raw` is its JSON text."""
 
     source: SourceRecord
@@ -23,8 +23,7 @@ class StagedRecord:
     rejection: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class Content:
+class Content(Struct, frozen=True):
     """What is stored of a mapped document; `hash` covers it and the number, so the same hash reads the same."""
 
     hash: bytes
@@ -53,7 +52,7 @@ def plain(document: MappedDocument) -> dict[str, Any]:
 
 def content_of(document: MappedDocument) -> Content:
     """The content of a mapped document, with its hash."""
-    notes = orjson.dumps(document.notes)  # [{"at", "author", "kind", "text"}, …], as a Note has them
+    notes = orjson.dumps(document.notes, default=asdict)  # [{"at", "author", "kind", "text"}, …], as a Note has them
     attributes = orjson.dumps(document.attributes, option=orjson.OPT_SORT_KEYS)
     head = orjson.dumps([document.number, document.title, document.text, document.url])
     return Content(

@@ -6,11 +6,11 @@ of them waits for a network.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
+from msgspec import Struct
 from sqlalchemy import Row, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -29,8 +29,7 @@ TEXT_SQL = f"left(c.title || E'\\n' || c.text, {LONGEST_TEXT})"
 """What is embedded of a content."""
 
 
-@dataclass(frozen=True, slots=True)
-class Model:
+class Model(Struct, frozen=True):
     """A model by whose vectors texts are compared; `dimension` is None before its first answer."""
 
     id: int
@@ -244,8 +243,7 @@ async def drop_retired(session: AsyncSession) -> None:
         await session.execute(text("DELETE FROM embedding_models WHERE id = :model"), {"model": model_id})
 
 
-@dataclass(frozen=True, slots=True)
-class Progress:
+class Progress(Struct, frozen=True):
     """Of the incidents of a dataset's head, how many have their text embedded by a model.
 
     `is_active` says that the model answers; `refused` are those whose text the service does not take.

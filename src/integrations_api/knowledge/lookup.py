@@ -1,10 +1,10 @@
 """From the number or id in a URL to the one incident that is meant, or to the reason why it is not clear."""
 
 from collections.abc import Awaitable, Sequence
-from dataclasses import dataclass
 from typing import Any, Protocol
 from uuid import UUID
 
+from msgspec import Struct
 from sqlalchemy import Row, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -15,8 +15,7 @@ _MOST_LISTED = 20
 """So many datasets or ids stand in an error's sentence at most."""
 
 
-@dataclass(frozen=True, slots=True)
-class Meant:
+class Meant(Struct, frozen=True):
     """The incident a request means, and the version in which it is to be read."""
 
     dataset_id: UUID

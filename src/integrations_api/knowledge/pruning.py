@@ -5,11 +5,11 @@ The caller holds the dataset's lock and knows that no run is going on (`purge.ru
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, cast
 from uuid import UUID
 
+from msgspec import Struct
 from sqlalchemy import CursorResult, TextClause, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -19,8 +19,7 @@ PIECE = 2000
 """Rows that one transaction looks at: tens of milliseconds, a third of a second where all of it goes."""
 
 
-@dataclass(frozen=True, slots=True)
-class Removed:
+class Removed(Struct, frozen=True):
     """How many rows a piece of a walk has removed, and where it goes on; None at the end."""
 
     rows: int

@@ -1,8 +1,8 @@
 """Removing one incident for good, from every version and from what was staged. Works in its caller's transaction."""
 
-from dataclasses import dataclass
 from uuid import UUID
 
+from msgspec import Struct
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -11,8 +11,7 @@ from integrations_api.knowledge import vectors
 from integrations_api.knowledge.terms import uncount_document
 
 
-@dataclass(frozen=True, slots=True)
-class Purged:
+class Purged(Struct, frozen=True):
     """What a purge removed: counts of rows."""
 
     dataset_id: UUID

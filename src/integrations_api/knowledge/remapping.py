@@ -4,11 +4,11 @@ In the statements 2147483647 is `models.FOREVER`.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+from msgspec import Struct
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -16,8 +16,7 @@ NOTE = "The mapping changed, not the source"
 """What a version says that was made by mapping stored records anew."""
 
 
-@dataclass(frozen=True, slots=True)
-class StoredDocument:
+class StoredDocument(Struct, frozen=True):
     """A live document, the hash of its content, and the record it was made from, if that is still there."""
 
     id: UUID
@@ -27,16 +26,14 @@ class StoredDocument:
     raw: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class StoredPage:
+class StoredPage(Struct, frozen=True):
     """Live documents of a stretch of a dataset, and where the next one begins; None at the end."""
 
     documents: Sequence[StoredDocument]
     after: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class Remapped:
+class Remapped(Struct, frozen=True):
     """A live document that reads otherwise under the new mapping, and the hash of the content that it becomes."""
 
     document: StoredDocument

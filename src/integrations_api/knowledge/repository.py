@@ -7,11 +7,11 @@ is looked up behind it.
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
 import asyncpg
+from msgspec import Struct
 from sqlalchemy import Row, text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -20,8 +20,7 @@ from integrations_api.db.direct import Row as DirectRow
 from integrations_api.db.engine import Sessions
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class IncidentKey:
+class IncidentKey(Struct, frozen=True, order=True):
     """Where a listing by number stands; the id tells apart incidents that share a number."""
 
     number: str

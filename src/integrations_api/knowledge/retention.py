@@ -2,10 +2,10 @@
 
 from collections import Counter
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from datetime import timedelta
 from uuid import UUID
 
+from msgspec import Struct
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from integrations_api.audit import service as audit
@@ -22,8 +22,7 @@ EVERY = timedelta(days=1)
 """How often a dataset is looked after."""
 
 
-@dataclass(frozen=True, slots=True)
-class Keep:
+class Keep(Struct, frozen=True):
     """What is kept: so many versions (None: all), raw records for so long (None: for ever).
 
     Settled rejections stay as long as the event log of the run that had them. A failed run may be resumed for

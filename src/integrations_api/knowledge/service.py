@@ -2,10 +2,11 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass, replace
 from typing import Any
 from uuid import UUID
 
+from msgspec import Struct
+from msgspec.structs import replace
 from sqlalchemy import Row
 
 from integrations_api.access.principal import Principal
@@ -28,16 +29,14 @@ EXPORT_PAGE = 200
 Wire = dict[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
-class Listing:
+class Listing(Struct, frozen=True):
     """One page of what was asked for, ready for the wire; `next_key` is None at the end."""
 
     items: list[Wire]
     next_key: Any = None
 
 
-@dataclass(frozen=True, slots=True)
-class VersionListing:
+class VersionListing(Struct, frozen=True):
     """Incidents of a version, and the state that version is in."""
 
     state: str
@@ -45,8 +44,7 @@ class VersionListing:
     next_key: IncidentKey | None
 
 
-@dataclass(frozen=True, slots=True)
-class Difference:
+class Difference(Struct, frozen=True):
     """A page of the difference between `base` and `version`; counts are of the whole difference."""
 
     base: int
@@ -57,8 +55,7 @@ class Difference:
     next_key: IncidentKey | None
 
 
-@dataclass(frozen=True, slots=True)
-class Export:
+class Export(Struct, frozen=True):
     """A version on its way out: the name of the file, its type, and its bytes, made while they are read."""
 
     filename: str

@@ -5,8 +5,8 @@ length 1: the inner product of two is their likeness. Every function works in it
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 
+from msgspec import Struct
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -28,8 +28,7 @@ def table_of(model_id: int) -> str:
     return f"embedding_vectors_{int(model_id)}"
 
 
-@dataclass(frozen=True, slots=True)
-class Pgvector:
+class Pgvector(Struct, frozen=True):
     """Which version of the extension the server has, and whether it is switched on in this database."""
 
     version: str | None

@@ -5,12 +5,12 @@ see: its revisions begin above the head, and publishing moves the head. In the s
 `models.FOREVER`.
 """
 
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, cast
 from uuid import UUID
 
 import orjson
+from msgspec import Struct
 from sqlalchemy import CursorResult, select, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -117,8 +117,7 @@ class PlanBroken(Exception):
     """What was staged is not there any more: a version made from the rest would lose documents in silence."""
 
 
-@dataclass(frozen=True, slots=True)
-class Chunk:
+class Chunk(Struct, frozen=True):
     """Staged changes first..last (ordinals, both included) that go into a version in one transaction."""
 
     dataset_id: UUID

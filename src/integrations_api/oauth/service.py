@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 from urllib.parse import urlencode
 from uuid import UUID
 
+from msgspec import Struct
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from integrations_api.access.permissions import Permission
@@ -56,8 +57,7 @@ _ERRORS = {
 """What the codes of RFC 6749 (4.1.2.1) mean; any other text of the service is not repeated."""
 
 
-@dataclass(frozen=True, slots=True)
-class Invitation:
+class Invitation(Struct, frozen=True):
     """Where to sign in, and until when."""
 
     url: str

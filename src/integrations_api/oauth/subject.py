@@ -1,7 +1,8 @@
 """Whose tokens, what they are for, and how they are asked for."""
 
-from dataclasses import dataclass
 from uuid import UUID
+
+from msgspec import Struct
 
 from integrations_api.connectors.errors import Refused
 from integrations_api.connectors.token_requests import TokenRequests
@@ -10,8 +11,7 @@ from integrations_api.integrations.applications import Application, application_
 from integrations_api.integrations.for_sync import IntegrationForSync
 
 
-@dataclass(frozen=True, slots=True)
-class Subject:
+class Subject(Struct, frozen=True):
     """An integration that signs in by OAuth, with the config it had when it was read."""
 
     integration_id: UUID

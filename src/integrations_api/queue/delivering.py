@@ -7,10 +7,10 @@ is followed by another. Work that is going on is not ended by that: handlers are
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
 from datetime import timedelta
 
 import asyncpg
+from msgspec import Struct
 from pgqueuer import PgQueuer
 from pgqueuer.domain.errors import RetryRequested
 from pgqueuer.domain.models import Job
@@ -26,8 +26,7 @@ GOODBYE = timedelta(seconds=5)
 """How long work may take to reach a boundary after the worker was asked to stop."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Deliveries:
+class Deliveries(Struct, frozen=True, kw_only=True):
     """Up to `concurrency` jobs at once, by the name of their handler.
 
     A job that was not heard of for `silence` is delivered again. `on_stop` asks what is going on to come to a boundary.

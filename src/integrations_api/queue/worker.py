@@ -5,11 +5,11 @@ import os
 import socket
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING
 from uuid import UUID, uuid4
 
+from msgspec import Struct, field
 from sqlalchemy.exc import SQLAlchemyError
 
 from integrations_api.db.direct import connected
@@ -30,8 +30,7 @@ _SIGN_OF_LIFE = """
 Duty = Callable[[], Awaitable[None]]
 
 
-@dataclass(kw_only=True)
-class QueueWorker:
+class QueueWorker(Struct, kw_only=True):
     """One worker process's loop. Rooms register handlers and duties before `run`.
 
     A job, and a worker, that were not heard of for `silence` count as lost. `on_stop` asks what is going on to come

@@ -7,7 +7,8 @@ average length)). A term in the title counts `TITLE` times. See docs/search.md f
 import itertools
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 K1 = 1.2
 B = 0.75
@@ -59,8 +60,7 @@ def most_scored(expected: float) -> int:
     return SAMPLE if expected > 2 * MOST_MATCHES else MOST_MATCHES
 
 
-@dataclass(frozen=True, slots=True)
-class Term:
+class Term(Struct, frozen=True):
     """A term of a query: how often the query has it, and in how many of the documents it stands."""
 
     lexeme: str

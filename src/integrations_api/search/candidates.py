@@ -2,13 +2,14 @@
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field, replace
 from enum import Enum, auto, unique
 from functools import cache
 from math import ceil
 from typing import Any, Literal
 from uuid import UUID
 
+from msgspec import Struct, field
+from msgspec.structs import replace
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from integrations_api.clock import to_wire
@@ -167,8 +168,7 @@ def _terms(terms: int) -> str:
     return f"(SELECT {_TABLES}, {', '.join(_TERM.format(i=i) for i in range(1, terms + 1))} OFFSET 0)"
 
 
-@dataclass(frozen=True, slots=True)
-class Candidates:
+class Candidates(Struct, frozen=True):
     """What is scored: of what matches a tsquery and passes the filters, `most`, by the weights of terms.
 
     Where more match, they are those stored first, or by a walk those of the first numbers.

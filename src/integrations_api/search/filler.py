@@ -3,8 +3,9 @@
 import time
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import aclosing, suppress
-from dataclasses import dataclass, replace
 
+from msgspec import Struct
+from msgspec.structs import replace
 from sqlalchemy.exc import SQLAlchemyError
 
 from integrations_api.connectors.embeddings.answers import Vector
@@ -30,8 +31,7 @@ class CannotEmbed(ApplicationError):
     """Nothing can be embedded as things are; the message says why and what to do."""
 
 
-@dataclass(frozen=True, slots=True)
-class Step:
+class Step(Struct, frozen=True):
     """How far all datasets are, in incidents; `refused` are those whose text the service does not take."""
 
     embedded: int = 0

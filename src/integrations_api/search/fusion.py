@@ -1,9 +1,10 @@
 """Two rankings made one: a pure function. docs/decisions/fusion.md tells what it was measured against."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from math import copysign
 from uuid import UUID
+
+from msgspec.structs import replace
 
 from integrations_api.search.ranked import Ranked
 

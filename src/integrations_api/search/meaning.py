@@ -3,8 +3,9 @@
 import time
 from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import timedelta
+
+from msgspec import Struct
 
 from integrations_api.connectors.embeddings.answers import Vector
 from integrations_api.connectors.embeddings.client import Embedder
@@ -22,8 +23,7 @@ LEFT_ALONE = 15.0
 _REMEMBERED = 500
 
 
-@dataclass(slots=True)
-class Breaker:
+class Breaker(Struct):
     """Open after a failure: until a while has passed, and then for all but one who tries."""
 
     monotonic: Callable[[], float]

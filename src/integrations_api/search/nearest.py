@@ -1,10 +1,10 @@
 """The semantic ranking: the incidents whose texts lie nearest to a vector. Works in its caller's transaction."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
+from msgspec import Struct
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -103,8 +103,7 @@ def likeness_sql(table: str) -> str:
     """  # nosec B608 # noqa: S608 - put together from constants
 
 
-@dataclass(frozen=True, slots=True)
-class Meaning:
+class Meaning(Struct, frozen=True):
     """The vector of what is looked for, and the model that made it."""
 
     model: Model
@@ -177,8 +176,7 @@ async def likenesses(session: AsyncSession, meaning: Meaning, hits: Sequence[Ran
     return {one.id: one.score for one in await look.these() or ()}
 
 
-@dataclass(frozen=True, slots=True)
-class _Look:
+class _Look(Struct, frozen=True):
     """Looks through the vectors for one query; each is None where it takes too long or fails."""
 
     session: AsyncSession

@@ -1,11 +1,11 @@
 """What a ranking is made of."""
 
-from dataclasses import dataclass
 from uuid import UUID
 
+from msgspec import Struct
 
-@dataclass(frozen=True, slots=True)
-class Ranked:
+
+class Ranked(Struct, frozen=True):
     """An incident that was found, the version in which it was read, its score, and whether it has been resolved."""
 
     id: UUID

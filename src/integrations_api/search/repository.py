@@ -1,11 +1,11 @@
 """The questions that searching asks of the database. Every function works in its caller's `reading`."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import cache
 from typing import Any
 from uuid import UUID
 
+from msgspec import Struct
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from integrations_api.db.direct import Row
@@ -59,8 +59,7 @@ async def document_counts(session: AsyncSession, scope: Scope, terms: Sequence[s
     return {row["term"]: int(row["documents"]) for row in found}
 
 
-@dataclass(frozen=True, slots=True)
-class Parsed:
+class Parsed(Struct, frozen=True):
     """A query as PostgreSQL understands it: a tsquery, `querytree` of it, and the stem of the last word; and its scope.
 
     `counts` tells in how many documents of the scope its words stand; `longer` are terms that begin as the last word
@@ -119,8 +118,7 @@ async def parse(session: AsyncSession, chosen: Chosen | None, query: str, prefix
     return Parsed(scope, row["query"], row["tree"], row["stem"], counts, longer)
 
 
-@dataclass(frozen=True, slots=True)
-class Said:
+class Said(Struct, frozen=True):
     """What a text says: its terms, how often it says them (in a title they count more), its words; and the scope."""
 
     scope: Scope
@@ -266,8 +264,7 @@ def best_sql(candidates: str) -> str:
     return _SHOWN.format(hits=ranked)
 
 
-@dataclass(frozen=True, slots=True)
-class Best:
+class Best(Struct, frozen=True):
     """The first hits, their rows as they are shown, and whether there are more."""
 
     ranked: list[Ranked]

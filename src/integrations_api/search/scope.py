@@ -1,11 +1,11 @@
 """What is searched: datasets, each in one version, and which of their incidents."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+from msgspec import Struct
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from integrations_api.db.direct import Row
@@ -14,8 +14,7 @@ from integrations_api.errors import FieldProblem, InvalidInput
 from integrations_api.knowledge.lookup import get_dataset, get_version
 
 
-@dataclass(frozen=True, slots=True)
-class Filters:
+class Filters(Struct, frozen=True):
     """Which incidents may be hits; a label and its code are both understood, in any case."""
 
     state: str | None = None
@@ -27,8 +26,7 @@ class Filters:
     tombstones: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Scope:
+class Scope(Struct, frozen=True):
     """Datasets and the version in which each is read; how many documents those have, and how long they are.
 
     `average` is in words of the search vector, never 0. `living` is the share of all stored texts that live in the

@@ -1,10 +1,11 @@
 """Searching what was published: by a query, by an incident, by the text of a new one."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
 from typing import Any
 from uuid import UUID
 
+from msgspec import Struct, field
+from msgspec.structs import replace
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from integrations_api.db.engine import Sessions
@@ -50,8 +51,7 @@ NOTHING_TO_FIND = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Question:
+class Question(Struct, frozen=True):
     """A search; `pinned` are the datasets and versions that the page before was read in."""
 
     query: str
@@ -63,8 +63,7 @@ class Question:
     pinned: tuple[tuple[UUID, int], ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Hits:
+class Hits(Struct, frozen=True):
     """A page of hits, best first; `next_offset` is None at the end. `message` says why there is none."""
 
     hits: list[Wire]
@@ -75,8 +74,7 @@ class Hits:
     ranking: str = LEXICAL
 
 
-@dataclass(frozen=True, slots=True)
-class Sought:
+class Sought(Struct, frozen=True):
     """A query made ready: a tsquery that every hit matches, and the terms by whose weights hits are ranked."""
 
     query: str
@@ -157,8 +155,7 @@ class SearchService:
         return None if model is None else await stored_meaning(session, model, one.document_id, one.version)
 
 
-@dataclass(frozen=True, slots=True)
-class Found:
+class Found(Struct, frozen=True):
     """A ranking, and which of its incidents lie near in meaning; `goes_beyond` what has the words."""
 
     ranked: list[Ranked]

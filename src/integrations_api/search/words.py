@@ -3,8 +3,9 @@
 import re
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from math import prod
+
+from msgspec import Struct
 
 from integrations_api.knowledge.terms import JOINTS
 
@@ -22,8 +23,7 @@ _MOST_NUMBERS = 5
 _LONGEST_ENDING = 5
 
 
-@dataclass(frozen=True, slots=True)
-class Query:
+class Query(Struct, frozen=True):
     """What somebody looks for.
 
     `text` is for PostgreSQL's `websearch_to_tsquery`, names and paths taken apart; `has_operators` says that the

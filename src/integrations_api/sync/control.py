@@ -1,9 +1,9 @@
 """Decisions people take about runs and the versions they made: cancel, resume, publish or discard what is held."""
 
-from dataclasses import dataclass
 from datetime import timedelta
 from uuid import UUID
 
+from msgspec import Struct
 from sqlalchemy import update
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -30,8 +30,7 @@ from integrations_api.sync.verdict import judge
 RESUMABLE_FOR = PLANS_KEPT - timedelta(days=1)
 
 
-@dataclass(frozen=True, slots=True)
-class RolledBack:
+class RolledBack(Struct, frozen=True):
     """The version a rollback has made, and whether it had to pause a schedule."""
 
     number: int

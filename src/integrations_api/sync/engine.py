@@ -6,10 +6,11 @@ was. Network calls come before the transaction that uses their answer.
 
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import assert_never
 
+from msgspec import Struct
+from msgspec.structs import replace
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -54,8 +55,7 @@ MANY = 5000
 Events = AsyncGenerator[LoggedEvent, None]
 
 
-@dataclass(frozen=True, slots=True)
-class EngineOptions:
+class EngineOptions(Struct, frozen=True):
     """Numbers the engine needs, from the settings."""
 
     batch_size: int

@@ -4,25 +4,23 @@ Keys stand in the contract's order; fields of our own come after them.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Literal
 
 import orjson
+from msgspec import Struct
 
 EventName = Literal["progress", "complete", "error"]
 TERMINAL: frozenset[str] = frozenset({"complete", "error"})
 
 
-@dataclass(frozen=True, slots=True)
-class NewEvent:
+class NewEvent(Struct, frozen=True):
     """An event before it is written down: `payload` is compact JSON on one line."""
 
     event: EventName
     payload: str
 
 
-@dataclass(frozen=True, slots=True)
-class LoggedEvent:
+class LoggedEvent(Struct, frozen=True):
     """An event as it stands in the run log."""
 
     seq: int

@@ -3,10 +3,10 @@
 import asyncio
 from collections.abc import Sequence
 from contextlib import aclosing, suppress
-from dataclasses import dataclass
 from datetime import timedelta
 from uuid import UUID
 
+from msgspec import Struct
 from sqlalchemy.exc import SQLAlchemyError
 
 from integrations_api.clock import Clock
@@ -29,8 +29,7 @@ log = get_logger(__name__)
 SOURCE_CHANGED = "Sync was cancelled: the integration reads another source now; the next sync reads everything"
 
 
-@dataclass(frozen=True, slots=True)
-class ExecutorOptions:
+class ExecutorOptions(Struct, frozen=True):
     """How patient this worker is with a run."""
 
     stall_timeout: timedelta
@@ -40,8 +39,7 @@ class ExecutorOptions:
     engine: EngineOptions
 
 
-@dataclass(slots=True)
-class _Active:
+class _Active(Struct):
     task: asyncio.Task[bool]
     claim: Claim | None = None
     journal: Journal | None = None

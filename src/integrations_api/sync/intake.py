@@ -3,9 +3,9 @@
 import asyncio
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import orjson
+from msgspec import Struct
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from integrations_api.connectors.errors import RecordRejected
@@ -19,8 +19,7 @@ SLICE = 50
 """Records mapped before other tasks get a turn: heartbeats and streams must breathe."""
 
 
-@dataclass(frozen=True, slots=True)
-class Intake:
+class Intake(Struct, frozen=True):
     """Records made ready to be stored: rows of `raw_records`, and the contents of those that could be mapped."""
 
     rows: list[Row]

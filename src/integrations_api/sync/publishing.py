@@ -1,10 +1,10 @@
 """The last transaction of a run: the version becomes the head, and everything that goes with it."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from msgspec import Struct
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from integrations_api.clock import to_wire
@@ -19,8 +19,7 @@ from integrations_api.sync.runs import Phase, RunState
 from integrations_api.sync.verdict import MOST_NAMED, judge
 
 
-@dataclass(frozen=True, slots=True)
-class Brake:
+class Brake(Struct, frozen=True):
     """When a version is held instead of published: it would remove too much of a dataset."""
 
     share: float

@@ -1,8 +1,9 @@
 """The sources of the connector registry."""
 
 from contextlib import AbstractAsyncContextManager
-from dataclasses import replace
 from urllib.parse import urlsplit
+
+from msgspec.structs import replace
 
 from integrations_api.connectors.http import translated
 from integrations_api.connectors.protocol import Connector

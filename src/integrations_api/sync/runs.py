@@ -1,10 +1,11 @@
 """A sync run: its states and phases, and the decisions about it that need no database."""
 
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 from uuid import UUID
+
+from msgspec import Struct
 
 from integrations_api.connectors.records import FetchStart, Mode
 
@@ -48,8 +49,7 @@ REMAP = "remap"
 """Trigger of a run that only maps anew what is stored."""
 
 
-@dataclass(frozen=True, slots=True)
-class Claim:
+class Claim(Struct, frozen=True):
     """The right to work on a run: `attempt` is the fencing token that every transaction checks."""
 
     run_id: UUID

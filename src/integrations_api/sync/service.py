@@ -1,9 +1,9 @@
 """What people ask of syncs: start one or join the one that is going on, look at runs."""
 
-from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID, uuid4
 
+from msgspec import Struct
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from integrations_api.access.principal import Principal
@@ -26,8 +26,7 @@ from integrations_api.sync.runs import ENTRYPOINT, RunState, as_mode
 from integrations_api.sync.sources import Sources
 
 
-@dataclass(frozen=True, slots=True)
-class Position:
+class Position(Struct, frozen=True):
     """A place in a run's log: after event number `after`; `is_over` says that nothing follows.
 
     `is_final` says that the run has ended: all that follows is written.

@@ -1,16 +1,16 @@
 """From an integration to its open connector, and the words for what stands in the way."""
 
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
 from typing import Protocol
+
+from msgspec import Struct
 
 from integrations_api.connectors.protocol import Connector
 from integrations_api.connectors.records import OnWait
 from integrations_api.integrations.service import IntegrationForSync
 
 
-@dataclass(frozen=True, slots=True)
-class SourceName:
+class SourceName(Struct, frozen=True):
     """How messages call a source and its records."""
 
     name: str

@@ -9,11 +9,11 @@ from collections import deque
 from collections.abc import AsyncGenerator, Iterable, Iterator
 from contextlib import aclosing, suppress
 from contextvars import Context
-from dataclasses import dataclass, field
 from datetime import timedelta
 from itertools import islice
 from uuid import UUID
 
+from msgspec import Struct, field
 from sqlalchemy.exc import SQLAlchemyError
 from sse_starlette import EventSourceResponse, ServerSentEvent
 from starlette.responses import Response
@@ -46,8 +46,7 @@ PING = b": ping\n\n"
 IN_QUEUE = "Waiting for a worker: the sync is queued..."
 
 
-@dataclass(frozen=True, slots=True)
-class Frame:
+class Frame(Struct, frozen=True):
     """One event as bytes, or a few that follow each other, made once for all who watch; `seq` is the last one's."""
 
     seq: int
@@ -85,8 +84,7 @@ def _joined(frames: list[Frame]) -> Frame:
     return Frame(seq=last.seq, is_terminal=last.is_terminal, data=b"".join(frame.data for frame in frames))
 
 
-@dataclass(slots=True)
-class _Tail:
+class _Tail(Struct):
     """What one process knows of one run's log: its newest frames, and how to hear of more."""
 
     run_id: UUID

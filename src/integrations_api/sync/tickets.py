@@ -2,10 +2,10 @@
 
 import hashlib
 import secrets
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
 
+from msgspec import Struct
 from sqlalchemy import delete
 
 from integrations_api.access.principal import Principal
@@ -23,8 +23,7 @@ PREFIX = "iat_"
 """Recognisable, so that logs and scanners can mask it."""
 
 
-@dataclass(frozen=True, slots=True)
-class GivenTicket:
+class GivenTicket(Struct, frozen=True):
     """A ticket as it is shown, once."""
 
     text: str

@@ -3,10 +3,11 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager
-from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 from uuid import UUID
+
+from msgspec import Struct
 
 from integrations_api.access.permissions import Permission
 from integrations_api.access.principal import Principal
@@ -35,8 +36,7 @@ RETRY_SECONDS = 10.0
 """How long one request may be retried here: somebody is waiting for the answer."""
 
 
-@dataclass(frozen=True, slots=True)
-class Preview:
+class Preview(Struct, frozen=True):
     """What the next sync would do: how many records it would read (None: not known), and the first few of them."""
 
     mode: str
@@ -45,8 +45,7 @@ class Preview:
     records: Sequence[StagedRecord]
 
 
-@dataclass(frozen=True, slots=True)
-class Effect:
+class Effect(Struct, frozen=True):
     """What an edit would make of one record: the incident as it is stored now, if it is, and the record mapped anew.
 
     `fields` are those in which the two differ, as a diff names them.
@@ -57,8 +56,7 @@ class Effect:
     fields: Sequence[str]
 
 
-@dataclass(frozen=True, slots=True)
-class EditPreview:
+class EditPreview(Struct, frozen=True):
     """What the first sync after an edit would do: it reads everything where the edit makes it another source."""
 
     mode: str

@@ -6,11 +6,11 @@ import re
 import secrets
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from tempfile import NamedTemporaryFile
 
+from msgspec import Struct
 from pydantic import SecretStr
 
 from integrations_api.errors import ConfigurationError
@@ -31,8 +31,7 @@ _FEWEST_DISTINCT = 10
 _HEADER = "# Made at first start. Whoever has this file can read every stored secret; without it they are lost.\n"
 
 
-@dataclass(frozen=True, slots=True)
-class ProcessSecrets:
+class ProcessSecrets(Struct, frozen=True):
     """What signs tokens and what opens stored secrets."""
 
     secret_key: SecretStr

@@ -14,11 +14,12 @@ import itertools
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
 from typing import Self
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from msgspec import Struct
+from msgspec.structs import replace
 
 from integrations_api.metrics import VAULT_REFUSALS
 from integrations_api.vault.errors import SecretDamaged, SecretNotAuthentic, VaultError
@@ -32,8 +33,7 @@ LONGEST_PREFIX = 2 + 32
 _WRAPPED = KEY_BYTES + _TAG
 
 
-@dataclass(frozen=True, slots=True)
-class _Sealed:
+class _Sealed(Struct, frozen=True):
     key_id: str
     wrap_nonce: bytes
     wrapped: bytes

@@ -2,8 +2,9 @@
 
 import re
 from collections.abc import AsyncGenerator, Sequence
-from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+
+from msgspec import Struct, field
 
 from integrations_api.connectors.errors import ConnectorError
 from integrations_api.connectors.github.answers import SignInRefused
@@ -23,8 +24,7 @@ _READS_ONLY = frozenset({"repo", "public_repo", "read:org", "read:user", "user:e
 _BEYOND_ALL = timedelta(days=1)
 
 
-@dataclass(slots=True)
-class Preflight:
+class Preflight(Struct):
     """Runs the checks one after the other; without a sign-in and repositories the others make no sense."""
 
     client: GitHubClient

@@ -6,11 +6,11 @@ Requests are made one after another: GitHub asks for it, and punishes concurrenc
 import re
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, TypeVar
 
 import httpx
+from msgspec import Struct
 
 from integrations_api.connectors.errors import RateLimited, Refused, Retryable
 from integrations_api.connectors.github.answers import content_of, failure, graph_failure
@@ -27,8 +27,7 @@ _KEPT_BYTES = 1_000_000
 _HEADERS = {"Accept": "application/vnd.github+json", "X-GitHub-Api-Version": "2022-11-28"}
 
 
-@dataclass(frozen=True, slots=True)
-class Link:
+class Link(Struct, frozen=True):
     """Where the next page is: a path below the API's own, and its query, as the source gave them."""
 
     path: str
@@ -39,8 +38,7 @@ class Link:
         return {"path": self.path, "params": dict(self.params)}
 
 
-@dataclass(frozen=True, slots=True)
-class Reply:
+class Reply(Struct, frozen=True):
     """A good answer of the REST API."""
 
     value: Any
@@ -48,8 +46,7 @@ class Reply:
     date: datetime | None
 
 
-@dataclass(frozen=True, slots=True)
-class Graph:
+class Graph(Struct, frozen=True):
     """An answer of GraphQL; `missing` are the paths in it that were not found."""
 
     data: Mapping[str, Any]

@@ -1,10 +1,10 @@
 """What a GitHub integration is told, for each way of signing in; forms are built from its JSON Schemas."""
 
 import re
-from dataclasses import dataclass
 from typing import Annotated
 
 import httpx
+from msgspec import Struct
 from pydantic import AfterValidator, Field, model_validator
 
 from integrations_api.connectors.fields import HeaderSecret, Secret, SyncConfig, Text, address_like
@@ -16,8 +16,7 @@ _OWNER = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9_-]{0,98}[A-Za-z0-9_])?")
 _REPOSITORY = re.compile(r"[A-Za-z0-9._-]{1,100}")
 
 
-@dataclass(frozen=True, slots=True)
-class Addresses:
+class Addresses(Struct, frozen=True):
     """Where a GitHub listens. `origin` is what is connected to; `rest` and `graphql` are paths on it."""
 
     origin: str

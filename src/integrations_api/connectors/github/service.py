@@ -1,9 +1,9 @@
 """GitHub, as the registry lists it."""
 
 from collections.abc import Generator
-from dataclasses import replace
 
 import httpx
+from msgspec.structs import replace
 
 from integrations_api.connectors.errors import Refused
 from integrations_api.connectors.github.config import (

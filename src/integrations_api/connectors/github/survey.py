@@ -5,9 +5,10 @@ and its counts leave pull requests out. The issues themselves are read by REST: 
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
+
+from msgspec import Struct
 
 from integrations_api.connectors.errors import Refused, Retryable
 from integrations_api.connectors.github.answers import well_formed
@@ -36,8 +37,7 @@ query ($login: String!, $first: Int!, $after: String) {
 """
 
 
-@dataclass(frozen=True, slots=True)
-class Repository:
+class Repository(Struct, frozen=True):
     """A repository as it is now; `newest` is when one of its issues last changed, None without issues."""
 
     name: str
@@ -47,8 +47,7 @@ class Repository:
     total: int
 
 
-@dataclass(frozen=True, slots=True)
-class Survey:
+class Survey(Struct, frozen=True):
     """The repositories of a config, each once, and what is to be said about them."""
 
     repositories: Sequence[Repository]

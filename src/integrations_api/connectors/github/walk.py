@@ -7,9 +7,11 @@ found the same issues.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from integrations_api.connectors.errors import PageTooLarge, Refused
 from integrations_api.connectors.github.client import Link
@@ -18,8 +20,7 @@ from integrations_api.connectors.records import JsonObject
 Item = Mapping[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
-class Position:
+class Position(Struct, frozen=True):
     """Where the walk through one repository is.
 
     `anchor` is the lower bound of the next page, `seen` the ids already read that changed in just that second. Within
@@ -60,8 +61,7 @@ class Position:
         return replace(self, next=None, walked=frozenset())
 
 
-@dataclass(frozen=True, slots=True)
-class Cursor:
+class Cursor(Struct, frozen=True):
     """What is left of a fetch: the repositories (the first is being read), and the lower bound for each of them."""
 
     repositories: tuple[str, ...]

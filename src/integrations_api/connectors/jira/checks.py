@@ -1,8 +1,9 @@
 """The preflight: what a sync will need, tried once, with what was seen and what an administrator can do."""
 
 from collections.abc import AsyncGenerator, Sequence
-from dataclasses import dataclass
 from datetime import timedelta
+
+from msgspec import Struct
 
 from integrations_api.connectors.errors import ConnectorError
 from integrations_api.connectors.http import one_line
@@ -22,8 +23,7 @@ _SKEW_WORTH_TELLING = timedelta(minutes=1)
 _BROWSE = "Give the user the permission to browse the projects (Browse Projects)"
 
 
-@dataclass(slots=True)
-class Preflight:
+class Preflight(Struct):
     """Runs the checks one after the other; the first three decide whether the others make sense."""
 
     client: JiraClient

@@ -6,11 +6,11 @@ asked once.
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
 
 import httpx
+from msgspec import Struct
 
 from integrations_api.connectors.errors import PageTooLarge, Refused, Retryable
 from integrations_api.connectors.http import Answer, exchange
@@ -24,8 +24,7 @@ Flavour = Literal["Cloud", "Data Center"]
 _V2, _V3 = "/rest/api/2", "/rest/api/3"
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
+class Place(Struct, frozen=True):
     """Where a page begins: by token (Cloud) or by position (Data Center); the first page by neither."""
 
     token: str | None = None
@@ -35,8 +34,7 @@ class Place:
 START = Place()
 
 
-@dataclass(frozen=True, slots=True)
-class Found:
+class Found(Struct, frozen=True):
     """One answer to a search; `following` None at its end, `total` None where it is not told."""
 
     issues: list[Issue]

@@ -2,11 +2,11 @@
 
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import AsyncExitStack, aclosing
-from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
 
 import httpx
+from msgspec.structs import replace
 
 from integrations_api.connectors.jira import mapping
 from integrations_api.connectors.jira.checks import Preflight

@@ -1,8 +1,9 @@
 """What is measured before the first page: the source's clock, its newest change, and what a time in a query means."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime
+
+from msgspec import Struct
 
 from integrations_api.connectors.jira.answers import QueryRefused
 from integrations_api.connectors.jira.client import Issue, JiraClient
@@ -13,8 +14,7 @@ _SAMPLE = 50
 _TRIES = 3
 
 
-@dataclass(frozen=True, slots=True)
-class Moment:
+class Moment(Struct, frozen=True):
     """The state of the source when it was asked: its clock, its newest change."""
 
     now: datetime

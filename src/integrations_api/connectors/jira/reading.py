@@ -7,9 +7,11 @@ one minute of creation, and where the site does not heed such times, pages follo
 """
 
 from collections.abc import AsyncGenerator, Mapping, Sequence
-from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from integrations_api.connectors.errors import PageTooLarge, Refused, Retryable
 from integrations_api.connectors.jira.answers import QueryRefused
@@ -25,8 +27,7 @@ _SWEEP = 5000
 _SHIFTED = "The pages of the source shifted while they were read"
 
 
-@dataclass(frozen=True, slots=True)
-class Cursor:
+class Cursor(Struct, frozen=True):
     """Where a stretch of creation goes on. Times are milliseconds since the epoch, whole minutes."""
 
     since: int | None = None

@@ -1,8 +1,9 @@
 """The preflight: what a sync will need, tried once, with what was seen and what an administrator can do."""
 
 from collections.abc import AsyncGenerator, Sequence
-from dataclasses import dataclass
 from datetime import timedelta
+
+from msgspec import Struct
 
 from integrations_api.connectors.errors import ConnectorError
 from integrations_api.connectors.preflight import Step, collected, safely
@@ -24,8 +25,7 @@ _NOTHING_SEEN = "Check the filter, and what the user may read"
 _SKEW_WORTH_TELLING = timedelta(minutes=1)
 
 
-@dataclass(slots=True)
-class Preflight:
+class Preflight(Struct):
     """Runs the checks one after the other; the first three decide whether the others make sense."""
 
     source: Source

@@ -3,11 +3,11 @@
 import re
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
 import httpx
+from msgspec import Struct
 
 from integrations_api.connectors.errors import PageTooLarge, Retryable
 from integrations_api.connectors.http import Answer, exchange
@@ -20,8 +20,7 @@ from integrations_api.connectors.servicenow.query import any_of, joined
 Row = dict[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
-class Rows:
+class Rows(Struct, frozen=True):
     """One answer of the Table API, to a request for `limit` rows at most.
 
     `total` is the query's count before access rules, if it was asked for.

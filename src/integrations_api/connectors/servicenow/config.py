@@ -2,9 +2,9 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
+from msgspec import Struct
 from pydantic import AfterValidator, Field, PlainValidator, WithJsonSchema
 
 from integrations_api.connectors.fields import HeaderSecret, Secret, SyncConfig, Text, address_like
@@ -27,8 +27,7 @@ def _table(text: str) -> str:
     return text
 
 
-@dataclass(frozen=True, slots=True)
-class ColumnChoice:
+class ColumnChoice(Struct, frozen=True):
     """A column to keep beside the usual ones, and where: with the attributes, or in the text that is searched."""
 
     name: str

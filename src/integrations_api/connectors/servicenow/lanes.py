@@ -1,8 +1,9 @@
 """Reading one range of sys_id to its proved end, with pages that shrink where they are too much for the source."""
 
 from collections.abc import AsyncGenerator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from integrations_api.connectors.errors import PageTooLarge, Refused, Retryable
 from integrations_api.connectors.records import JsonObject, Page, SourceRecord
@@ -14,8 +15,7 @@ from integrations_api.connectors.servicenow.verify import Promise, check_ids, sy
 _GOOD_PAGES_TO_GROW = 4
 
 
-@dataclass(frozen=True, slots=True)
-class Source:
+class Source(Struct, frozen=True):
     """What is read: the table with the administrator's filter, and the columns."""
 
     client: ServiceNowClient
@@ -26,16 +26,14 @@ class Source:
     page_size: int
 
 
-@dataclass(frozen=True, slots=True)
-class Since:
+class Since(Struct, frozen=True):
     """The lower bound of an incremental fetch: as the query says it, and as rows are checked against it (UTC)."""
 
     literal: str
     floor: str
 
 
-@dataclass(frozen=True, slots=True)
-class Cursor:
+class Cursor(Struct, frozen=True):
     """Where a lane goes on: what is left of it (the first range is being read), and its lower bound of time."""
 
     ranges: tuple[Range, ...]

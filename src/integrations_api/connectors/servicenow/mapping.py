@@ -7,10 +7,10 @@ sys_mod_count, …) are left out, so that the content hash says what a person wo
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 import orjson
+from msgspec import Struct, field
 
 from integrations_api.connectors.errors import RecordRejected
 from integrations_api.connectors.records import JsonObject, MappedDocument, SourceRecord
@@ -113,8 +113,7 @@ def read_record(raw: JsonObject) -> SourceRecord:
     )
 
 
-@dataclass(slots=True)
-class _Parts:
+class _Parts(Struct):
     """What the columns of one row have given so far; empty columns give nothing."""
 
     attributes: dict[str, Any] = field(default_factory=dict)
@@ -250,8 +249,7 @@ def _keep_other(parts: _Parts, column: str, value: str, label: str) -> None:
         parts.attributes[f"{column}_code"] = value
 
 
-@dataclass(frozen=True, slots=True)
-class Chosen:
+class Chosen(Struct, frozen=True):
     """What a config's `fields` make of the table of choices: rules by column, and (column, heading) in the text."""
 
     rules: Mapping[str, Rule]

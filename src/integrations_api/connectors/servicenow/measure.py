@@ -1,8 +1,9 @@
 """What is measured before the first page: the source's clock, its newest rows, and what a time in a query means."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
+
+from msgspec import Struct
 
 from integrations_api.connectors.servicenow.client import Row, Rows, ServiceNowClient
 from integrations_api.connectors.servicenow.mapping import cell
@@ -22,8 +23,7 @@ DAYLIGHT_MARGIN = timedelta(hours=1)
 """A shift is measured today and used for another day, when daylight saving may have been different."""
 
 
-@dataclass(frozen=True, slots=True)
-class Moment:
+class Moment(Struct, frozen=True):
     """The state of the source when it was asked: its clock, its newest change, how many rows it has."""
 
     now: datetime

@@ -6,8 +6,9 @@ conditions; `^NQ` could not, and is refused.
 
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+
+from msgspec import Struct
 
 STAMP = "%Y-%m-%d %H:%M:%S"
 ORDER = "ORDERBYsys_id"
@@ -24,8 +25,7 @@ _CONDITION = re.compile(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Condition:
+class Condition(Struct, frozen=True):
     """One comparison of a filter; `has_alternatives` where others are joined to it by OR."""
 
     column: str
@@ -122,8 +122,7 @@ def _term_problem(term: str, *, is_first: bool) -> str | None:
     return None
 
 
-@dataclass(frozen=True, slots=True)
-class Range:
+class Range(Struct, frozen=True):
     """A stretch of the sys_id order: above `low` (or from it on), up to and with `high`; open where empty or None."""
 
     low: str = ""

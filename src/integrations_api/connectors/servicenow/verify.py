@@ -5,8 +5,9 @@ the rest: a wrong set that looks like a right one. A row that breaks the promise
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from integrations_api.connectors.errors import Refused
 from integrations_api.connectors.servicenow.answers import QUERY_ACL_REMEDY
@@ -31,8 +32,7 @@ def sys_id_of(row: Row) -> str:
     return raw if type(raw) is str else cell(raw)[0]
 
 
-@dataclass(frozen=True, slots=True)
-class Promise:
+class Promise(Struct, frozen=True):
     """What a query promises of its rows: their range, their order, a lower bound of time, and simple conditions."""
 
     range: Range

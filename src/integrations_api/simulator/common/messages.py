@@ -2,17 +2,16 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
 import orjson
+from msgspec import Struct, field
 
 JSON = "application/json;charset=UTF-8"
 HTML = "text/html;charset=UTF-8"
 
 
-@dataclass(slots=True)
-class Call:
+class Call(Struct):
     """One request. `number` counts all requests to the API, from 1; `kind` is what it is for: faults choose by it."""
 
     number: int
@@ -33,23 +32,20 @@ class Call:
         return kind in ("any", self.kind)
 
 
-@dataclass(frozen=True, slots=True)
-class Trickle:
+class Trickle(Struct, frozen=True):
     """Send the body in pieces of `size` bytes with `seconds` between them."""
 
     size: int
     seconds: float
 
 
-@dataclass(frozen=True, slots=True)
-class Reset:
+class Reset(Struct, frozen=True):
     """Send this many bytes of the body, then reset the connection (RST, no orderly end)."""
 
     after: int
 
 
-@dataclass(slots=True)
-class Answer:
+class Answer(Struct):
     """Status, headers and body; `delivery` says how the body goes out when not in one piece."""
 
     status: int = 200

@@ -2,16 +2,17 @@
 
 import threading
 from collections import deque
-from dataclasses import asdict, dataclass, field
 from typing import Any
+
+from msgspec import Struct, field
+from msgspec.structs import asdict
 
 from .messages import Call
 
 KEPT = 20_000
 
 
-@dataclass(slots=True)
-class LoggedRequest:
+class LoggedRequest(Struct):
     """One request; `at` is the instance's UTC second, `status` 0 until the answer is known."""
 
     number: int
@@ -27,8 +28,7 @@ class LoggedRequest:
     sent_cookies: bool = False
 
 
-@dataclass
-class RequestLog:
+class RequestLog(Struct):
     """The latest requests and some counters."""
 
     requests: deque[LoggedRequest] = field(default_factory=lambda: deque(maxlen=KEPT))

@@ -4,12 +4,12 @@ import asyncio
 import gc
 import socket
 import threading
-from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Generic, Self, TypeVar
 
 import uvicorn
+from msgspec import Struct
 
 from .faults import Fault, FaultSet
 from .request_log import RequestLog
@@ -19,8 +19,7 @@ S = TypeVar("S", bound=WebSimulator[Any, Any])
 STOP_SECONDS = 10
 
 
-@dataclass(frozen=True, slots=True)
-class Certificate:
+class Certificate(Struct, frozen=True):
     """PEM files for serving https."""
 
     certificate: Path

@@ -7,8 +7,9 @@ import base64
 import hashlib
 import hmac
 import secrets
-from dataclasses import dataclass, field
 from urllib.parse import parse_qsl, urlencode
+
+from msgspec import Struct, field
 
 from integrations_api.simulator.common.messages import Answer
 
@@ -21,8 +22,7 @@ CLIENT_SECRET = "simulator-client-secret"  # noqa: S105  (a simulator's)
 TOKEN_SECONDS = 8 * 3600
 
 
-@dataclass
-class Door:
+class Door(Struct):
     """Codes and refresh tokens that were handed out and not yet used."""
 
     instance: GitHubInstance

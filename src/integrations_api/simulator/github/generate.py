@@ -1,8 +1,9 @@
 """A company's issues, the same for the same seed; and time passing in them."""
 
 from collections import Counter
-from dataclasses import dataclass
 from random import Random
+
+from msgspec import Struct
 
 from integrations_api.simulator.common.clock import Clock, ManualClock
 from integrations_api.simulator.common.dice import Dice
@@ -24,8 +25,7 @@ STEPS = ("new", "comment", "label", "assign", "close", "reopen", "edit", "pull",
 WEIGHTS = (16, 30, 10, 12, 14, 3, 6, 5, 2, 2)
 
 
-@dataclass(frozen=True, slots=True)
-class Tale:
+class Tale(Struct, frozen=True):
     """What an issue is about."""
 
     theme: Theme

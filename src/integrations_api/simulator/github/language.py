@@ -2,8 +2,9 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any
+
+from msgspec import Struct, field
 
 _TOKEN = re.compile(r'\s*(?:#[^\n]*\n\s*|,\s*)*("(?:[^"\\\n]|\\.)*"|\.\.\.|[!$():=@\[\]{|}]|-?\d+|[_A-Za-z]\w*)')
 
@@ -12,15 +13,13 @@ class QueryError(Exception):
     """The query cannot be read, or asks for what there is not."""
 
 
-@dataclass(frozen=True, slots=True)
-class Variable:
+class Variable(Struct, frozen=True):
     """`$name` where a value stands."""
 
     name: str
 
 
-@dataclass(slots=True)
-class Selection:
+class Selection(Struct):
     """A field, or with `on` an inline fragment, or with `spread` a named one."""
 
     name: str = ""
@@ -31,8 +30,7 @@ class Selection:
     spread: str = ""
 
 
-@dataclass(slots=True)
-class Document:
+class Document(Struct):
     """One query and its fragments."""
 
     fields: list[Selection]

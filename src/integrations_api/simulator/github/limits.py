@@ -1,6 +1,6 @@
 """The hourly limits, by token and resource, and the headers that tell of them."""
 
-from dataclasses import dataclass, field
+from msgspec import Struct, field
 
 from integrations_api.simulator.common.clock import Clock
 from integrations_api.simulator.common.messages import Answer, RefusedError
@@ -11,8 +11,7 @@ HOUR = 3600
 PER_HOUR = 5000
 
 
-@dataclass
-class Limits:
+class Limits(Struct):
     """Counts requests; a window begins with its first request and lasts an hour."""
 
     clock: Clock

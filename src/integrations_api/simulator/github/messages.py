@@ -1,6 +1,5 @@
 """A request as the simulated GitHub sees it, and its refusals."""
 
-from dataclasses import dataclass
 from enum import StrEnum
 
 from integrations_api.simulator.common import messages
@@ -23,7 +22,6 @@ class CallKind(StrEnum):
     OTHER = "other"
 
 
-@dataclass(slots=True)
 class Call(messages.Call):
     """One request. `path` is without the `/api/v3` of a server, which is in `prefix`."""
 

@@ -1,7 +1,8 @@
 """What a GitHub holds: repositories, issues, comments. Times are whole seconds since the epoch."""
 
 import base64
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 
 def node_id(kind: str, *numbers: int) -> str:
@@ -10,8 +11,7 @@ def node_id(kind: str, *numbers: int) -> str:
     return f"{kind}_kwDO{base64.urlsafe_b64encode(packed).decode().rstrip('=')}"
 
 
-@dataclass(slots=True)
-class Comment:
+class Comment(Struct):
     """`author` is a login, empty for an account that was deleted."""
 
     id: int
@@ -21,8 +21,7 @@ class Comment:
     updated: int
 
 
-@dataclass(slots=True)
-class Issue:
+class Issue(Struct):
     """An issue or, with `is_pull`, a pull request: both are numbered together."""
 
     id: int
@@ -48,8 +47,7 @@ class Issue:
         return node_id("PR" if self.is_pull else "I", self.repository_id, self.id)
 
 
-@dataclass(slots=True)
-class Repository:
+class Repository(Struct):
     """`gone` are the numbers of deleted issues, `moved` those of transferred ones and where they are now."""
 
     id: int
@@ -68,8 +66,7 @@ class Repository:
         return f"{self.owner}/{self.name}"
 
 
-@dataclass(slots=True)
-class Token:
+class Token(Struct):
     """Somebody's way in. `repositories` None: all of them; else the full names that it was given access to."""
 
     value: str

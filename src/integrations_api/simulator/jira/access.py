@@ -4,9 +4,10 @@ import base64
 import binascii
 import hashlib
 import hmac
-from dataclasses import dataclass
 from typing import Literal
 from urllib.parse import urlencode
+
+from msgspec import Struct
 
 from integrations_api.simulator.common.clock import Clock
 
@@ -20,8 +21,7 @@ DEFAULT_CLIENT_SECRET = "simulator-client-secret"  # noqa: S105
 CODE_SECONDS = 600
 
 
-@dataclass
-class User:
+class User(Struct):
     """Somebody who signs in; dates in JQL are read in `time_zone`."""
 
     user_name: str = "integration"
@@ -33,16 +33,14 @@ class User:
     pat: str = DEFAULT_PAT
 
 
-@dataclass
-class Token:
+class Token(Struct):
     access: str
     refresh: str
     user_name: str
     expires_at: int
 
 
-@dataclass
-class Code:
+class Code(Struct):
     user_name: str
     redirect_uri: str
     challenge: str

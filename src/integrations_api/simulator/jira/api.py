@@ -3,8 +3,9 @@
 import base64
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from integrations_api.simulator.common.clock import stamp
 from integrations_api.simulator.common.messages import Answer
@@ -29,8 +30,7 @@ REMOVED = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
+class Place(Struct, frozen=True):
     """Where a page begins, as a page token holds it."""
 
     offset: int

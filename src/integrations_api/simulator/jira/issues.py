@@ -1,7 +1,9 @@
 """Issues as a site holds them, and a catalogue of them made from a count and a seed."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from integrations_api.simulator.common.clock import parse_stamp
 from integrations_api.simulator.common.dice import Dice
@@ -43,8 +45,7 @@ CUSTOM_FIELD = "customfield_10050"
 """A select list, "Business unit"."""
 
 
-@dataclass(slots=True)
-class Comment:
+class Comment(Struct):
     """Times are milliseconds since the epoch; `is_public` False is a service desk's internal note."""
 
     id: str
@@ -54,8 +55,7 @@ class Comment:
     is_public: bool = True
 
 
-@dataclass(slots=True)
-class Issue:
+class Issue(Struct):
     """One issue. Times are milliseconds since the epoch, people are user names, texts are plain paragraphs."""
 
     id: str

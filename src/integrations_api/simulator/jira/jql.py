@@ -6,9 +6,10 @@ means the asking user's time zone. Source: facts/jira.md.
 
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
+
+from msgspec import Struct
 
 from .issues import ISSUE_TYPES, PRIORITIES, RESOLUTIONS, STATUSES, Issue
 
@@ -28,8 +29,7 @@ class JqlError(Exception):
     """What the site says about a query that it does not run."""
 
 
-@dataclass(frozen=True, slots=True)
-class Asker:
+class Asker(Struct, frozen=True):
     """Who asks, when: for dates, and for which issues a query may name."""
 
     time_zone: str
@@ -41,8 +41,7 @@ class Asker:
     """Keys that the user may see."""
 
 
-@dataclass(slots=True)
-class Parsed:
+class Parsed(Struct):
     """A query that can be run."""
 
     matches: Predicate
@@ -231,8 +230,7 @@ class _Parser:
 # ---- fields
 
 
-@dataclass(frozen=True, slots=True)
-class _Words:
+class _Words(Struct, frozen=True):
     """A field of names: compared without regard to case, by name or id; unknown values of a closed list are errors."""
 
     name: str
@@ -255,8 +253,7 @@ class _Words:
         return lambda issue: any(value.casefold() in wanted for value in self.values(issue)) == is_wanted
 
 
-@dataclass(frozen=True, slots=True)
-class _Dates:
+class _Dates(Struct, frozen=True):
     """A field of times."""
 
     name: str
@@ -273,8 +270,7 @@ class _Dates:
         return lambda issue: moment(issue) != 0 and compare(moment(issue), bound)
 
 
-@dataclass(frozen=True, slots=True)
-class _Keys:
+class _Keys(Struct, frozen=True):
     """Issues by id or key; one that cannot be seen is an error, as in the product."""
 
     name: str

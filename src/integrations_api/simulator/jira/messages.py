@@ -1,8 +1,9 @@
 """A request as a site sees it, and its errors."""
 
-from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
+
+from msgspec import field
 
 from integrations_api.simulator.common import messages
 from integrations_api.simulator.common.messages import Answer, RefusedError
@@ -26,7 +27,6 @@ class CallKind(StrEnum):
     OTHER = "other"
 
 
-@dataclass(slots=True)
 class Call(messages.Call):
     """One request to a site. `args` are its parameters, whether they came in the query or as JSON."""
 

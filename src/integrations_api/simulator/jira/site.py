@@ -238,6 +238,6 @@ class JiraSite:
 
 def _set(issue: Issue, values: Mapping[str, Any]) -> None:
     for name, value in values.items():
-        if name not in Issue.__slots__ or name in ("id", "project", "number"):
+        if name not in Issue.__struct_fields__ or name in ("id", "project", "number"):
             raise ValueError(f"An issue has no field {name!r} to set")
         setattr(issue, name, tuple(value) if isinstance(value, list) else value)

@@ -4,7 +4,8 @@ import base64
 import binascii
 import hashlib
 import hmac
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from integrations_api.simulator.common.clock import Clock
 from integrations_api.simulator.common.messages import Answer
@@ -36,8 +37,7 @@ EMPTY_WHEN_DENIED = frozenset({"sys_journal_field"})
 """Tables that answer 200 with no rows, instead of 403, to those who may not read them."""
 
 
-@dataclass
-class User:
+class User(Struct):
     """Somebody who signs in. `time_zone` and `date_format` (a Java pattern) decide what display values look like."""
 
     user_name: str = "integration"
@@ -52,8 +52,7 @@ class User:
         return needed is None or bool(needed & self.roles)
 
 
-@dataclass
-class Client:
+class Client(Struct):
     """An OAuth application. `user_name` is whom client_credentials run as; empty refuses that grant."""
 
     client_id: str = DEFAULT_CLIENT_ID
@@ -65,8 +64,7 @@ class Client:
     """Where browsers may be sent back to; none named: anywhere."""
 
 
-@dataclass
-class Token:
+class Token(Struct):
     value: str
     user_name: str
     expires_at: int

@@ -4,8 +4,9 @@ import base64
 import hashlib
 import hmac
 import secrets
-from dataclasses import dataclass
 from urllib.parse import urlencode
+
+from msgspec import Struct
 
 from integrations_api.simulator.common.clock import Clock
 from integrations_api.simulator.common.messages import Answer
@@ -13,8 +14,7 @@ from integrations_api.simulator.common.messages import Answer
 CODE_SECONDS = 60
 
 
-@dataclass(frozen=True, slots=True)
-class Code:
+class Code(Struct, frozen=True):
     """What a code stands for."""
 
     client_id: str

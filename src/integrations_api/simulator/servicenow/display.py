@@ -1,11 +1,11 @@
 """Rows as they go over the wire: raw values, display values, both, with links or without."""
 
 import json
-from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 from zoneinfo import ZoneInfo
 
 import orjson
+from msgspec import Struct
 
 from integrations_api.simulator.common.clock import stamp
 
@@ -32,8 +32,7 @@ class Names(Protocol):
         """What a reference to this row is displayed as."""
 
 
-@dataclass(frozen=True, slots=True)
-class Look:
+class Look(Struct, frozen=True):
     """Everything that decides how a row of one table is written. Equal looks write equal bytes."""
 
     table: str

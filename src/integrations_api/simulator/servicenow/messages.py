@@ -1,6 +1,5 @@
 """A request as an instance sees it, and its errors."""
 
-from dataclasses import dataclass
 from enum import StrEnum
 
 from integrations_api.simulator.common import messages
@@ -23,7 +22,6 @@ class CallKind(StrEnum):
     OTHER = "other"
 
 
-@dataclass(slots=True)
 class Call(messages.Call):
     """One request to an instance."""
 

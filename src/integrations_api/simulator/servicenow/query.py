@@ -11,7 +11,8 @@ well, for `=` as for the bounds `>` and `<`, and for the order of ORDERBYsys_id:
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from .columns import Column
 
@@ -50,8 +51,7 @@ class UnsupportedQueryError(Exception):
     """The query uses something that ServiceNow has and the simulator has not."""
 
 
-@dataclass(frozen=True, slots=True)
-class Condition:
+class Condition(Struct, frozen=True):
     """One comparison; `column` may be dot-walked."""
 
     column: str
@@ -59,14 +59,12 @@ class Condition:
     value: str
 
 
-@dataclass(frozen=True, slots=True)
-class Ordering:
+class Ordering(Struct, frozen=True):
     column: str
     descending: bool = False
 
 
-@dataclass(slots=True)
-class Query:
+class Query(Struct):
     """A parsed query: groups are ORed, the clauses of a group are ANDed, the conditions of a clause are ORed."""
 
     groups: list[list[list[Condition]]] = field(default_factory=lambda: [[]])

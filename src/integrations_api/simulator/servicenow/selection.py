@@ -2,12 +2,13 @@
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
 from itertools import islice
 from operator import attrgetter, itemgetter
 from random import Random
 from typing import Any
 from zoneinfo import ZoneInfo
+
+from msgspec import Struct
 
 from integrations_api.simulator.common.clock import parse_stamp, stamp
 
@@ -22,8 +23,7 @@ ReadColumn = Callable[[Row, str], str]
 KEPT_RESULTS = 8
 
 
-@dataclass(frozen=True, slots=True)
-class Reading:
+class Reading(Struct, frozen=True):
     """How rows are compared:
 
     `read` follows dot-walks, `literal_zone` is the zone that time literals are meant in (None: UTC).

@@ -4,13 +4,13 @@ import asyncio
 import secrets
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 QUEUE_DEPTH = 10
 
 
-@dataclass
-class Session:
+class Session(Struct):
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     waiting: int = 0
 

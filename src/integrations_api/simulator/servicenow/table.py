@@ -2,7 +2,8 @@
 
 from bisect import bisect_left, bisect_right, insort
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from integrations_api.simulator.company.people import Values
 
@@ -115,8 +116,7 @@ class Row:
         return [*told, *self.added_journal]
 
 
-@dataclass(slots=True)
-class Bounds:
+class Bounds(Struct):
     """What a query says about sys_id that lets a table skip most of its rows. Ids are case-folded."""
 
     above: str = ""

@@ -1,10 +1,9 @@
 """The shapes that help-desk stories are written in."""
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 
-@dataclass(frozen=True, slots=True)
-class Problem:
+class Problem(Struct, frozen=True):
     """One recurring problem, told in several wordings.
 
     Texts may name slots in braces (see `company.words`). Wordings of one problem share their vocabulary, as the
@@ -19,8 +18,7 @@ class Problem:
     fixes: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Theme:
+class Theme(Struct, frozen=True):
     """A field of work of the help desk: where its tickets are filed, and what goes wrong there."""
 
     category: str

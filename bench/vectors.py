@@ -17,7 +17,8 @@ from uuid import UUID, uuid4
 
 from sqlalchemy import text
 
-from integrations_api.connectors.embeddings.answers import Vector, unit
+from integrations_api.connectors.embeddings.answers import unit
+from integrations_api.connectors.embeddings.embedder import Vector
 from integrations_api.db.engine import Sessions, create_engine, create_sessions
 from integrations_api.db.migrations import upgrade
 from integrations_api.db.reading import reading

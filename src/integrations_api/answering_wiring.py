@@ -16,11 +16,11 @@ from integrations_api.access.throttle import SignInThrottle
 from integrations_api.audit.reading import AuditReader
 from integrations_api.clock import Clock
 from integrations_api.components import Components
-from integrations_api.connectors.embeddings.client import EmbeddingClient
 from integrations_api.db.engine import Sessions, asyncpg_dsn
 from integrations_api.db.notify import Listener
 from integrations_api.integrations.service import IntegrationService
 from integrations_api.knowledge.service import KnowledgeService
+from integrations_api.search.filler import EmbeddingFiller
 from integrations_api.search.meaning import QueryEmbedder
 from integrations_api.search.service import SearchService
 from integrations_api.settings import Settings
@@ -60,7 +60,11 @@ def _add_people(components: Components, sessions: Sessions, *, passwords: Passwo
 
 def _meaning(components: Components) -> QueryEmbedder | None:
     """What makes vectors of queries, where an embedding service is set up."""
-    return QueryEmbedder(embedder=components[EmbeddingClient]) if EmbeddingClient in components else None
+    if EmbeddingFiller not in components:
+        return None
+    from integrations_api.connectors.embeddings.client import EmbeddingClient
+
+    return QueryEmbedder(embedder=components[EmbeddingClient])
 
 
 @asynccontextmanager

@@ -19,14 +19,13 @@ from integrations_api.access.tokens import Tokens
 from integrations_api.audit.sealing import AuditSealer
 from integrations_api.clock import Clock, utc_now
 from integrations_api.components import Components
-from integrations_api.connectors.embeddings.client import EmbeddingClient
 from integrations_api.connectors.records import ConnectorContext
 from integrations_api.connectors.retry import Time
 from integrations_api.db.compatibility import Fit, fit_of
 from integrations_api.db.engine import Sessions, asyncpg_dsn, create_engine, create_sessions
 from integrations_api.db.revisions import current_revision, head_revision
 from integrations_api.egress.guard import EgressPolicy
-from integrations_api.egress.proxy import read_proxy
+from integrations_api.egress.proxy_setting import read_proxy
 from integrations_api.errors import ConfigurationError
 from integrations_api.integrations.secrets import SecretKeeper
 from integrations_api.integrations.service import IntegrationService
@@ -115,6 +114,8 @@ async def _add_embeddings(components: Components, stack: AsyncExitStack) -> None
     settings = components[Settings]
     if settings.embeddings_url is None or settings.embeddings_model is None:
         return
+    from integrations_api.connectors.embeddings.client import EmbeddingClient
+
     client = EmbeddingClient(
         url=settings.embeddings_url, api_key=settings.embeddings_api_key, policy=egress_policy(settings)
     )

@@ -17,9 +17,15 @@ from tests.support.starts import ANSWERING, WORKING
 NOT_YET = [
     "alembic",
     "cryptography.x509",
+    "httpcore",
+    "httpx",
     "integrations_api.connectors.github.connector",
+    "integrations_api.connectors.github.mapping",
+    "integrations_api.connectors.http",
     "integrations_api.connectors.jira.connector",
+    "integrations_api.connectors.jira.mapping",
     "integrations_api.connectors.servicenow.connector",
+    "integrations_api.connectors.servicenow.mapping",
     "jose",
     "passlib",
     "pydantic.v1",
@@ -69,6 +75,23 @@ told["left"] = [gc.isenabled(), BaseModel.model_config, "rich" in sys.modules]
 print(json.dumps(told))
 """
 
+_OPENING = """
+import json, sys
+from importlib import import_module
+from integrations_api.connectors.records import ConnectorContext
+from integrations_api.connectors.registry import CONNECTORS, services
+from integrations_api.egress.guard import EgressPolicy
+for module in CONNECTORS:
+    import_module(module)
+caught_up = {*sys.modules}
+config = {"url": "http://desk.example.com", "api_token": "token", "owner": "octo-org"}
+context = ConnectorContext(page_size=1, concurrency=1, overlap_seconds=0, retry_budget_seconds=0)
+policy = EgressPolicy(allowed_hosts=("desk.example.com",))
+opened = [service.open("api_token", config, context, policy) for service in services()]
+imported = {name for name in {*sys.modules} - caught_up if not name.startswith("pydantic.")}
+print(json.dumps({"opened": len(opened), "imported": sorted(imported)}))
+"""
+
 
 def told_by(program: str) -> Any:
     """What a program tells as JSON, and nothing else: no warning either."""
@@ -104,13 +127,17 @@ def test_a_worker_imports_nothing_that_it_needs_later_or_only_the_api_needs(work
     modules = set(worker["modules"])
 
     assert {"integrations_api.sync.engine", "integrations_api.queue.worker"} <= modules
-    assert modules & {*NOT_YET, "pgqueuer", "fastapi", "starlette", "uvicorn", "sse_starlette", "typer"} == set()
+    assert modules & {*NOT_YET, "pgqueuer", "fastapi", "starlette", "uvicorn", "h11", "sse_starlette", "typer"} == set()
     assert modules & {"integrations_api.answering_wiring", "integrations_api.search.service"} == set()
 
 
 @pytest.mark.parametrize("module", answering._IMPORTED_LATER)
 def test_what_is_imported_later_is_there(module: str) -> None:
     assert import_module(module)
+
+
+def test_a_source_is_opened_without_an_import_once_a_process_has_caught_up() -> None:
+    assert told_by(WORKING + _OPENING) == {"opened": 3, "imported": []}
 
 
 def test_nothing_is_imported_in_a_thread_beside_what_imports_on_first_use(

@@ -3,7 +3,7 @@
 import httpx
 import pytest
 
-from integrations_api.connectors.oauth import BearerAuth
+from integrations_api.connectors.bearer import BearerAuth
 from integrations_api.connectors.records import ConnectorContext
 from integrations_api.connectors.services import UnsupportedService, signed_in
 from tests.support.tokens import GivenTokens

@@ -13,7 +13,8 @@ import pytest
 from integrations_api.connectors.errors import ConnectorError, RateLimited, Refused, Retryable
 from integrations_api.connectors.http import Answer
 from integrations_api.connectors.oauth import OAuthServer
-from integrations_api.connectors.token_requests import GrantRefused, TokenRequests, read_answer
+from integrations_api.connectors.token_answers import GrantRefused
+from integrations_api.connectors.token_requests import TokenRequests, read_answer
 from integrations_api.egress.guard import EgressPolicy
 from tests.egress.raw_server import answer as raw_answer
 from tests.egress.raw_server import raw_server

@@ -14,7 +14,7 @@ from pydantic import SecretStr
 from integrations_api.egress import client
 from integrations_api.egress.client import open_client
 from integrations_api.egress.guard import EgressPolicy, EgressRefused
-from integrations_api.egress.proxy import read_proxy
+from integrations_api.egress.proxy_setting import read_proxy
 from tests.egress.raw_server import answer, raw_server
 from tests.egress.spellings import HERE, ODD_HOSTS, ODD_URLS
 

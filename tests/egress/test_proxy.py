@@ -19,7 +19,8 @@ from integrations_api.connectors.http import translated
 from integrations_api.connectors.reaching import reach
 from integrations_api.egress.client import open_client
 from integrations_api.egress.guard import EgressPolicy, EgressRefused
-from integrations_api.egress.proxy import ProxyFailed, read_proxy
+from integrations_api.egress.proxy import ProxyFailed
+from integrations_api.egress.proxy_setting import read_proxy
 from integrations_api.egress.transport import ResponseTooLarge
 from integrations_api.errors import ConfigurationError
 from tests.egress.raw_server import answer, make_certificate, raw_server

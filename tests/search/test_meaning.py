@@ -7,7 +7,7 @@ from datetime import timedelta
 
 import pytest
 
-from integrations_api.connectors.embeddings.answers import Vector
+from integrations_api.connectors.embeddings.embedder import Vector
 from integrations_api.connectors.embeddings.errors import TextRefused
 from integrations_api.connectors.errors import ConnectorError, Retryable
 from integrations_api.knowledge.embedding import LONGEST_TEXT

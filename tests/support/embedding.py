@@ -25,7 +25,7 @@ from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from integrations_api.cli.embedder import create_embedder
-from integrations_api.connectors.embeddings.answers import Vector
+from integrations_api.connectors.embeddings.embedder import Vector
 from integrations_api.db.engine import asyncpg_dsn
 
 DIMENSION = 64

@@ -6,7 +6,6 @@ from datetime import timedelta
 from functools import partial
 from typing import Annotated, Any
 
-import httpx
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr
 
 _DURATION = re.compile(r"(\d{1,9})\s*([smhd]?)")
@@ -19,6 +18,8 @@ def address_like(example: str) -> Callable[[str], str]:
 
 
 def _web_address(text: str, *, example: str) -> str:
+    import httpx
+
     wrong = f"must be an http(s) URL such as {example}"
     text = text.strip()
     try:

@@ -13,8 +13,8 @@ How a service takes part, in three steps:
                scopes=("read:issues", "offline_access"),
            )
 
-3. Its `open` hands the tokens to its client: `auth = BearerAuth(signed_in(context))`, with `signed_in` from
-   `connectors/services.py`.
+3. Its `open` hands the tokens to its client: `auth = BearerAuth(signed_in(context))`, with `BearerAuth` from
+   `connectors/bearer.py` and `signed_in` from `connectors/services.py`.
 
 Everything else is done elsewhere and for all services alike: the address to open in a browser, state and PKCE, the
 exchange of the code, sealed storage, renewing ahead of expiry by one process at a time. Rotating refresh tokens need
@@ -22,10 +22,9 @@ no flag: what an answer brings is kept, and what it leaves out stays. In tests `
 hand to a context.
 """
 
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import Mapping
 from typing import Literal, Protocol
 
-import httpx
 from msgspec import Struct, field
 
 Grant = Literal["client_credentials", "password", "authorization_code"]
@@ -49,24 +48,6 @@ class AccessTokens(Protocol):
         repeat a token for as long as it lives, and then something else than its age is wrong.
         """
         ...
-
-
-class BearerAuth(httpx.Auth):
-    """Adds the token to each request; one that is answered by 401 is sent once more with a renewed token."""
-
-    def __init__(self, tokens: AccessTokens) -> None:
-        self._tokens = tokens
-
-    async def async_auth_flow(self, request: httpx.Request) -> AsyncGenerator[httpx.Request, httpx.Response]:
-        token = await self._tokens.current()
-        request.headers["Authorization"] = f"Bearer {token}"
-        response = yield request
-        if response.status_code != 401:
-            return
-        renewed = await self._tokens.renewed(token)
-        if renewed != token:
-            request.headers["Authorization"] = f"Bearer {renewed}"
-            yield request
 
 
 class OAuthServer(Struct, frozen=True):

@@ -7,9 +7,16 @@ from integrations_api.connectors.services import MissingConfiguration, ServiceDe
 
 __all__ = ["CONNECTORS", "MissingConfiguration", "ServiceDescription", "UnsupportedService", "find_service", "services"]
 
+_SPEAKING = ("auth", "connector")
+"""Of each service's modules, those that it imports when it is opened."""
 _SERVICES: tuple[ServiceDescription, ...] = (ServiceNow(), Jira(), GitHub())
-CONNECTORS = tuple(f"{type(service).__module__.removesuffix('service')}connector" for service in _SERVICES)
-"""Modules of what speaks to the services: nobody needs them before the first sync, or the first trial."""
+CONNECTORS = (
+    "httpcore",
+    "httpx",
+    "integrations_api.connectors.token_requests",
+    *(f"{type(service).__module__.removesuffix('service')}{part}" for service in _SERVICES for part in _SPEAKING),
+)
+"""Modules of what speaks to the services: nobody needs them before the first sync, trial or sign-in at one."""
 _BY_WORD = {service.name.lower(): service for service in _SERVICES}
 
 

@@ -5,7 +5,6 @@ from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
-import httpx
 from msgspec import Struct, field
 from pydantic import BaseModel, ValidationError
 
@@ -183,6 +182,8 @@ def _in_words(kind: str, message: str, context: Mapping[str, Any]) -> str:
 
 def origin(url: str) -> str:
     """Scheme, host and port of a URL in one spelling; the text itself where it is no URL."""
+    import httpx
+
     try:
         parsed = httpx.URL(url.strip())
         port = parsed.port or {"http": 80, "https": 443}.get(parsed.scheme, 0)

@@ -4,7 +4,7 @@ An answer's own words go nowhere: only its `error` code is looked at, and told i
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any, TypeGuard
 from urllib.parse import quote_plus
@@ -16,29 +16,15 @@ from integrations_api.connectors.errors import ConnectorError, Refused, Retryabl
 from integrations_api.connectors.http import Answer, broken_off, parse_json, status_error, translated
 from integrations_api.connectors.oauth import OAuthServer
 from integrations_api.connectors.records import JsonObject
+from integrations_api.connectors.token_answers import LONGEST_REQUEST, GrantRefused, TokenAnswer
 from integrations_api.egress.client import open_client
 from integrations_api.egress.guard import EgressPolicy, EgressRefused
 
-LONGEST_REQUEST = timedelta(seconds=15)
-"""From the look-up to the last byte. Others wait while a token is renewed, so this is less than what pages may take."""
 _LARGEST_ANSWER = 1_000_000
 _LONGEST_TOKEN = 20_000
 _LONGEST_LIFE = timedelta(days=3650)
 
 _CHECK_CLIENT = "Check client_id and client_secret, and that the OAuth application is active and allows this grant"
-
-
-class GrantRefused(Refused):
-    """The code, refresh token or password is good for nothing (any more)."""
-
-
-@dataclass(frozen=True, slots=True)
-class TokenAnswer:
-    """What the server gave; `lifetime` None means that it named none."""
-
-    access_token: str = field(repr=False)
-    refresh_token: str | None = field(repr=False)
-    lifetime: timedelta | None
 
 
 class TokenRequests:

@@ -14,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from integrations_api.clock import Clock
 from integrations_api.connectors.errors import Refused, Retryable
-from integrations_api.connectors.token_requests import LONGEST_REQUEST, GrantRefused, TokenAnswer
+from integrations_api.connectors.token_answers import LONGEST_REQUEST, GrantRefused, TokenAnswer
 from integrations_api.db.engine import Sessions, is_lost_connection
 from integrations_api.integrations.applications import application_of
 from integrations_api.logs import get_logger

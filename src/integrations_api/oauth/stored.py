@@ -6,7 +6,7 @@ from uuid import UUID
 
 import orjson
 
-from integrations_api.connectors.token_requests import TokenAnswer
+from integrations_api.connectors.token_answers import TokenAnswer
 from integrations_api.integrations.models import OAuthTokens
 from integrations_api.integrations.secrets import tokens_context
 from integrations_api.vault.cipher import Vault

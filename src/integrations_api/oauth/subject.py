@@ -1,14 +1,17 @@
 """Whose tokens, what they are for, and how they are asked for."""
 
+from typing import TYPE_CHECKING
 from uuid import UUID
 
 from msgspec import Struct
 
 from integrations_api.connectors.errors import Refused
-from integrations_api.connectors.token_requests import TokenRequests
 from integrations_api.egress.guard import EgressPolicy
 from integrations_api.integrations.applications import Application, application_of
 from integrations_api.integrations.for_sync import IntegrationForSync
+
+if TYPE_CHECKING:
+    from integrations_api.connectors.token_requests import TokenRequests
 
 
 class Subject(Struct, frozen=True):
@@ -16,7 +19,7 @@ class Subject(Struct, frozen=True):
 
     integration_id: UUID
     application: Application
-    requests: TokenRequests
+    requests: "TokenRequests"
 
     def needs_connection(self, why: str) -> Refused:
         """The error of a sync that somebody has to sign in for first."""
@@ -29,5 +32,7 @@ def subject_of(integration: IntegrationForSync, *, policy: EgressPolicy) -> Subj
     application = application_of(integration.service_name, integration.auth_type, integration.config)
     if application is None:
         return None
+    from integrations_api.connectors.token_requests import TokenRequests
+
     requests = TokenRequests(server=application.server, config=integration.config, policy=policy)
     return Subject(integration_id=integration.id, application=application, requests=requests)

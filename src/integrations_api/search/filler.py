@@ -8,8 +8,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 from sqlalchemy.exc import SQLAlchemyError
 
-from integrations_api.connectors.embeddings.answers import Vector
-from integrations_api.connectors.embeddings.client import Embedder
+from integrations_api.connectors.embeddings.embedder import Embedder, Vector
 from integrations_api.connectors.embeddings.errors import TextRefused
 from integrations_api.connectors.errors import ConnectorError, Refused
 from integrations_api.db.engine import Sessions

@@ -7,8 +7,7 @@ from datetime import timedelta
 
 from msgspec import Struct
 
-from integrations_api.connectors.embeddings.answers import Vector
-from integrations_api.connectors.embeddings.client import Embedder
+from integrations_api.connectors.embeddings.embedder import Embedder, Vector
 from integrations_api.connectors.embeddings.errors import TextRefused
 from integrations_api.connectors.errors import ConnectorError
 from integrations_api.knowledge.embedding import LONGEST_TEXT

@@ -9,7 +9,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from integrations_api.connectors.embeddings.answers import Vector
+from integrations_api.connectors.embeddings.embedder import Vector
 from integrations_api.db.engine import is_lost_connection, is_timeout
 from integrations_api.knowledge.embedding import Model
 from integrations_api.knowledge.vectors import literal, table_of

@@ -5,7 +5,6 @@ from urllib.parse import urlsplit
 
 from msgspec.structs import replace
 
-from integrations_api.connectors.http import translated
 from integrations_api.connectors.protocol import Connector
 from integrations_api.connectors.records import ConnectorContext, OnWait
 from integrations_api.connectors.registry import find_service
@@ -72,5 +71,7 @@ class RegisteredSources:
         try:
             return service.open(integration.auth_type, integration.config, context, self._policy, self._time)
         except EgressRefused as refused:
+            from integrations_api.connectors.http import translated
+
             # An address in the URL itself is refused before anything is asked; to a client it is trouble like any.
             raise translated(refused) from refused

@@ -4,12 +4,10 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+from integrations_api.connectors.embeddings.embedder import Vector
 from integrations_api.connectors.embeddings.errors import TextRefused
 from integrations_api.connectors.errors import ConnectorError, Refused, Retryable
 from integrations_api.connectors.http import Answer, parse_json
-
-Vector = tuple[float, ...]
-"""Of length 1 (or of zeros, where a text says nothing), so that the inner product of two is their likeness."""
 
 _URL_REMEDY = "Check EMBEDDINGS_URL: it is to lead to an OpenAI-compatible service"
 

@@ -6,12 +6,13 @@ from contextlib import nullcontext
 from dataclasses import replace
 from datetime import timedelta
 from types import TracebackType
-from typing import Protocol, Self
+from typing import Self
 
 import httpx
 from pydantic import SecretStr
 
-from integrations_api.connectors.embeddings.answers import Vector, refusal, vectors_of
+from integrations_api.connectors.embeddings.answers import refusal, vectors_of
+from integrations_api.connectors.embeddings.embedder import Vector
 from integrations_api.connectors.embeddings.errors import TextRefused
 from integrations_api.connectors.errors import PageTooLarge, Refused, Retryable
 from integrations_api.connectors.http import exchange, status_error
@@ -24,21 +25,6 @@ LARGEST_ANSWER = 100_000_000
 """Bytes: 2048 vectors of 4000 numbers, written out."""
 PATIENCE = timedelta(seconds=60)
 """For one request of the background, retries included."""
-
-
-class Embedder(Protocol):
-    """What turns texts into vectors."""
-
-    async def embed(self, texts: Sequence[str], *, model: str) -> list[Vector]:
-        """One vector for each text, in order; what may pass is tried again for a minute.
-
-        Raises `TextRefused` for texts that the service does not take, else another `ConnectorError`.
-        """
-        ...
-
-    async def embed_at_once(self, text: str, *, model: str, within: timedelta) -> Vector:
-        """The vector of a text that somebody waits for: one try, bounded. Raises `ConnectorError`."""
-        ...
 
 
 class EmbeddingClient:

@@ -3,7 +3,6 @@
 import re
 from typing import Annotated
 
-import httpx
 from msgspec import Struct
 from pydantic import AfterValidator, Field, model_validator
 
@@ -28,6 +27,8 @@ class Addresses(Struct, frozen=True):
 
 def addresses_of(url: str | None) -> Addresses:
     """Of github.com where nothing is said, of GitHub Enterprise Cloud with its own domain, else of a server."""
+    import httpx
+
     address = httpx.URL((url or PUBLIC_API).strip())
     scheme, _, rest = str(address).partition("://")
     authority = rest.partition("/")[0]

@@ -1,7 +1,7 @@
 """From an issue to a document: a table of choices.
 
 What changes without content is left out (updated_at, counts of comments and reactions), so that the content hash says
-what a person would call a change.
+what a person would call a change. Another document for the same issue raises `MAPPING_VERSION` in `version.py`.
 """
 
 import re
@@ -12,9 +12,6 @@ from typing import Any
 from integrations_api.connectors.errors import RecordRejected, Refused
 from integrations_api.connectors.github.walk import read_stamp
 from integrations_api.connectors.records import JsonObject, MappedDocument, Note, SourceRecord
-
-MAPPING_VERSION = 1
-"""Raised with every change of what `map_record` makes of the same issue."""
 
 PRIORITIES = {1: "Critical", 2: "High", 3: "Medium", 4: "Low"}
 _PRIORITY_WORDS = {

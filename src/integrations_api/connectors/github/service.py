@@ -1,41 +1,23 @@
 """GitHub, as the registry lists it."""
 
-from collections.abc import Generator
-
-import httpx
 from msgspec.structs import replace
 
-from integrations_api.connectors.errors import Refused
 from integrations_api.connectors.github.config import (
     CONFIGS,
-    ApiTokenConfig,
     GitHubConfig,
-    OAuth2Config,
     addresses_of,
     short_name,
 )
-from integrations_api.connectors.github.mapping import MAPPING_VERSION
-from integrations_api.connectors.oauth import BearerAuth, OAuthServer
+from integrations_api.connectors.github.version import MAPPING_VERSION
+from integrations_api.connectors.oauth import OAuthServer
 from integrations_api.connectors.protocol import Connector
 from integrations_api.connectors.records import ConnectorContext, JsonObject
 from integrations_api.connectors.retry import Time
-from integrations_api.connectors.services import AuthType, MissingConfiguration, ServiceDescription, signed_in
-from integrations_api.egress.client import open_client
+from integrations_api.connectors.services import AuthType, MissingConfiguration, ServiceDescription
 from integrations_api.egress.guard import EgressPolicy
 from integrations_api.errors import FieldProblem, InvalidInput
 
 _NO_PASSWORDS = "GitHub has no sign-in by user name and password: use api_token or oauth2"
-
-
-class TokenAuth(httpx.Auth):
-    """A personal access token in its header."""
-
-    def __init__(self, token: str) -> None:
-        self._token = token
-
-    def auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
-        request.headers["Authorization"] = f"Bearer {self._token}"
-        yield request
 
 
 class GitHub(ServiceDescription):
@@ -53,6 +35,8 @@ class GitHub(ServiceDescription):
         return [replace(one, field="config.repositories") if one.field == "config" else one for one in found]
 
     def address(self, config: JsonObject) -> str:
+        import httpx
+
         url = str(config.get("url") or "")
         try:
             return addresses_of(url).origin
@@ -84,7 +68,9 @@ class GitHub(ServiceDescription):
         policy: EgressPolicy,
         time: Time | None = None,
     ) -> Connector:
+        from integrations_api.connectors.github.auth import auth_of
         from integrations_api.connectors.github.connector import GitHubConnector
+        from integrations_api.egress.client import open_client
 
         if any(not config.get(key) for key in self.required_keys(auth_type)):
             raise MissingConfiguration(self.missing_message(auth_type))
@@ -92,15 +78,5 @@ class GitHub(ServiceDescription):
             raise InvalidInput.of(problems)
         read = CONFIGS[auth_type].model_validate(dict(config))
         assert isinstance(read, GitHubConfig)
-        http = open_client(policy, read.addresses.origin, auth=_auth_of(read, context))
+        http = open_client(policy, read.addresses.origin, auth=auth_of(read, context))
         return GitHubConnector(http=http, config=read, context=context, time=time)
-
-
-def _auth_of(config: GitHubConfig, context: ConnectorContext) -> httpx.Auth:
-    match config:
-        case ApiTokenConfig():
-            return TokenAuth(config.api_token.get_secret_value())
-        case OAuth2Config():
-            return BearerAuth(signed_in(context))
-        case _:
-            raise Refused("There is no way to sign in with this config", "Use api_token or oauth2")

@@ -4,8 +4,8 @@ from collections.abc import Generator
 
 import httpx
 
+from integrations_api.connectors.bearer import BearerAuth
 from integrations_api.connectors.jira.config import ApiTokenConfig, BasicAuthConfig, JiraConfig
-from integrations_api.connectors.oauth import BearerAuth
 from integrations_api.connectors.records import ConnectorContext
 from integrations_api.connectors.services import signed_in
 

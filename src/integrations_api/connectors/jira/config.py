@@ -3,7 +3,6 @@
 import re
 from typing import Annotated
 
-import httpx
 from pydantic import AfterValidator, Field
 
 from integrations_api.connectors.fields import HeaderSecret, Secret, SyncConfig, Text, address_like
@@ -125,6 +124,8 @@ class OAuth2Config(JiraConfig):
     @property
     def is_cloud(self) -> bool:
         """Whether Atlassian's own servers hand out the tokens, and not the site itself."""
+        import httpx
+
         host = httpx.URL(self.url).host.lower().removesuffix(".")
         return self.auth_url is not None or host.endswith(_CLOUD_HOSTS)
 

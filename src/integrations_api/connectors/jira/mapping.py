@@ -2,7 +2,8 @@
 
 Identity is the issue's id: its key changes when it is moved. What changes without content (updated, votes, ranks) is
 left out, so that the content hash says what a person would call a change. A text may be an ADF document (Cloud) or
-wiki markup (Data Center); a field may be missing, null or of a shape that no one expected.
+wiki markup (Data Center); a field may be missing, null or of a shape that no one expected. Another document
+for the same issue raises `MAPPING_VERSION` in `version.py`.
 """
 
 from collections.abc import Mapping, Sequence
@@ -13,9 +14,6 @@ from integrations_api.connectors.errors import RecordRejected
 from integrations_api.connectors.http import one_line
 from integrations_api.connectors.jira import adf, wiki
 from integrations_api.connectors.records import JsonObject, MappedDocument, Note, SourceRecord
-
-MAPPING_VERSION = 1
-"""Raised with every change of what `map_issue` makes of the same issue."""
 
 FIELDS = (
     "summary", "description", "environment", "status", "priority", "issuetype", "resolution", "project", "components",

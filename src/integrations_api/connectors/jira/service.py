@@ -1,14 +1,12 @@
 """Jira, as the registry lists it."""
 
-from integrations_api.connectors.jira.auth import auth_of
 from integrations_api.connectors.jira.config import CONFIGS, OAuth2Config
-from integrations_api.connectors.jira.mapping import MAPPING_VERSION
+from integrations_api.connectors.jira.version import MAPPING_VERSION
 from integrations_api.connectors.oauth import OAuthServer
 from integrations_api.connectors.protocol import Connector
 from integrations_api.connectors.records import ConnectorContext, JsonObject
 from integrations_api.connectors.retry import Time
 from integrations_api.connectors.services import AuthType, MissingConfiguration, ServiceDescription
-from integrations_api.egress.client import open_client
 from integrations_api.egress.guard import EgressPolicy
 from integrations_api.errors import InvalidInput
 
@@ -64,7 +62,9 @@ class Jira(ServiceDescription):
         policy: EgressPolicy,
         time: Time | None = None,
     ) -> Connector:
+        from integrations_api.connectors.jira.auth import auth_of
         from integrations_api.connectors.jira.connector import JiraConnector
+        from integrations_api.egress.client import open_client
 
         if any(not config.get(key) for key in self.required_keys(auth_type)):
             raise MissingConfiguration(self.missing_message(auth_type))

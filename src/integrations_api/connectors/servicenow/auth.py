@@ -4,7 +4,7 @@ from collections.abc import Generator
 
 import httpx
 
-from integrations_api.connectors.oauth import BearerAuth
+from integrations_api.connectors.bearer import BearerAuth
 from integrations_api.connectors.records import ConnectorContext
 from integrations_api.connectors.servicenow.config import ApiTokenConfig, BasicAuthConfig, ServiceNowConfig
 from integrations_api.connectors.services import signed_in

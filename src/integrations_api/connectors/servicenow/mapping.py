@@ -2,7 +2,8 @@
 
 A row was asked for with `sysparm_display_value=all`: each column is `{"value", "display_value"}`, codes and UTC times
 in the one, labels, names and journals in the other. Columns that change without content (sys_updated_on,
-sys_mod_count, …) are left out, so that the content hash says what a person would call a change.
+sys_mod_count, …) are left out, so that the content hash says what a person would call a change. Another
+document for the same row raises `MAPPING_VERSION` in `version.py`.
 """
 
 import re
@@ -18,9 +19,6 @@ from integrations_api.connectors.servicenow.config import ColumnChoice
 from integrations_api.connectors.servicenow.notes import notes_of
 from integrations_api.connectors.servicenow.query import read_stamp
 from integrations_api.connectors.servicenow.times import measured_zone, to_wire
-
-MAPPING_VERSION = 1
-"""Raised with every change of what `map_record` makes of the same row."""
 
 CHOICES = {
     "state": ("state", "state_code"),

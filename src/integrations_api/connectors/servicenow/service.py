@@ -6,7 +6,6 @@ from integrations_api.connectors.oauth import OAuthServer
 from integrations_api.connectors.protocol import Connector
 from integrations_api.connectors.records import ConnectorContext, JsonObject
 from integrations_api.connectors.retry import Time
-from integrations_api.connectors.servicenow.auth import auth_of
 from integrations_api.connectors.servicenow.config import (
     CONFIGS,
     REQUIRED_BY_GRANT,
@@ -14,14 +13,13 @@ from integrations_api.connectors.servicenow.config import (
     ServiceNowConfig,
     read_choice,
 )
-from integrations_api.connectors.servicenow.mapping import MAPPING_VERSION
 from integrations_api.connectors.servicenow.query import clean_filter
+from integrations_api.connectors.servicenow.version import MAPPING_VERSION
 from integrations_api.connectors.services import (
     AuthType,
     MissingConfiguration,
     ServiceDescription,
 )
-from integrations_api.egress.client import open_client
 from integrations_api.egress.guard import EgressPolicy
 from integrations_api.errors import InvalidInput
 
@@ -61,7 +59,9 @@ class ServiceNow(ServiceDescription):
         policy: EgressPolicy,
         time: Time | None = None,
     ) -> Connector:
+        from integrations_api.connectors.servicenow.auth import auth_of
         from integrations_api.connectors.servicenow.connector import ServiceNowConnector
+        from integrations_api.egress.client import open_client
 
         if any(not config.get(key) for key in self.required_keys(auth_type, config)):
             raise MissingConfiguration(self.missing_message(auth_type, config))

@@ -81,14 +81,14 @@ async def check_schema(engine: "AsyncEngine") -> None:
 @contextmanager
 def database_trouble() -> Iterator[None]:
     """Says in one sentence why the database cannot be used."""
-    from asyncpg import InterfaceError, PostgresError
     from sqlalchemy.exc import SQLAlchemyError
 
     from integrations_api.db.engine import cause_of
+    from integrations_api.db.lost import DATABASE_LOST
 
     try:
         yield
-    except (OSError, PostgresError, InterfaceError, SQLAlchemyError) as error:
+    except (*DATABASE_LOST, SQLAlchemyError) as error:
         reason = cause_of(error)
         said = str(reason) or type(reason).__name__
         raise Unavailable(f"The database cannot be used ({said}): is it running, and is DATABASE_URL right?") from None

@@ -24,7 +24,7 @@ from integrations_api.db.embedded import (
 )
 from integrations_api.db.embedded_cluster import Cluster
 from integrations_api.db.embedded_system import process_name
-from tests.support.databases import plain_url
+from tests.support.databases import plain_url, quickest_folder
 
 # Says its URL, then keeps its handle until its input ends; Ctrl-C makes it ask the database once more.
 _USER = """
@@ -85,7 +85,7 @@ class UserProcess:
 @pytest.fixture
 def empty_dir() -> Iterator[Path]:
     """A short folder (socket paths are limited), whose servers do not outlive the test."""
-    with tempfile.TemporaryDirectory(prefix="iapi-") as folder:
+    with tempfile.TemporaryDirectory(prefix="iapi-", dir=quickest_folder()) as folder:
         yield Path(folder) / "data"
         for users in Path(folder).rglob("postgres.users"):
             stop_abandoned(users.parent)
@@ -94,7 +94,7 @@ def empty_dir() -> Iterator[Path]:
 @pytest.fixture(scope="module")
 def prepared() -> Iterator[Path]:
     """A data folder after its first start; making one takes a second, copying it a moment."""
-    with tempfile.TemporaryDirectory(prefix="iapi-") as folder:
+    with tempfile.TemporaryDirectory(prefix="iapi-", dir=quickest_folder()) as folder:
         start(Path(folder)).stop()
         yield Path(folder)
 

@@ -1,14 +1,26 @@
-"""Requests that are signed in by an OAuth access token."""
+"""Requests that are signed in by a bearer token."""
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Generator
 
 import httpx
+from pydantic import SecretStr
 
 from integrations_api.connectors.oauth import AccessTokens
 
 
+class TokenAuth(httpx.Auth):
+    """Adds a token that stands for its owner; it stays wrapped until it goes out."""
+
+    def __init__(self, token: SecretStr) -> None:
+        self._token = token
+
+    def auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
+        request.headers["Authorization"] = f"Bearer {self._token.get_secret_value()}"
+        yield request
+
+
 class BearerAuth(httpx.Auth):
-    """Adds the token to each request; one that is answered by 401 is sent once more with a renewed token."""
+    """Adds an OAuth access token to each request; one answered by 401 is sent once more with a renewed token."""
 
     def __init__(self, tokens: AccessTokens) -> None:
         self._tokens = tokens

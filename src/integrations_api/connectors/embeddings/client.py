@@ -1,7 +1,7 @@
 """The client of an OpenAI-compatible embedding service: texts go out, vectors come back, checked."""
 
 import asyncio
-from collections.abc import Generator, Sequence
+from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import replace
 from datetime import timedelta
@@ -11,6 +11,7 @@ from typing import Self
 import httpx
 from pydantic import SecretStr
 
+from integrations_api.connectors.bearer import TokenAuth
 from integrations_api.connectors.embeddings.answers import refusal, vectors_of
 from integrations_api.connectors.embeddings.embedder import Vector
 from integrations_api.connectors.embeddings.errors import TextRefused
@@ -32,7 +33,7 @@ class EmbeddingClient:
 
     def __init__(self, *, url: str, api_key: SecretStr | None, policy: EgressPolicy, time: Time | None = None) -> None:
         self._base = base_address(url)
-        self._auth = _Bearer(api_key) if api_key is not None else None
+        self._auth = TokenAuth(api_key) if api_key is not None else None
         self._policy = trusting(policy, url)
         self._time = time or Time()
         self._http: httpx.AsyncClient | None = None
@@ -88,17 +89,6 @@ class EmbeddingClient:
 
 _EXPLAINED = frozenset({200, 413, *range(400, 408), *range(409, 413), *range(414, 429), *range(430, 500)})
 """Statuses that this service's own words explain; the others mean the same wherever they come from."""
-
-
-class _Bearer(httpx.Auth):
-    """The key stays wrapped until it goes out."""
-
-    def __init__(self, key: SecretStr) -> None:
-        self._key = key
-
-    def auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
-        request.headers["Authorization"] = f"Bearer {self._key.get_secret_value()}"
-        yield request
 
 
 def base_address(url: str) -> str:

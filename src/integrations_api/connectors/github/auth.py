@@ -1,32 +1,19 @@
 """How requests to GitHub are signed in."""
 
-from collections.abc import Generator
-
 import httpx
 
-from integrations_api.connectors.bearer import BearerAuth
+from integrations_api.connectors.bearer import BearerAuth, TokenAuth
 from integrations_api.connectors.errors import Refused
 from integrations_api.connectors.github.config import ApiTokenConfig, GitHubConfig, OAuth2Config
 from integrations_api.connectors.records import ConnectorContext
 from integrations_api.connectors.services import signed_in
 
 
-class TokenAuth(httpx.Auth):
-    """A personal access token in its header."""
-
-    def __init__(self, token: str) -> None:
-        self._token = token
-
-    def auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
-        request.headers["Authorization"] = f"Bearer {self._token}"
-        yield request
-
-
 def auth_of(config: GitHubConfig, context: ConnectorContext) -> httpx.Auth:
     """The flow for a config. Raises `UnsupportedService` where oauth2 is asked for and no tokens are handed out."""
     match config:
         case ApiTokenConfig():
-            return TokenAuth(config.api_token.get_secret_value())
+            return TokenAuth(config.api_token)
         case OAuth2Config():
             return BearerAuth(signed_in(context))
         case _:

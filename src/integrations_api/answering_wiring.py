@@ -60,11 +60,7 @@ def _add_people(components: Components, sessions: Sessions, *, passwords: Passwo
 
 def _meaning(components: Components) -> QueryEmbedder | None:
     """What makes vectors of queries, where an embedding service is set up."""
-    if EmbeddingFiller not in components:
-        return None
-    from integrations_api.connectors.embeddings.client import EmbeddingClient
-
-    return QueryEmbedder(embedder=components[EmbeddingClient])
+    return QueryEmbedder(embedder=components[EmbeddingFiller].embedder) if EmbeddingFiller in components else None
 
 
 @asynccontextmanager

@@ -119,11 +119,10 @@ async def _add_embeddings(components: Components, stack: AsyncExitStack) -> None
     client = EmbeddingClient(
         url=settings.embeddings_url, api_key=settings.embeddings_api_key, policy=egress_policy(settings)
     )
-    components.add(await stack.enter_async_context(client))
     components.add(
         EmbeddingFiller(
             sessions=components[async_sessionmaker],
-            embedder=client,
+            embedder=await stack.enter_async_context(client),
             model=settings.embeddings_model,
             batch=settings.embeddings_batch,
         )

@@ -16,7 +16,8 @@ CONNECTORS = (
     "integrations_api.connectors.token_requests",
     *(f"{type(service).__module__.removesuffix('service')}{part}" for service in _SERVICES for part in _SPEAKING),
 )
-"""Modules of what speaks to the services: nobody needs them before the first sync, trial or sign-in at one."""
+"""Modules of what speaks to the services, what others import first: nobody needs them before the first sync, trial or
+sign-in at one, and a little after a start they are imported one by one, so that none holds requests up for long."""
 _BY_WORD = {service.name.lower(): service for service in _SERVICES}
 
 

@@ -56,7 +56,7 @@ class EmbeddingFiller:
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._sessions = sessions
-        self._embedder = embedder
+        self.embedder = embedder
         self._model = model
         self._batch = batch
         self._monotonic = monotonic
@@ -164,7 +164,7 @@ class EmbeddingFiller:
         """Vectors by hash. A batch that is refused is halved until the text is found that the service does not take."""
         hashes = list(claimed)
         try:
-            found = await self._embedder.embed([claimed[one] for one in hashes], model=model.name)
+            found = await self.embedder.embed([claimed[one] for one in hashes], model=model.name)
         except TextRefused as refused:
             if len(hashes) == 1:
                 return await self._cut_to_fit(model, hashes[0], claimed[hashes[0]], refused)
@@ -177,12 +177,12 @@ class EmbeddingFiller:
         while len(words) > SHORTEST:
             words = words[: max(SHORTEST, len(words) // 2)]
             try:
-                return {hash_: (await self._embedder.embed([words], model=model.name))[0]}
+                return {hash_: (await self.embedder.embed([words], model=model.name))[0]}
             except TextRefused:
                 continue
         # Is it this text, or does the service refuse everything?
         try:
-            await self._embedder.embed([_PROBE], model=model.name)
+            await self.embedder.embed([_PROBE], model=model.name)
         except TextRefused as all_refused:
             raise Refused(all_refused.message, all_refused.remedy) from refused
         async with self._sessions.begin() as session:

@@ -20,6 +20,7 @@ import integrations_api.queue.models
 import integrations_api.sync.models  # noqa: F401
 from integrations_api.db.base import Base
 from integrations_api.db.compatibility import note_whom_it_serves
+from integrations_api.db.engine import connector
 from integrations_api.errors import Unavailable
 
 MIGRATION_LOCK = 7_215_001
@@ -85,9 +86,9 @@ def run(connection: Connection) -> None:
 
 
 async def main() -> None:
-    engine = create_async_engine(
-        database_url(), poolclass=NullPool, connect_args={"server_settings": {"lock_timeout": LOCK_TIMEOUT}}
-    )
+    url = database_url()
+    connect = connector(url, server_settings={"lock_timeout": LOCK_TIMEOUT})
+    engine = create_async_engine(url, poolclass=NullPool, async_creator=connect)
     try:
         async with engine.connect() as connection:
             await connection.run_sync(run)

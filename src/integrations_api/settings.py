@@ -93,7 +93,8 @@ class Settings(BaseSettings):
 
     database_url: SecretStr | None = Field(
         None,
-        description="PostgreSQL to use, postgresql://user:password@host/database. "
+        description="PostgreSQL to use, postgresql://user:password@host/database; "
+        "?sslmode=verify-full&sslrootcert=FILE behind it encrypts the way there. "
         "Unset: the bundled PostgreSQL under DATA_DIR, for one machine.",
     )
     data_dir: Path = Field(Path("data"), description="Folder of the bundled PostgreSQL and its generated keys.")

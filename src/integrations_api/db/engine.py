@@ -1,6 +1,6 @@
 """Engine, sessions, and transactions."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from typing import Any
@@ -39,22 +39,35 @@ def create_engine(url: str, *, pool_size: int, idle_limit: timedelta = IDLE_LIMI
         hide_parameters=True,  # An error text must not carry a row's values into the log.
         json_serializer=_dumps,
         json_deserializer=orjson.loads,
-        connect_args={
-            "timeout": 10,
+        async_creator=connector(
+            url,
+            timeout=10,
             # The driver prepares longer statements anew each time, and the one that scores many terms has 17,000 bytes.
-            "max_cacheable_statement_size": 50_000,
-            "server_settings": {
+            max_cacheable_statement_size=50_000,
+            server_settings={
                 "application_name": "integrations-api",
                 "jit": "off",
                 # Our statements are short: starting parallel workers cost more than they brought (a diff took twice).
                 "max_parallel_workers_per_gather": "0",
                 "idle_in_transaction_session_timeout": str(int(idle_limit.total_seconds() * 1000)),
             },
-        },
+        ),
     )
     check_connections(engine)
     prefer_lz4(engine)
     return engine
+
+
+def connector(url: str, **arguments: Any) -> Callable[[], Awaitable[asyncpg.Connection]]:
+    """What opens connections for an engine by the driver's reading of the URL: `sslmode` and its like mean what they
+    do to `psql`, while SQLAlchemy would hand them over as arguments that the driver does not know.
+    """
+    dsn = asyncpg_dsn(url)
+
+    async def connect() -> asyncpg.Connection:
+        return await asyncpg.connect(dsn, **arguments)
+
+    return connect
 
 
 def create_sessions(engine: AsyncEngine) -> Sessions:

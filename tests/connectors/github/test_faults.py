@@ -133,8 +133,19 @@ async def test_limits_are_waited_for_as_they_ask(source: SimulatedGitHub, name: 
     assert [wait.reason for wait in ear.heard] == ["GitHub asks to wait 40 s (rate limit)"]
 
 
-async def test_a_secondary_limit_without_a_time_is_waited_for_longer_each_time(source: SimulatedGitHub) -> None:
-    source.server.add_fault("secondary_limit", times=3, on="page")
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"on": "page"},
+        {"on": "graphql", "status": 200},
+        {"on": "comments", "status": 200, "is_bare": True},
+    ],
+    ids=lambda options: "-".join(map(str, options.values())),
+)
+async def test_a_secondary_limit_without_a_time_is_waited_for_longer_each_time(
+    source: SimulatedGitHub, options: dict[str, Any]
+) -> None:
+    source.server.add_fault("secondary_limit", times=3, **options)
     ear = Ear()
     async with source.open(budget=3600, on_wait=ear) as connector:
         await fetch(connector)

@@ -78,14 +78,22 @@ def rate_limited(answer: Answer, *, now: datetime, strikes: int) -> RateLimited 
     Every answer carries x-ratelimit-reset, up to an hour away: it counts only once nothing remains. A secondary limit
     asks by retry-after, or leaves it at "a minute or more" (docs.github.com, best practices).
     """
-    if "retry-after" in answer.headers:
-        return RateLimited("Rate limit exceeded", None, asked_wait(answer, now))
-    if answer.headers.get("x-ratelimit-remaining") == "0":
-        return RateLimited("Rate limit exceeded", None, asked_wait(answer, now))
+    if limited := _announced(answer, now):
+        return limited
     if answer.status == 429 or _SECONDARY.search(answer.body[:2000].decode("utf-8", "replace")):
-        wait = min(_LONGEST_SECONDARY, SECONDARY_WAIT * 2.0**strikes)
-        return RateLimited("Secondary rate limit exceeded", None, wait)
+        return _secondary(strikes)
     return None
+
+
+def _announced(answer: Answer, now: datetime) -> RateLimited | None:
+    if "retry-after" in answer.headers or answer.headers.get("x-ratelimit-remaining") == "0":
+        return RateLimited("Rate limit exceeded", None, asked_wait(answer, now))
+    return None
+
+
+def _secondary(strikes: int) -> RateLimited:
+    wait = min(_LONGEST_SECONDARY, SECONDARY_WAIT * 2.0**strikes)
+    return RateLimited("Secondary rate limit exceeded", None, wait)
 
 
 def _server_error(answer: Answer) -> Retryable:
@@ -125,24 +133,35 @@ def well_formed() -> Iterator[None]:
         raise Retryable("The answer has another shape than was asked for", "Check the URL: is it a GitHub?") from None
 
 
-def graph_failure(errors: Any, answer: Answer, *, now: datetime) -> tuple[set[tuple[Any, ...]], ConnectorError | None]:
-    """What GraphQL's `errors` say: paths that were not found, and the failure if there is another one."""
+def graph_failure(
+    value: Any, answer: Answer, *, now: datetime, strikes: int
+) -> tuple[set[tuple[Any, ...]], ConnectorError | None]:
+    """What a GraphQL answer of status 200 says beside its data: paths that were not found, and the failure if there is
+    another one. `strikes` as for `failure`."""
     missing: set[tuple[Any, ...]] = set()
-    for error in errors if isinstance(errors, list) else []:
+    for error in _errors_in(value):
         kind = error.get("type") if isinstance(error, Mapping) else None
         path = error.get("path") if isinstance(error, Mapping) else None
         if kind == "NOT_FOUND" and isinstance(path, list):
             missing.add(tuple(path))
         else:
-            return missing, _graph_error(kind, error, answer, now)
+            return missing, _graph_error(kind, error, answer, now=now, strikes=strikes)
     return missing, None
 
 
-def _graph_error(kind: Any, error: Any, answer: Answer, now: datetime) -> ConnectorError:
+def _errors_in(value: Any) -> list[Any]:
+    if not isinstance(value, Mapping):
+        return []
+    errors = value.get("errors")
+    # A limit may answer as it does by REST: a message alone.
+    return errors if isinstance(errors, list) else [value] if "message" in value else []
+
+
+def _graph_error(kind: Any, error: Any, answer: Answer, *, now: datetime, strikes: int) -> ConnectorError:
     text = error.get("message") if isinstance(error, Mapping) else None
     message = answer.in_words(text) if isinstance(text, str) else "no reason given"
     if kind == "RATE_LIMITED" or (kind is None and _SECONDARY.search(message)):
-        return RateLimited("Rate limit exceeded", None, asked_wait(answer, now) or SECONDARY_WAIT)
+        return _announced(answer, now) or _secondary(strikes)
     if kind in {"FORBIDDEN", "INSUFFICIENT_SCOPES", "SAML_FAILURE"}:
         return Refused(f"Access was refused: {message}", _RIGHTS)
     if kind is None:

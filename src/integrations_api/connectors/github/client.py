@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 import httpx
 from msgspec import Struct
 
-from integrations_api.connectors.errors import RateLimited, Refused, Retryable
+from integrations_api.connectors.errors import ConnectorError, RateLimited, Refused, Retryable
 from integrations_api.connectors.github.answers import content_of, failure, graph_failure
 from integrations_api.connectors.github.config import Addresses
 from integrations_api.connectors.http import Answer, exchange
@@ -95,12 +95,11 @@ class GitHubClient:
         """One GraphQL query, without retries. What was not found is told; any other error is raised."""
         body = {"query": query, "variables": variables}
         answer = await self._send(self._addresses.graphql, {}, headers=_HEADERS, body=body)
-        self._check(answer, "The GraphQL API")
+        if answer.status != 200:
+            self._check(answer, "The GraphQL API")
         value = content_of(answer)
-        errors = value.get("errors") if isinstance(value, dict) else None
-        missing, error = graph_failure(errors, answer, now=self.patience.time.now())
-        if error is not None:
-            raise error
+        missing, error = graph_failure(value, answer, now=self.patience.time.now(), strikes=self._strikes)
+        self._raise(error)
         data = value.get("data") if isinstance(value, dict) else None
         if not isinstance(data, dict):
             raise Retryable("The answer broke off")
@@ -122,7 +121,10 @@ class GitHubClient:
         return await exchange(self._http, path, params, slot=self._slot, headers=headers, body=body)
 
     def _check(self, answer: Answer, what: str) -> None:
-        error = failure(answer, now=self.patience.time.now(), strikes=self._strikes, what=what)
+        self._raise(failure(answer, now=self.patience.time.now(), strikes=self._strikes, what=what))
+
+    def _raise(self, error: ConnectorError | None) -> None:
+        """Raises what went wrong, if anything did; counts the limits that follow each other."""
         self._strikes = self._strikes + 1 if isinstance(error, RateLimited) else 0
         if error is not None:
             raise error

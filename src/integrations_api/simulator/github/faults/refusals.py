@@ -47,20 +47,31 @@ class PrimaryLimit(GitHubRefusal):
 class SecondaryLimit(GitHubRefusal):
     """A secondary limit, `times` in a row: with Retry-After where `wait` is above 0, else with words only.
 
+    `status` 403, 429, or 200 as GraphQL may have it: with an error of no type, or with the message alone (`is_bare`).
     The hourly limit's reset stands in the headers as always, and means nothing here.
     """
 
     name = "secondary_limit"
 
     def __init__(
-        self, *, status: int = 403, wait: int = 0, on: str = "", skip: int = 0, times: int | None = -1
+        self,
+        *,
+        status: int = 403,
+        wait: int = 0,
+        is_bare: bool = False,
+        on: str = "",
+        skip: int = 0,
+        times: int | None = -1,
     ) -> None:
         super().__init__(on=on, skip=skip, times=times)
         self.status = status
         self.wait = wait
+        self.is_bare = is_bare
 
     def answer(self, call: Call, instance: GitHubInstance) -> Answer:
-        answer = Answer.json({"message": _SECONDARY, "documentation_url": ""}, self.status)
+        said = {"message": _SECONDARY, "documentation_url": ""}
+        is_listed = self.status == 200 and not self.is_bare
+        answer = Answer.json({"errors": [{"message": _SECONDARY}]} if is_listed else said, self.status)
         if self.wait:
             answer.headers["Retry-After"] = str(self.wait)
         return answer

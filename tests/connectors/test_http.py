@@ -67,6 +67,15 @@ def test_statuses_are_classed_by_cure(status: int, kind: type[ConnectorError]) -
     assert type(status_error(answered(status), NOW)) is kind
 
 
+def test_the_hourly_reset_that_stands_in_every_answer_is_heeded_where_a_limit_was_reached_and_nowhere_else() -> None:
+    told = {"x_ratelimit_reset": str(int(NOW.timestamp()) + 2400), "x_ratelimit_remaining": "4000"}
+    errors = [status_error(answered(status, **told), NOW) for status in (429, 500, 503)]
+    assert [error.retry_after for error in errors if isinstance(error, Retryable)] == [2400.0, None, None]
+    busy = status_error(answered(503, retry_after="7", **told), NOW)
+    assert isinstance(busy, Retryable)
+    assert busy.retry_after == 7.0
+
+
 @pytest.mark.parametrize("status", [200, 400, 401, 403, 404])
 def test_what_only_the_product_can_explain_is_left_to_it(status: int) -> None:
     assert status_error(answered(status), NOW) is None

@@ -183,21 +183,32 @@ def http_date(text: str) -> datetime | None:
 
 
 def asked_wait(answer: Answer, now: datetime) -> float | None:
-    """How many seconds the source asks to wait: Retry-After (seconds or a date), else X-RateLimit-Reset (epoch or ISO).
+    """How many seconds a refusal for a limit asks to wait: Retry-After, else X-RateLimit-Reset (epoch or ISO).
 
     Dates are measured against the source's own clock where it tells it, for the two may differ.
     """
-    source_now = answer.date or now
-    text = answer.headers.get("retry-after", "").strip()
-    if re.fullmatch(r"\d{1,9}", text):
-        return float(text)
-    if moment := http_date(text):
-        return max(0.0, (moment - source_now).total_seconds())
+    wait = retry_after(answer, now)
+    if wait is not None:
+        return wait
     reset = answer.headers.get("x-ratelimit-reset", "").strip()
+    source_now = answer.date or now
     if re.fullmatch(r"\d{1,11}", reset):
         return max(0.0, int(reset) - source_now.timestamp())
     if moment := _iso_moment(reset):
         return max(0.0, (moment - source_now).total_seconds())
+    return None
+
+
+def retry_after(answer: Answer, now: datetime) -> float | None:
+    """Seconds of Retry-After (a number or a date): all that counts where no limit was reached.
+
+    X-RateLimit-Reset may stand in any answer, up to an hour away, and says nothing about one that failed.
+    """
+    text = answer.headers.get("retry-after", "").strip()
+    if re.fullmatch(r"\d{1,9}", text):
+        return float(text)
+    if moment := http_date(text):
+        return max(0.0, (moment - (answer.date or now)).total_seconds())
     return None
 
 
@@ -215,7 +226,7 @@ def status_error(answer: Answer, now: datetime) -> ConnectorError | None:
     if status == 429:
         return RateLimited("Rate limit exceeded", None, asked_wait(answer, now))
     if status >= 500:
-        return Retryable(f"The server answered with an error ({status})", None, asked_wait(answer, now))
+        return Retryable(f"The server answered with an error ({status})", None, retry_after(answer, now))
     if status == 408:
         return Retryable("The server gave up on the request (408)")
     if status == 413:

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from integrations_api.connectors.errors import ConnectorError, PageTooLarge, RateLimited, Refused, Retryable
-from integrations_api.connectors.http import Answer, asked_wait, parse_json, status_error
+from integrations_api.connectors.http import Answer, asked_wait, parse_json, retry_after, status_error
 from integrations_api.connectors.text import storable_json
 
 SECONDARY_WAIT = 60.0
@@ -50,7 +50,7 @@ def failure(answer: Answer, *, now: datetime, strikes: int, what: str) -> Connec
     if status in {403, 429} and (limited := rate_limited(answer, now=now, strikes=strikes)):
         return limited
     if status >= 500:
-        return _server_error(answer)
+        return _server_error(answer, now)
     because = _because(answer)
     match status:
         case 401:
@@ -96,14 +96,12 @@ def _secondary(strikes: int) -> RateLimited:
     return RateLimited("Secondary rate limit exceeded", None, wait)
 
 
-def _server_error(answer: Answer) -> Retryable:
-    """Without x-ratelimit-reset, which stands in these answers too and means nothing for them."""
-    wait = answer.headers.get("retry-after", "")
-    seconds = float(wait) if re.fullmatch(r"\d{1,6}", wait) else None
+def _server_error(answer: Answer, now: datetime) -> Retryable:
+    wait = retry_after(answer, now)
     if answer.status in {502, 504}:
         # What a query that took more than ten seconds is answered with.
-        return PageTooLarge(f"The server answered with an error ({answer.status})", "Try a smaller page_size", seconds)
-    return Retryable(f"The server answered with an error ({answer.status})", None, seconds)
+        return PageTooLarge(f"The server answered with an error ({answer.status})", "Try a smaller page_size", wait)
+    return Retryable(f"The server answered with an error ({answer.status})", None, wait)
 
 
 def _forbidden(answer: Answer, because: str) -> Refused:

@@ -222,6 +222,12 @@ async def test_an_asked_wait_is_kept_exactly_and_told() -> None:
     assert world.told == [Wait(30, "ServiceNow asks to wait 30 s (rate limit)")] * 2
 
 
+async def test_a_source_that_asks_to_wait_no_time_again_and_again_is_asked_less_and_less() -> None:
+    world = World()
+    await world.bear(lambda: RateLimited("Rate limit exceeded", retry_after=0), 6)
+    assert world.slept == [0.5, 1, 2, 4, 8, 16]
+
+
 async def test_other_waits_double_with_full_jitter_up_to_a_ceiling() -> None:
     world = World()
     await world.bear(lambda: Retryable("Connection timeout"), 9)

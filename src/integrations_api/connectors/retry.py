@@ -110,7 +110,7 @@ class Trial:
         left = patience.budget_for(error) - (patience.time.monotonic() - self._began)
         if left <= 0 or (error.retry_after is not None and error.retry_after > left):
             raise _spent(error, patience)
-        if error.retry_after is not None:
+        if error.retry_after:  # Of 0 seconds nothing is left to wait: how long is then ours to choose.
             is_news = patience.close_for(error.retry_after)
             reason = _asked(patience.service, error, error.retry_after)
             waited("rate_limit" if isinstance(error, RateLimited) else "overload", error.retry_after)

@@ -104,9 +104,8 @@ def _failure(answer: Answer, message: str, now: datetime) -> ConnectorError:
 
 def _rate_limit(answer: Answer, now: datetime) -> RateLimited:
     reason = answer.in_words(answer.headers.get("ratelimit-reason", ""), 60)
-    wait = asked_wait(answer, now)
-    # Data Center says 0 while its bucket holds tokens: then how long to wait is ours to choose.
-    return RateLimited(f"Rate limit exceeded ({reason})" if reason else "Rate limit exceeded", None, wait or None)
+    wait = asked_wait(answer, now)  # Data Center says 0 while its bucket holds tokens.
+    return RateLimited(f"Rate limit exceeded ({reason})" if reason else "Rate limit exceeded", None, wait)
 
 
 def _refusal(status: int, because: str) -> Refused:

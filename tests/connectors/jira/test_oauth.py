@@ -1,12 +1,17 @@
 """Signing in to Jira by OAuth 2.0: through Atlassian's gateway to the right site, or at the site itself."""
 
+import json
 from collections.abc import Iterator
 
+import httpx
 import pytest
 
 from integrations_api.connectors.errors import Refused
+from integrations_api.connectors.http import Answer
 from integrations_api.connectors.records import FetchRequest
 from integrations_api.connectors.registry import find_service
+from integrations_api.connectors.token_answers import GrantRefused
+from integrations_api.connectors.token_requests import read_answer
 from integrations_api.simulator.jira import SimulatorServer
 from tests.connectors.copying import fetch
 from tests.connectors.jira.sources import SimulatedJira, site_of
@@ -63,6 +68,18 @@ def test_a_config_leads_to_its_authorization_server(
     server = service.oauth(APP | config)
     assert server is not None
     assert (server.authorize_url, server.token_url, server.scopes) == (authorize_url, token_url, scopes)
+
+
+@pytest.mark.parametrize("code", ["invalid_grant", "unauthorized_client"])
+def test_each_way_in_which_atlassian_refuses_a_refresh_token_asks_to_connect_again(code: str) -> None:
+    service = find_service("Jira")
+    assert service is not None
+    server = service.oauth(APP | {"url": "https://x.atlassian.net"})
+    assert server is not None
+    refusal = json.dumps({"error": code, "error_description": "refresh_token is invalid"}).encode()
+    with pytest.raises(GrantRefused) as caught:
+        read_answer(Answer(403, httpx.Headers(), refusal), server)
+    assert caught.value.remedy == "Connect the integration again"
 
 
 @pytest.mark.anyio

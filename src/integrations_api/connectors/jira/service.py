@@ -52,6 +52,8 @@ class Jira(ServiceDescription):
             token_url=f"{server}/oauth/token",
             scopes=("read:jira-work", "offline_access"),
             authorize_params={"audience": "api.atlassian.com", "prompt": "consent"},
+            # Documented is the first; the second, "refresh_token is invalid", is what many have met.
+            grant_errors=frozenset({"invalid_grant", "unauthorized_client"}),
         )
 
     def open(

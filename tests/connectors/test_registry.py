@@ -168,6 +168,16 @@ def test_another_source_has_another_fingerprint(change: dict[str, Any]) -> None:
     assert service().fingerprint(CONFIG | change) != service().fingerprint(CONFIG)
 
 
+def test_two_jira_sites_on_one_host_are_two_sources() -> None:
+    def of(url: str) -> str:
+        return service("Jira").fingerprint({"url": url, "api_token": "t"})
+
+    assert len({of("https://x.example"), of("https://x.example/jira"), of("https://x.example/it/jira")}) == 3
+    assert of("https://x.example/jira/") == of("https://X.example:443/jira ")
+    assert of("https://x.example/") == of("https://x.example")
+    assert of("no [ URL") != of("another")
+
+
 def test_a_column_is_the_same_to_a_fingerprint_however_it_is_written() -> None:
     def of(*fields: Any) -> str:
         return service().fingerprint(CONFIG | {"fields": list(fields)})

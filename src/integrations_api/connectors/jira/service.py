@@ -28,10 +28,13 @@ class Jira(ServiceDescription):
         return self.address(config)
 
     def source_facts(self, config: JsonObject) -> list[str]:
+        """With the context path, if there is one: several sites may stand on one host, each with ids of its own."""
+        path = _context_path(self.address(config))
         return [
             str(config.get("filter") or "").strip(),
             ",".join(sorted(key.strip().upper() for key in _texts(config.get("projects")))),
             ",".join(sorted(_texts(config.get("fields")))),
+            *([path] if path else []),
         ]
 
     def oauth(self, config: JsonObject) -> OAuthServer | None:
@@ -83,3 +86,13 @@ class Jira(ServiceDescription):
 
 def _texts(value: object) -> list[str]:
     return [str(each) for each in value] if isinstance(value, list | tuple) else []
+
+
+def _context_path(url: str) -> str:
+    """Empty where there is none, or no URL."""
+    import httpx
+
+    try:
+        return httpx.URL(url.strip()).path.rstrip("/")
+    except httpx.InvalidURL:
+        return ""

@@ -34,6 +34,10 @@ COUNTED: dict[str, tuple[dict[str, Any], tuple[str, int, str | None]]] = {
         {"total": 10, "stored": 9, "rejected": 1},
         ("short", 1, "1 are counted by the source but not shown to this user (access rules)"),
     ),
+    "come into sight without a change": (
+        {"total": 10, "stored": 7, "unmapped": 1, "only_visible": True},
+        ("short", 0, "2 that the source shows were not read yet: a full sync reads them, 1 could not be mapped"),
+    ),
     "begun later": (
         {"total": 10, "stored": 7, "partial_since": "2026-03-01T00:00:00Z"},
         ("short", 3, "3 are missing: the first sync began at 2026-03-01T00:00:00Z (config.lastSynced)"),
@@ -49,9 +53,9 @@ COUNTED: dict[str, tuple[dict[str, Any], tuple[str, int, str | None]]] = {
 def test_a_verdict_says_what_is_missing_and_why(case: str) -> None:
     given, (state, hidden, why) = COUNTED[case]
     facts = {"rejected": 0, "unmapped": 0, **given}
-    total = facts.pop("total")
+    total, only_visible = facts.pop("total"), facts.pop("only_visible", False)
 
-    verdict = judge(source=SourceCount(total), **facts)
+    verdict = judge(source=SourceCount(total, only_visible=only_visible), **facts)
 
     assert (verdict["state"], verdict["hidden"], verdict["why"]) == (state, hidden, why)
     assert (verdict["source"], verdict["stored"], verdict["rejected"]) == (total, given["stored"], facts["rejected"])

@@ -84,6 +84,8 @@ class SourceCount(Struct, frozen=True):
 
     total: int | None
     why_unknown: str | None = None
+    only_visible: bool = False
+    """Whether what access rules hide from this user was left out, so that nothing of what it counts is hidden."""
 
 
 class Gone(Struct, frozen=True):

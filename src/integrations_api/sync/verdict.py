@@ -18,7 +18,7 @@ def judge(
     missing or too much is not known here.
     """
     state, why = _state(source=source, stored=stored, unmapped=unmapped, partial_since=partial_since)
-    hidden = 0 if source.total is None else max(0, source.total - stored - unmapped)
+    hidden = 0 if source.total is None or source.only_visible else max(0, source.total - stored - unmapped)
     return {
         "state": state,
         "source": source.total,
@@ -38,14 +38,18 @@ def _state(*, source: SourceCount, stored: int, unmapped: int, partial_since: st
         return "complete", None
     if gap < 0:
         return "over", f"the dataset holds {-gap} more than the source counts; a full sync looks for deleted records"
-    return "short", _why_short(gap=gap, unmapped=unmapped, partial_since=partial_since)
+    return "short", _why_short(
+        gap=gap, unmapped=unmapped, partial_since=partial_since, only_visible=source.only_visible
+    )
 
 
-def _why_short(*, gap: int, unmapped: int, partial_since: str | None) -> str:
+def _why_short(*, gap: int, unmapped: int, partial_since: str | None, only_visible: bool) -> str:
     if partial_since is not None:
         return f"{gap} are missing: the first sync began at {partial_since} (config.lastSynced)"
     if unmapped >= gap:
         return f"{gap} could not be mapped: see the run's rejected records"
     unseen = gap - unmapped
     mapped = f", {unmapped} could not be mapped" if unmapped else ""
+    if only_visible:
+        return f"{unseen} that the source shows were not read yet: a full sync reads them{mapped}"
     return f"{unseen} are counted by the source but not shown to this user (access rules){mapped}"

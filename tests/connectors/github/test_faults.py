@@ -258,6 +258,25 @@ async def test_a_repository_that_the_token_lost_is_no_longer_visible(source: Sim
     assert_equal(copy, source)
 
 
+async def test_a_repository_that_comes_into_sight_is_counted_at_once_and_read_by_a_full_sync(
+    source: SimulatedGitHub,
+) -> None:
+    everything = source.instance.tokens[DEFAULT_TOKEN].repositories
+    source.instance.hide_repository(APPS)
+    copy = copy_of(source)
+    await copy.sync("full")
+    source.instance.tokens[DEFAULT_TOKEN].repositories = everything
+    source.advance(3600)
+    source.create("Changed since")
+    await copy.sync()
+    async with source.open() as connector:
+        counted = await connector.count(source.now())
+    assert counted.total == len(source.titles()) > len(copy.documents)
+    assert counted.only_visible
+    await copy.sync("full")
+    assert_equal(copy, source)
+
+
 async def test_a_repository_that_cannot_be_seen_fails_the_run_by_name(source: SimulatedGitHub) -> None:
     source.instance.hide_repository(APPS)
     async with source.open(owner=None, repositories=[PLATFORM, APPS, "nobody/nothing"]) as connector:

@@ -289,6 +289,24 @@ async def test_why_an_issue_is_gone(source: SimulatedJira) -> None:
     assert reasons == {net: "no_longer_visible", ops: "deleted", app: "out_of_filter"}
 
 
+async def test_a_project_that_comes_into_sight_is_counted_at_once_and_read_by_a_full_sync(
+    source: SimulatedJira,
+) -> None:
+    source.site.hide_project("NET")
+    copy = Copy(source.open)
+    await copy.sync()
+    source.site.show_project("NET")
+    source.advance(86_400)
+    source.create("Changed since")
+    await copy.sync()
+    async with source.open() as connector:
+        counted = await connector.count(source.now())
+    assert counted.total == len(source.titles()) > len(copy.documents)
+    assert counted.only_visible
+    await copy.sync("full")
+    assert equal(copy, source)
+
+
 async def test_projects_and_filter_limit_what_is_read(source: SimulatedJira) -> None:
     async with source.open(projects=["net", "WORK"], filter="statusCategory = Done OR priority = Low") as connector:
         fetched = await fetch(connector)

@@ -122,7 +122,7 @@ class GitHubConnector:
         try:
             found = await survey(self._client, self._config)
             with well_formed():
-                return SourceCount(await count([one.name for one in found.readable]))
+                return SourceCount(await count([one.name for one in found.readable]), only_visible=True)
         except Refused as error:
             return SourceCount(None, f"GitHub did not count its issues: {error.message}")
 

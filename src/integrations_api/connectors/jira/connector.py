@@ -164,13 +164,14 @@ class JiraConnector:
         """Issues that the user sees, created at or before a source time; counted one by one where no total is told."""
         until = millis(created_until)
         if not await self._times_are_heeded():
-            return SourceCount(await self._sweep(Cursor(moves=False), until))
+            return SourceCount(await self._sweep(Cursor(moves=False), until), only_visible=True)
         if await self._client.flavour() == "Cloud":
-            return SourceCount(await self._sweep(Cursor(), until))
+            return SourceCount(await self._sweep(Cursor(), until), only_visible=True)
         minute = whole_minute(until)
         before = await self._client.estimate(joined(self._scope, f"created < {minute}"))
         assert before is not None  # Data Center tells its totals
-        return SourceCount(before + await self._sweep(Cursor(anchor=minute, until=minute + MINUTE), until))
+        rest = await self._sweep(Cursor(anchor=minute, until=minute + MINUTE), until)
+        return SourceCount(before + rest, only_visible=True)
 
     async def _sweep(self, cursor: Cursor, until: int) -> int:
         """Reads nothing but ids and times. A query's own bound is precise to the minute only."""

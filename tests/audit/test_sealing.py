@@ -136,6 +136,21 @@ async def test_after_a_change_of_keys_later_seals_vouch_for_earlier_ones(audit: 
     assert (seen.seals, seen.unproven, seen.flaw) == (6, 5, None)
 
 
+async def test_a_chain_that_was_written_anew_under_a_made_up_key_shows_as_seals_that_need_one(audit: Record) -> None:
+    await audit.tamper(
+        "DELETE FROM audit_seals",
+        "UPDATE audit_entries SET actor = 'somebody else' WHERE id = 7",
+        "INSERT INTO audit_unsealed SELECT id FROM audit_entries",
+    )
+    await audit.sealer(generate_key()).seal()
+    await audit.write(1)
+    await audit.sealer().seal()
+
+    seen = await audit.sealer().verify()
+
+    assert (seen.seals, seen.unproven) == (6, 5)
+
+
 async def test_an_entry_that_commits_late_is_in_the_next_seal(audit: Record) -> None:
     async with audit.sessions() as late:
         await record(late, action="late", object_type="t", object_id=None, actor="worker")

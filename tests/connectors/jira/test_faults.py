@@ -1,5 +1,6 @@
 """Jira misbehaves in every way that is known, and still nothing is lost; or the sync fails in words that help."""
 
+import asyncio
 from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
@@ -128,6 +129,14 @@ async def test_what_cannot_be_borne_fails_in_words_that_help(
             await fetch(connector)
     assert remedy in str(caught.value.remedy)
     assert not any(secret in f"{caught.value.message} {caught.value.remedy}" for secret in source.secrets)
+
+
+async def test_pages_whose_tokens_lead_round_in_a_ring_end_the_sync_in_words(cloud: SimulatedJira) -> None:
+    cloud.server.add_fault("epoch_is_no_date")  # so that pages follow each other by tokens alone
+    cloud.server.add_fault("tokens_go_round", pages=3)
+    async with cloud.open() as connector, asyncio.timeout(60):
+        with pytest.raises(Refused, match="pages of the source do not end"):
+            await fetch(connector)
 
 
 async def test_credentials_that_expire_in_the_middle_do_not_make_the_rest_look_deleted(cloud: SimulatedJira) -> None:

@@ -117,10 +117,12 @@ class Reader:
         # What tokens led to before is not known here any more, so the minute could not be checked as a whole.
         following: Cursor | None = replace(cursor, place=START) if cursor.place.token else cursor
         minute = _Minute()
+        followed: set[Place] = set()
         idle = 0
         while following is not None:
             found, current = await self._read(following)
             check(found.issues, current)
+            _check_way(followed, current.place, found.following)
             new = minute.new(found.issues, current)
             following = _advanced(current, found)
             if following is None or following.anchor != current.anchor:
@@ -130,7 +132,7 @@ class Reader:
                     minute = _Minute()
             idle = 0 if new else idle + 1
             if idle > _MOST_IDLE_PAGES:
-                raise Refused("The pages of the source do not end", "Narrow the filter, or sync again later")
+                raise _endless()
             if new or following is None:
                 yield new, following
 
@@ -220,6 +222,20 @@ class _Minute:
         if self._rounds > _MOST_ROUNDS:
             raise Refused(f"{_SHIFTED}, again and again", "Sync again when fewer issues are deleted")
         return replace(cursor, place=START)
+
+
+def _check_way(followed: set[Place], place: Place, following: Place | None) -> None:
+    """Raises `Refused` for a place that a page of this way led to before: it would be gone round for ever."""
+    if place == START:
+        followed.clear()
+    if following in followed:
+        raise _endless()
+    if following is not None:
+        followed.add(following)
+
+
+def _endless() -> Refused:
+    return Refused("The pages of the source do not end", "Narrow the filter, or sync again later")
 
 
 class _Shifted(Retryable):

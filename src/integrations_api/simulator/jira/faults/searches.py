@@ -78,6 +78,25 @@ class TokenRepeats(Fault):
 
 
 @register
+class TokensGoRound(Fault):
+    """After `pages` pages of a query their tokens lead back to the second one, so that the pages never end."""
+
+    name = "tokens_go_round"
+
+    def __init__(self, *, pages: int = 4, on: str = "", skip: int = 0, times: int | None = -1) -> None:
+        super().__init__(on=on, skip=skip, times=times)
+        self.pages = pages
+        self._led: dict[str, list[str]] = {}
+
+    def edit_page(self, call: Call, answer: dict[str, Any]) -> dict[str, Any]:
+        if not answer.get("nextPageToken") or not self.strikes(call):
+            return answer
+        led = self._led.setdefault(str(call.args["jql"]), [])
+        led.append(answer["nextPageToken"])
+        return answer | {"nextPageToken": led[(len(led) - 1) % self.pages]}
+
+
+@register
 class ShortPages(Fault):
     """Pages of `most` issues, however many are asked for."""
 

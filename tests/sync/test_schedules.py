@@ -11,8 +11,9 @@ from integrations_api.connectors.errors import Refused
 from integrations_api.errors import InvalidInput
 from integrations_api.integrations.schedules import Schedule, read_schedule
 from integrations_api.integrations.service import IntegrationService
+from tests.support.gates import gate
 from tests.support.served import served
-from tests.support.syncing import ADMIN, Bench, bench
+from tests.support.syncing import ADMIN, PATIENCE, Bench, bench
 
 NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
 
@@ -96,6 +97,40 @@ async def test_a_due_sync_starts_once_however_many_look(database_url: str) -> No
         assert (await b.finished(runs[0].id)).added == 2
         shown = await _shown(b, integration)
         assert datetime.fromisoformat(shown["next_sync_at"]) > datetime.now(UTC)
+
+
+@pytest.mark.anyio
+async def test_a_schedule_that_comes_due_waits_for_no_step_of_the_sync_that_is_going_on(database_url: str) -> None:
+    """It has locked the integration, which the last step needs as well: PostgreSQL would end one of the two."""
+    async with bench(database_url) as b:
+        b.source.fill(3)
+        integration = await b.integration()
+        async with gate(database_url, when="NEW.head IS NOT NULL", at="UPDATE ON datasets") as publishing:
+            run_id = await b.start(integration)
+            await publishing.reached()
+            await _make_due(b, integration, since=timedelta(minutes=1))
+
+            await asyncio.wait_for(b.duties().start_due(), PATIENCE)
+
+            await publishing.open()
+            assert (await b.finished(run_id)).state == "succeeded"
+        assert len(await b.rows("SELECT id FROM sync_runs")) == 1
+        shown = await _shown(b, integration)
+        assert datetime.fromisoformat(shown["next_sync_at"]) > datetime.now(UTC)
+
+
+@pytest.mark.anyio
+async def test_a_sync_can_be_started_by_hand_while_its_schedule_is_looked_at(database_url: str) -> None:
+    """The schedule would wait for that run, and must not be waited for by it."""
+    async with bench(database_url, workers=0) as b:
+        integration = await b.integration()
+        await _make_due(b, integration, since=timedelta(minutes=1))
+        async with b.sessions.begin() as session:
+            due = await b.components[IntegrationService].take_due(session, now=datetime.now(UTC), limit=1)
+
+            run_id = await asyncio.wait_for(b.start(integration), PATIENCE)
+
+        assert (due, (await b.run(run_id)).trigger) == ([integration], "manual")
 
 
 @pytest.mark.anyio

@@ -53,12 +53,15 @@ async def secrets_of(session: AsyncSession, integration_id: UUID) -> dict[str, b
 
 
 async def lock_due(session: AsyncSession, *, now: datetime, limit: int) -> list[Integration]:
-    """Scheduled integrations whose time has come, locked; those that another process holds are passed over."""
+    """Scheduled integrations whose time has come, locked; those that another process holds are passed over.
+
+    The lock lets runs be added that refer to them: who adds one may be waited for.
+    """
     found = await session.scalars(
         select(Integration)
         .where(Integration.next_sync_at <= now, Integration.is_active, Integration.paused_reason.is_(None))
         .order_by(Integration.next_sync_at)
         .limit(limit)
-        .with_for_update(skip_locked=True)
+        .with_for_update(skip_locked=True, key_share=True)
     )
     return list(found)

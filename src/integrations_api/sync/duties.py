@@ -71,8 +71,15 @@ class SyncDuties:
         return len(due)
 
     async def _queue(self, session: AsyncSession, due: Sequence[UUID], *, at: datetime) -> dict[UUID, UUID]:
-        """Queues a run for each integration that has none; integration → run."""
-        wanted = {integration_id: uuid4() for integration_id in due}
+        """Queues a run for each integration that has none; integration → run.
+
+        To add one beside a run that is going on would wait for its step, and that may wait for the integration, which
+        the caller has locked.
+        """
+        busy = await repository.busy_among(session, due)
+        wanted = {integration_id: uuid4() for integration_id in due if integration_id not in busy}
+        if not wanted:
+            return {}
         facts = {"mode": "incremental", "trigger": "schedule", "created_at": at}
         added = await repository.insert_runs(
             session,

@@ -51,6 +51,14 @@ async def find_active(session: AsyncSession, integration_id: UUID) -> SyncRun | 
     )
 
 
+async def busy_among(session: AsyncSession, integration_ids: Sequence[UUID]) -> set[UUID]:
+    """Those of the integrations that have a run which is queued or running."""
+    statement = select(SyncRun.integration_id).where(
+        SyncRun.integration_id.in_(integration_ids), SyncRun.state.in_(ACTIVE)
+    )
+    return {found for found in await session.scalars(statement) if found is not None}
+
+
 async def last_fingerprint(session: AsyncSession, run: SyncRun) -> str | None:
     """Of the source that the dataset was last read from, before this run."""
     before = select(SyncRun.fingerprint).where(

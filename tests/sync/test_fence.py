@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from uuid import UUID
 
 import pytest
+from sqlalchemy import text
 
 from integrations_api.queue.jobs import NotDoneYet
 from integrations_api.sync.runs import ENTRYPOINT
@@ -52,6 +53,33 @@ async def test_who_is_fenced_off_because_the_run_has_ended_is_done_with_the_job(
         await asyncio.wait_for(carrying, PATIENCE)
 
         assert (await b.run(run_id)).fetched == 0
+
+
+async def test_a_step_that_is_ended_to_free_others_of_a_deadlock_is_done_again(database_url: str) -> None:
+    async with bench(database_url) as b:
+        b.source.fill(3)
+        integration = await b.integration()
+        async with gate(database_url, when="NEW.head IS NOT NULL", at="UPDATE ON datasets") as publishing:
+            run_id = await b.start(integration)
+            await publishing.reached()
+
+            async with b.sessions.begin() as session:
+                await session.execute(text("SET LOCAL deadlock_timeout = '1h'"))  # The run is to be ended.
+                await session.execute(text("SELECT FROM integrations FOR UPDATE"))
+                run = asyncio.create_task(session.execute(text("SELECT FROM sync_runs FOR UPDATE")))
+                await _somebody_waits_for_a_row(b)
+                await publishing.open()
+                await asyncio.wait_for(run, PATIENCE)
+
+        done = await b.finished(run_id)
+        assert (done.state, done.attempt, done.version) == ("succeeded", 1, 1)
+
+
+async def _somebody_waits_for_a_row(b: Bench) -> None:
+    waiting = "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event = 'transactionid'"
+    async with asyncio.timeout(PATIENCE):
+        while not await b.rows(waiting):  # noqa: ASYNC110 - only the database knows
+            await asyncio.sleep(0.02)
 
 
 async def test_what_is_tidied_up_after_a_run_is_not_cut_off_because_the_run_has_ended(database_url: str) -> None:

@@ -122,8 +122,8 @@ def is_full(error: BaseException) -> bool:
 
 
 def is_lost_connection(error: BaseException) -> bool:
-    """Whether the database went away under a statement (restart, failover, network, no space or connection left), so
-    that trying again may work.
+    """Whether the database went away under a statement (restart, failover, network, no space or connection left), or
+    ended it to free others of a deadlock: nothing was done, and trying again may work.
     """
     if isinstance(error, DBAPIError) and error.connection_invalidated:
         return True
@@ -136,6 +136,7 @@ def is_lost_connection(error: BaseException) -> bool:
         | asyncpg.OperatorInterventionError
         | asyncpg.TooManyConnectionsError
         | asyncpg.DiskFullError
+        | asyncpg.DeadlockDetectedError
         | PoolTimeoutError
         | OSError,
     )

@@ -14,7 +14,7 @@ from integrations_api.connectors.records import Wait
 from integrations_api.sync import duties, events, repository, stream
 from integrations_api.sync.stream import PARCEL, Frame, RunStreams, parcels
 from tests.support.served import served
-from tests.support.syncing import PATIENCE, bench
+from tests.support.syncing import PATIENCE, Bench, bench
 
 pytestmark = pytest.mark.anyio
 
@@ -151,6 +151,42 @@ async def test_a_stream_is_resumed_after_the_last_event_seen(database_url: str) 
         assert [e.id for e in rest] == [e.id for e in seen[3:]]
         assert over == []
         assert len((await api.client.get(f"{path}/runs")).json()["runs"]) == 1
+
+
+async def test_a_client_that_says_it_has_seen_more_than_there_is_misses_nothing_and_holds_nobody_up(
+    database_url: str,
+) -> None:
+    async with bench(database_url, stream_ping=timedelta(hours=1)) as b, served(b) as api:
+        b.source.page_size = 5
+        b.source.fill(12)
+        b.source.gate = asyncio.Event()
+        run_id = await b.start(await b.integration())
+        await asyncio.wait_for(b.source.reached.wait(), PATIENCE)
+        path = f"/integrations/runs/{run_id}/events"
+        boasting = asyncio.create_task(api.watch("GET", path, headers={"Last-Event-ID": f"{run_id}:999999"}))
+        await _watched(b.components[RunStreams])
+
+        following = asyncio.create_task(api.watch("GET", path, stop_after=2))
+        await _let_pages_through(b, 2)
+
+        assert json.loads((await following)[1].data)["message"] == "Fetched 10 incidents..."
+        b.source.gate.set()
+        assert [int(event.id.partition(":")[2]) for event in await boasting] == list(range(2, 9))
+
+
+async def _watched(streams: RunStreams) -> None:
+    async with asyncio.timeout(PATIENCE):
+        while not streams._tails:  # noqa: ASYNC110 - a stream that has nothing to say tells nobody that it is open
+            await asyncio.sleep(0.01)
+
+
+async def _let_pages_through(b: Bench, count: int) -> None:
+    assert b.source.gate is not None
+    async with asyncio.timeout(PATIENCE):
+        while b.source.pages_read < count:
+            b.source.gate.set()
+            b.source.gate.clear()
+            await asyncio.sleep(0.01)
 
 
 async def test_a_batch_event_is_news_of_a_commit(database_url: str) -> None:

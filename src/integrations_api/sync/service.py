@@ -50,7 +50,9 @@ class Position(Struct, frozen=True):
 def _position(run: SyncRun | Row, *, after: int) -> Position:
     bind(run_id=str(run.id), integration_id=str(run.dataset_id))
     ended = is_final(run)
-    return Position(run_id=run.id, after=after, is_over=ended and after >= run.last_event, is_final=ended)
+    # Nobody has seen more than there is; and who joins first decides where the log is read from for all.
+    after = min(after, run.last_event)
+    return Position(run_id=run.id, after=after, is_over=ended and after == run.last_event, is_final=ended)
 
 
 def is_final(run: SyncRun | Row) -> bool:

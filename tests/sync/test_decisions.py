@@ -152,6 +152,23 @@ async def test_a_held_version_can_be_discarded_or_is_discarded_by_the_next_sync(
         assert (await api.client.get(f"/knowledge/datasets/{integration}/versions/3")).status_code == 404
 
 
+async def test_the_plan_of_a_held_version_is_kept_until_that_is_decided(database_url: str) -> None:
+    async with bench(database_url, sync_delete_brake_minimum=5) as b:
+        integration, held = await _sync_that_loses_most(b)
+        await b.duties().forget_old_plans()
+        waiting = await _planned_by(b)
+        b.source.fill(10)
+        await b.sync(integration, mode="full")
+
+        await b.duties().forget_old_plans()
+
+        assert (waiting, await _planned_by(b)) == ({held.id}, set())
+
+
+async def _planned_by(b: Bench) -> set[UUID]:
+    return {row.run_id for row in await b.rows("SELECT run_id FROM staged_changes")}
+
+
 async def test_a_rollback_is_a_new_version_and_the_next_sync_reads_everything(database_url: str) -> None:
     async with bench(database_url) as b, served(b) as api:
         b.source.fill(4)

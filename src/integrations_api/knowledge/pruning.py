@@ -190,12 +190,16 @@ async def prune_terms(session: AsyncSession, dataset_id: UUID, after: str) -> Re
     return Removed(rows, terms[-1] if more else None)
 
 
-# The raw records of a run that waits for a word or may be resumed are all that it has.
+# The raw records of a run that waits for a word or may be resumed are all that it has. One whose version was discarded
+# stays held, and waits for nothing.
 _RAW = text("""
     DELETE FROM raw_records w USING (
         SELECT o.run_id, o.external_id, o.seq FROM sync_runs r JOIN raw_records o ON o.run_id = r.id
         WHERE r.dataset_id = :dataset AND r.finished_at < :before
-          AND (r.state IN ('succeeded', 'cancelled') OR r.state = 'failed' AND r.finished_at < :failed_before)
+          AND (r.state IN ('succeeded', 'cancelled') OR r.state = 'failed' AND r.finished_at < :failed_before
+               OR r.state = 'held' AND NOT EXISTS (
+                   SELECT FROM versions v
+                   WHERE v.dataset_id = r.dataset_id AND v.number = r.version AND v.state = 'held'))
         LIMIT :piece
     ) old
     WHERE w.run_id = old.run_id AND w.external_id = old.external_id AND w.seq = old.seq
@@ -203,7 +207,8 @@ _RAW = text("""
 
 
 async def prune_raw(session: AsyncSession, dataset_id: UUID, *, before: datetime, failed_before: datetime) -> Removed:
-    """Removes raw records of runs that ended before then (failed ones: also before `failed_before`)."""
+    """Removes raw records of runs that ended before then (failed ones: also before `failed_before`; held ones: once
+    that is decided)."""
     facts = {"before": before, "failed_before": failed_before, "piece": PIECE}
     return _again(await _count(session, _RAW, dataset=dataset_id, **facts))
 

@@ -292,12 +292,18 @@ async def raw_texts(sessions: Sessions, run_id: UUID, *, chunk: int = 500) -> As
 
 
 async def drop_plans_of_ended_runs(session: AsyncSession, *, ended_before: datetime) -> None:
-    """Forgets plans that nobody will carry out; a held one waits for its decision, a failed one for a while."""
+    """Forgets plans that nobody will carry out; a held one waits for its decision, a failed one for a while.
+
+    The run of a held version that the next run has discarded stays held.
+    """
     await session.execute(
         text("""
             DELETE FROM staged_changes s USING sync_runs r
             WHERE r.id = s.run_id
-              AND (r.state IN ('succeeded', 'cancelled') OR r.state = 'failed' AND r.finished_at < :before)
+              AND (r.state IN ('succeeded', 'cancelled') OR r.state = 'failed' AND r.finished_at < :before
+                   OR r.state = 'held' AND NOT EXISTS (
+                       SELECT FROM versions v
+                       WHERE v.dataset_id = r.dataset_id AND v.number = r.version AND v.state = 'held'))
         """),
         {"before": ended_before},
     )

@@ -281,9 +281,12 @@ async def test_a_log_that_was_pruned_says_so_instead_of_hanging(database_url: st
         await b.change("UPDATE sync_runs SET finished_at = now() - interval '31 days'")
         await b.duties().forget_old_events()
 
-        seen = await api.watch("GET", f"/integrations/runs/{run.id}/events")
+        path = f"/integrations/runs/{run.id}/events"
+        seen = await api.watch("GET", path)
+        again = await api.client.get(path, headers={"Last-Event-ID": seen[-1].id})
 
         assert json.loads(seen[0].data)["message"].startswith("The events of this run are no longer kept")
+        assert again.status_code == 204
 
 
 async def test_however_many_runs_have_ended_the_logs_of_all_are_forgotten(

@@ -261,9 +261,11 @@ class RunStreams:
             async with self._sessions() as session:
                 run = await repository.find_run(session, tail.run_id)
             if run is None:
-                return _last_frame(tail, INTEGRATION_DELETED)
+                return _last_frame(tail, encode_loose(events.error(INTEGRATION_DELETED)))
             if is_final(run) and not await self._read(tail.run_id, tail.newest):
-                return _last_frame(tail, EVENTS_GONE)
+                # By its id an EventSource that comes back is told to stay away.
+                gone = LoggedEvent(seq=run.last_event, event="error", payload=events.error(EVENTS_GONE).payload)
+                return _last_frame(tail, encode(tail.run_id, gone).data)
         return None
 
     async def _read_patiently(self, run_id: UUID, seq: int) -> list[Frame]:
@@ -307,8 +309,8 @@ async def _happens(event: asyncio.Event, *, within: timedelta) -> bool:
     return False
 
 
-def _last_frame(tail: _Tail, message: str) -> Frame:
-    return Frame(seq=tail.newest + 1, is_terminal=True, data=encode_loose(events.error(message)))
+def _last_frame(tail: _Tail, data: bytes) -> Frame:
+    return Frame(seq=tail.newest + 1, is_terminal=True, data=data)
 
 
 async def _just(*frames: bytes) -> AsyncGenerator[bytes, None]:

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from contextlib import aclosing
 from datetime import timedelta
 from inspect import getsource
 from uuid import UUID, uuid4
@@ -10,11 +11,13 @@ import httpx
 import pytest
 from sse_starlette import EventSourceResponse
 
+from integrations_api.connectors.errors import Retryable
 from integrations_api.connectors.records import Wait
 from integrations_api.sync import duties, events, repository, stream
+from integrations_api.sync.control import RunControl
 from integrations_api.sync.stream import PARCEL, Frame, RunStreams, parcels
 from tests.support.served import served
-from tests.support.syncing import PATIENCE, Bench, bench
+from tests.support.syncing import ADMIN, PATIENCE, Bench, bench
 
 pytestmark = pytest.mark.anyio
 
@@ -414,3 +417,31 @@ async def test_a_failed_run_that_was_resumed_meanwhile_is_followed_to_its_new_en
         assert first.count(b"event: ") == 3
         assert rest.count(b"event: ") == 1
         assert b"It ended again" in rest
+
+
+async def test_who_still_reads_the_first_end_of_a_run_does_not_keep_others_from_its_new_one(database_url: str) -> None:
+    async with bench(database_url) as b:
+        b.source.fill(12)
+        b.source.fail_at_page, b.source.failure = 0, Retryable("Connection timeout")
+        integration = await b.integration()
+        failed = await b.sync(integration)
+        streams = b.components[RunStreams]
+        async with aclosing(streams.watch(failed.id)) as slow:
+            assert b"event: error" in await anext(slow)
+            b.source.failure, b.source.gate = None, asyncio.Event()
+            b.source.reached.clear()
+            await b.components[RunControl].resume(failed.id, principal=ADMIN)
+            await asyncio.wait_for(b.source.reached.wait(), PATIENCE)
+
+            following = asyncio.create_task(_all_of(streams, failed.id))
+            await asyncio.sleep(0)
+            b.source.gate.set()
+            seen = await asyncio.wait_for(following, PATIENCE)
+
+        assert (seen.count(b"event: error"), seen.count(b"event: complete")) == (0, 1)
+        assert streams._tails == {}
+
+
+async def _all_of(streams: RunStreams, run_id: UUID) -> bytes:
+    async with aclosing(streams.watch(run_id)) as watched:
+        return b"".join([data async for data in watched])

@@ -101,6 +101,11 @@ class _Tail(Struct):
     def newest(self) -> int:
         return self.frames[-1].seq if self.frames else self.start
 
+    @property
+    def has_ended(self) -> bool:
+        """Whether it reads no more: the run was over. A run that is resumed after that goes on without it."""
+        return self.task is not None and self.task.done()
+
     def after(self, seq: int) -> list[Frame] | None:
         """The next frames after a position, in one; None when some of them are not in memory any more."""
         if seq >= self.newest:
@@ -216,7 +221,7 @@ class RunStreams:
 
     def _join(self, run_id: UUID, after: int) -> _Tail:
         tail = self._tails.get(run_id)
-        if tail is None:
+        if tail is None or tail.has_ended:
             tail = self._tails[run_id] = _Tail(run_id=run_id, start=after)
             # In a context of its own: it outlives the request that happens to be the first to watch.
             tail.task = asyncio.create_task(self._follow(tail), context=Context())
@@ -228,7 +233,8 @@ class RunStreams:
         tail.watchers -= 1
         STREAMS_OPEN.dec()
         if tail.watchers == 0 and tail.task is not None:
-            self._tails.pop(tail.run_id, None)
+            if self._tails.get(tail.run_id) is tail:
+                del self._tails[tail.run_id]
             tail.task.cancel()
             with suppress(asyncio.CancelledError):
                 await tail.task

@@ -316,6 +316,30 @@ async def test_a_project_that_comes_into_sight_is_counted_at_once_and_read_by_a_
     assert equal(copy, source)
 
 
+async def test_an_issue_that_only_this_user_may_no_longer_see_does_not_stop_a_full_sync(source: SimulatedJira) -> None:
+    copy = Copy(source.open)
+    await copy.sync()
+    hidden, *_ = sorted(copy.documents)
+    source.site.hide([hidden])
+
+    await copy.sync("full")
+
+    # Cloud answers as it does for one that was deleted.
+    assert copy.gone == {hidden: "deleted" if source.site.flavour == "cloud" else "no_longer_visible"}
+    assert len(copy.documents) == COUNT - 1
+
+
+async def test_a_user_who_may_see_no_single_issue_any_more_does_not_make_all_look_hidden(
+    datacenter: SimulatedJira,
+) -> None:
+    copy = Copy(datacenter.open)
+    await copy.sync()
+    datacenter.server.add_fault("no_access", on="issue")
+    async with datacenter.open() as connector:
+        with pytest.raises(Refused, match="does not find an issue by its id although it lists it"):
+            await connector.confirm_gone(dict.fromkeys(copy.documents, ""))
+
+
 async def test_projects_and_filter_limit_what_is_read(source: SimulatedJira) -> None:
     async with source.open(projects=["net", "WORK"], filter="statusCategory = Done OR priority = Low") as connector:
         fetched = await fetch(connector)

@@ -18,12 +18,16 @@ class SignInRefused(Refused):
     """The credentials, or what they may do at all."""
 
 
+class AccessRefused(SignInRefused):
+    """What was asked for is not for this user (403). So Data Center speaks of an issue that he may not see."""
+
+
 class QueryRefused(Refused):
     """The query, a page token, or what they name (400)."""
 
 
 class NotThere(Refused):
-    """Nothing there, or nothing that this user may see (404): Jira does not tell which."""
+    """Nothing there, or nothing that this user may see (404): Cloud does not tell which."""
 
 
 def read_object(answer: Answer, *, now: datetime) -> dict[str, Any]:
@@ -117,7 +121,7 @@ def _refusal(status: int, because: str) -> Refused:
             return SignInRefused(f"Sign-in was refused (401){because}", _CREDENTIALS)
         case 403:
             remedy = "Give the user access to Jira and the permission to browse the projects; check the token's scopes"
-            return SignInRefused(f"Access was refused (403){because}", remedy)
+            return AccessRefused(f"Access was refused (403){because}", remedy)
         case 404:
             return NotThere(f"Not found (404){because}", "Check the URL of the site, with its context path")
         case _:

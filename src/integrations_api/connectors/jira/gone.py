@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Literal
 
 from integrations_api.connectors.errors import Refused
-from integrations_api.connectors.jira.answers import NotThere, QueryRefused
+from integrations_api.connectors.jira.answers import AccessRefused, NotThere, QueryRefused
 from integrations_api.connectors.jira.client import JiraClient
 from integrations_api.connectors.jira.jql import joined
 from integrations_api.connectors.jira.measure import measure, sign_in
@@ -34,7 +34,7 @@ class Confirmation:
         for chunk in _chunks(list(suspects), self._concurrency):
             reasons = await together(self._reason(issue_id) for issue_id in chunk)
             found += [Gone(issue_id, why) for issue_id, why in zip(chunk, reasons, strict=True) if why]
-        if any(lost.reason == "deleted" for lost in found):
+        if any(lost.reason != "out_of_filter" for lost in found):
             await self._check_control()
         return [
             Gone(lost.external_id, await self._hidden_or(lost.reason, suspects[lost.external_id])) for lost in found
@@ -47,6 +47,8 @@ class Confirmation:
             await self._client.get_api(f"/issue/{issue_id}", {"fields": "project"})
         except NotThere:
             return "deleted"
+        except AccessRefused:
+            return "no_longer_visible"
         return None if await self._is_in_scope(issue_id) else "out_of_filter"
 
     async def _is_in_scope(self, issue_id: str) -> bool:
@@ -65,7 +67,7 @@ class Confirmation:
         if reason == "out_of_filter":
             return "out_of_filter"
         project = key.rpartition("-")[0]
-        if project and not await self._is_browsable(project):
+        if reason == "no_longer_visible" or (project and not await self._is_browsable(project)):
             return "no_longer_visible"
         return "deleted"
 
@@ -87,7 +89,7 @@ class Confirmation:
                 return
             try:
                 await self._client.get_api(f"/issue/{issues[-1].get('id')}", {"fields": "project"})
-            except NotThere:
+            except (NotThere, AccessRefused):
                 continue  # it may have been deleted since it was listed; several in a row were not
             return
         raise Refused(

@@ -24,6 +24,8 @@ MOST_BARE = 5000
 BARE = {"id", "key", "created", "updated"}
 UNBOUNDED = "Unbounded JQL queries are not allowed here. Please add a search restriction to your query."
 NOT_THERE = "Issue does not exist or you do not have permission to see it."
+NOT_FOR_YOU = "You do not have the permission to see the specified issue."
+"""Data Center's answer for an issue that is there and hidden; Cloud makes no difference."""
 REMOVED = (
     "The requested API has been removed. Please migrate to the /rest/api/3/search/jql API. A full migration guideline "
     "is available at https://developer.atlassian.com/changelog/#CHANGE-2046"
@@ -156,9 +158,11 @@ class Api:
 
     def _issue(self, call: Call) -> Issue:
         issue = self.site.find(call.target)
-        if issue is None:
-            raise refuse(404, NOT_THERE)
-        return issue
+        if issue is not None:
+            return issue
+        if self.site.flavour == "datacenter":
+            raise refuse(403, NOT_FOR_YOU) if self.site.exists(call.target) else refuse(404, "Issue Does Not Exist")
+        raise refuse(404, NOT_THERE)
 
     def _comments(self, call: Call) -> Answer:
         limit = min(_number(call, "maxResults", 50), 100)

@@ -171,8 +171,15 @@ class JiraSite:
 
     def find(self, id_or_key: str) -> Issue | None:
         """An issue by id, key or former key, if the user may see it."""
-        issue = self.issues.get(id_or_key) or self.issues.get(self._keys.get(id_or_key.upper(), ""))
+        issue = self._known(id_or_key)
         return issue if issue is not None and self._is_visible(issue) else None
+
+    def exists(self, id_or_key: str) -> bool:
+        """Whether there is such an issue, whoever may see it."""
+        return self._known(id_or_key) is not None
+
+    def _known(self, id_or_key: str) -> Issue | None:
+        return self.issues.get(id_or_key) or self.issues.get(self._keys.get(id_or_key.upper(), ""))
 
     def projects(self) -> set[str]:
         """Keys of the projects that the user may browse."""

@@ -144,6 +144,17 @@ class AccessTokensExpire(Fault):
 
 
 @register
+class NoAccess(Refusal[JiraSite, Call]):
+    """403: the user may sign in and is shown nothing of this kind."""
+
+    name = "no_access"
+    default_times: ClassVar[int | None] = None
+
+    def answer(self, call: Call, instance: JiraSite) -> Answer:
+        return error_answer(403, "You do not have the permission to see the specified issue.")
+
+
+@register
 class Captcha(Refusal[JiraSite, Call]):
     """Data Center after too many failed sign-ins: 403 until somebody signs in in a browser."""
 

@@ -298,6 +298,22 @@ async def test_why_an_issue_is_gone(source: SimulatedJira) -> None:
     assert reasons == {net: "no_longer_visible", ops: "deleted", app: "out_of_filter"}
 
 
+@pytest.mark.parametrize("options", [{}, {"projects": ["APP", "NET", "OPS", "WORK"]}], ids=["all", "some"])
+async def test_an_issue_that_was_archived_is_gone_although_it_can_still_be_opened(
+    source: SimulatedJira, options: dict[str, Any]
+) -> None:
+    copy = Copy(lambda: source.open(**options))
+    await copy.sync()
+    archived, *_ = sorted(copy.documents)
+    source.site.archive([archived])
+
+    await copy.sync("full")
+
+    assert copy.gone == {archived: "archived"}
+    async with source.open(**options) as connector:
+        assert (await connector.count(source.now())).total == len(copy.documents)
+
+
 async def test_a_project_that_comes_into_sight_is_counted_at_once_and_read_by_a_full_sync(
     source: SimulatedJira,
 ) -> None:

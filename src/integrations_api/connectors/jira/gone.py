@@ -11,7 +11,7 @@ from integrations_api.connectors.jira.measure import measure, sign_in
 from integrations_api.connectors.merge import together
 from integrations_api.connectors.records import Gone
 
-Reason = Literal["deleted", "no_longer_visible", "out_of_filter"]
+Reason = Literal["deleted", "archived", "no_longer_visible", "out_of_filter"]
 
 _CONTROLS = 3
 
@@ -30,15 +30,13 @@ class Confirmation:
 
         Raises `Refused` if the source cannot be trusted.
         """
-        found: list[Gone] = []
+        found: dict[str, Reason] = {}
         for chunk in _chunks(list(suspects), self._concurrency):
             reasons = await together(self._reason(issue_id) for issue_id in chunk)
-            found += [Gone(issue_id, why) for issue_id, why in zip(chunk, reasons, strict=True) if why]
-        if any(lost.reason != "out_of_filter" for lost in found):
+            found |= {issue_id: why for issue_id, why in zip(chunk, reasons, strict=True) if why}
+        if any(why != "out_of_filter" for why in found.values()):
             await self._check_control()
-        return [
-            Gone(lost.external_id, await self._hidden_or(lost.reason, suspects[lost.external_id])) for lost in found
-        ]
+        return [Gone(issue_id, await self._hidden_or(why, suspects[issue_id])) for issue_id, why in found.items()]
 
     async def _reason(self, issue_id: str) -> Reason | None:
         if not issue_id.isdigit():
@@ -49,12 +47,13 @@ class Confirmation:
             return "deleted"
         except AccessRefused:
             return "no_longer_visible"
-        return None if await self._is_in_scope(issue_id) else "out_of_filter"
+        if await self._is_listed(issue_id, self._scope):
+            return None
+        # What was archived can still be opened, and no search lists it any more.
+        return "out_of_filter" if self._scope and await self._is_listed(issue_id, "") else "archived"
 
-    async def _is_in_scope(self, issue_id: str) -> bool:
-        if not self._scope:
-            return True
-        jql = joined(self._scope, f"id = {issue_id}")
+    async def _is_listed(self, issue_id: str, scope: str) -> bool:
+        jql = joined(scope, f"id = {issue_id}")
         try:
             found = await self._client.ask(jql, fields=["id"], limit=1, reconcile=[issue_id])
         except QueryRefused:
@@ -62,12 +61,12 @@ class Confirmation:
             return False
         return any(str(issue.get("id")) == issue_id for issue in found.issues)
 
-    async def _hidden_or(self, reason: str, key: str) -> Reason:
+    async def _hidden_or(self, reason: Reason, key: str) -> Reason:
         """An issue of a project that cannot be browsed any more is most likely still there."""
-        if reason == "out_of_filter":
-            return "out_of_filter"
+        if reason != "deleted":
+            return reason
         project = key.rpartition("-")[0]
-        if reason == "no_longer_visible" or (project and not await self._is_browsable(project)):
+        if project and not await self._is_browsable(project):
             return "no_longer_visible"
         return "deleted"
 

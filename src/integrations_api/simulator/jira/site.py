@@ -11,7 +11,19 @@ from .issues import FIRST_ID, GENERATED_UNTIL, PROJECTS, STATUSES, Comment, Issu
 from .jql import Asker, Parsed, parse
 
 OPERATIONS = frozenset(
-    {"create", "update", "touch", "comment", "delete_comment", "transition", "move", "delete", "hide", "show"}
+    {
+        "create",
+        "update",
+        "touch",
+        "comment",
+        "delete_comment",
+        "transition",
+        "move",
+        "delete",
+        "hide",
+        "show",
+        "archive",
+    }
     | {"hide_project", "show_project", "ids", "listing"}
 )
 """Methods of the site that the control plane may call by name."""
@@ -33,6 +45,7 @@ class JiraSite:
         self.issues: dict[str, Issue] = {}
         self.hidden: set[str] = set()
         self.hidden_projects: set[str] = set()
+        self.archived: set[str] = set()
         self.index_lag = 0
         """Seconds until a change is found by searches."""
         self.window = 10_000
@@ -156,6 +169,12 @@ class JiraSite:
             self.hidden.difference_update(ids)
             self._found.clear()
 
+    def archive(self, ids: Iterable[str]) -> None:
+        """These issues can be opened as before, and no search lists them."""
+        with self.lock:
+            self.archived.update(ids)
+            self._found.clear()
+
     def hide_project(self, project: str) -> None:
         """The user loses the permission to browse a project."""
         with self.lock:
@@ -204,7 +223,7 @@ class JiraSite:
     def _indexed(self, fresh: frozenset[str]) -> list[Issue]:
         now, found = self.clock.now(), []
         for issue in self.issues.values():
-            if not self._is_visible(issue):
+            if not self._is_visible(issue) or issue.id in self.archived:
                 continue
             changed_at, before = self._stale.get(issue.id, (0, None))
             is_stale = changed_at and now - changed_at < self.index_lag and issue.id not in fresh

@@ -91,9 +91,15 @@ async def test_an_edit_to_another_way_of_signing_in_drops_the_tokens(
     assert await stored(product) is None
 
 
+REFUSALS = pytest.mark.parametrize("refusal", ["invalid_grant", "server_error"])
+"""The two ways in which instances refuse a grant."""
+
+
+@REFUSALS
 async def test_access_that_ended_is_said_once_everywhere_and_not_tried_again(
-    product: Connecting, servicenow: SimulatorServer
+    product: Connecting, servicenow: SimulatorServer, refusal: str
 ) -> None:
+    servicenow.instance.door.refusal = refusal
     integration = await product.create(servicenow.url, "authorization_code")
     await product.connect(integration)
     await product.api.client.put(f"/integrations/schedule/{integration}", json={"cron": "0 6 * * *"})
@@ -155,9 +161,11 @@ async def test_what_was_never_connected_fails_in_words_without_a_request(
     assert list(servicenow.log.requests) == []
 
 
+@REFUSALS
 async def test_a_password_grant_whose_refresh_token_ended_signs_in_anew(
-    product: Connecting, servicenow: SimulatorServer
+    product: Connecting, servicenow: SimulatorServer, refusal: str
 ) -> None:
+    servicenow.instance.door.refusal = refusal
     integration = await product.create(servicenow.url, "password")
     await product.sync(integration)
     end_access(servicenow)

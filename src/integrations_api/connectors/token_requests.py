@@ -123,7 +123,7 @@ def _refusal(code: str, server: OAuthServer) -> ConnectorError:
 
 def _remedy_of(server: OAuthServer) -> str:
     if server.grant == "password":
-        return "Check username and password; the user must be active and not locked out"
+        return "Check username and password, client_id and client_secret; the user must be active and not locked out"
     if server.grant == "client_credentials":
         return _CHECK_CLIENT
     return "Connect the integration again"

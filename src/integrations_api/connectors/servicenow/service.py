@@ -49,6 +49,8 @@ class ServiceNow(ServiceDescription):
             grant=read.grant,
             token_url=f"{read.base_url}/oauth_token.do",
             authorize_url=f"{read.base_url}/oauth_auth.do",
+            # With 401 and "access_denied" the second is what most instances say of whatever they do not accept.
+            grant_errors=frozenset({"invalid_grant", "server_error"}),
         )
 
     def open(

@@ -94,6 +94,8 @@ class Door:
         self.codes = Codes(clock)
         self.consents = True
         """Whether the user in front of a browser agrees."""
+        self.refusal = "invalid_grant"
+        """What a refused grant is called; of many instances it is `server_error`, with the same description."""
         self._revoked: set[str] = set()
         self._issued = 0
 
@@ -159,7 +161,7 @@ class Door:
             case _:
                 raise OAuthError(400, "unsupported_grant_type", "The grant type is not supported")
         if user is None:
-            raise OAuthError(401, "invalid_grant", "access_denied")
+            raise OAuthError(401, self.refusal, "access_denied")
         return self._answer(self._token_for(user, client, works=works), form["grant_type"])
 
     def _by_refresh(self, refresh: str) -> User | None:

@@ -12,6 +12,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
 
+from integrations_api.db.arrays import tell_arrays
 from integrations_api.db.checking import check_connections
 from integrations_api.db.compression import prefer_lz4
 
@@ -55,6 +56,7 @@ def create_engine(url: str, *, pool_size: int, idle_limit: timedelta = IDLE_LIMI
     )
     check_connections(engine)
     prefer_lz4(engine)
+    tell_arrays(engine)
     return engine
 
 

@@ -15,6 +15,7 @@ from pgqueuer import PgQueuer
 from pgqueuer.domain.errors import RetryRequested
 from pgqueuer.domain.models import Job
 
+from integrations_api.db.arrays import know_arrays, know_enum
 from integrations_api.db.lost import DATABASE_LOST
 from integrations_api.logs import get_logger
 from integrations_api.queue.jobs import Handler, NotDoneYet
@@ -57,6 +58,8 @@ class Deliveries(Struct, frozen=True, kw_only=True):
         connection = await asyncpg.connect(self.dsn, timeout=10)
         lost = asyncio.Event()
         connection.add_termination_listener(lambda _: lost.set())
+        know_arrays(connection)
+        await know_enum(connection, "pgqueuer_status")
         queuer = PgQueuer.from_asyncpg_connection(connection)
         for name, handler in self.handlers.items():
             queuer.entrypoint(name, accepts_context=False)(_adapt(handler))

@@ -6,11 +6,12 @@ from contextlib import asynccontextmanager
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import orjson
 import pytest
 from pydantic import SecretStr
-from sqlalchemy import text
+from sqlalchemy import make_url, text
 
 from integrations_api.clock import utc_now
 from integrations_api.connectors.records import Check
@@ -118,6 +119,51 @@ async def test_how_the_schema_stands_is_told(database_url: str) -> None:
 
             assert (check.status, check.seen[: len(seen)]) == (status, seen)
             assert (check.remedy == "Run `integrations-api migrate`") == (status == "failed")
+
+
+@pytest.fixture
+async def clerk(database_url: str) -> AsyncIterator[str]:
+    """A role that may read and write all that a service writes, and owns nothing; its URL is the database's with it."""
+    name = f"clerk_{uuid4().hex[:8]}"
+    async with bench(database_url, workers=0) as b:
+        for statement in (
+            f"CREATE ROLE {name} NOLOGIN",
+            f"GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO {name}",
+            f"GRANT USAGE ON ALL SEQUENCES IN SCHEMA public TO {name}",
+            f"REVOKE UPDATE, DELETE ON audit_entries, audit_seals FROM {name}",
+            f"REVOKE INSERT, UPDATE, DELETE ON alembic_version, schema_serves FROM {name}",
+        ):
+            await b.change(statement)
+        yield name
+        await b.change(f"DROP OWNED BY {name}")
+        await b.change(f"DROP ROLE {name}")
+
+
+@pytest.mark.parametrize(
+    ("change", "seen"),
+    [
+        ("SELECT '{}'", "at head ("),
+        ("REVOKE DELETE ON sync_runs FROM {}", "this user may not read and write sync_runs"),
+        ("REVOKE USAGE ON SEQUENCE pgqueuer_id_seq FROM {}", "this user may not read and write pgqueuer_id_seq"),
+        ("REVOKE USAGE ON SEQUENCE contents_id_seq FROM {}", "at head ("),
+        ("REVOKE INSERT ON audit_entries, users FROM {}", "this user may not read and write audit_entries and 1 more"),
+        ("REVOKE INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public FROM {}", "this user may not read and write a"),
+        ("REVOKE SELECT ON ALL TABLES IN SCHEMA public FROM {}", "permission denied for table alembic_version"),
+    ],
+)
+async def test_rights_that_a_user_lacks_are_told(database_url: str, clerk: str, change: str, seen: str) -> None:
+    async with looked_after(database_url) as b:
+        await b.change(change.format(clerk))
+    url = make_url(database_url).update_query_dict({"role": clerk}).render_as_string(hide_password=False)
+
+    check = await found(settings_for(url), "schema")
+
+    assert check.seen[: len(seen)] == seen
+    assert (check.status, check.remedy) == (
+        ("ok", None)
+        if seen.startswith("at head")
+        else ("failed", "Let the database's owner grant this user what it lacks")
+    )
 
 
 async def test_a_schema_that_took_something_away_fails_and_no_row_is_asked(database_url: str) -> None:

@@ -16,7 +16,7 @@ from integrations_api.db.migrations import pending
 from integrations_api.db.revisions import current_revision, head_revision
 from integrations_api.knowledge.vectors import find_pgvector
 from integrations_api.operations.gauges import QUEUE, WORKERS
-from integrations_api.operations.looking import Place
+from integrations_api.operations.looking import LET_IT, Place
 from integrations_api.settings import Settings
 
 OLDEST_RELEASE = 15
@@ -94,10 +94,35 @@ async def _round_trip(connection: AsyncConnection) -> float:
     return time.monotonic() - began
 
 
+# Only `migrate` writes the first two, and nobody changes what the audit has. A column's own sequence asks for no right.
+_OUT_OF_REACH = """
+    SELECT c.relname FROM pg_class c
+    JOIN pg_class v ON v.oid = to_regclass('alembic_version') AND v.relnamespace = c.relnamespace
+        AND v.relowner = c.relowner
+    WHERE CASE
+        WHEN c.relname IN ('alembic_version', 'schema_serves') THEN NOT has_table_privilege(c.oid, 'SELECT')
+        WHEN c.relname IN ('audit_entries', 'audit_seals')
+            THEN NOT (has_table_privilege(c.oid, 'SELECT') AND has_table_privilege(c.oid, 'INSERT'))
+        WHEN c.relkind = 'r'
+            THEN NOT (has_table_privilege(c.oid, 'SELECT') AND has_table_privilege(c.oid, 'INSERT')
+                      AND has_table_privilege(c.oid, 'UPDATE') AND has_table_privilege(c.oid, 'DELETE'))
+        WHEN c.relkind = 'S'
+            THEN NOT has_sequence_privilege(c.oid, 'USAGE')
+                 AND EXISTS (SELECT FROM pg_depend d WHERE d.objid = c.oid AND d.deptype = 'a')
+        ELSE false
+    END
+    ORDER BY c.relkind DESC, c.relname
+"""
+
+
 async def schema(place: Place) -> Check:
-    """How the schema stands to this release."""
+    """How the schema stands to this release, and whether its tables may be written."""
     async with place.engine.connect() as connection:
         fit, found = await fit_of(connection), await current_revision(connection)
+        out_of_reach = (await connection.scalars(text(_OUT_OF_REACH))).all()
+    if fit in (Fit.AT_HEAD, Fit.AHEAD) and out_of_reach:
+        others = f" and {len(out_of_reach) - 1} more" if len(out_of_reach) > 1 else ""
+        return Check("schema", "failed", f"this user may not read and write {out_of_reach[0]}{others}", LET_IT)
     if fit is Fit.AT_HEAD:
         return Check("schema", "ok", f"at head ({found})")
     if fit is Fit.AHEAD:

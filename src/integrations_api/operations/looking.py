@@ -53,13 +53,14 @@ def in_words(reason: BaseException) -> tuple[str, str]:
 
 
 _CREDENTIALS = "Correct user and password in DATABASE_URL; there @ : / of a password are written as %40 %3A %2F"
+LET_IT = "Let the database's owner grant this user what it lacks"
 _REMEDIES = {
     "InvalidPasswordError": _CREDENTIALS,
     "InvalidAuthorizationSpecificationError": _CREDENTIALS,
     "InvalidCatalogNameError": "Create the database, or correct its name in DATABASE_URL",
     "TooManyConnectionsError": "Raise max_connections of PostgreSQL, or lower DATABASE_POOL_SIZE of all processes",
     "CannotConnectNowError": "Wait until PostgreSQL has started or recovered",
-    "InsufficientPrivilegeError": "Let the database's owner grant this user what it lacks",
+    "InsufficientPrivilegeError": LET_IT,
 }
 
 

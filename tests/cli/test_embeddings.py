@@ -15,6 +15,7 @@ from integrations_api.cli.embedder import MOST_TEXTS, create_embedder
 from integrations_api.cli.embedding_beside import own_embedder
 from integrations_api.db.engine import create_engine, create_sessions
 from tests.cli.conftest import Run
+from tests.packaging.test_locks import PROJECT
 from tests.support.applications import settings_for
 from tests.support.embedding import embed, embedding_server, fake_library, skip_without_pgvector, with_library
 from tests.support.knowledge import build_versions, doc
@@ -44,7 +45,8 @@ def test_a_local_service_without_the_extra_says_how_to_install_it(run: Run, monk
     outcome = run("embeddings", "serve", "--model", "any", "--port", "0")
 
     assert outcome.code == 1
-    assert "pip install 'integrations-api[local-embeddings]'" in outcome.complaint
+    (extra,) = PROJECT["project"]["optional-dependencies"]["local-embeddings"]
+    assert f"{sys.executable} -m pip install '{extra}'" in outcome.complaint
 
 
 def test_a_local_service_needs_a_model_that_can_be_loaded(run: Run, library: Path) -> None:

@@ -1,5 +1,6 @@
 """How `serve` has a local embedding service beside itself."""
 
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
@@ -13,8 +14,10 @@ log = get_logger(__name__)
 
 LOOPBACK = "127.0.0.1"
 HOW_TO_INSTALL = (
-    "A local embedding service needs the extra local-embeddings: pip install 'integrations-api[local-embeddings]'"
+    "A local embedding service needs the extra local-embeddings: "
+    f"{sys.executable} -m pip install 'sentence-transformers>=5'"
 )
+"""By the library's name: no package index has this service, so whatever bears its name there is not ours."""
 
 
 @contextmanager

@@ -1,0 +1,15 @@
+"""What the pages and the program itself tell an operator to type."""
+
+import re
+import tomllib
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
+PAGES = [ROOT / "README.md", *(ROOT / "docs").rglob("*.md"), *(ROOT / "src").rglob("*.py")]
+
+
+def test_nobody_is_sent_to_a_package_index_for_this_service() -> None:
+    by_name = re.compile(rf"pip install [^\n]*\b{PROJECT['project']['name']}\b")
+
+    assert [page.name for page in PAGES if by_name.search(page.read_text(encoding="utf-8"))] == []

@@ -13,3 +13,9 @@ def test_nobody_is_sent_to_a_package_index_for_this_service() -> None:
     by_name = re.compile(rf"pip install [^\n]*\b{PROJECT['project']['name']}\b")
 
     assert [page.name for page in PAGES if by_name.search(page.read_text(encoding="utf-8"))] == []
+
+
+def test_the_readme_says_where_the_command_is() -> None:
+    (command,) = PROJECT["project"]["scripts"]
+
+    assert f"`.venv/bin/{command}`" in (ROOT / "README.md").read_text(encoding="utf-8")

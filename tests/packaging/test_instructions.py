@@ -19,3 +19,12 @@ def test_the_readme_says_where_the_command_is() -> None:
     (command,) = PROJECT["project"]["scripts"]
 
     assert f"`.venv/bin/{command}`" in (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def test_a_database_to_restore_into_belongs_to_the_role_that_fills_it() -> None:
+    page = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
+
+    commands = re.findall(r"createdb [^`]*?integrations\b", page)
+
+    assert len(commands) == 2
+    assert all("--owner=ROLE" in command for command in commands)

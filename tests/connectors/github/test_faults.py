@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from integrations_api.connectors.errors import ConnectorError, RateLimited, Refused
+from integrations_api.connectors.github import survey
 from integrations_api.connectors.github.mapping import one_line
 from integrations_api.connectors.protocol import Connector
 from integrations_api.connectors.records import FetchRequest
@@ -150,6 +151,32 @@ async def test_a_secondary_limit_without_a_time_is_waited_for_longer_each_time(
     async with source.open(budget=3600, on_wait=ear) as connector:
         await fetch(connector)
     assert [wait.seconds for wait in ear.heard] == [60, 120, 240]
+
+
+@pytest.mark.parametrize("config", [{"owner": OWNER}, {"repositories": ALL}], ids=["owner", "list"])
+async def test_a_query_that_costs_more_than_one_may_is_asked_in_smaller_parts_at_once(
+    source: SimulatedGitHub, config: dict[str, Any]
+) -> None:
+    source.config = config
+    copy = copy_of(source)
+    fault = source.server.add_fault("resource_limits", most=1)
+    await copy.sync("full")
+    async with source.open() as connector:
+        counted = await connector.count(source.now())
+    assert fault.hits
+    assert counted.total == len(copy.documents)
+    assert source.time.slept == []
+    assert_equal(copy, source)
+
+
+async def test_a_list_of_repositories_that_does_not_end_is_refused_and_not_cut_off(
+    source: SimulatedGitHub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(survey, "_MOST_PAGES", 2)
+    source.server.add_fault("resource_limits", most=1)
+    async with source.open() as connector:
+        with pytest.raises(Refused, match="does not end"):
+            await connector.start(FetchRequest("full", None))
 
 
 async def test_a_limit_beyond_the_budget_ends_the_run_with_words(source: SimulatedGitHub) -> None:

@@ -15,6 +15,8 @@ SECONDARY_WAIT = 60.0
 _LONGEST_SECONDARY = 960.0
 _SECONDARY = re.compile(r"secondary rate limit|abuse detection", re.IGNORECASE)
 _BROKEN = "The answer broke off"
+_TOO_MUCH = frozenset({"RESOURCE_LIMITS_EXCEEDED", "MAX_NODE_LIMIT_EXCEEDED"})
+"""What GraphQL says of a query that costs more than one may; the same for less of it passes."""
 _RIGHTS = (
     "Give the token read access to Issues of these repositories (fine-grained: Issues, read-only; classic: repo, or "
     "public_repo for public ones)"
@@ -162,6 +164,6 @@ def _graph_error(kind: Any, error: Any, answer: Answer, *, now: datetime, strike
         return _announced(answer, now) or _secondary(strikes)
     if kind in {"FORBIDDEN", "INSUFFICIENT_SCOPES", "SAML_FAILURE"}:
         return Refused(f"Access was refused: {message}", _RIGHTS)
-    if kind is None:
+    if kind is None or kind in _TOO_MUCH:
         return PageTooLarge(f"The query was not carried through: {message}", "Try a smaller page_size")
     return Refused(f"The query was refused: {message}", "Check the config, and that this GitHub is up to date")

@@ -10,11 +10,13 @@ from typing import Any
 
 from msgspec import Struct
 
-from integrations_api.connectors.errors import Refused, Retryable
+from integrations_api.connectors.errors import PageTooLarge, Refused, Retryable
 from integrations_api.connectors.github.answers import well_formed
 from integrations_api.connectors.github.client import GitHubClient, Graph
 from integrations_api.connectors.github.config import GitHubConfig
 from integrations_api.connectors.records import JsonObject
+
+Node = Mapping[str, Any]
 
 AT_ONCE = 40
 _NEWEST = 20
@@ -96,11 +98,9 @@ async def look_up(client: GitHubClient, names: Sequence[str]) -> tuple[dict[str,
     found: dict[str, Repository | None] = {}
     date: datetime | None = None
     for chunk in _chunks(names):
-        graph = await _ask_about(client, chunk, "...Facts", _FACTS)
-        date = date or graph.date
-        for position, name in enumerate(chunk):
-            node = graph.data.get(f"r{position}")
-            found[name] = _repository(node) if node else None
+        nodes, told = await _ask_about(client, chunk, "...Facts", _FACTS)
+        date = date or told
+        found |= {name: _repository(node) if node else None for name, node in zip(chunk, nodes, strict=True)}
     return found, date
 
 
@@ -109,8 +109,7 @@ async def _of_owner(client: GitHubClient, owner: str) -> Survey:
     after: str | None = None
     date: datetime | None = None
     for _ in range(_MOST_PAGES):
-        variables = {"login": owner, "first": AT_ONCE, "after": after}
-        graph = await _retried(client, _OWNED + _FACTS, variables)
+        graph = await _owned_page(client, owner, after)
         date = date or graph.date
         held = graph.data.get("repositoryOwner")
         if not held:
@@ -122,7 +121,25 @@ async def _of_owner(client: GitHubClient, owner: str) -> Survey:
         if not page["pageInfo"]["hasNextPage"]:
             break
         after = page["pageInfo"]["endCursor"]
+    else:
+        raise Refused(
+            f"The list of {owner}'s repositories does not end", "Name the repositories instead of their owner"
+        )
     return Survey(list({one.name.casefold(): one for one in found}.values()), {}, date)
+
+
+async def _owned_page(client: GitHubClient, owner: str, after: str | None) -> Graph:
+    """A page of an owner's repositories; of fewer where it is too much at once."""
+    size = AT_ONCE
+    trial = client.patience.trial()
+    while True:
+        try:
+            return await client.query(_OWNED + _FACTS, {"login": owner, "first": size, "after": after})
+        except PageTooLarge as error:
+            await trial.again(error, at_once=size > 1)
+            size = max(1, size // 2)
+        except Retryable as error:
+            await trial.again(error)
 
 
 async def count_created(client: GitHubClient, names: Sequence[str], until: str) -> int:
@@ -131,9 +148,9 @@ async def count_created(client: GitHubClient, names: Sequence[str], until: str) 
     newer = f"issues(first: {_NEWEST}, orderBy: {{field: CREATED_AT, direction: DESC}})"
     for chunk in _chunks(names):
         fields = f"{newer} {{ totalCount nodes {{ createdAt }} }}"
-        graph = await _ask_about(client, chunk, fields)
-        for position, name in enumerate(chunk):
-            issues = _issues_of(graph, position, name)
+        nodes, _ = await _ask_about(client, chunk, fields)
+        for name, node in zip(chunk, nodes, strict=True):
+            issues = _issues_of(node, name)
             created = [node["createdAt"] for node in issues["nodes"] if node]
             later = sum(1 for moment in created if moment > until)
             if later == _NEWEST:
@@ -146,8 +163,9 @@ async def count_changed(client: GitHubClient, names: Sequence[str], since: str) 
     """How many of their issues changed at or after a time."""
     total = 0
     for chunk in _chunks(names):
-        graph = await _ask_about(client, chunk, f'issues(first: 1, filterBy: {{since: "{since}"}}) {{ totalCount }}')
-        total += sum(_issues_of(graph, position, name)["totalCount"] for position, name in enumerate(chunk))
+        fields = f'issues(first: 1, filterBy: {{since: "{since}"}}) {{ totalCount }}'
+        nodes, _ = await _ask_about(client, chunk, fields)
+        total += sum(_issues_of(node, name)["totalCount"] for name, node in zip(chunk, nodes, strict=True))
     return total
 
 
@@ -161,7 +179,8 @@ async def _count_later(client: GitHubClient, name: str, until: str) -> int:
     owner, _, short = name.partition("/")
     later, after = 0, None
     for _ in range(_MOST_PAGES):
-        graph = await _retried(client, query, {"owner": owner, "name": short, "after": after})
+        variables = {"owner": owner, "name": short, "after": after}
+        graph = await _retried(client, query, variables)
         page = (graph.data.get("repository") or {}).get("issues")
         if page is None:
             raise Retryable(f"{name} is not visible any more")
@@ -173,26 +192,46 @@ async def _count_later(client: GitHubClient, name: str, until: str) -> int:
     return later
 
 
-async def _ask_about(client: GitHubClient, names: Sequence[str], fields: str, fragments: str = "") -> Graph:
-    """The same fields of several repositories: r0, r1, … in the order of the names."""
+async def _retried(client: GitHubClient, query: str, variables: JsonObject) -> Graph:
+    return await client.retried(lambda: client.query(query, variables))
+
+
+async def _ask_about(
+    client: GitHubClient, names: Sequence[str], fields: str, fragments: str = ""
+) -> tuple[list[Node | None], datetime | None]:
+    """The same fields of several repositories, in the order of the names; in halves where it is too much at once."""
+    query, variables = _query_about(names, fields, fragments)
+    trial = client.patience.trial()
+    while True:
+        try:
+            graph = await client.query(query, variables)
+            return [graph.data.get(f"r{position}") for position in range(len(names))], graph.date
+        except PageTooLarge as error:
+            if len(names) > 1:
+                break
+            await trial.again(error)
+        except Retryable as error:
+            await trial.again(error)
+    middle = len(names) // 2
+    first, date = await _ask_about(client, names[:middle], fields, fragments)
+    rest, _ = await _ask_about(client, names[middle:], fields, fragments)
+    return first + rest, date
+
+
+def _query_about(names: Sequence[str], fields: str, fragments: str) -> tuple[str, JsonObject]:
+    """The query, with the repositories as r0, r1, …, and its variables."""
     declared, asked, variables = [], [], {}
     for position, name in enumerate(names):
         variables[f"o{position}"], _, variables[f"n{position}"] = name.partition("/")
         declared.append(f"$o{position}: String!, $n{position}: String!")
         asked.append(f"r{position}: repository(owner: $o{position}, name: $n{position}) {{ {fields} }}")
-    query = f"query ({', '.join(declared)}) {{ {' '.join(asked)} }} {fragments}"
-    return await _retried(client, query, variables)
+    return f"query ({', '.join(declared)}) {{ {' '.join(asked)} }} {fragments}", variables
 
 
-async def _retried(client: GitHubClient, query: str, variables: JsonObject) -> Graph:
-    return await client.retried(lambda: client.query(query, variables))
-
-
-def _issues_of(graph: Graph, position: int, name: str) -> Mapping[str, Any]:
-    node = graph.data.get(f"r{position}")
+def _issues_of(node: Node | None, name: str) -> Node:
     if not node:
         raise Retryable(f"{name} is not visible any more")
-    issues: Mapping[str, Any] = node["issues"]
+    issues: Node = node["issues"]
     return issues
 
 

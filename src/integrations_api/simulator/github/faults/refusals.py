@@ -2,6 +2,8 @@
 
 from typing import Any, ClassVar, Literal
 
+import orjson
+
 from integrations_api.simulator.common.faults import Fault
 from integrations_api.simulator.common.general_faults import Refusal
 from integrations_api.simulator.common.messages import Answer
@@ -162,6 +164,34 @@ class SingleSignOn(GitHubRefusal):
         answer = Answer.json({"message": "Resource protected by organization SAML enforcement."}, 403)
         answer.headers["X-GitHub-SSO"] = "required; url=https://github.com/orgs/harbour-it/sso?authorization_request=x"
         return answer
+
+
+@register
+class ResourceLimits(GitHubRefusal):
+    """A query for more than `most` repositories, or for the comments of more issues, costs more than one may."""
+
+    name = "resource_limits"
+    default_times: ClassVar[int | None] = None
+
+    def __init__(self, *, most: int = 1, on: str = "", skip: int = 0, times: int | None = -1) -> None:
+        super().__init__(on=on, skip=skip, times=times)
+        self.most = most
+
+    async def before(self, call: Call, instance: GitHubInstance) -> Answer | None:
+        is_much = call.path == "/graphql" and self._asked(call) > self.most
+        return self.answer(call, instance) if is_much and self.strikes(call) else None
+
+    def _asked(self, call: Call) -> int:
+        of_an_owner: int = orjson.loads(call.body).get("variables", {}).get("first", 0)
+        return max(of_an_owner, call.body.count(b": repository("), call.body.count(b"_kwDO"))
+
+    def answer(self, call: Call, instance: GitHubInstance) -> Answer:
+        error = {
+            "type": "RESOURCE_LIMITS_EXCEEDED",
+            "path": ["r0"],
+            "message": "Resource limits for this query exceeded.",
+        }
+        return Answer.json({"data": {"r0": None}, "errors": [error]})
 
 
 @register

@@ -1,5 +1,6 @@
 """The verdict: what the source counts, what the dataset holds, and which records stand between them."""
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -37,6 +38,15 @@ COUNTED: dict[str, tuple[dict[str, Any], tuple[str, int, str | None]]] = {
     "come into sight without a change": (
         {"total": 10, "stored": 7, "unmapped": 1, "only_visible": True},
         ("short", 0, "2 that the source shows were not read yet: a full sync reads them, 1 could not be mapped"),
+    ),
+    "not mapped, and as many not there any more": (
+        {"total": 10, "stored": 10, "rejected": 1, "unmapped": 1},
+        (
+            "short",
+            0,
+            "1 could not be mapped: see the run's rejected records; 1 more are stored than are left: "
+            "a full sync looks for deleted records",
+        ),
     ),
     "begun later": (
         {"total": 10, "stored": 7, "partial_since": "2026-03-01T00:00:00Z"},
@@ -113,3 +123,24 @@ async def test_a_full_sync_names_what_it_holds_and_did_not_read(database_url: st
 
         assert run.verdict is not None
         assert (run.verdict["state"], run.verdict["stored"], run.verdict["ids"]) == ("over", 5, ["id-INC00003"])
+
+
+@pytest.mark.anyio
+async def test_what_was_made_while_the_sync_ran_stands_for_nothing_that_is_missing(database_url: str) -> None:
+    async with bench(database_url) as b:
+        b.source.fill(3)
+        b.source.hide("INC00002")
+        later = (b.source.now() + timedelta(hours=1)).isoformat()
+        b.source.rows["id-late"] = {"id": "id-late", "number": "", "title": "", "created": later, "updated": later}
+
+        hiding = await b.sync(await b.integration())
+        b.source.show("INC00002")
+        showing = await b.sync(hiding.dataset_id, mode="full")
+
+        assert hiding.verdict is not None
+        assert (hiding.rejected, hiding.verdict["hidden"], hiding.verdict["why"]) == (
+            1,
+            1,
+            "1 are counted by the source but not shown to this user (access rules)",
+        )
+        assert (showing.rejected, showing.verdict and showing.verdict["state"]) == (1, "complete")

@@ -117,8 +117,11 @@ async def _verdict(
     session: AsyncSession, *, run: SyncRun, source: SourceCount, begins: datetime | None
 ) -> dict[str, Any]:
     assert run.source_started_at is not None
-    stored = await versions.live_documents(session, dataset_id=run.dataset_id, created_until=run.source_started_at)
-    unmapped = await gap.unmapped(session, run_id=run.id, dataset_id=run.dataset_id) if run.rejected else []
+    dataset_id, until = run.dataset_id, run.source_started_at
+    stored = await versions.live_documents(session, dataset_id=dataset_id, created_until=until)
+    unmapped: Sequence[str] = []
+    if run.rejected:
+        unmapped = await gap.unmapped(session, run_id=run.id, dataset_id=dataset_id, created_until=until)
     verdict = judge(
         source=source,
         stored=stored,
@@ -128,7 +131,7 @@ async def _verdict(
     )
     if run.mode == "full":
         verdict["ids"] = await _ids_of_gap(session, verdict["state"], run=run, unmapped=unmapped)
-    await versions.save_verdict(session, dataset_id=run.dataset_id, verdict=verdict)
+    await versions.save_verdict(session, dataset_id=dataset_id, verdict=verdict)
     return verdict
 
 

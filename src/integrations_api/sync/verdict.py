@@ -34,7 +34,7 @@ def _state(*, source: SourceCount, stored: int, unmapped: int, partial_since: st
     if source.total is None:
         return "unknown", source.why_unknown or "the source does not tell how many records it has"
     gap = source.total - stored
-    if gap == 0:
+    if gap == 0 and not unmapped:
         return "complete", None
     if gap < 0:
         return "over", f"the dataset holds {-gap} more than the source counts; a full sync looks for deleted records"
@@ -47,7 +47,9 @@ def _why_short(*, gap: int, unmapped: int, partial_since: str | None, only_visib
     if partial_since is not None:
         return f"{gap} are missing: the first sync began at {partial_since} (config.lastSynced)"
     if unmapped >= gap:
-        return f"{gap} could not be mapped: see the run's rejected records"
+        # The rest of the numbers fits only if that much is stored which is not there any more.
+        surplus = f"; {unmapped - gap} more are stored than are left: a full sync looks for deleted records"
+        return f"{unmapped} could not be mapped: see the run's rejected records{surplus if unmapped > gap else ''}"
     unseen = gap - unmapped
     mapped = f", {unmapped} could not be mapped" if unmapped else ""
     if only_visible:

@@ -50,4 +50,6 @@ async def test_what_the_source_asks_to_wait_does_not_count_as_being_stuck(databa
         assert run.progress_at is not None
         assert run.progress_at > utc_now() + timedelta(minutes=25)
         b.source.gate.set()
-        assert (await b.finished(run_id)).state == "succeeded"
+        # Nor does a page that comes in after it was told.
+        done = await b.finished(run_id)
+        assert (done.state, done.progress_at) == ("succeeded", run.progress_at)

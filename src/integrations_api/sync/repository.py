@@ -136,7 +136,8 @@ async def advance(session: AsyncSession, claim: Claim, *, step: int, now: dateti
             SyncRun.step == step,
             SyncRun.integration_id.is_not(None),
         )
-        .values(step=SyncRun.step + 1, progress_at=now)
+        # What was on its way when the source asked to wait is no progress that ends the wait.
+        .values(step=SyncRun.step + 1, progress_at=func.greatest(SyncRun.progress_at, now))
         .returning(SyncRun.id)
         .execution_options(synchronize_session=False)
     )

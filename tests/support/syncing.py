@@ -109,6 +109,13 @@ class Bench:
         async with self.sessions.begin() as session:
             await session.execute(text(statement), values)
 
+    async def somebody_waits(self) -> None:
+        """Until a transaction waits for another one to end."""
+        waiting = "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event = 'transactionid'"
+        async with asyncio.timeout(self.patience):
+            while not await self.rows(waiting):  # noqa: ASYNC110 - only the database knows
+                await asyncio.sleep(0.02)
+
     def duties(self, *, raw_dump_path: Path | None = None) -> SyncDuties:
         """What a worker does now and then, to be done by hand."""
         return SyncDuties(

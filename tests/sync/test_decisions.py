@@ -2,13 +2,15 @@
 
 import asyncio
 import json
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import pytest
+from sqlalchemy import text
 
 from integrations_api.connectors.errors import Retryable
 from integrations_api.integrations.schedules import Schedule
 from integrations_api.integrations.service import IntegrationService
+from integrations_api.sync import repository
 from integrations_api.sync.models import SyncRun
 from tests.support.served import served
 from tests.support.syncing import ADMIN, PATIENCE, Bench, bench
@@ -100,6 +102,38 @@ async def test_a_failed_run_cannot_be_resumed_past_a_rollback(database_url: str)
         )
         run = await b.sync(integration)
         assert (run.mode, run.added, run.updated) == ("full", 1, 1)
+
+
+async def test_a_run_is_not_resumed_beside_one_that_begins_at_the_same_time(database_url: str) -> None:
+    async with bench(database_url) as b, served(b) as api:
+        b.source.fill(3)
+        b.source.fail_at_page, b.source.failure = 0, Retryable("Connection timeout")
+        failed = await b.sync(await b.integration())
+        async with b.sessions.begin() as session:
+            facts = {"integration_id": failed.integration_id, "dataset_id": failed.dataset_id}
+            await repository.insert_run(session, id=uuid4(), mode="full", trigger="manual", **facts)
+            resuming = asyncio.create_task(api.client.post(f"/integrations/runs/{failed.id}/resume"))
+            await b.somebody_waits()
+
+        refused = await resuming
+
+        assert (refused.status_code, refused.json()["message"]) == (
+            409,
+            "A later run has begun since: start a new sync",
+        )
+
+
+async def test_a_sync_of_an_integration_that_is_just_being_deleted_is_one_error_event(database_url: str) -> None:
+    async with bench(database_url, workers=0) as b, served(b) as api:
+        integration = await b.integration()
+        async with b.sessions.begin() as session:
+            await session.execute(text("DELETE FROM integrations"))
+            asking = asyncio.create_task(api.watch("POST", f"/integrations/sync/{integration}"))
+            await b.somebody_waits()
+
+        (event,) = await asking
+
+        assert json.loads(event.data) == {"success": False, "message": "Integration not found"}
 
 
 async def _sync_that_loses_most(b: Bench, *, scheduled: bool = False) -> tuple[UUID, SyncRun]:

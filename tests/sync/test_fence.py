@@ -67,19 +67,12 @@ async def test_a_step_that_is_ended_to_free_others_of_a_deadlock_is_done_again(d
                 await session.execute(text("SET LOCAL deadlock_timeout = '1h'"))  # The run is to be ended.
                 await session.execute(text("SELECT FROM integrations FOR UPDATE"))
                 run = asyncio.create_task(session.execute(text("SELECT FROM sync_runs FOR UPDATE")))
-                await _somebody_waits_for_a_row(b)
+                await b.somebody_waits()
                 await publishing.open()
                 await asyncio.wait_for(run, PATIENCE)
 
         done = await b.finished(run_id)
         assert (done.state, done.attempt, done.version) == ("succeeded", 1, 1)
-
-
-async def _somebody_waits_for_a_row(b: Bench) -> None:
-    waiting = "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event = 'transactionid'"
-    async with asyncio.timeout(PATIENCE):
-        while not await b.rows(waiting):  # noqa: ASYNC110 - only the database knows
-            await asyncio.sleep(0.02)
 
 
 async def test_what_is_tidied_up_after_a_run_is_not_cut_off_because_the_run_has_ended(database_url: str) -> None:

@@ -5,6 +5,7 @@ from uuid import UUID
 
 from msgspec import Struct
 from sqlalchemy import update
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from integrations_api.access.principal import Principal
@@ -28,6 +29,7 @@ from integrations_api.sync.runs import ENTRYPOINT, PLANS_KEPT, RunState
 from integrations_api.sync.verdict import judge
 
 RESUMABLE_FOR = PLANS_KEPT - timedelta(days=1)
+_LATER_RUN = "A later run has begun since: start a new sync"
 
 
 class RolledBack(Struct, frozen=True):
@@ -68,16 +70,22 @@ class RunControl:
 
     async def resume(self, run_id: UUID, *, principal: Principal) -> SyncRun:
         """Queues a failed run again, to go on where its last commit was. Raises `NotFound`, `Conflict`."""
-        async with self._sessions.begin() as session:
-            run = await session.get(SyncRun, run_id, with_for_update=True)
-            if run is None:
-                raise NotFound("Sync run not found")
-            bind(integration_id=str(run.dataset_id))
-            await self._refuse_resuming(session, run)
-            await repository.reopen(session, run, message=f"Resumed by {principal.email}. Before: {run.error}")
-            await enqueue(session, entrypoint=ENTRYPOINT, keys=[str(run_id)])
-            await _record(session, "sync.resume", principal, run.dataset_id, run_id=str(run_id))
-            await session.refresh(run)
+        try:
+            async with self._sessions.begin() as session:
+                return await self._resume(session, run_id, principal=principal)
+        except IntegrityError:
+            raise Conflict(_LATER_RUN) from None  # It was begun while we looked.
+
+    async def _resume(self, session: AsyncSession, run_id: UUID, *, principal: Principal) -> SyncRun:
+        run = await session.get(SyncRun, run_id, with_for_update=True)
+        if run is None:
+            raise NotFound("Sync run not found")
+        bind(integration_id=str(run.dataset_id))
+        await self._refuse_resuming(session, run)
+        await repository.reopen(session, run, message=f"Resumed by {principal.email}. Before: {run.error}")
+        await enqueue(session, entrypoint=ENTRYPOINT, keys=[str(run_id)])
+        await _record(session, "sync.resume", principal, run.dataset_id, run_id=str(run_id))
+        await session.refresh(run)
         return run
 
     async def _refuse_resuming(self, session: AsyncSession, run: SyncRun) -> None:
@@ -96,7 +104,7 @@ class RunControl:
             raise Conflict("The dataset was rolled back since: start a new sync, which reads everything")
         latest = await repository.page_of_runs(session, integration_id=run.dataset_id, before=None, limit=1)
         if latest[0].id != run.id:
-            raise Conflict("A later run has begun since: start a new sync")
+            raise Conflict(_LATER_RUN)
 
     async def publish_held(self, dataset_id: UUID, number: int, *, principal: Principal) -> Version:
         """Makes a held version the head after all. Raises `NotFound`, `Conflict`."""

@@ -4,6 +4,7 @@ from datetime import datetime
 from uuid import UUID, uuid4
 
 from msgspec import Struct
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from integrations_api.access.principal import Principal
@@ -75,35 +76,39 @@ class SyncService:
         Raises `NotFound`, `InvalidInput` (disabled, unsupported, not configured), and `Conflict` when a full sync is
         asked for while an incremental one is going on.
         """
-        async with self._sessions.begin() as session:
-            integration = await self._integrations.load_for_sync(session, integration_id)
-            if not integration.is_active:
-                raise InvalidInput("Integration is disabled")
-            self.sources.check(integration)
-            run_id = uuid4()
-            started = await repository.insert_run(
-                session,
-                id=run_id,
-                integration_id=integration_id,
-                dataset_id=integration_id,
-                mode=mode,
-                trigger="manual",
-                requested_by=principal.user_id,
-                created_at=self._clock(),
+        try:
+            async with self._sessions.begin() as session:
+                return await self._start(session, integration_id, mode=mode, principal=principal)
+        except IntegrityError:
+            raise NotFound("Integration not found") from None  # It was deleted while we looked at it.
+
+    async def _start(self, session: AsyncSession, integration_id: UUID, *, mode: Mode, principal: Principal) -> UUID:
+        integration = await self._integrations.load_for_sync(session, integration_id)
+        if not integration.is_active:
+            raise InvalidInput("Integration is disabled")
+        self.sources.check(integration)
+        run_id = uuid4()
+        started = await repository.insert_run(
+            session,
+            id=run_id,
+            integration_id=integration_id,
+            dataset_id=integration_id,
+            mode=mode,
+            trigger="manual",
+            requested_by=principal.user_id,
+            created_at=self._clock(),
+        )
+        if started:
+            await enqueue(session, entrypoint=ENTRYPOINT, keys=[str(run_id)])
+        else:
+            turned = await repository.turn_into_sync(
+                session, integration_id, mode=mode, trigger="manual", requested_by=principal.user_id
             )
-            if started:
-                await enqueue(session, entrypoint=ENTRYPOINT, keys=[str(run_id)])
-            else:
-                turned = await repository.turn_into_sync(
-                    session, integration_id, mode=mode, trigger="manual", requested_by=principal.user_id
-                )
-                if turned is None:
-                    return await self._join(session, integration_id, mode=mode)
-                run_id = turned
-            await record_start(
-                session, run_id=run_id, dataset_id=integration_id, mode=mode, trigger="manual", by=principal
-            )
-            return run_id
+            if turned is None:
+                return await self._join(session, integration_id, mode=mode)
+            run_id = turned
+        await record_start(session, run_id=run_id, dataset_id=integration_id, mode=mode, trigger="manual", by=principal)
+        return run_id
 
     async def start_or_resume(
         self, integration_id: str, *, mode: str, last_event_id: str | None, principal: Principal

@@ -1,6 +1,8 @@
 """A purged incident does not stay behind in the file of raw records."""
 
+import asyncio
 import os
+from collections.abc import AsyncIterator
 from pathlib import Path
 from uuid import UUID
 
@@ -10,6 +12,7 @@ from integrations_api.clock import utc_now
 from integrations_api.integrations.service import IntegrationService
 from integrations_api.knowledge.service import KnowledgeService
 from integrations_api.sync.duties import SyncDuties
+from integrations_api.sync.raw_file import write_raw_file
 from tests.support.syncing import ADMIN, Bench, bench
 
 pytestmark = pytest.mark.anyio
@@ -48,6 +51,38 @@ async def test_the_file_goes_when_something_was_purged_since(database_url: str, 
 
         assert not path.exists()
         await worker.forget_raw_file()
+
+
+async def test_what_a_process_left_that_was_killed_while_it_wrote_goes_too(database_url: str, tmp_path: Path) -> None:
+    path, left = tmp_path / "raw.json", tmp_path / ".raw.json.118.7f00"
+    async with bench(database_url) as b:
+        integration = await b.integration()
+        left.write_text('[\n{"number": "INC00001"}')
+        aged(left, seconds=60)
+        worker = duties(b, path)
+        await worker.forget_raw_file()
+        assert left.exists()
+        await b.components[IntegrationService].delete(integration, principal=ADMIN, purge=True)
+
+        await worker.forget_raw_file()
+
+        assert not left.exists()
+
+
+async def test_a_file_that_is_broken_off_leaves_nothing_behind(tmp_path: Path) -> None:
+    begun = asyncio.Event()
+
+    async def records() -> AsyncIterator[str]:
+        yield '{"number": "INC00001"}'
+        begun.set()
+        await asyncio.Event().wait()
+
+    writing = asyncio.create_task(write_raw_file(tmp_path / "raw.json", records()))
+    await begun.wait()
+    writing.cancel()
+    await asyncio.wait({writing})
+
+    assert (writing.cancelled(), os.listdir(tmp_path)) == (True, [])
 
 
 async def test_the_file_goes_with_a_whole_dataset_and_also_when_no_worker_was_there(

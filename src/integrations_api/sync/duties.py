@@ -15,7 +15,7 @@ from integrations_api.knowledge import remapping, staging
 from integrations_api.logs import get_logger
 from integrations_api.queue.jobs import enqueue
 from integrations_api.sync import repository
-from integrations_api.sync.raw_file import written_at
+from integrations_api.sync.raw_file import raw_files, written_at
 from integrations_api.sync.recording import record_start
 from integrations_api.sync.runs import ENTRYPOINT, PLANS_KEPT, REMAP
 from integrations_api.sync.sources import Sources
@@ -125,14 +125,16 @@ class SyncDuties:
 
     async def forget_raw_file(self) -> None:
         """Deletes this machine's file of raw records if something was purged since it was written."""
-        written = written_at(self._raw_dump_path) if self._raw_dump_path else None
-        if self._raw_dump_path is None or written is None:
+        files = raw_files(self._raw_dump_path) if self._raw_dump_path else []
+        written = [at for file in files if (at := written_at(file))]
+        if not written:
             return
         async with self._sessions() as session:
-            since = max(written - CLOCKS_APART, self._purges_known_until)
+            since = max(min(written) - CLOCKS_APART, self._purges_known_until)
             was_purged, self._purges_known_until = await repository.purged_since(session, since)
         if was_purged:
-            self._raw_dump_path.unlink(missing_ok=True)
+            for file in files:
+                file.unlink(missing_ok=True)
             log.info("sync.raw_file_forgotten")
 
     async def forget_old_plans(self) -> None:

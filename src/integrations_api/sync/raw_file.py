@@ -5,12 +5,16 @@ import os
 from collections.abc import AsyncIterator
 from contextlib import suppress
 from datetime import UTC, datetime
+from glob import escape
 from pathlib import Path
 from typing import IO
 
 
 async def write_raw_file(path: Path, records: AsyncIterator[str]) -> str | None:
-    """Writes beside and renames into place, mode 0600. Returns the words of a warning when the path is unwritable."""
+    """Writes beside and renames into place, mode 0600. Returns the words of a warning when the path is unwritable.
+
+    What is broken off leaves nothing behind, unless the process is killed: see `raw_files`.
+    """
     beside = path.with_name(f".{path.name}.{os.getpid()}.{id(records):x}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -19,14 +23,20 @@ async def write_raw_file(path: Path, records: AsyncIterator[str]) -> str | None:
             await _write_array(file, records)
         beside.replace(path)
     except OSError as error:
+        return f"The raw records were not saved to {path}: {error.strerror}"
+    finally:
         with suppress(OSError):
             beside.unlink(missing_ok=True)
-        return f"The raw records were not saved to {path}: {error.strerror}"
     return None
 
 
+def raw_files(path: Path) -> list[Path]:
+    """This machine's file, and those beside it that are being written or that processes left when they were killed."""
+    return [path, *path.parent.glob(f".{escape(path.name)}.*")]
+
+
 def written_at(path: Path) -> datetime | None:
-    """When this machine's file was written; None where there is none, or none that can be seen."""
+    """When a file was written; None where there is none, or none that can be seen."""
     try:
         return datetime.fromtimestamp(path.stat().st_mtime, UTC)
     except OSError:

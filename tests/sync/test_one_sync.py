@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from integrations_api.connectors.errors import Refused
+from integrations_api.knowledge import staging
 from tests.support.syncing import bench
 
 pytestmark = pytest.mark.anyio
@@ -127,6 +128,28 @@ async def test_a_record_that_cannot_be_mapped_is_listed_and_tried_again(database
         assert (third.added, third.rejected) == (1, 0)
         assert third.verdict is not None
         assert third.verdict["state"] == "complete"
+
+
+async def test_where_too_many_cannot_be_mapped_each_has_its_turn_to_be_tried_again(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(staging, "MOST_TRIED_AGAIN", 2)
+    async with bench(database_url) as b:
+        b.source.fill(4)
+        for number in ("INC00001", "INC00002", "INC00003"):
+            b.source.rows[f"id-{number}"]["number"] = ""
+        integration = await b.integration()
+        await b.sync(integration)
+        b.source.ticks += 3600
+        await b.sync(integration)  # From here on nothing is read, only tried again.
+
+        runs = [await b.sync(integration) for _ in range(2)]
+
+        tried = [await b.rows("SELECT external_id FROM rejected_records WHERE run_id = :run", run=r.id) for r in runs]
+        assert {row.external_id for row in tried[0] + tried[1]} == {"id-INC00001", "id-INC00002", "id-INC00003"}
+        assert [(r.rejected, r.verdict and r.verdict["why"]) for r in runs] == [
+            (2, "3 could not be mapped: see the run's rejected records")
+        ] * 2
 
 
 async def test_the_raw_file_holds_what_was_fetched_and_not_what_is_tried_again(

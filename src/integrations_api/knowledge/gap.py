@@ -10,19 +10,20 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 
-async def unmapped(session: AsyncSession, *, run_id: UUID, dataset_id: UUID, created_until: datetime) -> list[str]:
-    """External ids of records, created at the source by then, that a run could not map, without those of which an
+async def unmapped(session: AsyncSession, *, dataset_id: UUID, created_until: datetime) -> list[str]:
+    """External ids of records, created at the source by then, that could not be mapped, without those of which an
     earlier state is live.
     """
     found = await session.scalars(
         text("""
-            SELECT j.external_id FROM rejected_records j
-            WHERE j.run_id = :run AND coalesce(j.source_created_at <= :until, true) AND NOT EXISTS (
+            SELECT DISTINCT j.external_id FROM rejected_records j
+            WHERE j.dataset_id = :dataset AND NOT j.resolved AND coalesce(j.source_created_at <= :until, true)
+              AND NOT EXISTS (
                 SELECT FROM documents d
                 JOIN revisions r ON r.document_id = d.id AND r.valid_to = 2147483647 AND r.change <> 'deleted'
                 WHERE d.dataset_id = :dataset AND d.external_id = j.external_id)
         """),
-        {"run": run_id, "dataset": dataset_id, "until": created_until},
+        {"dataset": dataset_id, "until": created_until},
     )
     return list(found)
 

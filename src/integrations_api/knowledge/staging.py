@@ -21,6 +21,9 @@ COLUMNS = (
     "hash", "number",
 )  # fmt: skip
 
+MOST_TRIED_AGAIN = 5000
+"""Records that could not be mapped and that one run tries again from their stored copy."""
+
 
 class Plan(Struct, frozen=True):
     """What a run will do: counts of documents. Only `added` and `updated` make batches."""
@@ -247,14 +250,18 @@ async def numbers_of(session: AsyncSession, *, dataset_id: UUID, external_ids: S
     return {row.external_id: row.number for row in found}
 
 
-async def open_rejections(session: AsyncSession, dataset_id: UUID, *, limit: int = 5000) -> list[str]:
-    """Raw JSON of records that earlier runs could not map, to be tried again: so many in one run, the rest later."""
+async def open_rejections(session: AsyncSession, dataset_id: UUID) -> list[str]:
+    """Raw JSON of records that earlier runs could not map, to be tried again: those first that have waited longest, so
+    many in one run, the rest later.
+    """
     found = await session.execute(
         text("""
-            SELECT DISTINCT ON (external_id) raw FROM rejected_records
-            WHERE dataset_id = :dataset AND NOT resolved ORDER BY external_id, at DESC LIMIT :limit
+            SELECT raw FROM (
+                SELECT DISTINCT ON (external_id) external_id, at, raw FROM rejected_records
+                WHERE dataset_id = :dataset AND NOT resolved ORDER BY external_id, at DESC
+            ) newest ORDER BY at, external_id LIMIT :limit
         """),
-        {"dataset": dataset_id, "limit": limit},
+        {"dataset": dataset_id, "limit": MOST_TRIED_AGAIN},
     )
     return list(found.scalars())
 

@@ -121,7 +121,7 @@ async def _verdict(
     stored = await versions.live_documents(session, dataset_id=dataset_id, created_until=until)
     unmapped: Sequence[str] = []
     if run.rejected:
-        unmapped = await gap.unmapped(session, run_id=run.id, dataset_id=dataset_id, created_until=until)
+        unmapped = await gap.unmapped(session, dataset_id=dataset_id, created_until=until)
     verdict = judge(
         source=source,
         stored=stored,

@@ -175,6 +175,39 @@ async def test_who_holds_a_link_does_not_become_somebody_who_was_given_more(
     assert accepted.status_code == 404
 
 
+async def test_a_reset_link_is_void_once_its_user_has_changed_the_password_himself(database_url: str) -> None:
+    async with live_app(database_url) as live:
+        admin = await live.credentials()
+        await accept(live, (await invite(live, admin)).json()["link"]["token"])
+        reset = await live.client.post(f"/users/{await id_of(live, 'new@x.org')}/reset", headers=admin)
+        own = {"Authorization": f"Bearer {(await sign_in(live, 'new@x.org')).json()['access_token']}"}
+        change = {"current_password": NEW_PASSWORD, "new_password": "another sentence that only I know"}
+        changed = await live.client.post("/auth/password", json=change, headers=own)
+
+        late = await accept(live, reset.json()["link"]["token"])
+
+    assert (changed.status_code, late.status_code) == (200, 404)
+
+
+@pytest.mark.parametrize("by", ["an admin", "the command line"])
+async def test_a_link_is_void_once_its_user_was_disabled_also_when_he_is_enabled_again(
+    database_url: str, by: str
+) -> None:
+    async with live_app(database_url) as live:
+        admin = await live.credentials()
+        link = (await invite(live, admin)).json()["link"]["token"]
+        path = f"/users/{await id_of(live, 'new@x.org')}"
+        if by == "an admin":
+            await live.client.post(f"{path}/disable", headers=admin)
+        else:
+            await live.components[AccessService].disable_user("new@x.org")
+        enabled = await live.client.post(f"{path}/enable", headers=admin)
+
+        late = await accept(live, link)
+
+    assert (enabled.status_code, late.status_code) == (200, 404)
+
+
 async def test_a_link_stays_good_where_its_user_is_given_no_more(database_url: str) -> None:
     async with live_app(database_url) as live:
         admin = await live.credentials()

@@ -66,7 +66,7 @@ class Account:
             )
 
     async def change_password(self, principal: Principal, *, current: str, new: str) -> IssuedToken:
-        """Sets a new password; older tokens end, and the caller goes on with the one returned.
+        """Sets a new password; older tokens end, a link with them, and the caller goes on with the token returned.
 
         Raises `InvalidInput` when the current password is wrong, or the new one is not fit to be one, and
         `TooManyRequests`: with a stolen token nobody guesses the password faster than without.
@@ -79,6 +79,7 @@ class Account:
                 raise Unauthenticated("The credential is not valid or has expired: sign in again")
             user.password_hash = hashed
             user.token_generation += 1
+            await repository.void_link(session, user.id)
             await audit.record(
                 session, action="auth.change_password", object_type="user", object_id=user.id, principal=principal
             )

@@ -211,6 +211,7 @@ class AccessService:
             if user.disabled_at is None:
                 user.disabled_at = self._clock()
                 user.token_generation += 1
+                await repository.void_link(session, user.id)
                 await _record(session, user, "user.disable", actor)
         return details_of(user)
 

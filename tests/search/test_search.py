@@ -270,6 +270,23 @@ async def test_pages_follow_one_another_though_a_sync_comes_between(ask: Ask, se
     assert len(numbers(whole)) == 25
 
 
+async def test_a_cursor_does_not_answer_for_another_version_or_dataset_than_is_asked_for(
+    ask: Ask, sessions: Sessions
+) -> None:
+    story = await build_versions(
+        sessions, {f"INC{i}": doc(title="printer") for i in range(3)}, {"INC9": doc(title="printer")}
+    )
+    other = await build_versions(sessions, {"OTHER1": doc(title="printer"), "OTHER2": doc(title="printer")})
+    here, there = {"integration": story.dataset_id}, {"integration": other.dataset_id}
+    cursor = (await ask("search", q="printer", limit=1, version=1, **here))["next_cursor"]
+    of_both = (await ask("search", q="printer", limit=1))["next_cursor"]
+
+    for query in ({"cursor": cursor, "version": 2, **here}, {"cursor": cursor, **there}, {"cursor": of_both, **here}):
+        assert (await ask("search", q="printer", status=422, **query))["errors"][0]["field"] == "cursor"
+    for query in ({"cursor": cursor, "version": 1, **here}, {"cursor": cursor}, {"cursor": of_both}):
+        assert numbers(await ask("search", q="printer", **query))
+
+
 async def test_at_most_a_hundred_hits_are_given(ask: Ask, sessions: Sessions) -> None:
     await build_versions(sessions, {f"INC{i:03}": doc(title="printer") for i in range(130)})
 

@@ -104,8 +104,11 @@ async def find_chosen(
 ) -> Chosen | None:
     """One dataset, in `version` if one is asked for, or what a page is `pinned` to; None for the heads of all.
 
-    Raises `NotFound`, and `InvalidInput` for a version of no single dataset.
+    Raises `NotFound`, and `InvalidInput` for a version of no single dataset, or a page of others than are asked for.
     """
+    if any(dataset_id not in (None, one) or version not in (None, number) for one, number in pinned):
+        problem = "is of other datasets or of another version than are asked for: leave it out to begin anew"
+        raise InvalidInput.of([FieldProblem("cursor", problem)])
     for pinned_dataset, pinned_version in pinned:
         await get_version(session, pinned_dataset, pinned_version)
     if pinned:

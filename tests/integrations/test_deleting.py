@@ -73,6 +73,29 @@ async def test_a_purge_removes_dataset_and_run_history_of_this_integration_only(
     assert (await room.shown(other["id"]))["id"] == other["id"]
 
 
+@pytest.mark.parametrize("state", ["succeeded", "running"])
+async def test_what_a_deleted_integration_has_left_behind_can_be_purged_later(room: Room, state: str) -> None:
+    gone, other = await room.create(), await room.create()
+    await has_history(room, gone["id"], state=state)
+    await room.rows("INSERT INTO datasets (id, integration_id, service_name) VALUES (:id, :id, 'x')", id=other["id"])
+    await room.send("DELETE", f"/integrations/delete/{gone['id']}")
+    url = f"/integrations/delete/{gone['id']}?purge=true"
+
+    removed, again = await room.send("DELETE", url), await room.send("DELETE", url)
+
+    assert [removed.status_code, again.status_code] == [200, 404]
+    assert await counts(room, *TABLES) == {**dict.fromkeys(TABLES, 0), "datasets": 1}
+    told = await room.rows(
+        "SELECT action, details ->> 'purge' AS purge FROM audit_entries"
+        " WHERE object_id = :id AND action <> 'integration.create' ORDER BY id",
+        id=gone["id"],
+    )
+    ends = [{"action": "sync.end", "purge": None}] if state == "running" else []
+    deletions = [{"action": "integration.delete", "purge": purge} for purge in ("false", "true")]
+    assert [row for row in told if row["action"] == "integration.delete"] == deletions
+    assert [row for row in told if row["action"] != "integration.delete"] == ends
+
+
 @pytest.mark.parametrize("state", ["queued", "running"])
 async def test_a_run_that_is_going_on_is_shown_and_loses_its_integration(room: Room, state: str) -> None:
     created = await room.create()

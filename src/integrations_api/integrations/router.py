@@ -286,7 +286,11 @@ async def delete(
     integrations: Integrations,
     access: Annotated[AccessService, Depends(component(AccessService))],
     purge: Annotated[
-        bool, Query(description="Also remove the published dataset and the run history (permission knowledge.purge).")
+        bool,
+        Query(
+            description="Also remove the published dataset and the run history (permission knowledge.purge), "
+            "also of an integration that was deleted before.",
+        ),
     ] = False,
     if_match: IfMatch = None,
 ) -> SuccessMessage:

@@ -137,12 +137,15 @@ class IntegrationService:
     ) -> None:
         """Removes an integration, its config and its secrets for good, which ends a run that is going on.
 
-        Its dataset stays readable; `purge` (permission knowledge.purge) removes that and the run history too.
-        Raises `NotFound`, `PermissionDenied`, and `PreconditionFailed` as `update` does.
+        Its dataset stays readable; `purge` (permission knowledge.purge) removes that and the run history too, also
+        when the integration was deleted before. Raises `NotFound`, `PermissionDenied`, and `PreconditionFailed` as
+        `update` does.
         """
         if purge:
             principal.demand(Permission.KNOWLEDGE_PURGE)
         async with transaction(self._sessions, first=statements.lock_with_run(integration_id)) as connection:
+            if purge and await _purge_left_over(connection, integration_id, principal):
+                return
             row = await _found(connection, integration_id)
             _refuse_stale(row, revisions)
             told = entry("delete", integration_id, row.service_name, principal, purge=purge)
@@ -362,6 +365,18 @@ async def _found(connection: asyncpg.Connection, integration_id: UUID, *, secret
     if row is None:
         raise NotFound(_NOT_FOUND)
     return row
+
+
+async def _purge_left_over(connection: asyncpg.Connection, integration_id: UUID, principal: Principal) -> bool:
+    """Removes the dataset that an integration has left behind; whether there was one."""
+    left = await statements.lock_left_over(connection, integration_id)
+    if left is None:
+        return False
+    await statements.purge_dataset(connection, integration_id)
+    await carry_out(connection, entry("delete", integration_id, left.service_name, principal, purge=True))
+    if left.run_id is not None:
+        await carry_out(connection, lost_run(integration_id, left.run_id, principal))
+    return True
 
 
 def _revised(row: Row | None, *, running_run_id: UUID | None) -> Revised:

@@ -123,6 +123,20 @@ _KEPT_BY_DATASET = (
 )
 
 
+async def lock_left_over(connection: asyncpg.Connection, dataset_id: UUID) -> Row | None:
+    """The `service_name` of a dataset whose integration was deleted, and the `run_id` of a run that does not know yet.
+
+    None where there is no such dataset. Waits for that run's current step, and holds the next one back.
+    """
+    run = "SELECT id FROM sync_runs WHERE dataset_id = $1 AND state IN ('queued', 'running') FOR UPDATE"
+    run_id = await connection.fetchval(run, dataset_id)
+    left = """
+        SELECT service_name, $2::uuid AS run_id FROM datasets WHERE id = $1 AND integration_id IS NULL FOR UPDATE
+    """
+    found: Row | None = await connection.fetchrow(left, dataset_id, run_id, record_class=Row)
+    return found
+
+
 async def purge_dataset(connection: asyncpg.Connection, dataset_id: UUID) -> None:
     """Deletes everything that syncs left: versions, documents, staged and rejected records, runs and their log."""
     for statement in _KEPT_BY_DATASET:

@@ -7,6 +7,7 @@
 import os
 import re
 from datetime import timedelta
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
@@ -65,6 +66,18 @@ def _origins(values: tuple[str, ...]) -> tuple[str, ...]:
     return values
 
 
+def _proxies(values: tuple[str, ...]) -> tuple[str, ...]:
+    """What is no address would be compared with addresses for ever, and never be one."""
+    for value in values:
+        try:
+            ip_network(value)
+        except ValueError:
+            raise ValueError(
+                "expected addresses or ranges such as 10.0.0.5 or 10.0.0.0/24; a name or * is neither"
+            ) from None
+    return values
+
+
 def _has_a_host_and_a_port(address: str) -> bool:
     try:
         parts = urlsplit(address)
@@ -115,7 +128,7 @@ class Settings(BaseSettings):
     )
     host: str = Field("127.0.0.1", description="Address `serve` listens on.")
     port: int = Field(8000, ge=0, le=65535, description="Port `serve` listens on.")
-    trusted_proxies: Words = Field(
+    trusted_proxies: Annotated[Words, AfterValidator(_proxies)] = Field(
         (),
         description="Addresses or CIDR ranges of reverse proxies whose X-Forwarded-For and X-Forwarded-Proto are "
         "believed; comma-separated.",
@@ -290,6 +303,13 @@ class Settings(BaseSettings):
         if not _names_one_server(rest):
             raise ValueError("the host or port cannot be read; @ : / of a password are written as %40 %3A %2F")
         return SecretStr(f"postgresql+asyncpg://{rest}")
+
+    @field_validator("public_url")
+    @classmethod
+    def _is_where_clients_go(cls, value: str) -> str:
+        if not (_SERVICE.fullmatch(value) and _has_a_host_and_a_port(value)):
+            raise ValueError("expected an address such as https://integrations.example.com, without a query")
+        return value
 
     @field_validator("embeddings_url")
     @classmethod

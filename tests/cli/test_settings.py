@@ -37,6 +37,11 @@ GROUPS = {(), ("users",), ("secrets",), ("audit",), ("simulate",), ("embeddings"
         ("DATABASE_URL", "canary-7361", "DATABASE_URL: expected postgresql://"),
         ("EMBEDDINGS_URL", "https://canary-7361@host/v1", "EMBEDDINGS_URL: expected an address"),
         ("EMBEDDINGS_URL", "https://host:99999/canary-7361", "EMBEDDINGS_URL: expected an address"),
+        ("PUBLIC_URL", "integrations.example.com", "PUBLIC_URL: expected an address such as https://"),
+        ("PUBLIC_URL", "https://canary-7361@host", "PUBLIC_URL: expected an address such as https://"),
+        ("TRUSTED_PROXIES", "10.0.0.1,nginx", "TRUSTED_PROXIES: expected addresses or ranges"),
+        ("TRUSTED_PROXIES", "10.0.0.5/24", "TRUSTED_PROXIES: expected addresses or ranges"),
+        ("TRUSTED_PROXIES", "*", "TRUSTED_PROXIES: expected addresses or ranges"),
         ("EMBEDDINGS_URL", "https://host/v1", "Wrong settings: EMBEDDINGS_MODEL is required with EMBEDDINGS_URL"),
     ],
 )

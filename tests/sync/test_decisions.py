@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
@@ -10,7 +11,10 @@ from sqlalchemy import text
 from integrations_api.connectors.errors import Retryable
 from integrations_api.integrations.schedules import Schedule
 from integrations_api.integrations.service import IntegrationService
+from integrations_api.knowledge.service import KnowledgeService
+from integrations_api.knowledge.versions import Chunk
 from integrations_api.sync import repository
+from integrations_api.sync.engine import SyncEngine
 from integrations_api.sync.models import SyncRun
 from tests.support.served import served
 from tests.support.syncing import ADMIN, PATIENCE, Bench, bench
@@ -102,6 +106,41 @@ async def test_a_failed_run_cannot_be_resumed_past_a_rollback(database_url: str)
         )
         run = await b.sync(integration)
         assert (run.mode, run.added, run.updated) == ("full", 1, 1)
+
+
+@pytest.mark.parametrize(("purged", "status"), [("INC00002", 200), ("INC00012", 409)])
+async def test_a_run_is_resumed_past_a_purge_unless_it_was_about_to_write_the_incident(
+    database_url: str, monkeypatch: pytest.MonkeyPatch, purged: str, status: int
+) -> None:
+    async with bench(database_url, sync_chunk_size=5) as b, served(b) as api:
+        b.source.fill(12)
+        integration = await b.integration()
+        await b.sync(integration)
+        for number in range(1, 13):
+            b.source.change(f"INC{number:05d}", title="It was not the mail")
+        with monkeypatch.context() as patch:
+            patch.setattr(SyncEngine, "_ingest_chunk", _fails_after_the_first(SyncEngine._ingest_chunk))
+            failed = await b.sync(integration)
+        await b.components[KnowledgeService].purge(purged, dataset_id=integration, reason="118", principal=ADMIN)
+
+        answer = await api.client.post(f"/integrations/runs/{failed.id}/resume")
+
+        assert (failed.phase, failed.ingested, answer.status_code) == ("ingesting", 5, status)
+        if status == 200:
+            assert (await b.finished(failed.id)).state == "succeeded"
+            assert len(await b.titles(integration)) == 11
+        else:
+            message = "An incident that this run was about to write was purged since: start a new sync"
+            assert answer.json()["message"] == message
+
+
+def _fails_after_the_first(ingest_chunk: Any) -> Any:
+    async def ingest(self: SyncEngine, chunk: Chunk) -> Any:
+        if chunk.before:
+            raise Retryable("It was begun too often")
+        return await ingest_chunk(self, chunk)
+
+    return ingest
 
 
 async def test_a_run_is_not_resumed_beside_one_that_begins_at_the_same_time(database_url: str) -> None:

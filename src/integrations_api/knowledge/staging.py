@@ -196,6 +196,12 @@ async def planned(session: AsyncSession, run_id: UUID) -> Plan:
     return Plan(**counts._mapping)
 
 
+async def count_staged(session: AsyncSession, run_id: UUID, *, after: int) -> int:
+    """How many changes of a plan are there behind a position; a purge takes its incident's away."""
+    statement = text("SELECT count(*) FROM staged_changes WHERE run_id = :run AND ordinal > :after")
+    return int(await session.scalar(statement, {"run": run_id, "after": after}) or 0)
+
+
 async def unseen_documents(
     session: AsyncSession, *, run_id: UUID, dataset_id: UUID, created_until: datetime | None
 ) -> list[str]:

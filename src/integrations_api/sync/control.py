@@ -25,7 +25,7 @@ from integrations_api.sync import events, repository
 from integrations_api.sync.models import SyncRun
 from integrations_api.sync.publishing import publish_run
 from integrations_api.sync.recording import record_discard
-from integrations_api.sync.runs import ENTRYPOINT, PLANS_KEPT, RunState
+from integrations_api.sync.runs import ENTRYPOINT, PLANS_KEPT, Phase, RunState
 from integrations_api.sync.verdict import judge
 
 RESUMABLE_FOR = PLANS_KEPT - timedelta(days=1)
@@ -105,6 +105,9 @@ class RunControl:
         latest = await repository.page_of_runs(session, integration_id=run.dataset_id, before=None, limit=1)
         if latest[0].id != run.id:
             raise Conflict(_LATER_RUN)
+        left = run.planned - run.ingested if run.phase == Phase.INGESTING else 0
+        if await staging.count_staged(session, run.id, after=run.ingested) < left:
+            raise Conflict("An incident that this run was about to write was purged since: start a new sync")
 
     async def publish_held(self, dataset_id: UUID, number: int, *, principal: Principal) -> Version:
         """Makes a held version the head after all. Raises `NotFound`, `Conflict`."""

@@ -8,6 +8,8 @@ from sqlalchemy import select, text
 
 from integrations_api.audit.models import AuditEntry
 from integrations_api.db.engine import Sessions
+from integrations_api.errors import NotFound
+from integrations_api.knowledge.purge import purge
 from tests.knowledge.conftest import Api
 from tests.support.knowledge import Story, build_versions, doc, gone
 
@@ -105,6 +107,31 @@ async def test_what_a_failed_run_wrote_of_it_goes_too(api: Api, sessions: Sessio
     await api.post("/knowledge/incidents/INC1/purge", BODY)
 
     assert SECRET not in await everything(sessions)
+
+
+async def test_who_comes_second_purges_nothing_of_others(sessions: Sessions) -> None:
+    """Both have found the incident, and one has waited for the other."""
+    story = await build_versions(sessions, {"sys-id-1": doc("INC1")})
+    facts = {"dataset": story.dataset_id, "run": uuid4()}
+    await execute(
+        sessions,
+        "INSERT INTO contents (dataset_id, hash, title, text, notes, attributes, tsv)"
+        " VALUES (:dataset, 'unnamed', 'Of a run that may be resumed', '', '[]', '{}', '')",
+        **facts,
+    )
+    await execute(
+        sessions,
+        "INSERT INTO raw_records (run_id, external_id, seq, dataset_id, hash, raw)"
+        " VALUES (:run, 'sys-id-2', 1, :dataset, 'unnamed', '{}')",
+        **facts,
+    )
+
+    async with sessions.begin() as session:
+        await purge(session, dataset_id=story.dataset_id, document_id=story.id("sys-id-1"))
+        with pytest.raises(NotFound):
+            await purge(session, dataset_id=story.dataset_id, document_id=story.id("sys-id-1"))
+
+    assert "Of a run that may be resumed" in await everything(sessions)
 
 
 async def test_a_content_that_another_incident_shares_stays(api: Api, sessions: Sessions) -> None:

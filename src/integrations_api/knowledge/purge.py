@@ -6,7 +6,7 @@ from msgspec import Struct
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from integrations_api.errors import Conflict
+from integrations_api.errors import Conflict, NotFound
 from integrations_api.knowledge import vectors
 from integrations_api.knowledge.terms import uncount_document
 
@@ -81,8 +81,13 @@ _REST = (
 
 
 async def purge(session: AsyncSession, *, dataset_id: UUID, document_id: UUID) -> Purged:
-    """Removes a document, its revisions, contents and embeddings that nothing else uses, and what it was made from."""
+    """Removes a document, its revisions, contents and embeddings that nothing else uses, and what it was made from.
+
+    Raises `NotFound` for one that somebody else has purged meanwhile.
+    """
     external = await session.scalar(text("SELECT external_id FROM documents WHERE id = :id"), {"id": document_id})
+    if external is None:
+        raise NotFound("Incident not found")
     facts = {"id": document_id, "dataset": dataset_id, "external": external}
     await uncount_document(session, dataset_id=dataset_id, document_id=document_id)
     for statement in _UNCOUNT:

@@ -6,8 +6,9 @@ from typing import Any
 import pytest
 
 from integrations_api.connectors.records import SourceCount
+from integrations_api.knowledge.service import KnowledgeService
 from integrations_api.sync.verdict import judge
-from tests.support.syncing import bench
+from tests.support.syncing import ADMIN, bench
 
 COUNTED: dict[str, tuple[dict[str, Any], tuple[str, int, str | None]]] = {
     "equal": ({"total": 10, "stored": 10}, ("complete", 0, None)),
@@ -22,6 +23,15 @@ COUNTED: dict[str, tuple[dict[str, Any], tuple[str, int, str | None]]] = {
     "hidden": (
         {"total": 10, "stored": 7},
         ("short", 3, "3 are counted by the source but not shown to this user (access rules)"),
+    ),
+    "missing, and not all was read": (
+        {"total": 10, "stored": 9, "read_all": False},
+        (
+            "short",
+            1,
+            "1 are counted by the source and not stored, hidden from this user (access rules), or not read: "
+            "a full sync tells",
+        ),
     ),
     "not mapped": (
         {"total": 10, "stored": 8, "rejected": 2, "unmapped": 2},
@@ -144,3 +154,21 @@ async def test_what_was_made_while_the_sync_ran_stands_for_nothing_that_is_missi
             "1 are counted by the source but not shown to this user (access rules)",
         )
         assert (showing.rejected, showing.verdict and showing.verdict["state"]) == (1, "complete")
+
+
+@pytest.mark.anyio
+async def test_what_was_purged_here_is_not_said_to_be_hidden_there(database_url: str) -> None:
+    async with bench(database_url) as b:
+        b.source.fill(3)
+        integration = await b.integration()
+        await b.sync(integration)
+        await b.components[KnowledgeService].purge("INC00002", dataset_id=integration, reason="118", principal=ADMIN)
+
+        run = await b.sync(integration)
+
+        assert run.verdict is not None
+        assert (run.verdict["state"], run.verdict["why"]) == (
+            "short",
+            "1 are counted by the source and not stored, hidden from this user (access rules), or not read: "
+            "a full sync tells",
+        )

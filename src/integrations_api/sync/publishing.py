@@ -128,6 +128,7 @@ async def _verdict(
         rejected=run.rejected,
         unmapped=len(unmapped),
         partial_since=to_wire(begins),
+        read_all=run.mode == "full",
     )
     if run.mode == "full":
         verdict["ids"] = await _ids_of_gap(session, verdict["state"], run=run, unmapped=unmapped)

@@ -9,15 +9,21 @@ MOST_NAMED = 100
 
 
 def judge(
-    *, source: SourceCount, stored: int, rejected: int, unmapped: int, partial_since: str | None = None
+    *,
+    source: SourceCount,
+    stored: int,
+    rejected: int,
+    unmapped: int,
+    partial_since: str | None = None,
+    read_all: bool = True,
 ) -> dict[str, Any]:
     """Compares the source's count with the live documents under the same bound.
 
     Of the `rejected` records `unmapped` are missing; of the others an earlier state is stored.
-    `partial_since` names the start of a dataset that was told to begin later than the source does. Which `ids` are
-    missing or too much is not known here.
+    `partial_since` names the start of a dataset that was told to begin later than the source does; a run that has not
+    `read_all` does not know why it lacks a record. Which `ids` are missing or too much is not known here.
     """
-    state, why = _state(source=source, stored=stored, unmapped=unmapped, partial_since=partial_since)
+    state, why = _state(source=source, stored=stored, unmapped=unmapped, partial_since=partial_since, read_all=read_all)
     hidden = 0 if source.total is None or source.only_visible else max(0, source.total - stored - unmapped)
     return {
         "state": state,
@@ -30,7 +36,9 @@ def judge(
     }
 
 
-def _state(*, source: SourceCount, stored: int, unmapped: int, partial_since: str | None) -> tuple[str, str | None]:
+def _state(
+    *, source: SourceCount, stored: int, unmapped: int, partial_since: str | None, read_all: bool
+) -> tuple[str, str | None]:
     if source.total is None:
         return "unknown", source.why_unknown or "the source does not tell how many records it has"
     gap = source.total - stored
@@ -39,11 +47,15 @@ def _state(*, source: SourceCount, stored: int, unmapped: int, partial_since: st
     if gap < 0:
         return "over", f"the dataset holds {-gap} more than the source counts; a full sync looks for deleted records"
     return "short", _why_short(
-        gap=gap, unmapped=unmapped, partial_since=partial_since, only_visible=source.only_visible
+        gap=gap,
+        unmapped=unmapped,
+        partial_since=partial_since,
+        only_visible=source.only_visible,
+        read_all=read_all,
     )
 
 
-def _why_short(*, gap: int, unmapped: int, partial_since: str | None, only_visible: bool) -> str:
+def _why_short(*, gap: int, unmapped: int, partial_since: str | None, only_visible: bool, read_all: bool) -> str:
     if partial_since is not None:
         return f"{gap} are missing: the first sync began at {partial_since} (config.lastSynced)"
     if unmapped >= gap:
@@ -54,4 +66,7 @@ def _why_short(*, gap: int, unmapped: int, partial_since: str | None, only_visib
     mapped = f", {unmapped} could not be mapped" if unmapped else ""
     if only_visible:
         return f"{unseen} that the source shows were not read yet: a full sync reads them{mapped}"
+    if not read_all:
+        either = "hidden from this user (access rules), or not read: a full sync tells"
+        return f"{unseen} are counted by the source and not stored, {either}{mapped}"
     return f"{unseen} are counted by the source but not shown to this user (access rules){mapped}"

@@ -331,7 +331,8 @@ async def purge_incident(
 
     It is for personal data that must go. A line in the audit stays, with the reason and without the content. Files of
     raw records (RAW_DUMP_PATH) are deleted by the workers that wrote them, within a minute. Remove the incident at the
-    source as well: the next full sync would bring it back.
+    source as well: the next sync that reads it would bring it back, which a full one does, and an incremental one if it
+    has changed lately.
     """
     purged = await knowledge.purge(number, dataset_id=integration, reason=body.reason, principal=purger)
     counts = {

@@ -16,6 +16,9 @@ from integrations_api.knowledge.versions import Chunk
 from integrations_api.sync import repository
 from integrations_api.sync.engine import SyncEngine
 from integrations_api.sync.models import SyncRun
+from integrations_api.worker_wiring import executor_options
+from tests.support.applications import settings_for
+from tests.support.gates import gate
 from tests.support.served import served
 from tests.support.syncing import ADMIN, PATIENCE, Bench, bench
 
@@ -40,6 +43,21 @@ async def test_a_cancelled_sync_ends_at_once_and_publishes_nothing(database_url:
         assert (again.status_code, again.json()["message"]) == (409, "No sync of this integration is going on")
         b.source.gate.set()
         assert (await b.sync(integration)).added == 3
+
+
+async def test_a_cancel_that_comes_while_it_is_published_is_told_that_the_sync_has_ended(database_url: str) -> None:
+    async with bench(database_url) as b, served(b) as api:
+        b.source.fill(3)
+        integration = await b.integration()
+        async with gate(database_url, when="NEW.head IS NOT NULL", at="UPDATE ON datasets") as publishing:
+            run_id = await b.start(integration)
+            await publishing.reached()
+            cancelling = asyncio.create_task(api.client.post(f"/integrations/sync/{integration}/cancel"))
+            await b.somebody_waits()
+            await publishing.open()
+
+        assert (await cancelling).status_code == 409
+        assert ((await b.finished(run_id)).state, len(await b.titles(integration))) == ("succeeded", 3)
 
 
 async def test_a_failed_first_load_goes_on_where_it_was(database_url: str) -> None:
@@ -185,6 +203,25 @@ async def _sync_that_loses_most(b: Bench, *, scheduled: bool = False) -> tuple[U
     for number in range(1, 7):
         b.source.remove(f"INC{number:05d}")
     return integration, await b.sync(integration, mode="full")
+
+
+@pytest.mark.parametrize(
+    ("deleted", "live", "is_held"),
+    [
+        (0, 0, False),
+        (49, 49, False),  # fewer than the minimum, though all of them
+        (50, 50, True),
+        (50, 250, False),  # just the share, not more
+        (50, 249, True),
+        (51, 250, True),
+        (20_000, 100_000, False),
+        (20_001, 100_000, True),
+    ],
+)
+async def test_more_than_the_share_and_at_least_the_minimum_is_held(deleted: int, live: int, is_held: bool) -> None:
+    brake = executor_options(settings_for("postgresql://nowhere")).engine.brake
+
+    assert brake.holds(deleted=deleted, live=live) is is_held
 
 
 async def test_a_version_that_would_remove_too_much_is_held(database_url: str) -> None:

@@ -46,7 +46,7 @@ async def product(database_url: str, *, workers: int = 1, **settings: Any) -> As
     time = FastTime()
     slots = HostSlots(dsn=plain_url(database_url), limit=8)
     sources = registered_sources(settings_for(database_url, **values), slots, time=time.time)
-    running = bench(database_url, workers=workers, sources=sources, **values)
+    running = bench(database_url, workers=workers, sources=sources, does_housework=True, **values)
     async with slots, running as b, served(b) as api:
         yield Product(b, api, time)
 

@@ -39,6 +39,8 @@ ADMIN = Principal(user_id=uuid4(), email="admin@example.com", permissions=ROLES[
 PATIENCE = processes.PATIENCE
 GLANCE = 0.1
 """Seconds between two looks whether a run is over: each costs the sync that it looks at some of its time."""
+OFTEN = timedelta(minutes=1)
+"""What a worker does as seldom as this is housework: all of it once at each start took a sixth of a short sync."""
 
 
 @dataclass
@@ -48,6 +50,7 @@ class Bench:
     components: Components
     source: MemorySource
     patience: float = PATIENCE
+    does_housework: bool = False
     workers: list[tuple[asyncio.Task[None], asyncio.Event]] = field(default_factory=list)
 
     @property
@@ -87,6 +90,8 @@ class Bench:
     def start_worker(self) -> None:
         """One more worker, in this process."""
         worker = build_worker(self.components)
+        if not self.does_housework:
+            worker.duties[:] = [(name, every, duty) for name, every, duty in worker.duties if every < OFTEN]
         stopping = asyncio.Event()
         self.workers.append((asyncio.create_task(worker.run(stopping)), stopping))
 
@@ -150,14 +155,19 @@ async def bench(
     in_memory: bool = True,
     sources: Sources | None = None,
     patience: float = PATIENCE,
+    does_housework: bool = False,
     **settings: Any,
 ) -> AsyncIterator[Bench]:
-    """Parts over the test's database, and workers; the source is in memory, `sources`, or what integrations name."""
+    """Parts over the test's database, and workers; the source is in memory, `sources`, or what integrations name.
+
+    Workers leave out what is done once a minute or less often, unless the test asks for it: it has tests of its own, is
+    done beside the syncs of tests/faults, and by every worker that is a process.
+    """
     chosen = settings_for(database_url, **{"raw_dump_path": "", **settings})
     source = MemorySource()
     chosen_sources = sources or (MemorySources(source) if in_memory else None)
     async with assemble(chosen, passwords=Passwords(CHEAP), sources=chosen_sources) as components:
-        made = Bench(components=components, source=source, patience=patience)
+        made = Bench(components=components, source=source, patience=patience, does_housework=does_housework)
         for _ in range(workers):
             made.start_worker()
         try:

@@ -12,8 +12,8 @@ import pytest
 from integrations_api.logs import configure_logging
 from tests.support.databases import Databases, database_name, databases, server_for_tests
 from tests.support.long import FULL
+from tests.support.once import compiled_once, tables_of_the_queue_checked_once
 from tests.support.parallel import processes_for
-from tests.support.statements import compiled_once
 
 _for_the_session = pytest.StashKey[ExitStack]()
 _shared_server = pytest.StashKey[str]()
@@ -73,8 +73,8 @@ def _plain_logs() -> None:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _statements() -> Iterator[None]:
-    with compiled_once():
+def _found_out_once() -> Iterator[None]:
+    with compiled_once(), tables_of_the_queue_checked_once():
         yield
 
 

@@ -1,4 +1,4 @@
-"""Statements that are compiled once in a test process, and not once for the engine of every test."""
+"""What is found out once in a test process, and not once for the engine or the worker of every test."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -6,6 +6,7 @@ from functools import partial
 from typing import Any
 
 import pytest
+from pgqueuer.core.qm import QueueManager
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.util import LRUCache
 
@@ -29,3 +30,23 @@ def compiled_once() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("integrations_api.db.engine.create_async_engine", sharing)
         yield
+
+
+@contextmanager
+def tables_of_the_queue_checked_once() -> Iterator[None]:
+    """Meanwhile PgQueuer looks once whether its tables are as they should be, in fifteen statements, and not for every
+    worker: all have the same schema.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        check = QueueManager.verify_structure
+
+        async def check_once(manager: QueueManager) -> None:
+            await check(manager)
+            patch.setattr(QueueManager, "verify_structure", _believe)
+
+        patch.setattr(QueueManager, "verify_structure", check_once)
+        yield
+
+
+async def _believe(_: QueueManager) -> None:
+    return None

@@ -5,7 +5,7 @@ import gzip
 import socket
 import ssl
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from pathlib import Path
 
@@ -166,11 +166,9 @@ async def test_an_answer_larger_than_allowed_is_cut_off() -> None:
         await fetch(answer(b"x" * 1001), policy)
 
 
-@pytest.mark.parametrize(
-    ("name", "body"),
-    [("gzip", gzip.compress(b"\0" * 50_000_000)), ("deflate", zlib.compress(b"\0" * 50_000_000))],
-)
-async def test_a_decompression_bomb_is_cut_off(name: str, body: bytes) -> None:
+@pytest.mark.parametrize(("name", "compress"), [("gzip", gzip.compress), ("deflate", zlib.compress)])
+async def test_a_decompression_bomb_is_cut_off(name: str, compress: Callable[[bytes], bytes]) -> None:
+    body = compress(b"\0" * 50_000_000)
     policy = EgressPolicy(allowed_hosts=LOOPBACK, max_response_bytes=1_000_000)
     with pytest.raises(ResponseTooLarge):
         await fetch(answer(body, f"Content-Encoding: {name}"), policy)

@@ -145,12 +145,13 @@ class Table:
     def __len__(self) -> int:
         return len(self.rows)
 
-    def changed(self, keys: Iterable[str] = ()) -> None:
+    def changed(self, keys: Sequence[str] = ()) -> None:
         """Forgets what was derived; `keys` are those of its own rows that have come, gone or been changed."""
         self.version += 1
         self.results.clear()
-        for order in self._by_stamp.values():
-            order.changed(keys)
+        if keys:
+            for order in self._by_stamp.values():
+                order.changed(keys)
 
     def find(self, sys_id: str) -> Row | None:
         return self.rows.get(sys_id.casefold())

@@ -4,8 +4,9 @@ Imported by the tests that attack, when they do: it takes seconds, and most proc
 """
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -26,6 +27,7 @@ from tests.support.asgi import Answer
 from tests.support.attacking import METRICS_TOKEN, Attacked, Headers
 
 Sent = Case[Any]
+SignIn = Callable[[], Awaitable[Headers]]
 
 FULL = os.environ.get("ATTACK") == "full"
 SEED = int(os.environ.get("ATTACK_SEED", "1"))
@@ -167,24 +169,24 @@ class Attack:
         return [*found, ("one who lacks it", lacking, 403, f'"Missing permission: {permission}"')]
 
     async def _allowed(self, operation: Operation, case: Sent, number: int) -> None:
-        everybody = await self._who_may(operation)
+        everybody = self._who_may(operation)
         if "delete" in operation.label.lower():
             case = self._aimed(case, await self.world.renew_spare())
-        for who, headers in everybody if FULL else [everybody[number % len(everybody)]]:
-            answer = await self._judged(operation, case, who, headers)
+        for who, sign_in in everybody if FULL else [everybody[number % len(everybody)]]:
+            answer = await self._judged(operation, case, who, await sign_in())
             if answer.status == 401 and not operation.is_public and operation.label != "POST /auth/logout":
                 self.problems[f"{operation.label} as {who}"] = f"refused: {answer.body!r}"
 
-    async def _who_may(self, operation: Operation) -> Sequence[tuple[str, Headers]]:
+    def _who_may(self, operation: Operation) -> Sequence[tuple[str, SignIn]]:
         world, permission = self.world, operation.permission
         if operation.label == "GET /metrics":
-            return [("operator", [("Authorization", f"Bearer {METRICS_TOKEN}")])]
+            return [("operator", _always(("Authorization", f"Bearer {METRICS_TOKEN}")))]
         if operation.is_public:
-            return [("nobody", []), ("admin", await world.admin())]
+            return [("nobody", _always()), ("admin", world.admin)]
         if permission is None:
-            return [("admin", await world.admin()), ("one who may nothing", await world.user([]))]
-        only = ("one who has only it", await world.user({Permission(permission)}))
-        return [("admin", await world.admin()), only, ("key", await world.key())]
+            return [("admin", world.admin), ("one who may nothing", partial(world.user, []))]
+        only = ("one who has only it", partial(world.user, {Permission(permission)}))
+        return [("admin", world.admin), only, ("key", world.key)]
 
     def _aimed(self, case: Sent, integration: UUID) -> Sent:
         if case.path_parameters.get("integration_id") == str(self.world.integration):
@@ -203,6 +205,13 @@ class Attack:
         for problem in _judge(operation, case, request, answer):
             self.problems.setdefault(f"{operation.label} as {who}: {problem}", _told(request, answer))
         return answer
+
+
+def _always(*headers: tuple[str, str]) -> SignIn:
+    async def same() -> Headers:
+        return list(headers)
+
+    return same
 
 
 def _judge(operation: Operation, case: Sent, request: requests.PreparedRequest, answer: Answer) -> Iterator[str]:

@@ -126,6 +126,26 @@ async def test_a_failed_run_cannot_be_resumed_past_a_rollback(database_url: str)
         assert (run.mode, run.added, run.updated) == ("full", 1, 1)
 
 
+async def test_a_run_that_is_resumed_during_a_rollback_waits_for_it_and_is_refused(database_url: str) -> None:
+    async with bench(database_url) as b, served(b) as api:
+        b.source.fill(3)
+        integration = await b.integration()
+        await b.sync(integration)
+        b.source.change("INC00001", title="Mail is back")
+        await b.sync(integration)
+        b.source.fail_at_page, b.source.failure = b.source.pages_read, Retryable("Connection timeout")
+        failed = await b.sync(integration)
+        path = f"/knowledge/datasets/{integration}/versions/1/rollback"
+        async with gate(database_url, when="NEW.kind = 'rollback'", at="INSERT ON versions") as rolling_back:
+            back = asyncio.create_task(api.client.post(path, json={"reason": "wrong titles"}))
+            await rolling_back.reached()
+            resuming = asyncio.create_task(api.client.post(f"/integrations/runs/{failed.id}/resume"))
+            await b.somebody_waits()
+            await rolling_back.open()
+
+            assert ((await back).status_code, (await resuming).status_code) == (200, 409)
+
+
 @pytest.mark.parametrize(("purged", "status"), [("INC00002", 200), ("INC00012", 409)])
 async def test_a_run_is_resumed_past_a_purge_unless_it_was_about_to_write_the_incident(
     database_url: str, monkeypatch: pytest.MonkeyPatch, purged: str, status: int

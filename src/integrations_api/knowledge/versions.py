@@ -303,9 +303,14 @@ async def hold(session: AsyncSession, *, dataset_id: UUID, version: int, plan: P
     )
 
 
-async def lock_version(session: AsyncSession, *, dataset_id: UUID, number: int) -> Version | None:
-    """A version's row, locked with its dataset, so that decisions about it and new runs come one after the other."""
+async def lock_dataset(session: AsyncSession, dataset_id: UUID) -> None:
+    """Lets decisions about a dataset and new runs come one after the other, until the transaction ends."""
     await session.execute(text("SELECT FROM datasets WHERE id = :id FOR UPDATE"), {"id": dataset_id})
+
+
+async def lock_version(session: AsyncSession, *, dataset_id: UUID, number: int) -> Version | None:
+    """A version's row, locked with its dataset."""
+    await lock_dataset(session, dataset_id)
     return await session.scalar(
         select(Version).where(Version.dataset_id == dataset_id, Version.number == number).with_for_update()
     )

@@ -81,6 +81,7 @@ class RunControl:
         if run is None:
             raise NotFound("Sync run not found")
         bind(integration_id=str(run.dataset_id))
+        await versions.lock_dataset(session, run.dataset_id)  # A rollback or a purge may be going on.
         await self._refuse_resuming(session, run)
         await repository.reopen(session, run, message=f"Resumed by {principal.email}. Before: {run.error}")
         await enqueue(session, entrypoint=ENTRYPOINT, keys=[str(run_id)])

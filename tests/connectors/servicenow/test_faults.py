@@ -258,6 +258,13 @@ async def test_a_filter_that_is_ignored_ends_the_run(source: SimulatedServiceNow
             await fetch(connector)
 
 
+async def test_a_filter_may_ask_for_a_flag_by_its_number(source: SimulatedServiceNow) -> None:
+    async with source.open(filter="active=1") as connector:
+        fetched = await fetch(connector)
+    active = {row["sys_id"] for row in source.instance.listing(("sys_id", "active")) if row["active"] == "true"}
+    assert {record.external_id for record in fetched.records} == active != set()
+
+
 async def test_a_filter_limits_what_is_read(source: SimulatedServiceNow) -> None:
     async with source.open(filter="state=7^ORstate=6^active=false") as connector:
         fetched = await fetch(connector)

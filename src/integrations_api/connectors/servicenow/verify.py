@@ -4,6 +4,8 @@ ServiceNow drops conditions and orders that it does not understand, or that a qu
 the rest: a wrong set that looks like a right one. A row that breaks the promise ends the run.
 """
 
+import re
+import unicodedata
 from collections.abc import Sequence
 from typing import Any
 
@@ -19,6 +21,9 @@ _FILTER_REMEDY = (
     "Check the column names of the filter, and that the user may read them; ServiceNow ignores a condition on a "
     "column that it does not know or that a query ACL forbids"
 )
+_DAY = re.compile(r"\d{4}-\d\d-\d\d")
+_NUMBER = re.compile(r"-?\d{1,15}(?:\.\d{1,15})?", re.ASCII)
+_FLAGS = {"true": "1", "false": "0"}
 
 
 def ignored(column: str) -> Refused:
@@ -74,26 +79,49 @@ def _is_within(folded: str, within: Range) -> bool:
 def checkable(filter_text: str) -> list[Condition]:
     """The conditions of a filter that a row can be checked against with certainty.
 
-    Equality with a plain word or number: times, references' names, alternatives and scripts are left to the source.
+    Equality with a plain word or number: times, alternatives and scripts are left to the source.
     """
     return [c for c in conditions_of(filter_text) if c.operator in {"=", "IN"} and _is_plain(c)]
 
 
 def _is_plain(condition: Condition) -> bool:
     words = condition.value.split(",") if condition.operator == "IN" else [condition.value]
-    return not condition.has_alternatives and all(
-        word and word == word.strip() and word.replace("_", "").replace("-", "").isalnum() for word in words
-    )
+    return not condition.has_alternatives and all(map(_is_plain_word, words))
+
+
+def _is_plain_word(word: str) -> bool:
+    letters = word.replace("_", "").replace("-", "")
+    return letters.isalnum() and word == word.strip() and not _DAY.fullmatch(word)
 
 
 def check_condition(rows: Sequence[Row], condition: Condition) -> None:
     """Raises `Refused` for a row that shows another value than the filter asks for; a hidden value tells nothing."""
-    wanted = {word.casefold() for word in condition.value.split(",")}
+    words = condition.value.split(",")
+    wanted = {word.casefold() for word in words}
     column = condition.column
     for row in rows:
-        value = cell(row.get(column))[0]
-        if value and value.casefold() not in wanted:
+        value, label = cell(row.get(column))
+        if value and value.casefold() not in wanted and not _is_spelt_otherwise(value, label, words):
             raise Refused(f"The source ignored the filter's condition on {column}", _FILTER_REMEDY)
+
+
+def _is_spelt_otherwise(value: str, label: str, words: Sequence[str]) -> bool:
+    """Whether a filter may mean this value by one of its words and write it in another way.
+
+    A flag as 1 or 0, a reference or choice by its label, a number without its zeros; and the source's database
+    compares texts without regard to accents and to spaces at their ends.
+    """
+    spellings = {_compared(value), _compared(label), _FLAGS.get(value, "")}
+    return any(_compared(word) in spellings or _is_same_number(word, value) for word in words)
+
+
+def _compared(text: str) -> str:
+    letters = unicodedata.normalize("NFKD", text.strip())
+    return "".join(letter for letter in letters if not unicodedata.combining(letter)).casefold()
+
+
+def _is_same_number(word: str, value: str) -> bool:
+    return bool(_NUMBER.fullmatch(word) and _NUMBER.fullmatch(value)) and float(word) == float(value)
 
 
 def missing_columns(rows: Sequence[Row], columns: Sequence[str]) -> list[str]:

@@ -427,6 +427,47 @@ async def test_an_ordinary_sync_learns_of_deletes_from_the_log_and_checks_each(s
     assert copy.gone == {dead: "deleted"}
 
 
+async def test_deletes_are_found_in_the_log_under_the_classes_that_extend_the_table(
+    source: SimulatedServiceNow,
+) -> None:
+    vip, _, plain, *_ = source.instance.sys_ids()
+    source.instance.update_many(source.instance.sys_ids()[:2], {"sys_class_name": "u_vip_incident"})
+    source.advance(600)
+    source.instance.update_many(source.instance.sys_ids()[3:20], {"sys_class_name": "u_minor_incident"})
+    copy = copy_of(source)
+    await copy.sync("full")
+    source.advance(600)
+    source.instance.delete(vip)
+    source.instance.delete(plain)
+    await copy.sync()
+    assert copy.gone == {vip: "deleted", plain: "deleted"}
+
+
+async def test_deletes_are_found_without_the_aggregate_api_under_the_classes_that_are_seen(
+    source: SimulatedServiceNow,
+) -> None:
+    lost, *others = source.instance.sys_ids()[:4]
+    source.instance.update_many([lost, *others], {"sys_class_name": "u_vip_incident"})
+    copy = copy_of(source)
+    await copy.sync("full")
+    source.advance(600)
+    source.instance.delete(lost)
+    source.server.add_fault("redirect", location="https://elsewhere.example", on="stats", times=None)
+    await copy.sync()
+    assert copy.gone == {lost: "deleted"}
+
+
+async def test_a_delete_log_that_ignores_the_order_is_none_and_does_not_end_the_run(
+    source: SimulatedServiceNow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for sys_id in source.instance.sys_ids()[:9]:
+        source.instance.delete(sys_id)
+    log = source.instance.tables["sys_audit_delete"]
+    monkeypatch.setattr(log, "order", log.order[::-1])
+    async with source.open() as connector:
+        assert await connector.deleted_since(source.now()) is None
+
+
 async def test_a_delete_log_that_may_not_be_read_is_none_and_not_empty(source: SimulatedServiceNow) -> None:
     source.instance.revoke("delete_log_reader")
     async with source.open() as connector:

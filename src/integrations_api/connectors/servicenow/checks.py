@@ -186,8 +186,9 @@ class Preflight(Struct):
         )
 
     async def _delete_log(self) -> Check:
-        now = self.source.client.patience.time.now()
-        if await gone.deleted_since(self.source.client, self.source.table, now) is None:
+        client = self.source.client
+        classes = await gone.classes_of(client, self.source.table, self.moment.rows if self.moment else ())
+        if await gone.deleted_since(client, classes, client.patience.time.now()) is None:
             return Check(
                 "delete log",
                 "warning",

@@ -128,6 +128,19 @@ class ServiceNowClient:
         except (KeyError, TypeError, ValueError):
             raise PageTooLarge("The count was not in the answer") from None
 
+    async def values(self, table: str, column: str) -> list[str]:
+        """What a column holds in the whole table, each value once, by the Aggregate API."""
+        params = {"sysparm_count": "true", "sysparm_group_by": column}
+        trial = self.patience.trial()
+        while True:
+            try:
+                groups = rows_of(self._result(await self._get(f"/api/now/v2/stats/{table}", params), table))
+                return [str(field["value"]) for group in groups for field in group["groupby_fields"] if field["value"]]
+            except (KeyError, TypeError):
+                return []
+            except Retryable as error:
+                await trial.again(error)
+
     def _result(self, answer: Answer, table: str) -> Any:
         try:
             return read_result(answer, table=table, now=self.patience.time.now())

@@ -170,7 +170,9 @@ class ServiceNowConnector:
 
     async def deleted_since(self, since: datetime) -> Sequence[str] | None:
         """Ids that the delete log names; None where it cannot be read."""
-        return await gone.deleted_since(self._client, self._config.table, since)
+        moment = await self._measured()
+        classes = await gone.classes_of(self._client, self._config.table, moment.rows)
+        return await gone.deleted_since(self._client, classes, since)
 
     async def confirm_gone(self, suspects: Mapping[str, str]) -> Sequence[Gone]:
         """Of the given ids, those that the filter no longer shows, each with the reason."""

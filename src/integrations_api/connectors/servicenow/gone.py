@@ -6,14 +6,16 @@ from typing import Literal
 
 from integrations_api.connectors.errors import Refused
 from integrations_api.connectors.records import Gone
-from integrations_api.connectors.servicenow.client import ServiceNowClient
+from integrations_api.connectors.servicenow.client import Row, ServiceNowClient
 from integrations_api.connectors.servicenow.mapping import cell
-from integrations_api.connectors.servicenow.query import ORDER, Range, any_of, joined, quoted, stamp
+from integrations_api.connectors.servicenow.query import ORDER, Range, any_of, joined, stamp
 from integrations_api.connectors.servicenow.verify import check_ids, ignored, sys_id_of
 
 DELETE_LOG = "sys_audit_delete"
 _CHUNK = 100
 _LOG_PAGE = 1000
+_MOST_CLASSES = 50
+"""In one question: some tables have hundreds, and an address has a greatest length."""
 _ANY_ZONE = timedelta(hours=15)
 """A time literal may be read in the session's zone; this much earlier it is early enough in every zone. What is named
 too often costs one more confirmation."""
@@ -25,31 +27,53 @@ FindControl = Callable[[bool], Awaitable[str | None]]
 Reason = Literal["deleted", "archived", "no_longer_visible", "out_of_filter"]
 
 
-async def deleted_since(client: ServiceNowClient, table: str, since: datetime) -> list[str] | None:
+async def classes_of(client: ServiceNowClient, table: str, rows: Sequence[Row]) -> list[str]:
+    """The names by which deletes of a table's records are logged: the log files each under its own class.
+
+    Whether others extend the table is seen in some of its rows; only then all classes are asked for.
+    """
+    seen = {name for row in rows if (name := cell(row.get("sys_class_name"))[0])}
+    if seen <= {table}:
+        return [table]
+    try:
+        known = await client.values(table, "sys_class_name")
+    except Refused:
+        known = []
+    return sorted({table, *seen, *known})
+
+
+async def deleted_since(client: ServiceNowClient, classes: Sequence[str], since: datetime) -> list[str] | None:
     """Ids that the delete log names since then (and some time before); None where it cannot be read."""
-    base = f"tablename={quoted(table)}^sys_created_on>={stamp(since - _ANY_ZONE)}"
+    named: list[str] = []
+    try:
+        for some in _chunks(classes, _MOST_CLASSES):
+            named.extend(await _named(client, some, since))
+    except Refused:
+        return None
+    return [sys_id for sys_id in dict.fromkeys(named) if sys_id]
+
+
+async def _named(client: ServiceNowClient, classes: Sequence[str], since: datetime) -> list[str]:
+    """Raises `Refused` where the log does not show all of it, or not in the order that is asked for."""
+    base = f"{any_of('tablename', classes)}^sys_created_on>={stamp(since - _ANY_ZONE)}"
     named: list[str] = []
     part = Range()
     while True:
-        query = joined(base, part.condition(), ORDER)
-        try:
-            answer = await client.ask(
-                DELETE_LOG,
-                query,
-                fields=["sys_id", "documentkey", "tablename"],
-                limit=_LOG_PAGE,
-                count=True,
-                shrinks=True,
-            )
-        except Refused:
-            return None
+        answer = await client.ask(
+            DELETE_LOG,
+            joined(base, part.condition(), ORDER),
+            fields=["sys_id", "documentkey", "tablename"],
+            limit=_LOG_PAGE,
+            count=True,
+            shrinks=True,
+        )
         ids = [sys_id for row in answer.rows if (sys_id := sys_id_of(row))]
         if len(ids) < min(answer.limit, answer.total if answer.total is not None else 0):
-            return None  # counted, but not shown: an incomplete log is no log
+            raise Refused("The delete log counts more than it shows")  # an incomplete log is no log
         check_ids(ids, part)
-        named.extend(cell(row.get("documentkey"))[0] for row in answer.rows if cell(row.get("tablename"))[0] == table)
+        named.extend(cell(row.get("documentkey"))[0] for row in answer.rows if cell(row.get("tablename"))[0] in classes)
         if len(ids) < answer.limit:
-            return [sys_id for sys_id in dict.fromkeys(named) if sys_id]
+            return named
         part = part.after(ids[-1])
 
 
@@ -68,7 +92,7 @@ class Confirmation:
     async def gone(self, external_ids: Sequence[str]) -> list[Gone]:
         """Of the given ids, those that the filter no longer shows. Raises `Refused` if the source cannot be trusted."""
         found: list[Gone] = []
-        for chunk in _chunks(external_ids):
+        for chunk in _chunks(external_ids, _CHUNK):
             found.extend(await self._chunk(chunk))
         return found
 
@@ -131,6 +155,6 @@ class Confirmation:
         return {sys_id for sys_id in ids if sys_id.casefold() in kept}
 
 
-def _chunks(ids: Sequence[str]) -> Iterator[Sequence[str]]:
-    for start in range(0, len(ids), _CHUNK):
-        yield ids[start : start + _CHUNK]
+def _chunks(names: Sequence[str], size: int) -> Iterator[Sequence[str]]:
+    for start in range(0, len(names), size):
+        yield names[start : start + size]

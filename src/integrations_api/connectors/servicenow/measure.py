@@ -32,7 +32,7 @@ class Moment(Struct, frozen=True):
     total: int | None
     """Rows of the filter, before access rules."""
     rows: Sequence[Row]
-    """The most recently changed rows, newest first: sys_id and sys_updated_on, value and display value."""
+    """The most recently changed rows, newest first: sys_id, sys_updated_on, class; values and display values."""
     is_dated: bool
     """Whether `now` is the source's clock and not ours."""
 
@@ -58,7 +58,7 @@ async def _newest(client: ServiceNowClient, table: str, filter_text: str, column
     return await client.ask(
         table,
         joined(filter_text, "ORDERBYDESCsys_updated_on"),
-        fields=["sys_id", "sys_updated_on", "sys_created_on", *columns],
+        fields=["sys_id", "sys_updated_on", "sys_created_on", "sys_class_name", *columns],
         limit=limit,
         labels=True,
         count=True,

@@ -162,14 +162,14 @@ class ServiceNowInstance(Store):
             self._take(row)
             self._deleted[row.key] = row
             if audit:
-                self._audit(sys_id, "DELETED")
+                self._audit(row, "DELETED")
             if audit and workflow:
-                self._log_delete(sys_id, row.number)
+                self._log_delete(row)
 
-    def _audit(self, sys_id: str, what: str) -> None:
+    def _audit(self, row: Row, what: str) -> None:
         line = {
-            "tablename": INCIDENT,
-            "documentkey": sys_id,
+            "tablename": _class_of(row),
+            "documentkey": row.sys_id,
             "fieldname": what,
             "oldvalue": what,
             "newvalue": what,
@@ -177,16 +177,17 @@ class ServiceNowInstance(Store):
         }
         self.create(line, table="sys_audit")
 
-    def _log_delete(self, sys_id: str, display_value: str) -> None:
-        self.create(
-            {"tablename": INCIDENT, "documentkey": sys_id, "display_value": display_value}, table="sys_audit_delete"
-        )
+    def _log_delete(self, row: Row) -> None:
+        """Under the record's own class, which may be one that extends the table."""
+        line = {"tablename": _class_of(row), "documentkey": row.sys_id, "display_value": row.number}
+        self.create(line, table="sys_audit_delete")
 
     def undelete(self, sys_id: str, *, keep_log: bool = False) -> None:
         """Brings a deleted incident back as it was. The line in the delete log goes, unless it is to be left stale."""
         with self.lock:
-            self._put(self._deleted.pop(sys_id.casefold()))
-            self._audit(sys_id, "RECOVERED")
+            row = self._deleted.pop(sys_id.casefold())
+            self._put(row)
+            self._audit(row, "RECOVERED")
             if not keep_log:
                 self._forget_delete(sys_id)
 
@@ -198,7 +199,7 @@ class ServiceNowInstance(Store):
     def log_delete_of_living(self, sys_id: str) -> None:
         """Leaves a stale line in the delete log about an incident that lives."""
         with self.lock:
-            self._log_delete(sys_id, self.row(sys_id).number)
+            self._log_delete(self.row(sys_id))
 
     def archive(self, sys_id: str) -> None:
         """Moves an incident to `ar_incident`. No delete log, no audit."""
@@ -276,3 +277,7 @@ class ServiceNowInstance(Store):
         """Comments and work notes of an incident, oldest first."""
         with self.lock:
             return self.row(sys_id).journal
+
+
+def _class_of(row: Row) -> str:
+    return row.get("sys_class_name") or INCIDENT

@@ -20,6 +20,8 @@ from integrations_api.connectors.servicenow.times import measured_zone, to_wire
         ("2026-03-21 22:30:00", "2026-03-21 10:30:00 PM", "2026-03-21 11:00:00 PM", "2026-03-21T23:00:00Z"),
         ("2026-03-21 10:30:59", "21.03.2026 11:30", "22.03.2026 09:00", "2026-03-22T08:00:00Z"),
         ("2026-03-04 10:30:00", "04/03/2026 11:30:00", "05/03/2026 09:00:00", "2026-03-05T08:00:00Z"),
+        ("2026-07-13 10:30:00", "13-Jul-2026 16:00:00", "14-Jul-2026 10:29:21", "2026-07-14T04:59:21Z"),
+        ("2026-07-13 10:30:00", "13 Jul 2026 04:00 PM", "14 Jul 2026 10:29 AM", "2026-07-14T04:59:00Z"),
     ],
 )
 def test_a_note_is_dated_in_utc_by_the_offset_measured_in_its_own_record(
@@ -85,6 +87,24 @@ def test_text_within_a_note_is_kept_as_it_is() -> None:
 
 def test_a_journal_without_headers_is_one_note_and_an_empty_one_is_none() -> None:
     assert notes_of({"comments": "just words", "work_notes": " \n"}, None) == [Note("", "", "comments", "just words")]
+
+
+def test_a_label_with_parentheses_of_its_own_still_ends_a_header() -> None:
+    block = (
+        "2026-03-02 12:00:00 - Ada Byte (Contractor) (Additional comments (Customer visible))\nNewer\n\n"
+        "2026-03-01 12:00:00 - Bob (Additional comments (Customer visible))\nOlder\n\n"
+    )
+    notes = notes_of({"comments": block}, None)
+    assert [(note.author, note.text) for note in notes] == [("Ada Byte (Contractor)", "Newer"), ("Bob", "Older")]
+
+
+def test_a_month_with_a_name_in_another_language_still_begins_a_header() -> None:
+    block = "14-août-2026 10:29:21 - Ada (Notes)\nNewer\n\n13-juil.-2026 10:29:21 - Bob (Notes)\nOlder\n\n"
+    notes = notes_of({"work_notes": block}, None)
+    assert [(note.at, note.author, note.text) for note in notes] == [
+        ("14-août-2026 10:29:21", "Ada", "Newer"),
+        ("13-juil.-2026 10:29:21", "Bob", "Older"),
+    ]
 
 
 def test_a_label_in_another_language_does_not_change_the_kind() -> None:

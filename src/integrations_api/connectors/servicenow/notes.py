@@ -7,7 +7,9 @@ from operator import attrgetter
 from integrations_api.connectors.records import Note
 from integrations_api.connectors.servicenow.times import SHAPE, Zone
 
-_HEADER = re.compile(rf"({SHAPE}) - ([^\n]*?) \([^()\n]+\)[ \t]*(?:\n|\Z)")
+_KIND = r"\((?:[^()\n]|\([^()\n]*\))+\)"
+"""A column's label, which may hold parentheses of its own: "Additional comments (Customer visible)"."""
+_HEADER = re.compile(rf"({SHAPE}) - ([^\n]*?) {_KIND}[ \t]*(?:\n|\Z)")
 """Time, author, and the kind of the remark, which the column tells as well."""
 
 

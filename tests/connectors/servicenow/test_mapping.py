@@ -102,6 +102,20 @@ def test_columns_of_administrators_become_attributes() -> None:
     }  # fmt: skip
 
 
+def test_a_duration_is_no_time_of_1970() -> None:
+    attributes = mapped(
+        business_duration=("1970-01-01 08:00:00", "8 Hours"),
+        calendar_duration=("1970-02-03 00:30:00", "33 Tage 30 Minuten"),
+        u_born=("1970-01-01 08:00:00", "01.01.1970 09:00"),
+    ).attributes
+
+    assert attributes == {
+        "business_duration": "8 Hours", "business_duration_code": "1970-01-01 08:00:00",
+        "calendar_duration": "33 Tage 30 Minuten", "calendar_duration_code": "1970-02-03 00:30:00",
+        "u_born": "1970-01-01T08:00:00Z",
+    }  # fmt: skip
+
+
 @pytest.mark.parametrize("odd", [None, 7, 2.5, True, [], ["x"], {}, {"a": 1}, {"value": None, "display_value": None},
                                  {"value": 3, "display_value": ["x"]}, {"link": "https://x"}])  # fmt: skip
 @pytest.mark.parametrize("column", ["short_description", "state", "assigned_to", "opened_at", "reopen_count", "active",

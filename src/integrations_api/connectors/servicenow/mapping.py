@@ -18,7 +18,7 @@ from integrations_api.connectors.records import JsonObject, MappedDocument, Sour
 from integrations_api.connectors.servicenow.config import ColumnChoice
 from integrations_api.connectors.servicenow.notes import notes_of
 from integrations_api.connectors.servicenow.query import read_stamp
-from integrations_api.connectors.servicenow.times import measured_zone, to_wire
+from integrations_api.connectors.servicenow.times import SHAPE, measured_zone, to_wire
 
 CHOICES = {
     "state": ("state", "state_code"),
@@ -77,6 +77,7 @@ FIELDS = ("sys_id", *TEXTS, *JOURNALS, *CHOICES, *REFERENCES, *TIMES, *COUNTS, *
 LEFT_OUT = ("sys_id", "sys_updated_by", "sys_created_by", "sys_mod_count", "sys_tags", "comments_and_work_notes")
 _CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
 _ISO_VALUE = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d")
+_SHOWN_TIME = re.compile(SHAPE)
 
 
 def cell(raw: Any) -> tuple[str, str]:
@@ -239,12 +240,17 @@ _RULES: dict[str, Rule] = {
 
 def _keep_other(parts: _Parts, column: str, value: str, label: str) -> None:
     """A column that an administrator added (`u_…`, dot-walked): its label, and the code where that is another."""
-    if _ISO_VALUE.fullmatch(value):
+    if _ISO_VALUE.fullmatch(value) and not _is_duration(value, label):
         parts.attributes[column] = to_wire(value)
         return
     parts.attributes[column] = label
     if label != value:
         parts.attributes[f"{column}_code"] = value
+
+
+def _is_duration(value: str, label: str) -> bool:
+    """A duration is stored as a time since 1970, and shown in words: `1970-01-01 08:00:00` is "8 Hours"."""
+    return value.startswith("197") and _SHOWN_TIME.fullmatch(label) is None
 
 
 class Chosen(Struct, frozen=True):

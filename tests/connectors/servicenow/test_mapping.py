@@ -188,6 +188,20 @@ def test_a_column_that_is_left_out_otherwise_is_kept_when_it_is_chosen() -> None
     assert chosen(ColumnChoice("sys_created_by"), sys_created_by="ada").attributes == {"sys_created_by": "ada"}
 
 
+def test_a_chosen_journal_is_kept_although_its_value_is_always_empty() -> None:
+    told = "2026-03-01 12:00:00 - Ada (Vendor notes)\nSent to Osaka.\n\n"
+    document = chosen(
+        ColumnChoice("u_vendor_notes"),
+        ColumnChoice("comments_and_work_notes"),
+        ColumnChoice("resolved_by"),
+        u_vendor_notes=("", told),
+        comments_and_work_notes=("", told),
+        resolved_by=("", "(empty)"),
+        u_not_chosen=("", told),
+    )
+    assert document.attributes == {"u_vendor_notes": told, "comments_and_work_notes": told}
+
+
 def test_choosing_what_is_kept_anyway_changes_nothing() -> None:
     columns = {"description": "It is dark.", "caller_id": ("abc", "Ada"), "cause": "Fuse"}
 

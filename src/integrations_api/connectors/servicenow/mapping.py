@@ -128,7 +128,7 @@ def map_record(record: SourceRecord, link: str, chosen: "Chosen | None" = None) 
     `chosen` are the columns of the config. Raises `RecordRejected` when there is no number to call it by.
     """
     chosen = chosen or _NOTHING_CHOSEN
-    parts = _taken_apart(record.raw, chosen.rules)
+    parts = _taken_apart(record.raw, chosen)
     texts = parts.texts
     number = one_line(texts.get("number", ""))
     if not number:
@@ -145,10 +145,10 @@ def map_record(record: SourceRecord, link: str, chosen: "Chosen | None" = None) 
     )
 
 
-def _taken_apart(raw: JsonObject, rules: "Mapping[str, Rule]") -> _Parts:
+def _taken_apart(raw: JsonObject, chosen: "Chosen") -> _Parts:
     """Hands each column to its rule. The usual shape is read in place: this loop is most of a sync's own work."""
     parts = _Parts()
-    attributes = parts.attributes
+    attributes, rules = parts.attributes, chosen.rules
     for column, found in raw.items():
         try:
             value, label = found["value"], found["display_value"]
@@ -159,6 +159,8 @@ def _taken_apart(raw: JsonObject, rules: "Mapping[str, Rule]") -> _Parts:
         if not value:
             if label and column in JOURNALS:
                 parts.journals[column] = label
+            elif label and column in chosen.attributes:
+                _keep_other(parts, column, value, label)  # journals of an administrator's own, for one
         elif names := PAIRS.get(column):
             attributes[names[0]] = label or value
             attributes[names[1]] = value
@@ -244,7 +246,7 @@ def _keep_other(parts: _Parts, column: str, value: str, label: str) -> None:
         parts.attributes[column] = to_wire(value)
         return
     parts.attributes[column] = label
-    if label != value:
+    if value and label != value:
         parts.attributes[f"{column}_code"] = value
 
 
@@ -254,20 +256,25 @@ def _is_duration(value: str, label: str) -> bool:
 
 
 class Chosen(Struct, frozen=True):
-    """What a config's `fields` make of the table of choices: rules by column, and (column, heading) in the text."""
+    """What a config's `fields` make of the table of choices: rules by column, and (column, heading) in the text.
+
+    `attributes` are the columns that are attributes because they were chosen.
+    """
 
     rules: Mapping[str, Rule]
+    attributes: frozenset[str]
     texts: Sequence[tuple[str, str]]
 
 
 def choose(fields: Sequence[ColumnChoice]) -> Chosen:
     """Columns that are kept anyway stay as they are; one that is kept in the text alone is no attribute."""
-    attributes = {field.name for field in fields if field.to == "attributes"}
+    usual = (_RULES.keys() | PAIRS.keys()) - set(LEFT_OUT)
+    attributes = frozenset(field.name for field in fields if field.to == "attributes") - usual
     texts = [field.name for field in fields if field.to == "text" and field.name not in _IN_THE_TEXT]
     rules = dict(_RULES)
     rules |= {column: _other(column) for column in attributes & set(LEFT_OUT)}
     rules |= dict.fromkeys(set(texts) - attributes - rules.keys() - PAIRS.keys(), _leave_out)
-    return Chosen(rules, [(column, _heading(column)) for column in dict.fromkeys(texts)])
+    return Chosen(rules, attributes, [(column, _heading(column)) for column in dict.fromkeys(texts)])
 
 
 def _other(column: str) -> Rule:
@@ -279,7 +286,7 @@ def _heading(column: str) -> str:
     return re.sub(r"[._]+", " ", column.removeprefix("u_")).strip().capitalize()
 
 
-_NOTHING_CHOSEN = Chosen(_RULES, ())
+_NOTHING_CHOSEN = Chosen(_RULES, frozenset(), ())
 
 
 def one_line(text: str) -> str:

@@ -162,10 +162,11 @@ async def test_stats_count_and_group_whoever_may_see_the_rows(
 async def test_unknown_tables_paths_and_methods_are_errors_in_servicenows_shape(client: httpx.AsyncClient) -> None:
     table = await get(client, "/api/now/table/incidents")
     path = await get(client, "/api/now/nothing")
+    version = await get(client, "/api/now/v2/stats/incident")
     method = await client.post(INCIDENTS, json={})
 
     assert (table.status_code, table.json()["error"]["message"]) == (400, "Invalid table incidents")
-    assert path.status_code == 400
+    assert path.status_code == version.status_code == 400
     assert method.status_code == 405
     assert all(answer.json()["status"] == "failure" for answer in (table, path, method))
 

@@ -13,8 +13,10 @@ from integrations_api.connectors.retry import FIRST_CONTACT
 from integrations_api.connectors.servicenow.mapping import one_line
 from integrations_api.connectors.text import storable
 from integrations_api.egress.guard import EgressPolicy
+from integrations_api.simulator.common.messages import Answer
 from integrations_api.simulator.servicenow import SimulatorServer
 from integrations_api.simulator.servicenow.faults.bodies import SHAPES
+from integrations_api.simulator.servicenow.table_api import TableApi
 from tests.connectors.copying import Copy, Ear, fetch
 from tests.connectors.servicenow.sources import SimulatedServiceNow, instance_of
 from tests.support.long import FULL, long
@@ -185,6 +187,25 @@ async def test_rows_behind_a_long_hidden_run_are_read_and_the_hidden_are_counted
         fetched = await fetch(connector)
     assert len(fetched.records) == COUNT - 90
     assert fetched.hidden == 90
+
+
+async def test_a_gateway_that_takes_the_count_out_of_the_headers_changes_nothing(
+    source: SimulatedServiceNow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = TableApi._list_answer
+
+    def without_count(*args: Any) -> Answer:
+        answer = whole(*args)
+        answer.headers.pop("X-Total-Count", None)
+        return answer
+
+    monkeypatch.setattr(TableApi, "_list_answer", without_count)
+    source.server.add_fault("hidden_rows", percent=30)
+    async with source.open(page_size=20) as connector:
+        fetched = await fetch(connector)
+        counted = await connector.count(source.now())
+    assert len(fetched.records) + fetched.hidden == counted.total == COUNT
+    assert fetched.hidden == len(source.instance.hidden)
 
 
 @pytest.mark.parametrize(("name", "params"), [("hidden_rows", {"percent": 30}), ("empty_rows", {"every": 4})])

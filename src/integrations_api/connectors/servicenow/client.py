@@ -19,6 +19,9 @@ from integrations_api.connectors.servicenow.query import any_of, joined
 
 Row = dict[str, Any]
 
+_AGGREGATES = "/api/now/v1/stats/"
+"""The version that every release has; of the Table API the second one is asked, which answers no rows with 200."""
+
 
 class Rows(Struct, frozen=True):
     """One answer of the Table API, to a request for `limit` rows at most.
@@ -121,7 +124,7 @@ class ServiceNowClient:
                 await trial.again(error)
 
     async def _stats(self, table: str, query: str) -> int:
-        answer = await self._get(f"/api/now/v2/stats/{table}", {"sysparm_count": "true", "sysparm_query": query})
+        answer = await self._get(_AGGREGATES + table, {"sysparm_count": "true", "sysparm_query": query})
         result = self._result(answer, table)
         try:
             return int(result["stats"]["count"])
@@ -134,7 +137,7 @@ class ServiceNowClient:
         trial = self.patience.trial()
         while True:
             try:
-                groups = rows_of(self._result(await self._get(f"/api/now/v2/stats/{table}", params), table))
+                groups = rows_of(self._result(await self._get(_AGGREGATES + table, params), table))
                 return [str(field["value"]) for group in groups for field in group["groupby_fields"] if field["value"]]
             except (KeyError, TypeError):
                 return []

@@ -27,7 +27,7 @@ ROUTES = (
     "/api/now/{version:str}/table/{table}",
     "/api/now/{version:str}/table/{table}/{sys_id}",
     "/api/now/stats/{stats}",
-    "/api/now/{version:str}/stats/{stats}",
+    "/api/now/v1/stats/{stats}",
     "/oauth_token.do",
     "/oauth_auth.do",
 )

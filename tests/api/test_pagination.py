@@ -57,6 +57,8 @@ def _raw(text: str) -> str:
         (_raw('["not a uuid"]'), (UUID,)),
         (_raw('["2026-03-01T10:30:00"]'), (datetime,)),
         (_raw('["yesterday"]'), (datetime,)),
+        (_raw('["0001-01-01T00:00:00+14:00"]'), (datetime,)),
+        (_raw('["9999-12-31T23:59:59-14:00"]'), (datetime,)),
         (_raw('[{"a":1}]'), (str,)),
         (_raw("[" * 100), (str,)),
     ],

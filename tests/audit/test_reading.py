@@ -59,10 +59,13 @@ async def test_filters_narrow(live: LiveApp, query: dict[str, str], found: list[
     assert [entry["action"] for entry in answer.json()["entries"]] == found
 
 
-async def test_a_time_without_a_zone_is_malformed(live: LiveApp) -> None:
-    answer = await live.client.get("/audit?since=2026-03-01T10:00:00", headers=await live.credentials())
+@pytest.mark.parametrize("moment", ["2026-03-01T10:00:00", "0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00"])
+async def test_a_time_without_a_zone_or_without_a_date_in_utc_is_malformed(live: LiveApp, moment: str) -> None:
+    headers = await live.credentials()
+    paths = ("/audit", "/audit/export")
+    answers = [await live.client.get(path, params={"since": moment}, headers=headers) for path in paths]
 
-    assert (answer.status_code, answer.json()["errors"][0]["field"]) == (422, "since")
+    assert [(answer.status_code, answer.json()["errors"][0]["field"]) for answer in answers] == [(422, "since")] * 2
 
 
 async def test_an_export_has_every_entry_oldest_first_and_is_an_entry_itself(

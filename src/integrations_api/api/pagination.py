@@ -3,7 +3,7 @@
 import base64
 import binascii
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
@@ -34,7 +34,7 @@ def decode_cursor(cursor: str, *kinds: type[str] | type[int] | type[datetime] | 
     try:
         values = orjson.loads(base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True))
         return _typed(values, kinds)
-    except (ValueError, TypeError, binascii.Error, UnicodeError):
+    except (ValueError, TypeError, OverflowError, binascii.Error, UnicodeError):
         message = "is not one that this service gave out"
         raise InvalidInput.of([FieldProblem("cursor", message)]) from None
 
@@ -56,5 +56,5 @@ def _value(value: Any, kind: type[Any]) -> Any:
         moment = datetime.fromisoformat(value)
         if moment.tzinfo is None:
             raise ValueError("not a moment")
-        return moment
+        return moment.astimezone(UTC)  # As the driver would: the edges of the calendar have no date there.
     return UUID(value) if kind is UUID else value

@@ -166,6 +166,21 @@ async def test_a_broken_multipart_form_is_a_422(client: httpx.AsyncClient) -> No
     response = await client.post("/form", content=b"--y\r\n\r\n", headers=headers)
 
     assert response.status_code == 422
+    assert [error["field"] for error in response.json()["errors"]] == ["body"]
+
+
+@pytest.mark.parametrize(("charset", "value"), [("utf-7", b"+2AA-"), ("undefined", b"x")])
+async def test_a_form_in_a_charset_that_yields_no_text_is_a_422(
+    client: httpx.AsyncClient, charset: str, value: bytes
+) -> None:
+    headers = {"Content-Type": f"multipart/form-data; charset={charset}; boundary=B"}
+    part = b'--B\r\nContent-Disposition: form-data; name="%b"\r\n\r\n' + value + b"\r\n"
+    body = part % b"username" + part % b"password" + b"--B--\r\n"
+
+    response = await client.post("/form", content=body, headers=headers)
+
+    assert response.status_code == 422
+    assert response.json()["message"] == "body: must be text in UTF-8"
 
 
 async def test_a_body_up_to_the_limit_is_read_and_a_longer_one_is_not() -> None:

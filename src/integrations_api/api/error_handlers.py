@@ -11,7 +11,7 @@ from sqlalchemy import exc as database
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
-from integrations_api.api.problems import body_problem, problems_of
+from integrations_api.api.problems import BodyProblem, body_problem, problems_of
 from integrations_api.api.refusals import error_response
 from integrations_api.api.routes import allowed_methods
 from integrations_api.db.engine import cause_of, is_disk_full, is_full, is_lost_connection
@@ -110,7 +110,8 @@ async def _http_error(request: Request, error: Exception) -> JSONResponse:
     if error.status_code == 405:
         headers["Allow"] = ", ".join(allowed_methods(request))
     if error.status_code == 400:  # A form that cannot be parsed: malformed input is a 422 here.
-        return error_response(422, "body: cannot be read as the form it claims to be", headers=headers)
+        malformed = BodyProblem.malformed("cannot be read as the form it claims to be")
+        return error_response(422, malformed.message, problems=malformed.fields, headers=headers)
     return error_response(error.status_code, _WORDS.get(error.status_code, str(error.detail)), headers=headers)
 
 

@@ -178,10 +178,19 @@ class _StrictRequest(Request):
 
     async def check_form(self) -> None:
         """Reads the form (FastAPI then finds it read) and refuses what PostgreSQL could not store."""
-        form = await self.form()
-        if any("\0" in part for item in form.multi_items() for part in item if isinstance(part, str)):
-            note_body_problem(self, BodyProblem.malformed("must not contain NUL characters"))
+        problem = await self._form_problem()
+        if problem is not None:
+            note_body_problem(self, BodyProblem.malformed(problem))
             raise RequestValidationError([])
+
+    async def _form_problem(self) -> str | None:
+        try:
+            form = await self.form()
+            texts = [part for item in form.multi_items() for part in item if isinstance(part, str)]
+            bytes_of_all = "".join(texts).encode()
+        except UnicodeError:  # A client may name any charset that Python has; some read half a surrogate pair.
+            return "must be text in UTF-8"
+        return "must not contain NUL characters" if b"\0" in bytes_of_all else None
 
 
 def _unstorable(value: Any, depth: int = 0) -> str | None:

@@ -294,12 +294,14 @@ async def test_a_changed_password_ends_older_tokens_and_gives_one_to_go_on(datab
         body = {"current_password": "correct horse battery staple", "new_password": NEW_PASSWORD}
 
         wrong = await live.client.post("/auth/password", json={**body, "current_password": "no"}, headers=older)
+        short = await live.client.post("/auth/password", json={**body, "new_password": "short"}, headers=older)
         changed = await live.client.post("/auth/password", json=body, headers=older)
         fresh = {"Authorization": f"Bearer {changed.json()['access_token']}"}
         statuses = [(await live.client.get("/auth/me", headers=held)).status_code for held in (older, fresh)]
         signed_in = await sign_in(live, email)
 
     assert (wrong.status_code, wrong.json()["message"]) == (422, "current_password: is wrong")
+    assert (short.status_code, short.json()["message"]) == (422, "new_password: must have at least 12 characters")
     assert statuses == [401, 200]
     assert signed_in.status_code == 200
 

@@ -72,7 +72,7 @@ class Account:
         `TooManyRequests`: with a stolen token nobody guesses the password faster than without.
         """
         await self._prove(principal, current)
-        hashed = await self._passwords.hash(new)
+        hashed = await self._passwords.hash(new, field="new_password")
         async with self._sessions.begin() as session:
             user = await repository.find_locked(session, principal.user_id)
             if user is None:

@@ -61,9 +61,9 @@ class Passwords:
             argon2__parallelism=self._cost.lanes,
         )
 
-    async def hash(self, password: str) -> str:
-        """The hash to store. Raises `InvalidInput` for a password that is too short, too long, or common."""
-        check_new_password(password)
+    async def hash(self, password: str, *, field: str = "password") -> str:
+        """The hash to store. Raises `InvalidInput`, about `field`, for what is too short, too long, or common."""
+        check_new_password(password, field=field)
         return await self._in_thread(partial(self._hash, _normal(password)))
 
     async def verify(self, password: str, stored: str | None) -> bool:
@@ -99,15 +99,19 @@ class Passwords:
             raise Unavailable("Too many people are signing in at the moment; try again soon") from None
 
 
-def check_new_password(password: str) -> None:
-    """Raises `InvalidInput` for a password that is too short, too long, or common."""
-    if len(_normal(password)) < MIN_LENGTH:
-        raise InvalidInput.of([FieldProblem("password", f"must have at least {MIN_LENGTH} characters")])
-    if len(_normal(password).encode()) > MAX_BYTES:
-        raise InvalidInput.of([FieldProblem("password", f"must have at most {MAX_BYTES} bytes")])
-    if is_common(_normal(password)):
-        problem = "is among the first that anybody would try: take a sentence of your own"
-        raise InvalidInput.of([FieldProblem("password", problem)])
+def check_new_password(password: str, *, field: str = "password") -> None:
+    """Raises `InvalidInput`, about `field`, for a password that is too short, too long, or common."""
+    problem = _problem_of(_normal(password))
+    if problem is not None:
+        raise InvalidInput.of([FieldProblem(field, problem)])
+
+
+def _problem_of(plain: str) -> str | None:
+    if len(plain) < MIN_LENGTH:
+        return f"must have at least {MIN_LENGTH} characters"
+    if len(plain.encode()) > MAX_BYTES:
+        return f"must have at most {MAX_BYTES} bytes"
+    return "is among the first that anybody would try: take a sentence of your own" if is_common(plain) else None
 
 
 def _normal(password: str) -> str:

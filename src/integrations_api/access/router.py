@@ -69,7 +69,7 @@ _NO_AUDIT = "Missing permission: audit.view"
 _NO_USER = "User not found"
 _LAST = "Nobody could manage users any more: give somebody else user.manage first"
 _VOID = "This link is not valid, was used already, or has expired: ask for a new one"
-_SHORT = "password: must have at least 12 characters"
+_SHORT = "must have at least 12 characters"
 
 
 @router.post(
@@ -99,7 +99,7 @@ async def sign_out(principal: Person, account: OwnAccount) -> SuccessMessage:
 @router.post(
     "/password",
     summary="Change your password",
-    responses=errors(401, 403, 413, 415, 422, 429, m403=_NO_KEY, m422=_SHORT),
+    responses=errors(401, 403, 413, 415, 422, 429, m403=_NO_KEY, m422=f"new_password: {_SHORT}"),
 )
 async def change_password(sent: PasswordRequest, principal: Person, account: OwnAccount) -> TokenAnswer:
     """Ends every older token of yours; the answer holds the one to go on with."""
@@ -117,7 +117,7 @@ async def invitation_page() -> HTMLResponse:
     "/invitation",
     summary="Set a password by a one-time link",
     dependencies=[PUBLIC],
-    responses=errors(404, 413, 415, 422, m404=_VOID, m422=_SHORT),
+    responses=errors(404, 413, 415, 422, m404=_VOID, m422=f"password: {_SHORT}"),
 )
 async def accept(sent: AcceptRequest, administration: Administration) -> UserAnswer:
     """Uses up the token of an invitation or reset; older bearer tokens of the user end."""

@@ -9,6 +9,7 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from integrations_api.access.passwords import Passwords
 from integrations_api.access.permissions import ROLES, Role
 from integrations_api.access.service import AccessService
 from tests.support.applications import LiveApp, live_app
@@ -304,6 +305,26 @@ async def test_a_changed_password_ends_older_tokens_and_gives_one_to_go_on(datab
     assert (short.status_code, short.json()["message"]) == (422, "new_password: must have at least 12 characters")
     assert statuses == [401, 200]
     assert signed_in.status_code == 200
+
+
+async def test_a_password_that_is_being_changed_is_not_if_the_users_tokens_end_meanwhile(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with live_app(database_url) as live:
+        email = await live.user()
+        headers = await live.credentials_of(email)
+        hash_ = Passwords.hash
+
+        async def hash_and_be_disabled(passwords: Passwords, password: str, **options: Any) -> str:
+            await live.components[AccessService].disable_user(email)
+            return await hash_(passwords, password, **options)
+
+        monkeypatch.setattr(Passwords, "hash", hash_and_be_disabled)
+        body = {"current_password": "correct horse battery staple", "new_password": NEW_PASSWORD}
+        late = await live.client.post("/auth/password", json=body, headers=headers)
+        changes = await rows(live, "SELECT 1 FROM audit_entries WHERE action = 'auth.change_password'")
+
+    assert (late.status_code, changes) == (401, [])
 
 
 async def test_the_page_behind_a_link_runs_nothing_but_its_own_script(database_url: str) -> None:

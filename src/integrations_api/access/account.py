@@ -68,14 +68,16 @@ class Account:
     async def change_password(self, principal: Principal, *, current: str, new: str) -> IssuedToken:
         """Sets a new password; older tokens end, a link with them, and the caller goes on with the token returned.
 
-        Raises `InvalidInput` when the current password is wrong, or the new one is not fit to be one, and
-        `TooManyRequests`: with a stolen token nobody guesses the password faster than without.
+        Raises `InvalidInput` when the current password is wrong, or the new one is not fit to be one,
+        `Unauthenticated` when his tokens have ended meanwhile, and `TooManyRequests`: with a stolen token nobody
+        guesses the password faster than without.
         """
-        await self._prove(principal, current)
+        generation = await self._prove(principal, current)
         hashed = await self._passwords.hash(new, field="new_password")
         async with self._sessions.begin() as session:
             user = await repository.find_locked(session, principal.user_id)
-            if user is None:
+            # Hashing takes its time: he may have been disabled meanwhile, or somebody was faster.
+            if user is None or user.token_generation != generation:
                 raise Unauthenticated("The credential is not valid or has expired: sign in again")
             user.password_hash = hashed
             user.token_generation += 1
@@ -85,10 +87,12 @@ class Account:
             )
         return self._access.token_for(user_id=user.id, generation=user.token_generation)
 
-    async def _prove(self, principal: Principal, current: str) -> None:
+    async def _prove(self, principal: Principal, current: str) -> int:
+        """The generation of tokens that the password was right in."""
         charge = await self._throttle.charge(principal.email)
         async with self._sessions() as session:
             user = await session.get(User, principal.user_id)
-        if not await self._passwords.verify(current, user.password_hash if user else None):
+        if not await self._passwords.verify(current, user.password_hash if user else None) or user is None:
             raise InvalidInput.of([FieldProblem("current_password", "is wrong")])
         await self._throttle.forgive(charge, principal.user_id)
+        return user.token_generation

@@ -53,6 +53,21 @@ def test_every_documented_error_is_an_envelope_with_an_example(schema: dict[str,
             assert content["schema"]["$ref"].endswith(("ErrorEnvelope", "Readiness")), (name, status)
 
 
+def test_an_example_of_malformed_input_lists_the_field_that_its_message_names(schema: dict[str, Any]) -> None:
+    for name, operation in _operations(schema):
+        if "content" not in (answer := operation["responses"]["422"]):
+            continue
+        example = answer["content"]["application/json"]["example"]
+        for problem in example.get("errors", [])[:1]:
+            assert example["message"] == f"{problem['field']}: {problem['message']}", name
+
+
+def test_a_route_that_reads_a_body_documents_that_it_asks_for_its_type(schema: dict[str, Any]) -> None:
+    missing = [name for name, one in _operations(schema) if "requestBody" in one and "415" not in one["responses"]]
+
+    assert missing == []
+
+
 def test_a_route_that_takes_input_documents_our_422_and_not_fastapis(schema: dict[str, Any]) -> None:
     assert "HTTPValidationError" not in schema["components"]["schemas"]
 

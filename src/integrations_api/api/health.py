@@ -56,7 +56,7 @@ class Readiness(BaseModel):
                     "success": True,
                     "message": "ready",
                     "checks": [
-                        {"name": "database", "ok": True, "message": "answers"},
+                        {"name": "database", "ok": True, "message": "reachable"},
                         {"name": "schema", "ok": True, "message": "at head"},
                         {"name": "worker", "ok": True, "message": "last seen 1 s ago"},
                     ],

@@ -16,7 +16,7 @@ _EXAMPLES: dict[int, tuple[str, dict[str, Any]]] = {
     409: ("The present state forbids it.", {"message": "A sync of this integration is running"}),
     412: (
         "It was changed by somebody else in the meantime.",
-        {"message": "The integration was changed: read it again"},
+        {"message": "The integration was changed in the meantime: read it again"},
     ),
     413: ("The body is too large.", {"message": "The request body is larger than 1000000 bytes"}),
     414: ("The query is too long.", {"message": "The query is longer than 16384 bytes"}),
@@ -61,7 +61,7 @@ def errors(*statuses: int, **messages: str) -> dict[int | str, dict[str, Any]]:
 def _described(status: int, message: str | None = None) -> dict[str, Any]:
     description, example = _EXAMPLES[status]
     if message is not None:
-        example = {**example, "message": message}
+        example = _example_of(message, tells_fields=status == 422)
     response: dict[str, Any] = {
         "description": description,
         # Named, not given as `model`: FastAPI would build it anew for each error of each route, at every start.
@@ -70,6 +70,14 @@ def _described(status: int, message: str | None = None) -> dict[str, Any]:
     if status in {429, 503}:
         response["headers"] = {"Retry-After": {"description": "Seconds to wait.", "schema": {"type": "integer"}}}
     return response
+
+
+def _example_of(message: str, *, tells_fields: bool) -> dict[str, Any]:
+    """A route's own words; where they name a field (`config.url: is required`), `errors` lists it."""
+    field, colon, words = message.partition(": ")
+    if not tells_fields or not colon or " " in field:
+        return {"message": message}
+    return {"message": message, "errors": [{"field": field, "message": words}]}
 
 
 def install_openapi(app: FastAPI, *, event_schema: Callable[[], dict[str, Any]]) -> None:

@@ -315,7 +315,7 @@ async def discard_held(
     "/datasets/{integration_id}/versions/{n}/rollback",
     summary="Roll back to a version",
     response_model=RollbackAnswer,
-    responses=errors(401, 403, 404, 409, 422, m409="A sync is going on: wait for it, or cancel it first"),
+    responses=errors(401, 403, 404, 409, 413, 415, 422, m409="A sync is going on: wait for it, or cancel it first"),
 )
 async def roll_back(
     integration_id: UUID,

@@ -245,12 +245,12 @@ class ChecksAnswer(Success):
                 {
                     "success": True,
                     "checks": [
-                        {"name": "reachable", "status": "ok", "seen": "The instance answered", "remedy": None},
+                        {"name": "reachable", "status": "ok", "seen": "Answered in 180 ms", "remedy": None},
                         {
-                            "name": "delete_log",
+                            "name": "delete log",
                             "status": "warning",
-                            "seen": "sys_audit_delete is not readable",
-                            "remedy": "Give the user a role that may read it, or run full syncs",
+                            "seen": "The delete log cannot be read: deletes are noticed by full syncs only",
+                            "remedy": "Give the user a role that may read sys_audit_delete",
                         },
                     ],
                 }

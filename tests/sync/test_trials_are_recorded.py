@@ -44,3 +44,14 @@ async def test_each_trial_is_an_entry_with_the_host(database_url: str) -> None:
     ]
     assert {entry.details["host"] for entry in found} == {"127.0.0.1"}
     assert "canary" not in str(found)
+
+
+async def test_a_trial_that_lacks_what_the_service_needs_lists_it_and_goes_nowhere(database_url: str) -> None:
+    body = BODY | {"config": {"url": "https://127.0.0.1:1"}}
+    async with live_app(database_url) as live:
+        answer = await live.client.post("/integrations/test", json=body, headers=await live.credentials())
+        found = await entries(live)
+
+    assert (answer.status_code, answer.json()["message"]) == (422, "config.username: is required")
+    assert [error["field"] for error in answer.json()["errors"]] == ["config.username", "config.password"]
+    assert found == []

@@ -158,6 +158,8 @@ class IntegrationService:
     def as_if_stored(self, sent: IntegrationIn) -> IntegrationForSync:
         """An integration that is not stored, for a trial. Raises `InvalidInput`; a masked secret is nobody's."""
         draft = draft_of(sent, now=self._clock())
+        if draft.missing:
+            raise InvalidInput.of(draft.missing)
         taken = split(draft.config, secret_names=draft.secret_names)
         return IntegrationForSync(
             id=uuid4(),

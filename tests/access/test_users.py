@@ -3,6 +3,7 @@
 import asyncio
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from uuid import uuid4
 
 import httpx
 import pytest
@@ -39,6 +40,11 @@ async def rows(live: LiveApp, question: str) -> list[Any]:
 async def id_of(live: LiveApp, email: str) -> str:
     (row,) = await rows(live, f"SELECT id FROM users WHERE email = '{email}'")
     return str(row.id)
+
+
+async def denials(live: LiveApp) -> list[str]:
+    found = await rows(live, "SELECT object_id FROM audit_entries WHERE action = 'access.denied' ORDER BY id")
+    return [row.object_id for row in found]
 
 
 async def test_an_invited_user_sets_his_password_by_the_link_and_signs_in(database_url: str) -> None:
@@ -134,8 +140,30 @@ async def test_nobody_takes_over_or_shuts_out_one_who_may_more(database_url: str
         method = "PUT" if deed == "permissions" else "POST"
         body = {"permissions": ["user.manage"]} if method == "PUT" else None
         answer = await live.client.request(method, f"/users/{admin}/{deed}", json=body, headers=clerk)
+        noted = await denials(live)
 
-    assert answer.status_code == 403
+    assert (answer.status_code, noted) == (403, ["audit.view"])
+
+
+async def test_who_asks_for_more_than_he_has_is_in_the_audit(database_url: str) -> None:
+    async with live_app(database_url) as live:
+        clerk = await live.credentials(["user.manage", "integration.edit"])
+        admin = await live.credentials()
+        key = {"name": "k", "permissions": ["knowledge.view"]}
+        body = {"service_name": "Other", "auth_type": "basic_auth", "config": {}, "is_active": True}
+        made = (await live.client.post("/auth/api-keys", json=key, headers=admin)).json()["api_key"]["id"]
+        owner = (await live.client.get("/auth/me", headers=admin)).json()["user"]["id"]
+
+        answers = [
+            await live.client.post("/auth/api-keys", json=key, headers=clerk),
+            await invite(live, clerk, "knowledge.purge"),
+            await live.client.delete(f"/users/{owner}/api-keys/{made}", headers=clerk),
+            await live.client.post(f"/integrations/preview/{uuid4()}", json=body, headers=clerk),
+        ]
+        noted = await denials(live)
+
+    assert [answer.status_code for answer in answers] == [403] * 4
+    assert noted == ["knowledge.view", "knowledge.purge", "audit.view", "knowledge.view"]
 
 
 async def test_the_last_who_manages_users_stays(database_url: str) -> None:

@@ -1,7 +1,8 @@
 """Users, sign-in, and who a token stands for."""
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
+from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
 from typing import Literal
 from uuid import UUID, uuid4
@@ -26,7 +27,7 @@ from integrations_api.audit import service as audit
 from integrations_api.clock import Clock, utc_now
 from integrations_api.db.direct import connected
 from integrations_api.db.engine import Sessions
-from integrations_api.errors import Conflict, FieldProblem, InvalidInput, NotFound, Unauthenticated
+from integrations_api.errors import Conflict, FieldProblem, InvalidInput, NotFound, PermissionDenied, Unauthenticated
 from integrations_api.logs import get_logger
 
 log = get_logger(__name__)
@@ -138,18 +139,23 @@ class AccessService:
     async def demand(self, principal: Principal, permission: Permission) -> Principal:
         """The caller, if he has it. Raises `PermissionDenied`, and writes down what he asked for."""
         if not principal.allows(permission):
-            await self._note_denial(principal, permission)
+            await self._note_denial(principal, permission.value)
         principal.demand(permission)
         return principal
 
-    async def _note_denial(self, principal: Principal, permission: Permission) -> None:
+    @asynccontextmanager
+    async def noting_denials(self, principal: Principal) -> AsyncIterator[None]:
+        """Writes down what the caller is denied in between, where that depends on what he wants to do, and to whom."""
+        try:
+            yield
+        except PermissionDenied as denied:
+            await self._note_denial(principal, denied.permission)
+            raise
+
+    async def _note_denial(self, principal: Principal, permission: str) -> None:
         async with self._sessions.begin() as session:
             await audit.record(
-                session,
-                action="access.denied",
-                object_type="permission",
-                object_id=permission.value,
-                principal=principal,
+                session, action="access.denied", object_type="permission", object_id=permission, principal=principal
             )
 
     async def recognise(self, user_id: UUID, *, generation: int, credential: str) -> Principal:

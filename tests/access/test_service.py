@@ -115,7 +115,12 @@ async def test_an_email_is_taken_once_in_any_case(database_url: str) -> None:
             await live.user(email="ADA@example.com")
 
 
-@pytest.mark.parametrize("email", ["", "ada", "@example.com", "ada@", "a b@example.com", "ada@exa\0mple.com", "a@b@c"])
+UNSEEN = ["ada@example.com\u200b", "\u202eada@example.com", "ada\x9b@example.com"]
+
+
+@pytest.mark.parametrize(
+    "email", ["", "ada", "@example.com", "ada@", "a b@example.com", "ada@exa\0mple.com", "a@b@c", *UNSEEN]
+)
 async def test_a_malformed_email_is_malformed_input(database_url: str, email: str) -> None:
     async with live_app(database_url) as live:
         with pytest.raises(InvalidInput, match="email: must be an e-mail address"):

@@ -255,7 +255,8 @@ def normal_email(email: str) -> str:
 def checked_email(email: str) -> str:
     """A normal e-mail. Raises `InvalidInput` for what is none."""
     normal = normal_email(email)
-    if _EMAIL.fullmatch(normal) is None:
+    # What is not seen (a zero-width space, a turned direction) would make one user look like another.
+    if _EMAIL.fullmatch(normal) is None or not normal.isprintable():
         raise InvalidInput.of([FieldProblem("email", "must be an e-mail address such as ada@example.com")])
     return normal
 

@@ -97,6 +97,7 @@ BROKEN = [
     ),
     case("JSON is cut off in every small answer", "truncated_json:share=0.9,times=4,on=any"),
     kept("the quota rule ends what is over three rows", "quota_timeout:most_rows=3"),
+    case("answers hold seven rows at most", "fewer_rows:most=7"),
     case("the quota rule leaves garbage", "quota_timeout:most_rows=5,shape=garbage_tail"),
     kept(
         "every broken 200, one after another",

@@ -88,6 +88,7 @@ PASSING = [
     ("truncated_json", {"on": "any", "share": 0.9, "times": 3}),
     ("quota_timeout", {"most_rows": 3}),
     ("quota_timeout", {"most_rows": 5, "shape": "garbage_tail"}),
+    ("fewer_rows", {"most": 7}),
     ("mutate_during_scan", {"updates": 5, "creates": 2, "deletes": 2}),
     ("mutate_during_scan", {"updates": 0, "creates": 0, "deletes": 8}),
     # The first request that a fault calls a page is the measurement of the watermark; the scan comes after it.
@@ -114,7 +115,15 @@ PASSING = [
 SCOPES = {"hidden_rows", "empty_rows", "hidden_fields", "odd_fields"}
 """Faults that decide what may be seen: they stay in force for the comparison."""
 
-LANED = SCOPES | {"mutate_during_scan", "late_rows", "too_many_at_once", "rate_limited", "capital_ids", "quota_timeout"}
+LANED = SCOPES | {
+    "mutate_during_scan",
+    "late_rows",
+    "too_many_at_once",
+    "rate_limited",
+    "capital_ids",
+    "quota_timeout",
+    "fewer_rows",
+}
 
 
 def cases() -> Iterator[Any]:

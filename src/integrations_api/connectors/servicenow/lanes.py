@@ -112,13 +112,25 @@ class LaneReader:
         )
         if not set(found) <= set(ids):
             return await self._go_on(current, ids, found)
-        if total <= probe.limit:
+        is_end = total <= probe.limit
+        if is_end and ids and total > len(found):
+            is_end = not await self._shows_any(current.after(ids[-1]))
+        if is_end:
             self._ranges.pop(0)
             return max(0, total - len(found))
         if ids:
             return await self._go_on(current, ids, found)
         self._split(current)
         return 0
+
+    async def _shows_any(self, rest: Range) -> bool:
+        """Whether there is more to see although all was asked for: some answers hold fewer rows than that."""
+        answer = await self._client.ask(
+            self._source.table, self._query(rest), fields=["sys_id"], limit=self._source.page_size, shrinks=True
+        )
+        found = [sys_id for row in answer.rows if (sys_id := sys_id_of(row))]
+        check_ids(found, rest)
+        return bool(found)
 
     async def _go_on(self, current: Range, ids: Sequence[str], found: Sequence[str]) -> int:
         """There is more than the short page had: after its last row, or from the first one that can be seen."""

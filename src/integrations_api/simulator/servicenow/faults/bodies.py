@@ -119,6 +119,21 @@ class QuotaTimeout(Broken200):
         return call.limit > self.most_rows and self.strikes(call)
 
 
+@register
+class FewerRows(Fault):
+    """Lists of incidents end after `most` rows, whole and well-formed, though more were asked for and are there."""
+
+    name = "fewer_rows"
+    default_on: ClassVar[str] = "any"
+
+    def __init__(self, *, most: int = 3, on: str = "", skip: int = 0, times: int | None = -1) -> None:
+        super().__init__(on=on, skip=skip, times=times)
+        self.most = most
+
+    def select_rows(self, call: Call, rows: list[Row]) -> list[Row]:
+        return rows[: self.most] if call.table == "incident" and self.strikes(call) else rows
+
+
 class RowEdit(Fault):
     """Changes rows on their way out:
 

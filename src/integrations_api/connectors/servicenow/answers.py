@@ -16,6 +16,10 @@ QUERY_ACL_REMEDY = (
     "(compare, sort), 'query_match' for the columns of the filter"
 )
 _SMALLER = "Try a smaller page_size, or ask the ServiceNow administrator for a longer REST transaction quota"
+_ANOTHER_SERVER = (
+    "Check that the URL is that of a ServiceNow instance which is not under maintenance, and what a gateway, a proxy "
+    "or a sign-in page in between answers"
+)
 
 
 class SignInRefused(Refused):
@@ -34,14 +38,13 @@ def read_result(answer: Answer, *, table: str, now: datetime) -> Any:
     """The `result` of a complete, well-formed answer. Raises `ConnectorError` for everything else."""
     if is_hibernating(answer):
         raise Refused("The instance is hibernating", "Wake it up at developer.servicenow.com, then sync again")
-    if answer.status == 200 and answer.is_html:
-        raise Retryable(
-            "The server answered with a web page instead of data",
-            "Check that the URL is that of a ServiceNow instance which is not under maintenance",
-        )
+    if answer.status == 200 and (answer.is_html or _is_markup(answer)):
+        raise Retryable("The server answered with a web page or XML instead of data", _ANOTHER_SERVER)
     value, message = _content(answer)
     if answer.status != 200:
         raise _failure(answer, message, _mentions_query_acl(value), table=table, now=now)
+    if value and isinstance(value, dict) and message is None and "result" not in value:
+        raise Retryable("The server answered with something else than a ServiceNow instance does", _ANOTHER_SERVER)
     if message is not None or not isinstance(value, dict) or "result" not in value:
         raise PageTooLarge(f"The answer broke off{_because(message)}", _SMALLER)
     return value["result"]
@@ -63,6 +66,10 @@ def is_hibernating(answer: Answer) -> bool:
             return False
         return host == "developer.servicenow.com"
     return answer.is_html and b"hibernat" in answer.body[:100_000].lower()
+
+
+def _is_markup(answer: Answer) -> bool:
+    return answer.body[:200].lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"<")
 
 
 def _content(answer: Answer) -> tuple[Any, str | None]:

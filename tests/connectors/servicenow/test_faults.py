@@ -15,7 +15,10 @@ from integrations_api.connectors.text import storable
 from integrations_api.egress.guard import EgressPolicy
 from integrations_api.simulator.common.messages import Answer
 from integrations_api.simulator.servicenow import SimulatorServer
+from integrations_api.simulator.servicenow.faults import Fault
 from integrations_api.simulator.servicenow.faults.bodies import SHAPES
+from integrations_api.simulator.servicenow.messages import Call
+from integrations_api.simulator.servicenow.table import Row
 from integrations_api.simulator.servicenow.table_api import TableApi
 from tests.connectors.copying import Copy, Ear, fetch
 from tests.connectors.servicenow.sources import SimulatedServiceNow, instance_of
@@ -286,6 +289,28 @@ async def test_a_filter_that_is_ignored_ends_the_run(source: SimulatedServiceNow
     async with source.open(filter="state=2") as connector:
         with pytest.raises(Refused, match="state"):
             await fetch(connector)
+
+
+class ChangesWhatWasFound(Fault):
+    """Of a page, the first row leaves the filter after it was found and before it is read, as in two-pass queries."""
+
+    def select_rows(self, call: Call, rows: list[Row]) -> list[Row]:
+        if len(rows) > 10 and self.strikes(call):
+            rows[0].change({"active": "false"})
+        return rows
+
+
+async def test_a_row_that_leaves_the_filter_while_it_is_read_is_left_out_and_ends_nothing(
+    source: SimulatedServiceNow,
+) -> None:
+    source.instance.update_many(source.instance.sys_ids(), {"active": "true"})
+    source.server.add_fault(ChangesWhatWasFound(times=2))
+    async with source.open(filter="active=true", page_size=20) as connector:
+        fetched = await fetch(connector)
+    active = {row["sys_id"] for row in source.instance.listing(("sys_id", "active")) if row["active"] == "true"}
+    assert len(active) == COUNT - 2
+    assert {record.external_id for record in fetched.records} == active
+    assert fetched.hidden == 0
 
 
 async def test_a_filter_may_ask_for_a_flag_by_its_number(source: SimulatedServiceNow) -> None:

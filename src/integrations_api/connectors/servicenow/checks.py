@@ -11,7 +11,7 @@ from integrations_api.connectors.records import Check
 from integrations_api.connectors.servicenow import gone, mapping
 from integrations_api.connectors.servicenow.answers import QueryRefused, SignInRefused, TableRefused
 from integrations_api.connectors.servicenow.client import Rows
-from integrations_api.connectors.servicenow.lanes import Source
+from integrations_api.connectors.servicenow.lanes import Source, without_strays
 from integrations_api.connectors.servicenow.mapping import cell
 from integrations_api.connectors.servicenow.measure import Moment, literal_shift, measure
 from integrations_api.connectors.servicenow.query import ORDER, Range, conditions_of, joined
@@ -119,7 +119,9 @@ class Preflight(Struct):
         source, client = self.source, self.source.client
         self.moment = await measure(client, source.table, source.filter, conditions_of(source.filter))
         ids = [sys_id for row in self._rows if (sys_id := sys_id_of(row))]
-        Promise(Range(), None, source.checks).check(self._rows, ids)
+        promise = Promise(Range(), None, source.checks)
+        promise.check(self._rows, ids)
+        await without_strays(client, source.table, source.filter, promise, self._rows)
         if len(ids) > 1:
             half = Range(ids[len(ids) // 2 - 1], False, ids[-1])
             query = joined(source.filter, half.condition(), ORDER)

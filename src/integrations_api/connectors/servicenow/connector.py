@@ -24,11 +24,12 @@ from integrations_api.connectors.retry import Patience, Time
 from integrations_api.connectors.servicenow import gone, mapping
 from integrations_api.connectors.servicenow.checks import Preflight
 from integrations_api.connectors.servicenow.client import ServiceNowClient
+from integrations_api.connectors.servicenow.conditions import checkable
 from integrations_api.connectors.servicenow.config import BasicAuthConfig, OAuth2Config, ServiceNowConfig
 from integrations_api.connectors.servicenow.lanes import Cursor, LaneReader, Since, Source
 from integrations_api.connectors.servicenow.measure import DAYLIGHT_MARGIN, Moment, clock_spread, literal_shift, measure
 from integrations_api.connectors.servicenow.query import Range, conditions_of, joined, lanes, stamp
-from integrations_api.connectors.servicenow.verify import checkable, sys_id_of
+from integrations_api.connectors.servicenow.verify import sys_id_of
 
 _NOT_PROVED = (
     "Everything is read: what a time in a query means could not be proved. Give the user the time zone UTC, and a "

@@ -10,9 +10,11 @@ from integrations_api.connectors.records import JsonObject, Page, SourceRecord
 from integrations_api.connectors.servicenow.client import Row, ServiceNowClient
 from integrations_api.connectors.servicenow.mapping import read_record
 from integrations_api.connectors.servicenow.query import ORDER, Condition, Range, joined
-from integrations_api.connectors.servicenow.verify import Promise, check_ids, sys_id_of
+from integrations_api.connectors.servicenow.verify import Promise, check_ids, ignored_in_filter, sys_id_of
 
 _GOOD_PAGES_TO_GROW = 4
+_ASKED_AGAIN = 100
+"""Rows at most whose filter is tried once more: where it is ignored, it is for each of them."""
 
 
 class Source(Struct, frozen=True):
@@ -82,8 +84,10 @@ class LaneReader:
         rows, limit = await self._read(current)
         seen = [row for row in rows if sys_id_of(row)]
         ids = [sys_id_of(row) for row in seen]
-        Promise(current, self._since.floor if self._since else None, self._source.checks).check(seen, ids)
-        records = [read_record(row) for row in seen]
+        promise = Promise(current, self._since.floor if self._since else None, self._source.checks)
+        promise.check(seen, ids)
+        kept = await without_strays(self._client, self._source.table, self._source.filter, promise, seen)
+        records = [read_record(row) for row in kept]
         if len(rows) >= limit and seen:
             self._ranges[0] = current.after(ids[-1])
             return records, rows.index(seen[-1]) + 1 - len(seen)
@@ -181,3 +185,19 @@ class LaneReader:
         self._good_pages += 1
         if self._good_pages >= _GOOD_PAGES_TO_GROW:
             self._size, self._good_pages = min(self._source.page_size, self._size * 2), 0
+
+
+async def without_strays(
+    client: ServiceNowClient, table: str, filter_text: str, promise: Promise, rows: Sequence[Row]
+) -> Sequence[Row]:
+    """The rows but for those that left the filter between being found and being read.
+
+    Raises `Refused` where the filter finds them all the same: then the source ignores a part of it.
+    """
+    strays = promise.strays(rows)
+    if not strays:
+        return rows
+    for found in await client.find(table, list(strays)[:_ASKED_AGAIN], filter_text=filter_text):
+        if found in strays:
+            raise ignored_in_filter(strays[found].column)
+    return [row for row in rows if sys_id_of(row) not in strays]

@@ -291,6 +291,35 @@ async def test_a_filter_that_is_ignored_ends_the_run(source: SimulatedServiceNow
             await fetch(connector)
 
 
+@pytest.mark.parametrize(
+    ("filter_text", "column"),
+    [("priority<=2", "priority"), ("short_descriptionLIKEvpn^active=true", "short_description")],
+)
+async def test_a_comparison_in_the_filter_that_a_query_acl_forbids_ends_the_run(
+    source: SimulatedServiceNow, filter_text: str, column: str
+) -> None:
+    source.server.add_fault("query_range", column=column, how="drop")
+    async with source.open(filter=filter_text) as connector:
+        with pytest.raises(Refused, match=f"ignored the filter's condition on {column}"):
+            await fetch(connector)
+
+
+@pytest.mark.parametrize(
+    "filter_text",
+    [
+        "priority<=2", "priority>2^reassignment_count>=1", "state!=7", "stateNOT IN6,7", "resolved_byISEMPTY",
+        "short_descriptionLIKEVPN", "short_descriptionSTARTSWITHcannot", "numberENDSWITH5",
+        "assigned_toISEMPTY^active!=1",
+    ],
+)  # fmt: skip
+async def test_a_filter_that_is_honoured_is_believed(source: SimulatedServiceNow, filter_text: str) -> None:
+    instance = source.instance
+    async with source.open(filter=filter_text) as connector:
+        fetched = await fetch(connector)
+    wanted = instance.select("incident", instance.parse("incident", filter_text)).page(0, COUNT)
+    assert {record.external_id for record in fetched.records} == {row.sys_id for row in wanted}
+
+
 class ChangesWhatWasFound(Fault):
     """Of a page, the first row leaves the filter after it was found and before it is read, as in two-pass queries."""
 

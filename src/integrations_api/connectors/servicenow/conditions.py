@@ -1,9 +1,12 @@
 """What a row shows of the conditions of an administrator's filter, as far as that can be told with certainty."""
 
+import operator
 import re
 import unicodedata
 from collections.abc import Callable, Sequence
+from typing import Any
 
+from integrations_api.connectors.servicenow.mapping import FIELDS
 from integrations_api.connectors.servicenow.query import Condition, conditions_of
 
 Judge = Callable[[str, str], bool]
@@ -11,23 +14,32 @@ Judge = Callable[[str, str], bool]
 
 _DAY = re.compile(r"\d{4}-\d\d-\d\d")
 _NUMBER = re.compile(r"-?\d{1,15}(?:\.\d{1,15})?", re.ASCII)
+_WHOLE = re.compile(r"-?\d{1,15}", re.ASCII)
 _FLAGS = {"true": "1", "false": "0"}
+_LIKE_EMPTY = ("0", "false")
+"""What an empty number or flag may be shown as."""
 
 
 def checkable(filter_text: str) -> list[Condition]:
     """The conditions of a filter that a row can be checked against with certainty.
 
-    Equality with a plain word or number: times, alternatives and scripts are left to the source.
+    Plain words and numbers: times, alternatives and scripts are left to the source. Equality with them in any column;
+    for other comparisons it must be one of the usual columns, whose types are known.
     """
-    return [c for c in conditions_of(filter_text) if c.operator in {"=", "IN"} and _is_plain(c)]
+    return [condition for condition in conditions_of(filter_text) if _is_checkable(condition)]
 
 
-def _is_plain(condition: Condition) -> bool:
-    return not condition.has_alternatives and all(map(_is_plain_word, _words(condition)))
+def _is_checkable(condition: Condition) -> bool:
+    if condition.has_alternatives or not (condition.operator in _EQUALITY or condition.column in FIELDS):
+        return False
+    if condition.operator == "ISEMPTY":
+        return not condition.value
+    may_be_meant = _PLAIN.get(condition.operator)
+    return may_be_meant is not None and all(map(may_be_meant, _words(condition)))
 
 
 def _words(condition: Condition) -> list[str]:
-    return condition.value.split(",") if condition.operator == "IN" else [condition.value]
+    return condition.value.split(",") if condition.operator in {"IN", "NOT IN"} else [condition.value]
 
 
 def _is_plain_word(word: str) -> bool:
@@ -35,9 +47,58 @@ def _is_plain_word(word: str) -> bool:
     return letters.isalnum() and word == word.strip() and not _DAY.fullmatch(word)
 
 
+def _is_whole_number(text: str) -> bool:
+    return _WHOLE.fullmatch(text) is not None
+
+
+_EQUALITY = frozenset({"=", "IN"})
+_RANKS: dict[str, Callable[[Any, Any], bool]] = {
+    "<": operator.lt,
+    "<=": operator.le,
+    ">": operator.gt,
+    ">=": operator.ge,
+}
+_PARTS: dict[str, Callable[[str, str], bool]] = {
+    "LIKE": operator.contains,
+    "CONTAINS": operator.contains,
+    "STARTSWITH": str.startswith,
+    "ENDSWITH": str.endswith,
+}
+_PLAIN: dict[str, Callable[[str], bool]] = {
+    **dict.fromkeys((*_EQUALITY, "!=", "NOT IN"), _is_plain_word),
+    **dict.fromkeys(_RANKS, _is_whole_number),
+    **dict.fromkeys(_PARTS, str.isalnum),  # an underscore may stand for any letter
+}
+"""Operators, and which values of theirs leave no doubt about what is meant."""
+
+
 def judge_of(condition: Condition) -> Judge:
     """The judge of one of the `checkable` conditions."""
-    return _equal(_words(condition))
+    words = _words(condition)
+    match condition.operator:
+        case "ISEMPTY":
+            return lambda value, label: value in _LIKE_EMPTY
+        case "!=" | "NOT IN":
+            return lambda value, label: value not in words
+        case rank if rank in _RANKS:
+            return _ranked(_RANKS[rank], words[0])
+        case part if part in _PARTS:
+            return _partly(_PARTS[part], words[0])
+        case _:
+            return _equal(words)
+
+
+def _ranked(compare: Callable[[Any, Any], bool], word: str) -> Judge:
+    """A column of numbers, or of texts that are numbers."""
+    return lambda value, label: not _is_whole_number(value) or compare(int(value), int(word)) or compare(value, word)
+
+
+def _partly(test: Callable[[str, str], bool], word: str) -> Judge:
+    """The value, or the label of a reference; accents and spaces at the ends make no difference."""
+    quick, slow = word.casefold(), _compared(word)
+    return lambda value, label: (
+        test(value.casefold(), quick) or test(_compared(value), slow) or test(_compared(label), slow)
+    )
 
 
 def _equal(words: Sequence[str]) -> Judge:

@@ -14,7 +14,7 @@ from integrations_api.search import bm25, repository
 from integrations_api.search.bm25 import FREQUENCIES, RANK_WEIGHTS, THRESHOLDS, TITLE, Term
 from integrations_api.search.candidates import Candidates, Way, candidates_sql, rank, walk_in_order, way_to
 from integrations_api.search.scope import Filters, Scope
-from integrations_api.search.service import is_common
+from integrations_api.search.service import Question, SearchService, is_common
 from integrations_api.search.words import expected_share, lexemes, read_query, spelled, title_and_rest, widened
 from tests.search.conftest import scope_in
 from tests.support.databases import Databases
@@ -227,31 +227,59 @@ async def test_every_way_finds_the_same(sessions: Sessions) -> None:
     assert (len(found[0]), len(found[3])) == (40, 38)
 
 
-async def test_as_many_of_the_living_are_scored_as_wanted_where_some_have_died(sessions: Sessions) -> None:
+async def test_what_lives_is_found_however_much_that_matches_has_died_before_it(
+    sessions: Sessions, search: SearchService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bm25, "MOST_MATCHES", 10)
+    monkeypatch.setattr(bm25, "SAMPLE", 10)
+    told = {f"INC{i}": doc(title="mail", text="quota" if i < 15 else "") for i in range(30)}
+    others = {f"REQ{i}": doc(title="printer", text="") for i in range(60)}
+    changed = {f"INC{i}": doc(title="mail", text="quota now" if i < 15 else "now") for i in range(30)}
+    story = await build_versions(sessions, told | others, changed, {"INC1": doc(title="mail", text="quota at last")})
+    async with sessions.begin() as session:
+        await session.execute(text("ANALYZE contents"))  # three quarters of the texts live, and none of the first 30
+
+    found = await search.search(Question(query="mail", dataset_id=story.dataset_id, limit=5))
+    more = await search.search(Question(query="mail", dataset_id=story.dataset_id, limit=5, offset=5))
+    together = await search.search(Question(query="mail quota", dataset_id=story.dataset_id, limit=100))
+
+    numbers = [hit["number"] for hit in found.hits + more.hits]
+    assert len(set(numbers)) == 10
+    assert {hit["number"] for hit in together.hits} <= {f"INC{i}" for i in range(15)}
+    assert len(together.hits) == 10
+
+
+async def test_what_was_scored_first_is_all_or_is_looked_for_again(sessions: Sessions) -> None:
     old = {f"INC{i}": doc(title="mail", text="quota") for i in range(20)}
     story = await build_versions(sessions, old, {number: doc(title="mail", text="quota now") for number in old})
     async with reading(sessions) as session:
         scope = await scope_in(session, dataset_id=story.dataset_id, version=None)
         halved = replace(scope, living=0.5)
-        found = await rank(session, Candidates(halved, "'mail'", {"mail": 1.0}, 15, way=Way.SCORED_FIRST))
+        found = [
+            len(await rank(session, Candidates(halved, "'mail'", {"mail": 1.0}, most, way=Way.SCORED_FIRST)))
+            for most in (5, 15, 25)  # of 40 texts, the first 20 of which have died, 10, 30 and 50
+        ]
 
-    assert len(found) == 10  # of 30 texts, the first 20 of which have died
+    assert found == [5, 15, 20]
 
 
 @pytest.mark.parametrize(
-    ("living", "filters", "walks", "way"),
+    ("living", "filters", "walks", "all_are_scored", "way"),
     [
-        (0.5, Filters(), False, Way.SCORED_FIRST),
-        (0.5, Filters(tombstones=True), False, Way.SCORED_FIRST),
-        (0.4, Filters(), False, Way.INDEX),
-        (0.9, Filters(state="New"), False, Way.INDEX),
-        (0.9, Filters(), True, Way.WALK),
+        (0.5, Filters(), False, True, Way.SCORED_FIRST),
+        (0.5, Filters(tombstones=True), False, True, Way.SCORED_FIRST),
+        (0.4, Filters(), False, True, Way.INDEX),
+        (0.9, Filters(state="New"), False, True, Way.INDEX),
+        (0.9, Filters(), False, False, Way.INDEX),
+        (0.9, Filters(), True, True, Way.WALK),
     ],
 )
 def test_candidates_are_scored_first_where_nearly_all_that_match_will_do(
-    living: float, filters: Filters, walks: bool, way: Way
+    living: float, filters: Filters, walks: bool, all_are_scored: bool, way: Way
 ) -> None:
-    assert way_to(Scope((), (), 100, 1.0, living), filters, walks=walks) is way
+    scope = Scope((), (), 100, 1.0, living)
+
+    assert way_to(scope, filters, walks=walks, all_are_scored=all_are_scored) is way
 
 
 async def test_how_many_of_the_stored_texts_live_is_known_once_they_were_counted(sessions: Sessions) -> None:

@@ -13,6 +13,7 @@ from msgspec.structs import replace
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from integrations_api.clock import to_wire
+from integrations_api.db.direct import Row
 from integrations_api.db.reading import rows, run
 from integrations_api.search import bm25
 from integrations_api.search.ranked import Ranked
@@ -107,7 +108,7 @@ _ADMITTED = "r.document_id IS DISTINCT FROM CAST(:but AS uuid)"
 class Way(Enum):
     """How candidates are come by: by the index over the search vectors, or by a walk through the scope by number.
 
-    By `INDEX` so many are scored as live in the scope. `SCORED_FIRST` are so many as match: whether they live is looked
+    By `INDEX` so many are scored as live in the scope. `SCORED_FIRST` are all that match: whether they live is looked
     up for the best alone, where most of them do.
     """
 
@@ -125,7 +126,7 @@ def candidates_sql(conditions: str, *, terms: int, way: Way = Way.INDEX) -> str:
     if way is Way.SCORED_FIRST:
         return _scored_first_sql(conditions, terms)
     return f"""
-        SELECT c.id, c.version, c.is_resolved, {_points(terms)} AS points
+        SELECT c.id, c.version, c.is_resolved, {_points(terms)} AS points, false AS is_cut
         FROM (
             SELECT r.document_id AS id, r.number, r.version, {RESOLVED} AS is_resolved, {_UNPACKED} AS tsv, {_DAMPING}
             FROM {_BY_WALKING if way is Way.WALK else _BY_INDEX}
@@ -141,16 +142,18 @@ def _scored_first_sql(conditions: str, terms: int) -> str:
     # They come out by their score, so that the last sort looks no further than to the end of the hits and their equals.
     # `IS TRUE` keeps the index of datasets out.
     return f"""
-        SELECT r.document_id AS id, r.version, {RESOLVED} AS is_resolved, c.points
+        SELECT r.document_id AS id, r.version, {RESOLVED} AS is_resolved, c.points, c.is_cut
         FROM (
-            SELECT c.id, c.attributes, {_points(terms)} AS points
-            FROM (
-                SELECT c.id, c.attributes, {_UNPACKED} AS tsv, {_DAMPING} FROM contents c
-                WHERE c.tsv @@ CAST(:query AS tsquery) AND (c.dataset_id = ANY(CAST(:datasets AS uuid[]))) IS TRUE
-                LIMIT :most
-            ) c
-            CROSS JOIN {_terms(terms)} q
-            ORDER BY points DESC OFFSET 0
+            SELECT *, count(*) OVER () >= :most AS is_cut FROM (
+                SELECT c.id, c.attributes, {_points(terms)} AS points
+                FROM (
+                    SELECT c.id, c.attributes, {_UNPACKED} AS tsv, {_DAMPING} FROM contents c
+                    WHERE c.tsv @@ CAST(:query AS tsquery) AND (c.dataset_id = ANY(CAST(:datasets AS uuid[]))) IS TRUE
+                    LIMIT :most
+                ) c
+                CROSS JOIN {_terms(terms)} q
+                OFFSET 0
+            ) c ORDER BY points DESC OFFSET 0
         ) c
         {_LIVING}
         WHERE {_ADMITTED}{conditions}
@@ -204,19 +207,32 @@ class Candidates(Struct, frozen=True):
         }
 
 
-def way_to(scope: Scope, filters: Filters, *, walks: bool) -> Way:
-    """How candidates are best come by; `walks` says that very much of the scope matches."""
+def way_to(scope: Scope, filters: Filters, *, walks: bool, all_are_scored: bool) -> Way:
+    """How candidates are best come by.
+
+    `walks` says that very much of the scope matches, `all_are_scored` that no more of it does than is scored.
+    """
     if walks:
         return Way.WALK
     is_whole = replace(filters, tombstones=False) == Filters()
-    return Way.SCORED_FIRST if is_whole and scope.living >= MOSTLY else Way.INDEX
+    return Way.SCORED_FIRST if is_whole and all_are_scored and scope.living >= MOSTLY else Way.INDEX
 
 
 async def rank(session: AsyncSession, candidates: Candidates, *, hits: int = MOST_HITS) -> list[Ranked]:
     """The best of the candidates by BM25, resolved ones first among equals."""
     async with on_its_way(session, candidates.way):
         found = await rows(session, candidates.sql, {**candidates.facts, "hits": hits})
+    if may_be_cut(candidates, found):
+        return await rank(session, replace(candidates, way=Way.INDEX), hits=hits)
     return [Ranked(row["id"], row["version"], row["points"] / ONE, row["is_resolved"]) for row in found]
+
+
+def may_be_cut(candidates: Candidates, found: Sequence[Row]) -> bool:
+    """Whether more matched than was scored first, without a look at what lives.
+
+    Those stored first are the first to die: where much of what matches was changed, hardly one of them lives, or none.
+    """
+    return candidates.way is Way.SCORED_FIRST and (not found or found[0].is_cut)
 
 
 @asynccontextmanager

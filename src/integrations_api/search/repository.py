@@ -6,6 +6,7 @@ from typing import Any
 from uuid import UUID
 
 from msgspec import Struct
+from msgspec.structs import replace
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from integrations_api.db.direct import Row
@@ -14,7 +15,7 @@ from integrations_api.knowledge.lookup import AT_ID, AT_NUMBER, as_id
 from integrations_api.knowledge.terms import vector_sql
 from integrations_api.search import bm25
 from integrations_api.search.bm25 import Term
-from integrations_api.search.candidates import ONE, Candidates, conditions_of, on_its_way
+from integrations_api.search.candidates import ONE, Candidates, Way, conditions_of, may_be_cut, on_its_way
 from integrations_api.search.ranked import Ranked
 from integrations_api.search.scope import (
     SCOPE_COLUMNS,
@@ -257,7 +258,7 @@ def best_sql(candidates: str) -> str:
     """SQL that ranks the candidates and shows the first of them, in one."""
     ranked = f"""(
         SELECT * FROM (
-            SELECT id AS hit, version, points, row_number() OVER () AS ordinal, count(*) OVER () AS found
+            SELECT id AS hit, version, points, is_cut, row_number() OVER () AS ordinal, count(*) OVER () AS found
             FROM ({candidates}) ranked OFFSET 0
         ) numbered WHERE ordinal <= :shown
     ) h"""  # nosec B608 # noqa: S608 - put together from constants
@@ -277,5 +278,7 @@ async def best(session: AsyncSession, candidates: Candidates, *, most: int, mark
     facts = {**candidates.facts, **_facts_of_shown(marking, candidates.weights), "shown": most, "hits": most + 1}
     async with on_its_way(session, candidates.way):
         found = await rows(session, best_sql(candidates.sql), facts)
+    if may_be_cut(candidates, found):
+        return await best(session, replace(candidates, way=Way.INDEX), most=most, marking=marking)
     ranked = [Ranked(row["id"], row["version"], row["points"] / ONE) for row in found]
     return Best(ranked, found, bool(found) and found[0]["found"] > most)

@@ -295,8 +295,10 @@ async def _best(
 
 
 def _candidates(scope: Scope, sought: Sought, filters: Filters, but: UUID | None) -> Candidates:
-    most = bm25.MOST_CANDIDATES if sought.is_relaxed else bm25.most_scored(sought.share * scope.documents)
-    way = way_to(scope, filters, walks=is_common(sought.share, scope.documents, most))
+    expected = sought.share * scope.documents
+    most = bm25.MOST_CANDIDATES if sought.is_relaxed else bm25.most_scored(expected)
+    walks = is_common(sought.share, scope.documents, most)
+    way = way_to(scope, filters, walks=walks, all_are_scored=expected <= most)
     return Candidates(scope, sought.query, sought.weights, most, filters, but, way)
 
 

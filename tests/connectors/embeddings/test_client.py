@@ -181,6 +181,7 @@ SOUND = {"index": 0, "embedding": [1.0, 2.0]}
         [SOUND, {"index": 1, "embedding": [1.0, None]}],
         [SOUND, {"index": 1, "embedding": "AAAA"}],
         [SOUND, {"index": 1, "embedding": [1e999, 2.0]}],
+        [SOUND, {"index": 1, "embedding": [10**400, 2.0]}],
         [SOUND, {"index": "1", "embedding": [1.0, 2.0]}],
         [SOUND, "text"],
         {"0": SOUND, "1": SOUND},

@@ -17,7 +17,7 @@ def vectors_of(answer: Answer, *, texts: int) -> list[Vector]:
     try:
         parsed, _ = parse_json(answer.body)
         found = [_numbers(one) for one in _in_order(parsed["data"], texts)]
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
+    except (ValueError, TypeError, KeyError, AttributeError, OverflowError) as error:
         if answer.is_html:
             raise Refused("The embedding service answered with a page for people", _URL_REMEDY) from error
         raise Retryable("The embedding service's answer cannot be read", _URL_REMEDY) from error

@@ -1,12 +1,15 @@
 """Models that come and go, texts and servers that do not take part, and what a purge leaves: nothing."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from datetime import timedelta
 
 import pytest
 from sqlalchemy import text
 
 from integrations_api.access.principal import Principal
+from integrations_api.connectors.embeddings.embedder import Vector
+from integrations_api.connectors.embeddings.errors import TextRefused
 from integrations_api.db.engine import Sessions
 from integrations_api.knowledge import embedding, vectors
 from integrations_api.knowledge.service import KnowledgeService
@@ -191,6 +194,37 @@ async def test_another_model_by_the_same_name_is_not_mixed_in(
     assert (await hybrid.progress(story))["embedded"] == 1
     # Its vectors do not fit either: the search goes by words, and does not fail.
     assert (await hybrid.get("search", q="automobile"))["ranking"] == "lexical"
+
+
+class FickleEmbedder:
+    """Takes one text at a time, and makes a longer vector of each."""
+
+    def __init__(self) -> None:
+        self.asked = 0
+
+    async def embed(self, texts: Sequence[str], *, model: str) -> list[Vector]:
+        if len(texts) > 1:
+            raise TextRefused("too many")
+        self.asked += 1
+        return [(1.0,) + (0.0,) * self.asked]
+
+    async def embed_at_once(self, text: str, *, model: str, within: timedelta) -> Vector:
+        raise AssertionError("nobody searches")
+
+
+async def test_parts_of_a_batch_that_come_in_different_lengths_are_refused_in_words(
+    hybrid: Hybrid, sessions: Sessions
+) -> None:
+    await build_versions(sessions, {"INC1": CAR, "INC2": PRINTER})
+    filler = EmbeddingFiller(sessions=sessions, embedder=FickleEmbedder(), model="fickle", batch=16)
+
+    await filler.fill()
+
+    assert "gives vectors of 3 numbers now, and of 2 before" in str(filler.obstacle)
+    assert await vectors_kept(sessions) == {}
+    async with sessions() as session:
+        free = await session.scalar(text("SELECT count(*) FROM embedding_queue WHERE claimed_until < now()"))
+    assert free == 2
 
 
 async def test_vectors_that_are_too_long_to_be_found_are_refused_in_words(hybrid: Hybrid, sessions: Sessions) -> None:

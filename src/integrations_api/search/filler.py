@@ -143,8 +143,9 @@ class EmbeddingFiller:
         try:
             found = await self._vectors(model, claimed)
             async with self._sessions.begin() as session:
+                for dimension in sorted({len(vector) for vector in found.values()}):
+                    await embedding.note_dimension(session, model.id, dimension)
                 if found:
-                    await embedding.note_dimension(session, model.id, len(next(iter(found.values()))))
                     await vectors.store(session, model.id, found)
         except (ConnectorError, embedding.UnfitVectors) as error:
             await self._give_back(model, claimed)

@@ -16,6 +16,7 @@ from integrations_api.knowledge.versions import Chunk
 from integrations_api.sync import repository
 from integrations_api.sync.engine import SyncEngine
 from integrations_api.sync.models import SyncRun
+from integrations_api.sync.remap import Remap
 from integrations_api.worker_wiring import executor_options
 from tests.support.applications import settings_for
 from tests.support.gates import gate
@@ -172,8 +173,30 @@ async def test_a_run_is_resumed_past_a_purge_unless_it_was_about_to_write_the_in
             assert answer.json()["message"] == message
 
 
+@pytest.mark.parametrize(("purged", "status"), [("INC00002", 200), ("INC00012", 409)])
+async def test_the_same_goes_for_a_run_that_was_mapping_anew(
+    database_url: str, monkeypatch: pytest.MonkeyPatch, purged: str, status: int
+) -> None:
+    async with bench(database_url, sync_chunk_size=5) as b, served(b) as api:
+        b.source.fill(12)
+        integration = await b.integration()
+        await b.sync(integration)
+        b.source.mapping_version = 2
+        with monkeypatch.context() as patch:
+            patch.setattr(Remap, "_rewrite_chunk", _fails_after_the_first(Remap._rewrite_chunk))
+            failed = await b.sync(integration)
+        await b.components[KnowledgeService].purge(purged, dataset_id=integration, reason="118", principal=ADMIN)
+
+        answer = await api.client.post(f"/integrations/runs/{failed.id}/resume")
+
+        assert (failed.phase, failed.ingested, answer.status_code) == ("rewriting", 5, status)
+        if status == 200:
+            resumed = await b.finished(failed.id)
+            assert (resumed.state, resumed.error) == ("succeeded", None)
+
+
 def _fails_after_the_first(ingest_chunk: Any) -> Any:
-    async def ingest(self: SyncEngine, chunk: Chunk) -> Any:
+    async def ingest(self: Any, chunk: Chunk) -> Any:
         if chunk.before:
             raise Retryable("It was begun too often")
         return await ingest_chunk(self, chunk)

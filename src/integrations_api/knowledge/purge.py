@@ -60,10 +60,11 @@ _UNCOUNT = (
 
 _REVISIONS = text("DELETE FROM revisions WHERE document_id = :id RETURNING valid_from")
 # Contents are written before revisions name them: a fetch that was broken off may have left some of this incident,
-# and nothing tells whose a content is but the raw record that has its hash.
+# and nothing tells whose a content is but the raw record that has its hash, or the plan of a run that maps anew.
 _UNUSED = text("""
     SELECT c.id, c.hash FROM contents c
     WHERE c.dataset_id = :dataset AND NOT EXISTS (SELECT FROM revisions r WHERE r.content_id = c.id)
+      AND NOT EXISTS (SELECT FROM staged_changes s WHERE s.content_id = c.id AND s.document_id <> :id)
 """)
 _NAMED_BY_OTHERS = text("""
     SELECT DISTINCT hash FROM raw_records

@@ -29,6 +29,7 @@ from integrations_api.sync.runs import ENTRYPOINT, PLANS_KEPT, Phase, RunState
 from integrations_api.sync.verdict import judge
 
 RESUMABLE_FOR = PLANS_KEPT - timedelta(days=1)
+_HAVE_A_PLAN = (Phase.REMAPPING, Phase.REWRITING, Phase.INGESTING)
 _LATER_RUN = "A later run has begun since: start a new sync"
 
 
@@ -106,7 +107,7 @@ class RunControl:
         latest = await repository.page_of_runs(session, integration_id=run.dataset_id, before=None, limit=1)
         if latest[0].id != run.id:
             raise Conflict(_LATER_RUN)
-        left = run.planned - run.ingested if run.phase == Phase.INGESTING else 0
+        left = run.planned - run.ingested if run.phase in _HAVE_A_PLAN else 0
         if await staging.count_staged(session, run.id, after=run.ingested) < left:
             raise Conflict("An incident that this run was about to write was purged since: start a new sync")
 

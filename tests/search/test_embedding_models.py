@@ -319,6 +319,29 @@ async def test_a_server_without_pgvector_stays_lexical_and_says_why(
     assert service.asked == []
 
 
+@pytest.mark.parametrize("taken", ["DROP EXTENSION vector CASCADE", "DROP TABLE embedding_vectors_1"])
+async def test_when_vectors_are_taken_away_words_answer_until_they_are_made_anew(
+    hybrid: Hybrid, sessions: Sessions, taken: str
+) -> None:
+    story = await build_versions(sessions, {"INC1": CAR, "INC2": PRINTER, "INC3": doc(title="Car", text="of a person")})
+    await hybrid.fill()
+    async with sessions.begin() as session:
+        await session.execute(text(taken))
+
+    without = [
+        await hybrid.get("search", q="automobile car"),
+        await hybrid.get("incidents/INC1/similar"),
+        await hybrid.post("similar", {"text": "car"}),
+    ]
+    await purge(hybrid, "INC3")
+    await hybrid.fill()
+    again = await hybrid.get("incidents/INC1/similar")
+
+    assert [answer["ranking"] for answer in without] == ["lexical"] * 3
+    assert (obstacle(hybrid), again["ranking"]) == (None, "hybrid")
+    assert await hybrid.progress(story) == {"model": "bag", "answers": True, "embedded": 2, "refused": 0, "of": 2}
+
+
 async def test_who_may_not_switch_pgvector_on_is_told_who_can(database_url: str, sessions: Sessions) -> None:
     await skip_without_pgvector(database_url)
     async with sessions() as session:

@@ -42,12 +42,13 @@ def _model(row: Row[Any] | None) -> Model | None:
     return None if row is None else Model(row.id, row.name, row.dimension, row.state == "active")
 
 
-_MODEL = "SELECT id, name, dimension, state FROM embedding_models "
+_MODEL = "SELECT id, name, dimension, state FROM embedding_models m "
+_ACTIVE = text(f"{_MODEL} WHERE state = 'active' AND {vectors.KEPT}")
 
 
 async def find_active_model(session: AsyncSession) -> Model | None:
-    """The model that answers: the last one that was complete."""
-    return _model((await session.execute(text(_MODEL + "WHERE state = 'active'"))).one_or_none())
+    """The model that answers: the last one that was complete, if its vectors are still there."""
+    return _model((await session.execute(_ACTIVE)).one_or_none())
 
 
 async def want_model(session: AsyncSession, name: str) -> Model:
@@ -226,6 +227,15 @@ async def settle(session: AsyncSession, model_id: int) -> bool:
         text("UPDATE embedding_models SET state = 'active', changed_at = now() WHERE id = :model"), facts
     )
     return True
+
+
+_LOST = text(f"DELETE FROM embedding_models m WHERE dimension IS NOT NULL AND NOT {vectors.KEPT} RETURNING id")  # nosec B608 # noqa: S608 - put together from constants
+
+
+async def drop_lost(session: AsyncSession) -> None:
+    """Removes models whose vectors are not there any more, so that they are begun anew."""
+    for model_id in (await session.scalars(_LOST)).all():
+        await session.execute(text(f"DROP TABLE IF EXISTS {vectors.table_of(model_id)}"))
 
 
 async def drop_retired(session: AsyncSession) -> None:

@@ -28,6 +28,13 @@ def table_of(model_id: int) -> str:
     return f"embedding_vectors_{int(model_id)}"
 
 
+KEPT = """
+    EXISTS (SELECT FROM pg_attribute a WHERE a.attrelid = to_regclass('embedding_vectors_' || m.id)
+                AND a.attname = 'embedding' AND NOT a.attisdropped)
+"""
+"""SQL of whether the vectors of a model (m) are there: who takes pgvector away takes them, too."""
+
+
 class Pgvector(Struct, frozen=True):
     """Which version of the extension the server has, and whether it is switched on in this database."""
 
@@ -132,7 +139,10 @@ async def store(session: AsyncSession, model_id: int, vectors: Mapping[bytes, Se
 async def models_with_vectors(session: AsyncSession) -> list[int]:
     """Ids of the models that have a table; none of them is dropped in this transaction."""
     found = await session.scalars(
-        text("SELECT id FROM embedding_models WHERE dimension IS NOT NULL ORDER BY id FOR SHARE")
+        text("""
+            SELECT id FROM embedding_models
+            WHERE dimension IS NOT NULL AND to_regclass('embedding_vectors_' || id) IS NOT NULL ORDER BY id FOR SHARE
+        """)
     )
     return list(found)
 

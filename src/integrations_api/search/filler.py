@@ -116,6 +116,7 @@ class EmbeddingFiller:
             why = await vectors.obstacle(session)
             if why is not None:
                 raise CannotEmbed(f"Embeddings cannot be kept, search stays lexical: {why}")
+            await embedding.drop_lost(session)
             return await embedding.want_model(session, self._model)
 
     async def _swept(self, model: Model) -> bool:

@@ -2,12 +2,17 @@
 
 import json
 from pathlib import Path
+from typing import Any
+from uuid import UUID
 
 import pytest
 
 from integrations_api.connectors.errors import Refused
 from integrations_api.knowledge import staging
-from tests.support.syncing import bench
+from integrations_api.knowledge.diffing import DiffQuestion
+from integrations_api.knowledge.service import KnowledgeService
+from tests.support.syncing import Bench, bench
+from tests.support.terms import assert_counts_are_exact
 
 pytestmark = pytest.mark.anyio
 
@@ -66,6 +71,44 @@ async def test_a_sync_that_finds_nothing_new_makes_no_version(database_url: str)
         assert [name for name, _ in await b.events(run.id)] == ["progress", "complete"]
         stamps = await b.rows("SELECT source_updated_at FROM revisions WHERE number = 'INC00002'")
         assert [row.source_updated_at for row in stamps] == [b.source.now()]
+
+
+async def test_a_sync_that_makes_no_version_moves_the_stamps_of_the_head_alone(database_url: str) -> None:
+    async with bench(database_url) as b:
+        b.source.fill(3)
+        integration = await b.integration()
+        await b.sync(integration)
+        first = await read_from(b, integration, 1)
+        b.source.change("INC00003", title="Mail is up")
+        await b.sync(integration)
+        second = await read_from(b, integration, 2)
+
+        for _ in range(2):  # The first time it gets a revision of its own, then that one moves.
+            b.source.change("INC00001")
+            b.source.change("INC00003")
+            assert (await b.sync(integration)).version is None
+        moved = await read_from(b, integration, 2)
+        b.source.change("INC00001", title="It was the printer")
+        await b.sync(integration)
+
+        assert await read_from(b, integration, 1) == first
+        assert await read_from(b, integration, 2) == moved
+        pairs = list(zip(moved, second, strict=True))
+        later = [one["number"] for one, two in pairs if one["source_updated_at"] > two["source_updated_at"]]
+        assert later == ["INC00001", "INC00003"]
+        assert all(one == {**two, **{name: one[name] for name in STAMPS}} for one, two in pairs)
+        diff = await b.components[KnowledgeService].diff(DiffQuestion(integration, base=1, version=3), base=1)
+        assert diff.counts == {"added": 0, "changed": 2, "removed": 0}
+        await assert_counts_are_exact(b.sessions, integration)
+
+
+STAMPS = ("source_updated_at", "synced_at")
+
+
+async def read_from(b: Bench, integration: UUID, version: int) -> list[dict[str, Any]]:
+    """What a version says of each incident, by number."""
+    knowledge = b.components[KnowledgeService]
+    return (await knowledge.incidents(integration, version, after=None, limit=100, tombstones=True)).incidents
 
 
 async def test_a_deleted_incident_becomes_a_tombstone(database_url: str) -> None:

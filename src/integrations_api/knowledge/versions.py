@@ -236,16 +236,37 @@ async def publish(session: AsyncSession, *, dataset_id: UUID, version: int, plan
     await terms.count_version(session, dataset_id=dataset_id, version=version)
 
 
-async def touch_in_place(session: AsyncSession, run_id: UUID) -> None:
-    """Moves the source's time stamps of a run that makes no version: nothing else of the head changes."""
-    await session.execute(
-        text("""
-            UPDATE revisions r SET source_updated_at = s.source_updated_at
-            FROM staged_changes s
-            WHERE s.run_id = :run AND s.change = 'touched' AND r.document_id = s.document_id AND r.valid_to = 2147483647
-        """),
-        {"run": run_id},
-    )
+# In this order: what begins with the head moves in place, what began before it is closed there, and what has no live
+# revision then is opened again. `OFFSET 0` as in `_BURY`.
+_TOUCH = (
+    text("""
+        UPDATE revisions r SET source_updated_at = s.source_updated_at
+        FROM staged_changes s, datasets d
+        WHERE s.run_id = :run AND s.change = 'touched' AND r.document_id = s.document_id AND r.valid_to = 2147483647
+          AND d.id = r.dataset_id AND r.valid_from = d.head
+    """),
+    text("""
+        UPDATE revisions r SET valid_to = d.head
+        FROM staged_changes s, datasets d
+        WHERE s.run_id = :run AND s.change = 'touched' AND r.document_id = s.document_id AND r.valid_to = 2147483647
+          AND d.id = r.dataset_id AND r.valid_from < d.head
+    """),
+    text("""
+        INSERT INTO revisions
+            (document_id, valid_from, dataset_id, content_id, number, change, source_updated_at)
+        SELECT s.document_id, d.head, r.dataset_id, r.content_id, r.number, 'touched', s.source_updated_at
+        FROM staged_changes s CROSS JOIN (SELECT id, head FROM datasets WHERE id = :dataset OFFSET 0) d
+        JOIN revisions r ON r.document_id = s.document_id AND r.valid_to = d.head
+        WHERE s.run_id = :run AND s.change = 'touched'
+          AND NOT EXISTS (SELECT FROM revisions l WHERE l.document_id = s.document_id AND l.valid_to = 2147483647)
+    """),
+)
+
+
+async def touch_head(session: AsyncSession, *, run_id: UUID, dataset_id: UUID) -> None:
+    """Moves the source's time stamps of a run that makes no version: in the head alone, and nothing else of it."""
+    for statement in _TOUCH:
+        await session.execute(statement, {"run": run_id, "dataset": dataset_id})
 
 
 async def settle_rejections(session: AsyncSession, *, run_id: UUID, dataset_id: UUID) -> None:

@@ -60,10 +60,10 @@ async def publish_run(
     assert run.integration_id is not None
     reads_from = None if run.mode == "full" else run.reads_from
     begins = await versions.note_extent(session, dataset_id=run.dataset_id, reads_from=reads_from)
-    if run.version is None:
-        await versions.touch_in_place(session, run.id)
-    else:
+    if run.version is not None:
         await versions.publish(session, dataset_id=run.dataset_id, version=run.version, plan=plan, at=at)
+    elif plan.touched:
+        await versions.touch_head(session, run_id=run.id, dataset_id=run.dataset_id)
     await versions.settle_rejections(session, run_id=run.id, dataset_id=run.dataset_id)
     verdict = await _verdict(session, run=run, source=source, begins=begins)
     await integrations.record_success(

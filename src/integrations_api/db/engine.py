@@ -15,6 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
 from integrations_api.db.arrays import tell_arrays
 from integrations_api.db.checking import check_connections
 from integrations_api.db.compression import prefer_lz4
+from integrations_api.db.dialling import connect
 
 Sessions = async_sessionmaker[AsyncSession]
 
@@ -42,7 +43,6 @@ def create_engine(url: str, *, pool_size: int, idle_limit: timedelta = IDLE_LIMI
         json_deserializer=orjson.loads,
         async_creator=connector(
             url,
-            timeout=10,
             # The driver prepares longer statements anew each time, and the one that scores many terms has 17,000 bytes.
             max_cacheable_statement_size=50_000,
             server_settings={
@@ -66,10 +66,10 @@ def connector(url: str, **arguments: Any) -> Callable[[], Awaitable[asyncpg.Conn
     """
     dsn = asyncpg_dsn(url)
 
-    async def connect() -> asyncpg.Connection:
-        return await asyncpg.connect(dsn, **arguments)
+    async def dial() -> asyncpg.Connection:
+        return await connect(dsn, **arguments)
 
-    return connect
+    return dial
 
 
 def create_sessions(engine: AsyncEngine) -> Sessions:

@@ -5,10 +5,10 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
-import asyncpg
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from integrations_api.db.dialling import connect
 from integrations_api.db.lost import DATABASE_LOST
 from integrations_api.logs import get_logger
 
@@ -55,7 +55,7 @@ class Listener:
 
     async def _listen_once(self) -> None:
         """Listens until the connection is lost."""
-        connection = await asyncpg.connect(self._dsn, timeout=10)
+        connection = await connect(self._dsn)
         lost = asyncio.Event()
         try:
             connection.add_termination_listener(lambda _: lost.set())

@@ -9,13 +9,13 @@ import logging
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import timedelta
 
-import asyncpg
 from msgspec import Struct
 from pgqueuer import PgQueuer
 from pgqueuer.domain.errors import RetryRequested
 from pgqueuer.domain.models import Job
 
 from integrations_api.db.arrays import know_arrays, know_enum
+from integrations_api.db.dialling import connect
 from integrations_api.db.lost import DATABASE_LOST
 from integrations_api.logs import get_logger
 from integrations_api.queue.jobs import Handler, NotDoneYet
@@ -23,6 +23,9 @@ from integrations_api.queue.jobs import Handler, NotDoneYet
 log = get_logger(__name__)
 
 POLL = timedelta(seconds=2)
+ANSWER = timedelta(seconds=15)
+"""How long the database may take to answer PgQueuer, whose statements are short. A network that has forgotten the
+connection tells nobody; asyncpg gives it up when neither the answer comes nor the cancelling of the question."""
 GOODBYE = timedelta(seconds=5)
 """How long work may take to reach a boundary after the worker was asked to stop."""
 
@@ -55,7 +58,7 @@ class Deliveries(Struct, frozen=True, kw_only=True):
 
     async def _deliver(self, stopping: asyncio.Event) -> None:
         """One PgQueuer loop, for as long as its connection lives or until the worker is to stop."""
-        connection = await asyncpg.connect(self.dsn, timeout=10)
+        connection = await connect(self.dsn, command_timeout=ANSWER.total_seconds())
         lost = asyncio.Event()
         connection.add_termination_listener(lambda _: lost.set())
         know_arrays(connection)

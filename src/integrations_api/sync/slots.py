@@ -17,6 +17,7 @@ import asyncpg
 
 from integrations_api.connectors.errors import Retryable
 from integrations_api.connectors.records import Slot
+from integrations_api.db.dialling import connect
 from integrations_api.db.lost import DATABASE_LOST
 from integrations_api.logs import get_logger
 from integrations_api.metrics import waited
@@ -108,7 +109,7 @@ class HostSlots:
         try:
             async with self._speaking:
                 if self._connection is None or self._connection.is_closed():
-                    self._connection = await asyncpg.connect(self._dsn, timeout=10)
+                    self._connection = await connect(self._dsn)
                 return bool(await self._connection.fetchval(question, lock_key(host, number), timeout=10))
         except DATABASE_LOST as error:
             log.warning("sync.slots_lost", error=type(error).__name__)

@@ -1,0 +1,54 @@
+"""Jobs reach their handlers also after a network that forgot the connection, and told nobody."""
+
+import asyncio
+from datetime import timedelta
+
+import pytest
+
+from integrations_api.db.engine import create_engine, create_sessions
+from integrations_api.queue import delivering
+from integrations_api.queue.delivering import Deliveries
+from integrations_api.queue.jobs import enqueue
+from tests.support.processes import PATIENCE
+from tests.support.silence import forgetful_network
+
+pytestmark = pytest.mark.anyio
+
+
+async def test_a_worker_whose_connection_was_forgotten_on_the_way_gets_the_next_job(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(delivering, "ANSWER", timedelta(seconds=0.5))
+    monkeypatch.setattr(delivering, "POLL", timedelta(seconds=0.1))
+    engine = create_engine(database_url, pool_size=1)
+    goes_on, done = asyncio.Event(), asyncio.Queue[str]()
+
+    async def handle(key: str) -> None:
+        done.put_nowait(key)
+        if key == "long":
+            await goes_on.wait()
+
+    async def add(key: str) -> None:
+        async with create_sessions(engine).begin() as session:
+            await enqueue(session, entrypoint="work", keys=[key])
+
+    async with forgetful_network(database_url) as network, asyncio.timeout(PATIENCE):
+        stopping = asyncio.Event()
+        deliveries = Deliveries(
+            dsn=network.url,
+            handlers={"work": handle},
+            concurrency=4,
+            silence=timedelta(seconds=10),
+            on_stop=goes_on.set,
+        )
+        delivered = asyncio.create_task(deliveries.go_on(stopping))
+        await add("long")
+        assert await done.get() == "long"
+
+        network.forget()
+        await add("next")
+        assert await done.get() == "next"
+
+        stopping.set()
+        await delivered
+    await engine.dispose()

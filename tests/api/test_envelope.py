@@ -9,7 +9,7 @@ import httpx
 import pytest
 from fastapi import Query
 from pydantic import BaseModel, Field, field_validator
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import OperationalError, ProgrammingError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from structlog.testing import capture_logs
 
@@ -30,6 +30,14 @@ from tests.support.applications import bare_app, client_of
 pytestmark = pytest.mark.anyio
 
 CANARY = "hunter2-canary"
+
+
+def _forbidden() -> Exception:
+    """As SQLAlchemy's dialect wraps it."""
+    error = Exception(CANARY)
+    error.__cause__ = asyncpg.InsufficientPrivilegeError("permission denied for table users")
+    return error
+
 
 ERRORS: dict[str, tuple[Exception, int, str, dict[str, str]]] = {
     "unauthenticated": (Unauthenticated("Sign in"), 401, "Sign in", {"WWW-Authenticate": "Bearer"}),
@@ -68,6 +76,18 @@ ERRORS: dict[str, tuple[Exception, int, str, dict[str, str]]] = {
         503,
         "The database takes no more connections; try again soon",
         {"Retry-After": "5"},
+    ),
+    "standby": (
+        asyncpg.ReadOnlySQLTransactionError(CANARY),
+        503,
+        "The database can only be read at the moment, so nothing was changed; try again later",
+        {"Retry-After": "5"},
+    ),
+    "rights": (
+        ProgrammingError("select", {}, _forbidden()),
+        503,
+        "The database refuses this service a right: `integrations-api doctor` says which",
+        {},
     ),
 }
 

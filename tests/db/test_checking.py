@@ -1,16 +1,16 @@
 """Connections that died in the pool are replaced before anybody gets one."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 import pytest
 from sqlalchemy import event, text
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from integrations_api.db import checking
-from integrations_api.db.direct import borrowed
-from integrations_api.db.engine import create_engine, create_sessions, is_lost_connection
+from integrations_api.db.direct import borrowed, connected
+from integrations_api.db.engine import Sessions, create_engine, create_sessions, is_lost_connection
 
 pytestmark = pytest.mark.anyio
 
@@ -92,3 +92,29 @@ async def test_one_connection_that_is_closed_as_soon_as_it_is_made_costs_nothing
 
     assert await _backend(engine)
     assert len(made) == 2
+
+
+async def _write_by_the_orm(sessions: Sessions) -> None:
+    async with sessions.begin() as session:
+        await session.execute(text("CREATE TABLE marks (name text)"))
+
+
+async def _write_by_the_driver(sessions: Sessions) -> None:
+    async with connected(sessions) as driver:
+        await driver.execute("CREATE TABLE marks (name text)")
+
+
+@pytest.mark.parametrize("write", [_write_by_the_orm, _write_by_the_driver])
+async def test_a_connection_that_may_only_read_is_not_given_to_the_next(
+    engine: AsyncEngine, write: Callable[[Sessions], Awaitable[None]]
+) -> None:
+    async with engine.connect() as connection:
+        await connection.execute(text("SET default_transaction_read_only = on"))
+        await connection.commit()
+    standby = await _backend(engine)
+
+    with pytest.raises(DBAPIError) as refused:
+        await write(create_sessions(engine))
+
+    assert is_lost_connection(refused.value)
+    assert await _backend(engine) != standby

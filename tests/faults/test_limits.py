@@ -119,6 +119,30 @@ async def test_a_server_without_a_free_connection_is_waited_for_and_told(
                 assert (await service.api.client.get("/integrations/all")).status_code == 200
 
 
+async def test_a_standby_is_not_written_to_and_left_for_whoever_is_the_primary_now(
+    database_url: str, server: SimulatorServer
+) -> None:
+    async with superuser(database_url) as operator, role(operator, database_url) as (name, url):
+
+        async def lead_to_a_standby() -> None:
+            await operator.execute(f"ALTER ROLE {name} SET default_transaction_read_only = on")
+            await operator.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = $1", name)
+
+        with unminded_connections():
+            async with product(url) as service:
+                async with sync_in_trouble(service, server, lead_to_a_standby) as ending:
+                    refused = await service.api.client.post("/integrations/create", json=BODY)
+                    read = await service.api.client.get("/integrations/all")
+                    # Only connections that are made from now on may write, as when an address leads elsewhere.
+                    await operator.execute(f"ALTER ROLE {name} RESET default_transaction_read_only")
+                    await ending
+
+                assert (refused.status_code, refused.headers["Retry-After"]) == (503, "5")
+                assert refused.json()["message"].startswith("The database can only be read at the moment")
+                assert read.status_code == 200
+                assert (await service.api.client.post("/integrations/create", json=BODY)).is_success
+
+
 async def test_more_requests_than_connections_wait_for_one_and_are_told_when_there_is_none(database_url: str) -> None:
     async with live_app(database_url, database_pool_size=2) as live:
         headers, engine = await live.credentials(), live.components[AsyncEngine]

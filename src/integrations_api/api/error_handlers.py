@@ -14,7 +14,14 @@ from starlette.requests import ClientDisconnect
 from integrations_api.api.problems import BodyProblem, body_problem, problems_of
 from integrations_api.api.refusals import error_response
 from integrations_api.api.routes import allowed_methods
-from integrations_api.db.engine import cause_of, is_disk_full, is_full, is_lost_connection
+from integrations_api.db.engine import (
+    cause_of,
+    is_disk_full,
+    is_forbidden,
+    is_full,
+    is_lost_connection,
+    is_read_only,
+)
 from integrations_api.errors import (
     ApplicationError,
     Conflict,
@@ -122,7 +129,10 @@ _WORDS = {
 
 
 async def _database_away(_: Request, error: Exception) -> JSONResponse:
-    """What trying again may cure is a 503 that says so; anything else the database said is a defect of ours."""
+    """What trying again or an operator may cure is a 503 that says so; anything else is a defect of ours."""
+    if is_forbidden(error):
+        log.error("request.database_forbids", error=str(cause_of(error)))
+        return error_response(503, "The database refuses this service a right: `integrations-api doctor` says which")
     if not (isinstance(error, database.OperationalError | database.InterfaceError) or is_lost_connection(error)):
         raise error
     log.warning("request.database_away", error=type(cause_of(error)).__name__)
@@ -134,6 +144,8 @@ def _away_words(error: Exception) -> str:
         return "The database has no space left, so nothing was changed; reading goes on, try again later"
     if is_full(error):
         return "The database takes no more connections; try again soon"
+    if is_read_only(error):
+        return "The database can only be read at the moment, so nothing was changed; try again later"
     if isinstance(error, database.TimeoutError):
         return "All database connections of this process are busy; try again soon"
     return "The database does not answer; try again soon"

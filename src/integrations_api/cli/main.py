@@ -28,7 +28,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     except ApplicationError as error:
         _end(error.message, 1)
     except Exception as error:
-        _end(_unexpected(error), 1)
+        _end(_trouble(error) or _unexpected(error), 1)
     sys.exit(0)
 
 
@@ -55,6 +55,13 @@ def _end(message: str, code: int) -> NoReturn:
     else:
         print(f"{PROGRAM}: {said}", file=sys.stderr)
     sys.exit(code)
+
+
+def _trouble(error: Exception) -> str | None:
+    """What the database is in trouble with, where it is."""
+    from integrations_api.cli.setup import trouble_later
+
+    return trouble_later(error)
 
 
 def _unexpected(error: Exception) -> str:

@@ -83,15 +83,36 @@ def database_trouble() -> Iterator[None]:
     """Says in one sentence why the database cannot be used."""
     from sqlalchemy.exc import SQLAlchemyError
 
-    from integrations_api.db.engine import cause_of
     from integrations_api.db.lost import DATABASE_LOST
 
     try:
         yield
     except (*DATABASE_LOST, SQLAlchemyError) as error:
-        reason = cause_of(error)
-        said = str(reason) or type(reason).__name__
-        raise Unavailable(f"The database cannot be used ({said}): is it running, and is DATABASE_URL right?") from None
+        raise Unavailable(_trouble(error)) from None
+
+
+def trouble_later(error: Exception) -> str | None:
+    """What to say of an error that came after the first contact; None where it is no trouble of the database's."""
+    from sqlalchemy.exc import SQLAlchemyError
+
+    from integrations_api.db.engine import is_forbidden, is_lost_connection
+    from integrations_api.db.lost import DATABASE_LOST
+
+    known = isinstance(error, (SQLAlchemyError, *DATABASE_LOST)) and (is_lost_connection(error) or is_forbidden(error))
+    of_ours = isinstance(error, OSError) and not isinstance(error, ConnectionRefusedError | TimeoutError)
+    return _trouble(error) if known and not of_ours else None
+
+
+def _trouble(error: Exception) -> str:
+    from integrations_api.db.engine import cause_of, is_forbidden, is_read_only
+
+    reason = cause_of(error)
+    said = str(reason) or type(reason).__name__
+    if is_forbidden(error):
+        return f"The database refuses this user a right ({said}): `integrations-api doctor` says what it needs"
+    if is_read_only(error):
+        return f"The database can only be read ({said}): does DATABASE_URL name the primary?"
+    return f"The database cannot be used ({said}): is it running, and is DATABASE_URL right?"
 
 
 def run_with_parts(settings: Settings, work: Callable[["Components"], Awaitable[T]]) -> T:

@@ -22,6 +22,13 @@ def check_connections(engine: AsyncEngine) -> None:
     """Makes the engine's pool replace connections that are dead, before anybody gets one."""
     event.listen(engine.sync_engine, "checkout", _check)
     event.listen(engine.sync_engine, "checkin", _note)
+    event.listen(engine.sync_engine, "handle_error", _leave_a_standby)
+
+
+def _leave_a_standby(context: Any) -> None:
+    """After a failover the address may lead elsewhere, while the connections of the pool still lead where they did."""
+    if isinstance(getattr(context.original_exception, "__cause__", None), asyncpg.ReadOnlySQLTransactionError):
+        context.is_disconnect = True
 
 
 def _note(_: Any, record: Any) -> None:

@@ -57,8 +57,8 @@ class _Lent:
 
     async def __aexit__(self, _: object, error: BaseException | None, __: object) -> None:
         driver: Any = self._connection.driver_connection
-        if driver.is_in_transaction():
-            # A task that was cancelled may not have come to end it: nobody else must inherit that.
+        if driver.is_in_transaction() or isinstance(error, asyncpg.ReadOnlySQLTransactionError):
+            # A task that was cancelled may not have come to end it: nobody else must inherit that. Nor a standby.
             await greenlet_spawn(self._connection.invalidate)
         else:
             # Nothing is waited for, as no transaction has to be rolled back: so no greenlet is needed.

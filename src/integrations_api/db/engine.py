@@ -123,9 +123,19 @@ def is_full(error: BaseException) -> bool:
     return isinstance(cause_of(error), asyncpg.TooManyConnectionsError)
 
 
+def is_read_only(error: BaseException) -> bool:
+    """Whether the server only lets itself be read: a standby, or a primary that was put into that state."""
+    return isinstance(cause_of(error), asyncpg.ReadOnlySQLTransactionError)
+
+
+def is_forbidden(error: BaseException) -> bool:
+    """Whether our user lacks a right; only the database's owner can help."""
+    return isinstance(cause_of(error), asyncpg.InsufficientPrivilegeError)
+
+
 def is_lost_connection(error: BaseException) -> bool:
-    """Whether the database went away under a statement (restart, failover, network, no space or connection left), or
-    ended it to free others of a deadlock: nothing was done, and trying again may work.
+    """Whether the database went away under a statement (restart, failover, network, no space or connection left), can
+    only be read, or ended it to free others of a deadlock: nothing was done, and trying again may work.
     """
     if isinstance(error, DBAPIError) and error.connection_invalidated:
         return True
@@ -139,6 +149,7 @@ def is_lost_connection(error: BaseException) -> bool:
         | asyncpg.TooManyConnectionsError
         | asyncpg.DiskFullError
         | asyncpg.DeadlockDetectedError
+        | asyncpg.ReadOnlySQLTransactionError
         | PoolTimeoutError
         | OSError,
     )

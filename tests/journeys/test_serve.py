@@ -93,12 +93,34 @@ def test_it_believes_a_trusted_proxy_and_ends_with_a_parent_that_holds_its_input
         assert serve.wait() == 0
 
 
-def test_a_signal_while_it_starts_leaves_nothing(empty_home: Path) -> None:
-    with running(empty_home, "serve", "--port", "0") as serve:
-        wait_for(lambda: (empty_home / "data" / "postgres.lock").exists(), "the database's start")
-        serve.tell(signal.SIGTERM)
+def test_a_terminal_that_is_closed_ends_all_of_it_and_nohup_does_not(home: Path) -> None:
+    with running(home, "serve", "--port", "0", "--no-worker") as serve:
+        serve.wait_to_say(r"serve\.started")
+        serve.tell(signal.SIGHUP)
 
-        assert serve.wait() == 128 + signal.SIGTERM
+        assert serve.wait() == 0
+        assert processes_below(home) == {}
+
+    ignored = signal.signal(signal.SIGHUP, signal.SIG_IGN)  # Which a child takes over.
+    try:
+        with running(home, "serve", "--port", "0", "--no-worker") as serve:
+            url = serve.wait_to_say(r"serve\.started .*\burl=(\S+)")[1]
+            serve.tell(signal.SIGHUP)
+
+            assert httpx.get(f"{url}/healthz", trust_env=False, timeout=PATIENCE).status_code == 200
+            serve.tell(signal.SIGTERM)
+            assert serve.wait() == 0
+    finally:
+        signal.signal(signal.SIGHUP, ignored)
+
+
+@pytest.mark.parametrize("command", [("serve", "--port", "0"), ("users", "list")], ids=" ".join)
+def test_a_signal_while_it_starts_leaves_nothing(empty_home: Path, command: tuple[str, ...]) -> None:
+    with running(empty_home, *command) as started:
+        wait_for(lambda: (empty_home / "data" / "postgres.lock").exists(), "the database's start")
+        started.tell(signal.SIGTERM)
+
+        assert started.wait() == 128 + signal.SIGTERM
         assert processes_below(empty_home) == {}
 
 

@@ -8,6 +8,7 @@ from typing import NoReturn
 from integrations_api.cli import loops
 from integrations_api.cli.child import WORKER_BESIDE
 from integrations_api.cli.errors import WrongUsage
+from integrations_api.cli.signals import leave_tidily
 from integrations_api.errors import ApplicationError
 from integrations_api.logs import get_logger, writes_json
 
@@ -15,8 +16,9 @@ PROGRAM = "integrations-api"
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
-    """Runs the command line and ends the process: 0 done, 1 trouble, 2 wrong usage, 130 interrupted."""
+    """Runs the command line and ends the process: 0 done, 1 trouble, 2 wrong usage, 128 and the signal's number."""
     loops.collect_seldom()
+    leave_tidily()
     given = list(sys.argv[1:] if arguments is None else arguments)
     try:
         if given == WORKER_BESIDE:

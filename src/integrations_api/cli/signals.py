@@ -1,4 +1,5 @@
-"""SIGINT and SIGTERM over the life of a process: they interrupt its start, ask for its end, and do not disturb that."""
+"""SIGINT, SIGTERM and SIGHUP over the life of a process: they interrupt its start, ask for its end, and do not disturb
+that. SIGHUP comes when a terminal is closed; who ignores it (nohup) goes on."""
 
 import json
 import os
@@ -10,11 +11,24 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-HANDLED = (signal.SIGINT, signal.SIGTERM)
+HANDLED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 ORPHAN_PATIENCE = 15.0
 """Seconds an orphaned process may take to end by itself."""
 
 Reaction = Callable[[], object]
+
+
+def leave_tidily() -> None:
+    """From now on what would end the process at once interrupts it by `SystemExit`, as Ctrl-C does by an exception of
+    its own: a command must not leave a PostgreSQL behind that it has started.
+    """
+    for number in HANDLED:
+        if signal.getsignal(number) is signal.SIG_DFL:
+            signal.signal(number, _leave)
+
+
+def _leave(number: int, _: FrameType | None) -> None:
+    raise SystemExit(128 + number)
 
 
 class Signals:
@@ -27,7 +41,8 @@ class Signals:
     def __init__(self) -> None:
         self._reactions: list[Reaction] | None = None
         for number in HANDLED:
-            signal.signal(number, self._handle)
+            if signal.getsignal(number) is not signal.SIG_IGN or number != signal.SIGHUP:
+                signal.signal(number, self._handle)
 
     def _handle(self, number: int, _: FrameType | None) -> None:
         if self._reactions is None:

@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import signal
 import time
 from contextlib import ExitStack
 from pathlib import Path
@@ -13,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from integrations_api.access.service import AccessService
 from integrations_api.cli.setup import opened_database
-from integrations_api.cli.signals import Signals
+from integrations_api.cli.signals import HANDLED, Signals
 from integrations_api.cli.sockets import base_url, check_port
 from integrations_api.db.revisions import head_revision
 from integrations_api.demo.admin import Admin, ensure_admin
@@ -30,7 +29,7 @@ from integrations_api.wiring import assemble
 
 TOKEN_MINUTES = 24 * 60
 CHANGES = 18
-_ENDED = {128 + signal.SIGINT, 128 + signal.SIGTERM}
+_ENDED = {128 + number for number in HANDLED}
 
 _OTHERS = text(
     "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid() "

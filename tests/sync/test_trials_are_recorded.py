@@ -55,3 +55,16 @@ async def test_a_trial_that_lacks_what_the_service_needs_lists_it_and_goes_nowhe
     assert (answer.status_code, answer.json()["message"]) == (422, "config.username: is required")
     assert [error["field"] for error in answer.json()["errors"]] == ["config.username", "config.password"]
     assert found == []
+
+
+async def test_a_trial_whose_stored_secret_does_not_open_says_what_to_do(database_url: str) -> None:
+    async with live_app(database_url) as live:
+        admin = await live.credentials()
+        created = await live.client.post("/integrations/create", json=BODY, headers=admin)
+        async with live.components[AsyncEngine].begin() as connection:
+            await connection.execute(text("UPDATE integration_secrets SET ciphertext = '\\x00'"))
+
+        answer = await live.client.post(f"/integrations/test/{created.json()['integration']['id']}", headers=admin)
+
+    assert answer.status_code == 503
+    assert answer.json()["message"] == "A stored secret is damaged or in an unknown format: set it again"

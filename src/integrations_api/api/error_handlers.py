@@ -35,6 +35,7 @@ from integrations_api.errors import (
     Unavailable,
 )
 from integrations_api.logs import get_logger
+from integrations_api.vault.errors import VaultError
 
 log = get_logger(__name__)
 
@@ -48,6 +49,7 @@ _STATUS: Mapping[type[ApplicationError], int] = {
     InvalidInput: 422,
     TooManyRequests: 429,
     Unavailable: 503,
+    VaultError: 503,
 }
 _RETRY_UNAVAILABLE = 5
 """Seconds after which asking again makes sense when something we need is away."""

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 import uvicorn
 from starlette.types import ASGIApp
 
+from integrations_api.cli.patience import BoundedProtocol
 from integrations_api.settings import Settings
 
 GRACE = 5
@@ -24,6 +25,7 @@ def config_for(app: ASGIApp, settings: Settings, *, most_at_once: int | None = N
     """How uvicorn serves an application of ours."""
     return uvicorn.Config(
         app,
+        http=BoundedProtocol,
         lifespan="off",
         ws="none",
         log_config=None,

@@ -206,7 +206,7 @@ async def test_a_wrong_method_is_told_every_right_one(client: httpx.AsyncClient)
     response = await client.post(f"/things/{UUID(int=1)}")
 
     assert response.status_code == 405
-    assert response.headers["Allow"] == "DELETE, GET"  # of two routes: Starlette alone names one of them
+    assert response.headers["Allow"] == "DELETE, GET, HEAD"  # of two routes: Starlette alone names one of them
     assert response.json()["success"] is False
 
 

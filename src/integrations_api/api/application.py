@@ -15,6 +15,7 @@ from starlette.middleware.exceptions import ExceptionMiddleware
 from starlette.routing import BaseRoute, Match
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from integrations_api.api.heads import HeadAsGet
 from integrations_api.api.routes import StrictRoute
 
 PAUSE = 0.02
@@ -29,7 +30,7 @@ class Application(FastAPI):
         handlers: dict[Any, Any] = dict(self.exception_handlers)
         # Forms that go FastAPI's way are closed by the exit stack.
         app: ASGIApp = AsyncExitStackMiddleware(RouteTable(self.router))
-        app = ExceptionMiddleware(app, handlers=handlers)
+        app = HeadAsGet(ExceptionMiddleware(app, handlers=handlers))
         for middleware, given, options in reversed(self.user_middleware):
             app = middleware(app, *given, **options)
         return app

@@ -228,4 +228,4 @@ def allowed_methods(request: Request) -> list[str]:
         pattern = getattr(context, "path_regex", None)
         if pattern is not None and pattern.match(path):
             known |= context.methods or set()
-    return sorted(known)
+    return sorted(known | {"HEAD"} if "GET" in known else known)

@@ -8,9 +8,9 @@ from integrations_api.connectors.servicenow.verify import Promise
 
 
 def holds_for(filter_text: str, value: str, label: str | None) -> bool:
-    (condition,) = checkable(filter_text)
-    row = {"sys_id": "a", condition.column: {"value": value, "display_value": value if label is None else label}}
-    return not Promise(Range(), None, [condition]).strays([row])
+    (clause,) = checkable(filter_text)
+    row = {"sys_id": "a", clause[0].column: {"value": value, "display_value": value if label is None else label}}
+    return not Promise(Range(), None, [clause]).strays([row])
 
 
 @pytest.mark.parametrize(
@@ -34,6 +34,8 @@ def holds_for(filter_text: str, value: str, label: str | None) -> bool:
         ("assigned_toLIKEbeth", "6816f79cc0a8016401c5a33be04be441", "Beth Anglin"),
         ("numberSTARTSWITHinc", "INC0010001", None),
         ("activeISEMPTY", "false", "false"),
+        ("state=1^ORstate=2", "2", "In Progress"),
+        ("state=1^ORpriority=2", "6", "Resolved"),  # the other column is hidden
     ],
 )
 def test_what_the_source_finds_equal_is_no_ignored_condition(filter_text: str, value: str, label: str | None) -> None:
@@ -51,6 +53,7 @@ def test_what_the_source_finds_equal_is_no_ignored_condition(filter_text: str, v
         ("stateIN1,2", "6", "Resolved"),
         ("priority<=2", "3", "3 - Moderate"),
         ("reopen_count>0", "0", "0"),
+        ("state=1^ORstateIN2,3^ORstate>7", "6", "Resolved"),
         ("state!=7", "7", "Closed"),
         ("stateNOT IN6,7", "7", "Closed"),
         ("short_descriptionLIKEvpn", "No Wi-Fi in the café", None),
@@ -65,7 +68,8 @@ def test_another_value_is_an_ignored_condition(filter_text: str, value: str, lab
 @pytest.mark.parametrize(
     "text",
     [
-        "opened_at=2026-03-01", "opened_at>2026-03-01 10:00:00", "state=1^ORstate=2", "u_cost<=5", "u_wordLIKEx",
+        "opened_at=2026-03-01", "opened_at>2026-03-01 10:00:00", "u_cost<=5", "u_wordLIKEx", "u_a=1^ORu_b=2",
+        "state=1^ORresolved_at>2026-03-01 10:00:00",
         "numberLIKEINC_1", "short_descriptionLIKE50%", "priority<two", "assigned_toISNOTEMPTY", "assigned_toDYNAMICme",
     ],
 )  # fmt: skip

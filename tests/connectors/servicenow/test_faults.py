@@ -284,9 +284,10 @@ async def test_a_misspelt_filter_never_loads_the_whole_table(source: SimulatedSe
                 await fetch(connector)
 
 
-async def test_a_filter_that_is_ignored_ends_the_run(source: SimulatedServiceNow) -> None:
+@pytest.mark.parametrize("filter_text", ["state=2", "state=1^ORstate=2^active=true"])
+async def test_a_filter_that_is_ignored_ends_the_run(source: SimulatedServiceNow, filter_text: str) -> None:
     source.server.add_fault("ignored_term", column="state")
-    async with source.open(filter="state=2") as connector:
+    async with source.open(filter=filter_text) as connector:
         with pytest.raises(Refused, match="state"):
             await fetch(connector)
 
@@ -309,7 +310,7 @@ async def test_a_comparison_in_the_filter_that_a_query_acl_forbids_ends_the_run(
     [
         "priority<=2", "priority>2^reassignment_count>=1", "state!=7", "stateNOT IN6,7", "resolved_byISEMPTY",
         "short_descriptionLIKEVPN", "short_descriptionSTARTSWITHcannot", "numberENDSWITH5",
-        "assigned_toISEMPTY^active!=1",
+        "assigned_toISEMPTY^active!=1", "state=1^ORpriority=1^ORreopen_count>0^active=true",
     ],
 )  # fmt: skip
 async def test_a_filter_that_is_honoured_is_believed(source: SimulatedServiceNow, filter_text: str) -> None:

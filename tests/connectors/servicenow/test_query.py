@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from integrations_api.connectors.servicenow.query import (
     Range,
     any_of,
-    conditions_of,
+    clauses_of,
     filter_problem,
     joined,
     lanes,
@@ -98,13 +98,12 @@ def test_a_filter_that_could_load_the_wrong_set_is_refused_in_words(text: str, w
     assert words in (filter_problem(text) or "")
 
 
-def test_conditions_know_their_alternatives() -> None:
-    found = conditions_of("state=1^ORstate=2^active=true^numberSTARTSWITHINC^EQ")
-    assert [(c.column, c.operator, c.value, c.has_alternatives) for c in found] == [
-        ("state", "=", "1", True),
-        ("state", "=", "2", True),
-        ("active", "=", "true", False),
-        ("number", "STARTSWITH", "INC", False),
+def test_clauses_hold_their_alternatives_together() -> None:
+    found = clauses_of("state=1^ORstate=2^active=true^numberSTARTSWITHINC^ORnumberENDSWITH7^EQ")
+    assert [[(c.column, c.operator, c.value) for c in clause] for clause in found] == [
+        [("state", "=", "1"), ("state", "=", "2")],
+        [("active", "=", "true")],
+        [("number", "STARTSWITH", "INC"), ("number", "ENDSWITH", "7")],
     ]
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from integrations_api.connectors.servicenow.mapping import FIELDS
-from integrations_api.connectors.servicenow.query import Condition, conditions_of
+from integrations_api.connectors.servicenow.query import Clause, Condition, clauses_of
 
 Judge = Callable[[str, str], bool]
 """Whether a row with this value and label may be one that a condition asks for."""
@@ -20,17 +20,18 @@ _LIKE_EMPTY = ("0", "false")
 """What an empty number or flag may be shown as."""
 
 
-def checkable(filter_text: str) -> list[Condition]:
-    """The conditions of a filter that a row can be checked against with certainty.
+def checkable(filter_text: str) -> list[Clause]:
+    """The clauses of a filter that a row can be checked against with certainty.
 
-    Plain words and numbers: times, alternatives and scripts are left to the source. Equality with them in any column;
-    for other comparisons it must be one of the usual columns, whose types are known.
+    Plain words and numbers: times and scripts are left to the source. In the usual columns, whose types are known; an
+    equality that stands alone in any column.
     """
-    return [condition for condition in conditions_of(filter_text) if _is_checkable(condition)]
+    return [clause for clause in clauses_of(filter_text) if all(_is_checkable(each, clause) for each in clause)]
 
 
-def _is_checkable(condition: Condition) -> bool:
-    if condition.has_alternatives or not (condition.operator in _EQUALITY or condition.column in FIELDS):
+def _is_checkable(condition: Condition, clause: Clause) -> bool:
+    is_lone_equality = len(clause) == 1 and condition.operator in _EQUALITY
+    if not is_lone_equality and condition.column not in FIELDS:
         return False
     if condition.operator == "ISEMPTY":
         return not condition.value
@@ -73,7 +74,7 @@ _PLAIN: dict[str, Callable[[str], bool]] = {
 
 
 def judge_of(condition: Condition) -> Judge:
-    """The judge of one of the `checkable` conditions."""
+    """The judge of a condition in one of the `checkable` clauses."""
     words = _words(condition)
     match condition.operator:
         case "ISEMPTY":

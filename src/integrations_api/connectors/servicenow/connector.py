@@ -131,7 +131,11 @@ class ServiceNowConnector:
 
     def _source(self, client: ServiceNowClient) -> Source:
         checks = checkable(self._config.filter)
-        columns = [*mapping.FIELDS, *(field.name for field in self._config.fields), *(check.column for check in checks)]
+        columns = [
+            *mapping.FIELDS,
+            *(field.name for field in self._config.fields),
+            *(each.column for clause in checks for each in clause),
+        ]
         return Source(
             client=client,
             table=self._config.table,

@@ -9,7 +9,7 @@ from integrations_api.connectors.errors import PageTooLarge, Refused, Retryable
 from integrations_api.connectors.records import JsonObject, Page, SourceRecord
 from integrations_api.connectors.servicenow.client import Row, ServiceNowClient
 from integrations_api.connectors.servicenow.mapping import read_record
-from integrations_api.connectors.servicenow.query import ORDER, Condition, Range, joined
+from integrations_api.connectors.servicenow.query import ORDER, Clause, Range, joined
 from integrations_api.connectors.servicenow.verify import Promise, check_ids, ignored_in_filter, sys_id_of
 
 _GOOD_PAGES_TO_GROW = 4
@@ -24,7 +24,7 @@ class Source(Struct, frozen=True):
     table: str
     filter: str
     fields: Sequence[str]
-    checks: Sequence[Condition]
+    checks: Sequence[Clause]
     page_size: int
 
 
@@ -199,5 +199,5 @@ async def without_strays(
         return rows
     for found in await client.find(table, list(strays)[:_ASKED_AGAIN], filter_text=filter_text):
         if found in strays:
-            raise ignored_in_filter(strays[found].column)
+            raise ignored_in_filter(strays[found])
     return [row for row in rows if sys_id_of(row) not in strays]

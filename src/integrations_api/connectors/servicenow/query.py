@@ -26,12 +26,15 @@ _CONDITION = re.compile(
 
 
 class Condition(Struct, frozen=True):
-    """One comparison of a filter; `has_alternatives` where others are joined to it by OR."""
+    """One comparison of a filter."""
 
     column: str
     operator: str
     value: str
-    has_alternatives: bool = False
+
+
+Clause = tuple[Condition, ...]
+"""Alternatives, joined by OR; mostly one."""
 
 
 def quoted(value: str) -> str:
@@ -70,17 +73,24 @@ def clean_filter(text: str) -> str:
     return re.sub(r"\^EQ$", "", text.strip())
 
 
-def conditions_of(text: str) -> list[Condition]:
-    """The conditions of a valid filter, in order."""
-    terms = _terms(clean_filter(text))
-    found = []
-    for position, term in enumerate(terms):
+def clauses_of(text: str) -> list[Clause]:
+    """The clauses of a valid filter, in order: each of them must hold."""
+    found: list[Clause] = []
+    for term in _terms(clean_filter(text)):
         match = _CONDITION.fullmatch(term.removeprefix("OR"))
         if match is None:
             continue
-        followed = position + 1 < len(terms) and terms[position + 1].startswith("OR")
-        found.append(Condition(match["column"], match["operator"], match["value"], followed or term.startswith("OR")))
+        condition = Condition(match["column"], match["operator"], match["value"])
+        if found and term.startswith("OR"):
+            found[-1] = (*found[-1], condition)
+        else:
+            found.append((condition,))
     return found
+
+
+def conditions_of(text: str) -> list[Condition]:
+    """The conditions of a valid filter, in order."""
+    return [condition for clause in clauses_of(text) for condition in clause]
 
 
 def _terms(text: str) -> list[str]:

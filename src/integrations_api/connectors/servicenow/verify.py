@@ -15,7 +15,7 @@ from integrations_api.connectors.servicenow.answers import QUERY_ACL_REMEDY
 from integrations_api.connectors.servicenow.client import Row
 from integrations_api.connectors.servicenow.conditions import judge_of
 from integrations_api.connectors.servicenow.mapping import cell
-from integrations_api.connectors.servicenow.query import Condition, Range
+from integrations_api.connectors.servicenow.query import Clause, Range
 
 _FILTER_REMEDY = (
     "Check the column names of the filter, and that the user may read them; ServiceNow ignores a condition on a "
@@ -40,12 +40,12 @@ def sys_id_of(row: Row) -> str:
 
 
 class Promise(Struct, frozen=True):
-    """What a query promises of its rows: their range, their order, a lower bound of time, and simple conditions."""
+    """What a query promises of its rows: their range, their order, a lower bound of time, and simple clauses."""
 
     range: Range
     updated_from: str | None
     """The lower bound of `sys_updated_on`, as its value is written; None where there is none."""
-    conditions: Sequence[Condition] = ()
+    clauses: Sequence[Clause] = ()
 
     def check(self, rows: Sequence[Row], ids: Sequence[str]) -> None:
         """Raises `Refused` when a row is not what was asked for; `ids` are the rows' own."""
@@ -56,15 +56,15 @@ class Promise(Struct, frozen=True):
                 if updated and updated < self.updated_from:
                     raise ignored("sys_updated_on")
 
-    def strays(self, rows: Sequence[Row]) -> dict[str, Condition]:
-        """Rows, by sys_id, that show another value than a condition asks for; a hidden value tells nothing."""
+    def strays(self, rows: Sequence[Row]) -> dict[str, str]:
+        """Rows that show another value than a clause asks for (sys_id to column); a hidden value tells nothing."""
         found = {}
-        for condition in self.conditions:
-            may_hold = judge_of(condition)
+        for clause in self.clauses:
+            judges = [(condition.column, judge_of(condition)) for condition in clause]
             for row in rows:
-                value, label = cell(row.get(condition.column))
-                if value and not may_hold(value, label):
-                    found[sys_id_of(row)] = condition
+                cells = ((*cell(row.get(column)), may_hold) for column, may_hold in judges)
+                if all(value and not may_hold(value, label) for value, label, may_hold in cells):
+                    found[sys_id_of(row)] = clause[0].column
         return found
 
 

@@ -10,7 +10,7 @@ from tests.journeys.test_kills import STEPS
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "reliability.md").read_text(encoding="utf-8")
-FOLDERS = ("faults", "journeys", "sync", "oauth", "connectors/servicenow")
+FOLDERS = ("faults", "journeys", "sync", "oauth", "connectors/servicenow", "queue", "db")
 
 
 def _functions(*paths: Path) -> set[str]:

@@ -343,6 +343,19 @@ async def test_a_row_that_leaves_the_filter_while_it_is_read_is_left_out_and_end
     assert fetched.hidden == 0
 
 
+async def test_a_filter_is_not_believed_because_the_source_ignores_the_question_about_it(
+    source: SimulatedServiceNow,
+) -> None:
+    source.server.add_fault("ignored_term", column="state")
+    source.server.add_fault("ignored_term", column="sys_id", operator="IN")
+    *_, last = source.instance.sys_ids()
+    source.instance.update_many(source.instance.sys_ids(), {"state": "2"})
+    source.instance.update(last, {"state": "7"})
+    async with source.open(filter="state=2", page_size=20) as connector:
+        with pytest.raises(Refused, match="ignored the condition on sys_id"):
+            await fetch(connector)
+
+
 async def test_a_filter_may_ask_for_a_flag_by_its_number(source: SimulatedServiceNow) -> None:
     async with source.open(filter="active=1") as connector:
         fetched = await fetch(connector)

@@ -10,7 +10,7 @@ from integrations_api.connectors.records import JsonObject, Page, SourceRecord
 from integrations_api.connectors.servicenow.client import Row, ServiceNowClient
 from integrations_api.connectors.servicenow.mapping import read_record
 from integrations_api.connectors.servicenow.query import ORDER, Clause, Range, joined
-from integrations_api.connectors.servicenow.verify import Promise, check_ids, ignored_in_filter, sys_id_of
+from integrations_api.connectors.servicenow.verify import Promise, check_ids, ignored, ignored_in_filter, sys_id_of
 
 _GOOD_PAGES_TO_GROW = 4
 _ASKED_AGAIN = 100
@@ -198,6 +198,5 @@ async def without_strays(
     if not strays:
         return rows
     for found in await client.find(table, list(strays)[:_ASKED_AGAIN], filter_text=filter_text):
-        if found in strays:
-            raise ignored_in_filter(strays[found])
+        raise ignored_in_filter(strays[found]) if found in strays else ignored("sys_id")
     return [row for row in rows if sys_id_of(row) not in strays]

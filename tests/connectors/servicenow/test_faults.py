@@ -14,7 +14,7 @@ from integrations_api.connectors.servicenow.mapping import one_line
 from integrations_api.connectors.text import storable
 from integrations_api.egress.guard import EgressPolicy
 from integrations_api.simulator.common.messages import Answer
-from integrations_api.simulator.servicenow import SimulatorServer
+from integrations_api.simulator.servicenow import ServiceNowInstance, SimulatorServer
 from integrations_api.simulator.servicenow.faults import Fault
 from integrations_api.simulator.servicenow.faults.bodies import SHAPES
 from integrations_api.simulator.servicenow.messages import Call
@@ -436,6 +436,30 @@ async def test_pages_shrink_to_what_the_source_can_give_and_grow_again(source: S
     assert max(sizes) > 8
     assert sum(sizes) == COUNT
     assert source.time.slept == []
+
+
+class TooMuchAlone(Fault):
+    """Whatever answer has all of this record breaks off."""
+
+    def __init__(self, sys_id: str) -> None:
+        super().__init__(on="any")
+        self.sys_id = sys_id.encode()
+
+    def after(self, call: Call, answer: Answer, instance: ServiceNowInstance) -> Answer:
+        if self.sys_id in answer.body and "description" in call.params.get("sysparm_fields", ""):
+            answer.body = answer.body[:-40]
+        return answer
+
+
+async def test_a_record_that_is_too_much_by_itself_is_named_with_a_way_past_it(source: SimulatedServiceNow) -> None:
+    heavy = source.instance.sys_ids()[50]
+    source.server.add_fault(TooMuchAlone(heavy))
+    async with source.open(page_size=20, budget=60) as connector:
+        with pytest.raises(Retryable, match=f"broke off .for the record {heavy} alone") as caught:
+            await fetch(connector)
+    assert f"by the filter (sys_id!={heavy})" in (caught.value.remedy or "")
+    async with source.open(page_size=20, filter=f"sys_id!={heavy}") as connector:
+        assert len((await fetch(connector)).records) == COUNT - 1
 
 
 async def test_a_server_that_never_answers_is_left_in_time(source: SimulatedServiceNow) -> None:

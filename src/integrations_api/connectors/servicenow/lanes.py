@@ -5,7 +5,8 @@ from typing import Any
 
 from msgspec import Struct
 
-from integrations_api.connectors.errors import PageTooLarge, Refused, Retryable
+from integrations_api.connectors.errors import ConnectorError, PageTooLarge, Refused, Retryable
+from integrations_api.connectors.http import one_line
 from integrations_api.connectors.records import JsonObject, Page, SourceRecord
 from integrations_api.connectors.servicenow.client import Row, ServiceNowClient
 from integrations_api.connectors.servicenow.mapping import read_record
@@ -15,6 +16,10 @@ from integrations_api.connectors.servicenow.verify import Promise, check_ids, ig
 _GOOD_PAGES_TO_GROW = 4
 _ASKED_AGAIN = 100
 """Rows at most whose filter is tried once more: where it is ignored, it is for each of them."""
+_LEAVE_OUT = (
+    "Leave the record out by the filter (sys_id!={}), or raise what ends its answer: the REST transaction quota of the "
+    "instance, EGRESS_TIMEOUT or EGRESS_MAX_RESPONSE_BYTES"
+)
 
 
 class Source(Struct, frozen=True):
@@ -171,12 +176,31 @@ class LaneReader:
                 )
             except PageTooLarge as error:
                 self._size, self._good_pages = max(1, limit // 2), 0
-                await trial.again(error, at_once=limit > 1)
+                try:
+                    await trial.again(error, at_once=limit > 1)
+                except PageTooLarge:
+                    raise await self._named(error, current, limit) from error
             except Retryable as error:
                 await trial.again(error)
             else:
                 self._grow()
                 return answer.rows, limit
+
+    async def _named(self, error: PageTooLarge, current: Range, limit: int) -> PageTooLarge:
+        """The error that ends the trying; where one record is too much by itself, with its name and a way past it."""
+        if limit > 1:
+            return error
+        try:
+            answer = await self._client.page(self._source.table, self._query(current), fields=["sys_id"], limit=1)
+        except ConnectorError:
+            return error
+        ids = [sys_id for row in answer.rows if (sys_id := sys_id_of(row))]
+        if not ids:
+            return error
+        name = one_line(ids[0], 64)
+        return PageTooLarge(
+            f"{error.message} (for the record {name} alone)", _LEAVE_OUT.format(name), error.retry_after
+        )
 
     def _grow(self) -> None:
         """After a few good pages, a page that had shrunk is doubled again."""

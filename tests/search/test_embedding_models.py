@@ -169,6 +169,18 @@ async def test_one_text_that_is_refused_holds_no_other_up_and_is_told(hybrid: Hy
     assert (await hybrid.get("search", q="poison"))["hits"][0]["number"] == "INC9"
 
 
+async def test_one_text_without_a_vector_holds_no_other_up(hybrid: Hybrid, sessions: Sessions) -> None:
+    documents = {f"INC{i}": doc(title=f"Printer {i}", text="jams") for i in range(9)}
+    story = await build_versions(sessions, {**documents, "INC9": doc(title="numb", text="car")})
+    hybrid.service.numbs = {"numb"}
+
+    await hybrid.fill()
+
+    assert await hybrid.progress(story) == {"model": "bag", "answers": True, "embedded": 9, "refused": 1, "of": 10}
+    assert (await hybrid.get("search", q="a numb car"))["ranking"] == "lexical"
+    assert (await hybrid.get("search", q="a vehicle"))["ranking"] == "hybrid"
+
+
 async def test_a_service_that_refuses_everything_gives_no_text_up(hybrid: Hybrid, sessions: Sessions) -> None:
     story = await build_versions(sessions, {"INC1": CAR, "INC2": PRINTER})
     hybrid.service.longest = 0

@@ -55,7 +55,8 @@ class EmbeddingServer:
     """What a test sees of the service, and sets: each of `faults` is answered once instead of a vector.
 
     A fault is a status, with headers of `fault_headers`, or `hang`, which answers when the test is over. Models that
-    are not in `models` are not known; `refuses` are words whose texts are not taken.
+    are not in `models` are not known; `refuses` are words whose texts are not taken, `numbs` such as make a text's
+    vector NaN.
     """
 
     url: str
@@ -64,6 +65,7 @@ class EmbeddingServer:
     fault_headers: dict[str, str] = field(default_factory=dict)
     is_dead: bool = False
     refuses: set[str] = field(default_factory=set)
+    numbs: set[str] = field(default_factory=set)
     longest: int = 1_000_000
     asked: list[tuple[str, list[str]]] = field(default_factory=list)
     hangs: asyncio.Event = field(default_factory=asyncio.Event)
@@ -100,7 +102,10 @@ class EmbeddingServer:
         if any(len(text) > self.longest or self.refuses & set(text.split()) for text in texts):
             return JSONResponse({"error": {"message": "too long"}}, status_code=400)
         known = model if model in self.models else "another"
-        return create_embedder(lambda given: [embed(one, self.models[model]) for one in given], model=known)
+        return create_embedder(lambda given: [self._embed(one, self.models[model]) for one in given], model=known)
+
+    def _embed(self, text: str, dimension: int) -> list[float]:
+        return [math.nan] * dimension if self.numbs & set(text.split()) else embed(text, dimension)
 
     async def _hang(self, scope: Scope, receive: Receive, send: Send) -> None:
         self.hangs.set()

@@ -177,10 +177,9 @@ SOUND = {"index": 0, "embedding": [1.0, 2.0]}
         [SOUND],
         [SOUND, SOUND],
         [SOUND, {"index": 5, "embedding": [1.0, 2.0]}],
-        [SOUND, {"index": 1, "embedding": []}],
-        [SOUND, {"index": 1, "embedding": [1.0, None]}],
         [SOUND, {"index": 1, "embedding": "AAAA"}],
-        [SOUND, {"index": 1, "embedding": [1e999, 2.0]}],
+        [SOUND, {"index": 1, "embedding": {"0": 1.0}}],
+        [SOUND, {"index": 1, "embedding": [1.0, [2.0]]}],
         [SOUND, {"index": 1, "embedding": [10**400, 2.0]}],
         [SOUND, {"index": "1", "embedding": [1.0, 2.0]}],
         [SOUND, "text"],
@@ -191,6 +190,12 @@ SOUND = {"index": 0, "embedding": [1.0, 2.0]}
 def test_an_answer_that_is_not_complete_and_sound_is_none(data: Any) -> None:
     with pytest.raises(Retryable):
         vectors_of(answer(data), texts=2)
+
+
+@pytest.mark.parametrize("embedding", [None, [], [1.0, None], [float("nan"), 2.0], [1.0, float("inf")]])
+def test_a_text_that_the_model_has_no_vector_for_is_refused_alone(embedding: Any) -> None:
+    with pytest.raises(TextRefused, match="no vector for a text"):
+        vectors_of(answer([SOUND, {"index": 1, "embedding": embedding}]), texts=2)
 
 
 def test_vectors_of_different_lengths_are_refused() -> None:

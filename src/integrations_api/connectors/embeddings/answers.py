@@ -1,29 +1,43 @@
 """What an embedding service answered, checked: pure functions."""
 
+import json
 import math
 from collections.abc import Sequence
 from typing import Any
 
+import orjson
+
 from integrations_api.connectors.embeddings.embedder import Vector
 from integrations_api.connectors.embeddings.errors import TextRefused
 from integrations_api.connectors.errors import ConnectorError, Refused, Retryable
-from integrations_api.connectors.http import Answer, parse_json
+from integrations_api.connectors.http import Answer
 
 _URL_REMEDY = "Check EMBEDDINGS_URL: it is to lead to an OpenAI-compatible service"
 
 
 def vectors_of(answer: Answer, *, texts: int) -> list[Vector]:
-    """The vectors in the order of the texts. Raises `ConnectorError` for an answer that is not complete and sound."""
+    """The vectors in the order of the texts.
+
+    Raises `TextRefused` where one of them is no vector, else another `ConnectorError` for an answer that is not
+    complete and sound.
+    """
     try:
-        parsed, _ = parse_json(answer.body)
-        found = [_numbers(one) for one in _in_order(parsed["data"], texts)]
-    except (ValueError, TypeError, KeyError, AttributeError, OverflowError) as error:
+        found = [_numbers(one) for one in _in_order(_read(answer.body)["data"], texts)]
+    except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError) as error:
         if answer.is_html:
             raise Refused("The embedding service answered with a page for people", _URL_REMEDY) from error
         raise Retryable("The embedding service's answer cannot be read", _URL_REMEDY) from error
     if len({len(vector) for vector in found}) > 1:
         raise Refused("The embedding service gave vectors of different lengths in one answer", _URL_REMEDY)
     return [unit(vector) for vector in found]
+
+
+def _read(body: bytes) -> Any:
+    """JSON, also with the NaN and Infinity that some services write. Raises `ValueError` or `RecursionError`."""
+    try:
+        return orjson.loads(body)
+    except orjson.JSONDecodeError:
+        return json.loads(body)
 
 
 def _in_order(data: Any, texts: int) -> list[Any]:
@@ -38,9 +52,12 @@ def _in_order(data: Any, texts: int) -> list[Any]:
 
 
 def _numbers(embedding: Any) -> Vector:
-    numbers = tuple(float(number) for number in embedding)
+    """What a model makes of a text that tells it nothing may be NaN, null or empty: no fault of the other texts."""
+    if embedding is not None and not isinstance(embedding, list):
+        raise TypeError("not a list")
+    numbers = tuple(math.nan if number is None else float(number) for number in embedding or ())
     if not numbers or not all(math.isfinite(number) for number in numbers):
-        raise ValueError("not finite numbers")
+        raise TextRefused("The embedding service has no vector for a text", "Check EMBEDDINGS_MODEL")
     return numbers
 
 

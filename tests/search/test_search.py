@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from integrations_api.connectors.records import Note
 from integrations_api.db.engine import Sessions
+from integrations_api.knowledge import pruning
 from integrations_api.search.service import Question, SearchService
 from tests.search.conftest import Ask
 from tests.support.knowledge import build_versions, doc, gone
@@ -254,6 +255,31 @@ async def test_filters_narrow_the_hits(ask: Ask, sessions: Sessions, query: dict
 
     assert sorted(numbers(await ask("search", q="printer", **query))) == found
     assert sorted(numbers(await ask("search", q="inc1 inc2", **query))) == found
+
+
+async def test_the_beginning_of_a_word_stands_for_words_that_are_said_in_this_version(
+    ask: Ask, sessions: Sessions
+) -> None:
+    words = ("mailbag", "mailgun", "mailhub", "mailman", "mailpit", "mailrun")
+    said = {f"{word}-{i}": doc(title=word, text="") for word in words for i in range(2)}
+    unsaid = {number: doc(title="post", text="") for number in said}
+    await build_versions(sessions, {"REQ1": doc(title="mailroom", text=""), "REQ2": doc(title="mailroom", text="")})
+    story = await build_versions(sessions, {**said, "INC1": doc(title="mailroom", text="")}, unsaid)
+
+    async def found(version: int, q: str = "mailr") -> dict[str, float]:
+        answer = await ask("search", q=q, integration=str(story.dataset_id), version=version)
+        return {hit["number"]: hit["score"] for hit in answer["hits"]}
+
+    before, now = await found(1), await found(2)
+    shorter, everywhere = await found(2, "mai"), await ask("search", q="mai")
+    async with sessions.begin() as session:
+        await pruning.prune_versions(session, story.dataset_id, keep=1)
+        await pruning.prune_terms(session, story.dataset_id, "")
+
+    assert sorted(before) == ["INC1", "mailrun-0", "mailrun-1"]
+    assert list(now) == list(shorter) == ["INC1"]
+    assert sorted(numbers(everywhere)) == ["INC1", "REQ1", "REQ2"]
+    assert await found(2) == now
 
 
 async def test_pages_follow_one_another_though_a_sync_comes_between(ask: Ask, sessions: Sessions) -> None:

@@ -12,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from integrations_api.db.direct import Row
 from integrations_api.db.reading import rows
 from integrations_api.knowledge.lookup import AT_ID, AT_NUMBER, as_id
+from integrations_api.knowledge.models import FOREVER
 from integrations_api.knowledge.terms import vector_sql
 from integrations_api.search import bm25
 from integrations_api.search.bm25 import Term
@@ -75,6 +76,8 @@ class Parsed(Struct, frozen=True):
     longer: Mapping[str, int]
 
 
+# The greatest of these is that of the newest version, and its remainder the count: no sort, and no look for each term.
+_DATED = f"CAST(version AS bigint) * {FOREVER} + documents"
 _PARSE = f"""
     asked AS MATERIALIZED (
         SELECT q, (SELECT min(lexeme) FROM unnest(to_tsvector('english', CAST(:prefix AS text)))) AS stem
@@ -82,15 +85,18 @@ _PARSE = f"""
     ), counted AS MATERIALIZED (
         {_counts_of("unnest(tsvector_to_array(to_tsvector('english', CAST(:text AS text))))", scope="scope s")}
     ), longer AS MATERIALIZED (
-        SELECT term, max(documents) AS documents FROM (
-            SELECT t.term, t.documents, asked.stem FROM asked CROSS JOIN scope s
-            JOIN term_counts t ON t.dataset_id = s.dataset_id AND t.term >= :prefix AND t.term < :beyond
-                 AND t.version <= s.version
-            WHERE asked.stem IS NOT NULL
-                  AND NOT EXISTS (SELECT FROM counted c WHERE c.term = asked.stem AND c.documents >= :frequent)
-            LIMIT 20000
-        ) known
-        WHERE term <> stem AND documents > 0 GROUP BY term ORDER BY 2 DESC, term LIMIT :most
+        SELECT term, CAST(sum(documents) AS integer) AS documents FROM (
+            SELECT term, max({_DATED}) % {FOREVER} AS documents FROM (
+                SELECT t.dataset_id, t.term, t.version, t.documents, asked.stem FROM asked CROSS JOIN scope s
+                JOIN term_counts t ON t.dataset_id = s.dataset_id AND t.term >= :prefix AND t.term < :beyond
+                     AND t.version <= s.version
+                WHERE asked.stem IS NOT NULL
+                      AND NOT EXISTS (SELECT FROM counted c WHERE c.term = asked.stem AND c.documents >= :frequent)
+                LIMIT 20000
+            ) known
+            WHERE term <> stem GROUP BY dataset_id, term
+        ) latest
+        WHERE documents > 0 GROUP BY term ORDER BY 2 DESC, term LIMIT :most
     )
     SELECT {SCOPE_COLUMNS}, CAST(q AS text) AS query, querytree(q) AS tree, stem,
            ARRAY(SELECT term FROM counted) AS terms, ARRAY(SELECT documents FROM counted) AS counts,

@@ -104,6 +104,31 @@ async def test_a_request_that_is_cancelled_gives_its_connection_back(sessions: S
     assert await _marks(sessions) == []
 
 
+async def test_nobody_inherits_a_transaction_whose_beginning_was_cancelled(
+    sessions: Sessions, database_url: str
+) -> None:
+    lock = "SELECT FROM marks WHERE name = 'locked' FOR UPDATE"
+    other_engine = create_engine(database_url, pool_size=1)
+
+    async def begin() -> None:
+        async with transaction(sessions, first=lock):
+            raise AssertionError("was entered")
+
+    async with transaction(sessions) as connection:
+        await connection.execute("INSERT INTO marks VALUES ('locked')")
+    async with transaction(create_sessions(other_engine), first=lock):
+        beginning = asyncio.create_task(begin())
+        await asyncio.sleep(0.2)
+        beginning.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await beginning
+
+        assert await _marks(sessions) == ["locked"]
+        async with connected(sessions) as connection:
+            assert not connection.is_in_transaction()
+    await other_engine.dispose()
+
+
 async def test_a_lost_database_is_told_as_sessions_tell_it_and_costs_the_next_user_nothing(sessions: Sessions) -> None:
     with pytest.raises(OperationalError):
         async with connected(sessions) as connection:

@@ -2,11 +2,13 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import suppress
 
 import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import OperationalError
 
+from integrations_api.db.direct import connected
 from integrations_api.db.engine import Sessions, create_engine, create_sessions
 from integrations_api.db.reading import reading, rows, run
 from integrations_api.errors import NotFound
@@ -115,5 +117,51 @@ async def test_a_database_that_goes_away_under_a_reading_is_told_as_such(databas
     with pytest.raises(OperationalError):
         async with reading(sessions) as session:
             await rows(session, "SELECT pg_terminate_backend(pg_backend_pid())", {})
+
+    assert await can_be_written(database_url, sessions)
+
+
+async def test_wherever_a_reading_is_cancelled_it_hands_no_transaction_on(sessions: Sessions) -> None:
+    async def read() -> None:
+        async with reading(sessions) as session:
+            await rows(session, "SELECT 1", {})
+
+    for steps in range(30):
+        task = asyncio.create_task(read())
+        for _ in range(steps):
+            await asyncio.sleep(0)
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+        async with connected(sessions) as connection:
+            assert await connection.fetchval("SHOW transaction_read_only") == "off", steps
+
+
+async def test_a_statement_of_its_session_that_is_cancelled_costs_the_next_user_nothing(
+    database_url: str, sessions: Sessions
+) -> None:
+    begun = asyncio.Event()
+
+    async def read() -> None:
+        async with reading(sessions) as session:
+            await session.execute(text("SELECT 1"))
+            begun.set()
+            await session.execute(text("SELECT pg_sleep(60)"))
+
+    task = asyncio.create_task(read())
+    await begun.wait()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+    assert await can_be_written(database_url, sessions)
+
+
+async def test_a_database_that_goes_away_under_its_session_is_told_as_such(
+    database_url: str, sessions: Sessions
+) -> None:
+    with pytest.raises(OperationalError):
+        async with reading(sessions) as session:
+            await session.execute(text("SELECT pg_terminate_backend(pg_backend_pid())"))
 
     assert await can_be_written(database_url, sessions)

@@ -4,6 +4,7 @@ A session of the ORM took five times as long as the statement itself (0.50 ms of
 a user): bench/api.py. Connections are the engine's own, from the same pool and checked like any other.
 """
 
+from asyncio import CancelledError
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any
@@ -16,6 +17,10 @@ from sqlalchemy.util import greenlet_spawn
 
 from integrations_api.db.engine import Sessions, is_lost_connection
 from integrations_api.db.lost import DATABASE_LOST
+
+_LEAVES_UNFIT = (CancelledError, asyncpg.ReadOnlySQLTransactionError)
+"""After these a connection is thrown away. A task that was cancelled may not have come to end its transaction, or has
+begun one of which the driver has not heard yet."""
 
 
 class Row(asyncpg.Record):  # type: ignore[misc] # asyncpg comes without types
@@ -56,15 +61,19 @@ class _Lent:
         return self._connection
 
     async def __aexit__(self, _: object, error: BaseException | None, __: object) -> None:
+        if self._connection.is_valid:  # A session over it may have thrown it away.
+            await self._give_back(error)
+        if isinstance(error, DATABASE_LOST) and is_lost_connection(error):
+            raise OperationalError("(asyncpg)", None, error) from error
+
+    async def _give_back(self, error: BaseException | None) -> None:
         driver: Any = self._connection.driver_connection
-        if driver.is_in_transaction() or isinstance(error, asyncpg.ReadOnlySQLTransactionError):
-            # A task that was cancelled may not have come to end it: nobody else must inherit that. Nor a standby.
+        if driver.is_in_transaction() or isinstance(error, _LEAVES_UNFIT):
+            # Nobody else must inherit an open transaction, nor a standby.
             await greenlet_spawn(self._connection.invalidate)
         else:
             # Nothing is waited for, as no transaction has to be rolled back: so no greenlet is needed.
             self._connection.close()
-        if isinstance(error, DATABASE_LOST) and is_lost_connection(error):
-            raise OperationalError("(asyncpg)", None, error) from error
 
 
 class _Borrowed(_Lent, AbstractAsyncContextManager[PoolProxiedConnection]):

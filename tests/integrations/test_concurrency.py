@@ -56,3 +56,16 @@ async def test_an_integration_is_deleted_once(room: Room) -> None:
 
     assert sorted(answer.status_code for answer in answers) == [200, 404, 404, 404]
     assert len(await room.rows("SELECT 1 FROM audit_entries WHERE action = 'integration.delete'")) == 1
+
+
+async def test_edits_go_on_beside_a_migration_that_adds_a_column(room: Room) -> None:
+    created = await room.create()
+
+    async def edit() -> int:
+        return (await room.put(created["id"], service_name="ServiceNow EMEA")).status_code
+
+    before = [await edit() for _ in range(5)]
+    await room.rows("ALTER TABLE integrations ADD COLUMN of_a_later_release text")
+    after = [await edit() for _ in range(5)]
+
+    assert (before, after) == ([200] * 5, [200] * 5)

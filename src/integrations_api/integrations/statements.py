@@ -18,9 +18,12 @@ from integrations_api.db.direct import Row
 from integrations_api.integrations.models import Integration
 
 _ACTIVE = "r.integration_id = i.id AND r.state IN ('queued', 'running')"
-_READ = f"SELECT i.*, (SELECT r.id FROM sync_runs r WHERE {_ACTIVE}) AS running_run_id"  # nosec B608 # noqa: S608 - constants
+# Named one by one: within a transaction PostgreSQL refuses a prepared `*` once a migration has added a column.
+_COLUMNS = tuple(column.name for column in Integration.__table__.columns)
+_ROW = ", ".join(_COLUMNS)
+_RUNNING = f"(SELECT r.id FROM sync_runs r WHERE {_ACTIVE}) AS running_run_id"  # nosec B608 # noqa: S608 - constants
+_READ = f"SELECT {', '.join(f'i.{name}' for name in _COLUMNS)}, {_RUNNING}"  # nosec B608
 _PATHS = "ARRAY(SELECT s.path FROM integration_secrets s WHERE s.integration_id = i.id) AS secret_paths"
-_COLUMNS = frozenset(column.name for column in Integration.__table__.columns)
 
 
 async def find(connection: asyncpg.Connection, integration_id: UUID, *, secret_paths: bool = False) -> Row | None:
@@ -60,7 +63,7 @@ def insertion(values: Mapping[str, Any]) -> Change:
 @lru_cache(maxsize=100)
 def _insertion(names: tuple[str, ...]) -> str:
     places = ", ".join(f"${n}" for n in range(1, len(names) + 1))
-    return f"INSERT INTO integrations ({', '.join(_known(names))}) VALUES ({places}) RETURNING *"  # nosec B608 # noqa: S608 - names of columns
+    return f"INSERT INTO integrations ({', '.join(_known(names))}) VALUES ({places}) RETURNING {_ROW}"  # nosec B608 # noqa: S608 - names of columns
 
 
 def replacement(integration_id: UUID, values: Mapping[str, Any]) -> Change:
@@ -71,12 +74,12 @@ def replacement(integration_id: UUID, values: Mapping[str, Any]) -> Change:
 @lru_cache(maxsize=100)
 def _replacement(names: tuple[str, ...]) -> str:
     changes = ", ".join(f"{name} = ${n}" for n, name in enumerate(_known(names), 2))
-    return f"UPDATE integrations SET {changes} WHERE id = $1 RETURNING *"  # nosec B608 # noqa: S608 - names of columns
+    return f"UPDATE integrations SET {changes} WHERE id = $1 RETURNING {_ROW}"  # nosec B608 # noqa: S608 - names of columns
 
 
 def _known(names: Collection[str]) -> Collection[str]:
     """The names, which stand in a statement: nothing but columns may get there."""
-    unknown = set(names) - _COLUMNS
+    unknown = set(names) - set(_COLUMNS)
     if unknown:
         raise ValueError(f"no columns of integrations: {sorted(unknown)}")
     return names

@@ -4,8 +4,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import text
+from sqlalchemy.engine import make_url
 
-from integrations_api.db.engine import Sessions
+from integrations_api.db.engine import Sessions, create_engine, create_sessions
 from integrations_api.knowledge import terms
 from integrations_api.knowledge.lexicon import Lexicon, Vector, words_of
 
@@ -59,6 +60,27 @@ async def test_a_vector_made_word_by_word_is_the_one_of_the_whole_text(
     await assert_same(sessions, documents)
 
 
+async def test_a_database_with_the_locale_c_reads_words_its_own_way(database_url: str) -> None:
+    theirs = make_url(database_url)
+    name = f"{theirs.database}_c"
+    engine = create_engine(database_url, pool_size=1).execution_options(isolation_level="AUTOCOMMIT")
+    made = create_engine(theirs.set(database=name).render_as_string(hide_password=False), pool_size=1)
+    locale = "TEMPLATE template0 ENCODING 'UTF8' LOCALE_PROVIDER libc LOCALE 'C'"
+    async with engine.connect() as connection:
+        await connection.execute(text(f'CREATE DATABASE "{name}" {locale}'))
+        documents = [
+            ("Printer – offline", "• no\u00a0paper\u3000left", "\u00a0 50 % · "),
+            ("one\u2003two", "\u2003", ""),
+        ]
+
+        assert all(await vectors(create_sessions(made), documents))
+        await assert_same(create_sessions(made), documents)
+
+        await made.dispose()
+        await connection.execute(text(f'DROP DATABASE "{name}"'))
+    await engine.dispose()
+
+
 async def test_plain_texts_are_not_left_to_postgresql(sessions: Sessions) -> None:
     documents = [
         ("VPN is down", "- From the home office:\n15:10:12 reason: IRQL_NOT_LESS", "Rolled back to 8.4.12, it works."),
@@ -86,7 +108,7 @@ async def test_a_word_after_a_sign_is_left_to_postgresql(word: str, sessions: Se
 
 
 async def test_a_full_lexicon_keeps_what_it_needs_and_forgets_the_rest(sessions: Sessions) -> None:
-    lexicon = Lexicon(limit=10)
+    lexicon = Lexicon(limit=4)
 
     async with sessions() as session:
         await lexicon.learn(session, [{"A": ["old", "words", "here"]}])

@@ -28,7 +28,7 @@ _PLACED = {weight: [f"{place}{weight}" for place in range(_PLACES + 1)] for weig
 """Every place a word can take, as a tsvector literal spells it, by weight."""
 
 _BLANKS = "\t\n\r\f\v,!?()[]{}|*$^'`\"\\"
-"""What always parts words and is never part of one."""
+"""What always parts words and is never part of one. Other blanks are letters to a database with the locale C."""
 _PARTED = str.maketrans(dict.fromkeys(JOINTS + _BLANKS, " "))
 
 _AFTER = "zqzqz"
@@ -48,8 +48,8 @@ class _Reading(NamedTuple):
     lexemes: list[tuple[str, int]]
 
 
-_LONE_SIGNS = dict.fromkeys("&+;%–•·", _Reading(0, []))
-"""Words that mean nothing when they stand alone."""
+_LONE_SIGNS = frozenset("&+;%–•·")
+"""Signs that mean the same wherever they stand alone: nothing, mostly."""
 
 
 class Vector(NamedTuple):
@@ -66,7 +66,7 @@ class Lexicon:
         self._limit = limit
         self._simple: dict[str, str] = {}
         """Words that take one place, nearly all: their lexeme (`'lexeme':`), empty for a stop word."""
-        self._other = dict(_LONE_SIGNS)
+        self._other: dict[str, _Reading] = {}
 
     async def learn(self, session: AsyncSession, documents: Sequence[Words]) -> None:
         """Asks for every word that is not known yet, in one statement."""
@@ -77,7 +77,7 @@ class Lexicon:
         if len(self._simple) + len(self._other) + len(asked) > self._limit:
             # What these texts need is what the next ones will need, most of it.
             self._simple = {word: self._simple[word] for word in wanted & self._simple.keys()}
-            self._other = _LONE_SIGNS | {word: self._other[word] for word in wanted & self._other.keys()}
+            self._other = {word: self._other[word] for word in wanted & self._other.keys()}
         found: dict[str, dict[str, list[int]]] = {word: {} for word in asked}
         for word, lexeme, positions in await session.execute(_ASK, {"words": asked}):
             found[word][lexeme] = positions
@@ -142,7 +142,8 @@ class Lexicon:
 
 def words_of(text: str) -> list[str]:
     """What stands between blanks in the text that PostgreSQL is given: see `terms.vector_sql`."""
-    return text[:LONGEST_TEXT].translate(_PARTED).split()
+    parted = text[:LONGEST_TEXT].translate(_PARTED)
+    return parted.split() if parted.isascii() else [word for word in parted.split(" ") if word]
 
 
 def _is_plain(word: str) -> bool:
@@ -150,7 +151,8 @@ def _is_plain(word: str) -> bool:
 
     Long words are not worth remembering.
     """
-    return word[0].isalnum() and len(word) <= _LONGEST_WORD
+    begun = word.lstrip()[:1]
+    return (not begun or begun.isalnum() or word in _LONE_SIGNS) and len(word) <= _LONGEST_WORD
 
 
 def _read(lexemes: dict[str, list[int]]) -> _Reading:

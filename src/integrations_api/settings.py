@@ -29,6 +29,8 @@ from integrations_api.errors import ConfigurationError
 
 _DURATION = re.compile(r"(\d+)\s*(s|m|h|d)?")
 _UNITS = {None: 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
+_LONGEST = timedelta(days=36_500)
+"""Dates end not far before and after that."""
 _ORIGIN = re.compile(r"https?://[a-z0-9.-]+(:[0-9]{1,5})?|https?://\[[0-9a-f:]+\](:[0-9]{1,5})?")
 _SERVICE = re.compile(r"https?://[^\s/?#@]+(/[^\s?#@]*)?", re.IGNORECASE)
 _SERVER = re.compile(r"(\[[0-9a-f:.]+\]|[^\[\]:@\s]*)(:[0-9]{0,5})?", re.IGNORECASE)
@@ -44,7 +46,10 @@ def _duration(value: Any) -> Any:
         match = _DURATION.fullmatch(value.strip().lower())
         if match is None:
             raise ValueError("expected a duration such as 90s, 5m, 2h or 1d")
-        return timedelta(seconds=int(match[1]) * _UNITS[match[2]])
+        seconds = int(match[1]) * _UNITS[match[2]]
+        if seconds > _LONGEST.total_seconds():
+            raise ValueError(f"expected at most {_LONGEST.days}d, which is a hundred years")
+        return timedelta(seconds=seconds)
     return value
 
 
@@ -58,6 +63,11 @@ def _positive(value: timedelta) -> timedelta:
     if value <= timedelta(0):
         raise ValueError("must be longer than zero")
     return value
+
+
+def _from_home(value: Path) -> Path:
+    """`~` as a shell reads it: in `.env`, and from a supervisor, no shell has."""
+    return Path(os.path.expanduser(value))  # Which leaves it where nobody knows whose home is meant.
 
 
 def _origins(values: tuple[str, ...]) -> tuple[str, ...]:
@@ -94,6 +104,7 @@ def _names_one_server(rest: str) -> bool:
 
 Duration = Annotated[timedelta, BeforeValidator(_duration)]
 PositiveDuration = Annotated[timedelta, BeforeValidator(_duration), AfterValidator(_positive)]
+HomePath = Annotated[Path, AfterValidator(_from_home)]
 Words = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_words)]
 
 
@@ -110,7 +121,7 @@ class Settings(BaseSettings):
         "?sslmode=verify-full&sslrootcert=FILE behind it encrypts the way there. "
         "Unset: the bundled PostgreSQL under DATA_DIR, for one machine.",
     )
-    data_dir: Path = Field(Path("data"), description="Folder of the bundled PostgreSQL and its generated keys.")
+    data_dir: HomePath = Field(Path("data"), description="Folder of the bundled PostgreSQL and its generated keys.")
     database_pool_size: int = Field(10, ge=2, le=200, description="Database connections one process may hold.")
     secret_key: SecretStr | None = Field(
         None,
@@ -192,7 +203,7 @@ class Settings(BaseSettings):
         "maps records in another way. Empty: the newest of each incident is kept for ever.",
     )
     sync_max_attempts: int = Field(5, ge=1, le=100, description="How often a run is begun before it fails.")
-    raw_dump_path: str = Field(
+    raw_dump_path: Annotated[str, AfterValidator(os.path.expanduser)] = Field(
         "src/data/incidentspulledfromsnow.json",
         description="File that gets the raw records of the latest fetch, as one JSON array; empty switches it off.",
     )
@@ -210,7 +221,7 @@ class Settings(BaseSettings):
         description="Hosts, host:port or CIDR ranges that may be reached though private or by plain http; "
         "comma-separated.",
     )
-    egress_ca_file: Path | None = Field(None, description="PEM file of private certificate authorities to trust.")
+    egress_ca_file: HomePath | None = Field(None, description="PEM file of private certificate authorities to trust.")
     egress_proxy: SecretStr | None = Field(
         None,
         description="Forward proxy that every connection to a source goes through, such as "
@@ -346,6 +357,8 @@ def load_settings(**overrides: Any) -> Settings:
     try:
         _refuse_broken_lines(Path(".env"))
         return Settings(**overrides)
+    except OSError as error:
+        raise ConfigurationError(f".env cannot be read ({error.strerror}): let it belong to who runs this") from None
     except UnicodeDecodeError:
         raise ConfigurationError(".env is not UTF-8 text: save it as UTF-8 without a byte order mark") from None
     except ValidationError as error:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from integrations_api.cli.commands import app
-from integrations_api.settings import Settings
+from integrations_api.settings import Settings, load_settings
 from integrations_api.vault.bootstrap import resolve_secrets
 from tests.cli.conftest import Run, use_database
 
@@ -31,6 +31,7 @@ GROUPS = {(), ("users",), ("secrets",), ("audit",), ("simulate",), ("embeddings"
         ("SYNC_PAGE_SIZE", "many", "SYNC_PAGE_SIZE: Input should be a valid integer"),
         ("SYNC_BATCH_SIZE", "0", "SYNC_BATCH_SIZE: Input should be greater than or equal to 1"),
         ("SYNC_OVERLAP", "soon", "SYNC_OVERLAP: expected a duration such as 90s, 5m, 2h or 1d"),
+        ("SYNC_OVERLAP", "99999999999999d", "SYNC_OVERLAP: expected at most 36500d"),
         ("SYNC_PAGESIZE", "10", "SYNC_PAGESIZE: there is no such setting"),
         ("LOG_FORMAT", "xml", "LOG_FORMAT: Input should be 'text' or 'json'"),
         ("DATABASE_URL", "mysql://canary-7361@host/x", "DATABASE_URL: expected postgresql://"),
@@ -103,6 +104,29 @@ def test_an_env_file_that_is_no_utf8_text_is_told_in_a_sentence(run: Run) -> Non
 
     assert refused.code == 1
     assert refused.complaint.startswith("integrations-api: .env is not UTF-8 text")
+
+
+def test_an_env_file_that_may_not_be_read_is_told_in_a_sentence(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    def forbidden(_: Path) -> None:
+        raise PermissionError(13, "Permission denied", ".env")
+
+    # Root, who may run these tests, may read every file.
+    monkeypatch.setattr("integrations_api.settings._refuse_broken_lines", forbidden)
+
+    refused = run("serve", "--port", "0")
+
+    assert (refused.code, refused.complaint) == (
+        1,
+        "integrations-api: .env cannot be read (Permission denied): let it belong to who runs this",
+    )
+
+
+@pytest.mark.parametrize("name", ["DATA_DIR", "EGRESS_CA_FILE", "RAW_DUMP_PATH"])
+def test_a_path_in_the_env_file_may_begin_at_home(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "/home/ada")
+    Path(".env").write_text(f"{name}=~/service\n")
+
+    assert str(getattr(load_settings(), name.lower())) == "/home/ada/service"
 
 
 @pytest.mark.parametrize("missing", ["SECRET_KEY", "ENCRYPTION_KEYS"])

@@ -67,7 +67,7 @@ def start_embedded(data_dir: Path, *, durable: bool = True) -> EmbeddedPostgres:
     The first start makes the cluster and an empty database `integrations` (UTF-8). `durable=False` trades crash
     safety for speed and is for tests. Raises EmbeddedDatabaseError with one sentence for the reader.
     """
-    data_dir = data_dir.expanduser().absolute()
+    data_dir = data_dir.absolute()
     try:
         data_dir.mkdir(parents=True, exist_ok=True)
         data_dir = data_dir.resolve()
@@ -101,7 +101,7 @@ def running_url(data_dir: Path) -> str | None:
     Raises `OSError` for a folder that may not be read.
     """
     # Neither the account nor the programs are needed to read one file, and finding them may change the machine.
-    cluster = Cluster(folder=data_dir.expanduser().absolute() / "postgres", bin_dir=Path(), account=None)
+    cluster = Cluster(folder=data_dir.absolute() / "postgres", bin_dir=Path(), account=None)
     postmaster = cluster.postmaster()
     return _url(cluster) if postmaster is not None and postmaster.answers() else None
 

@@ -63,7 +63,10 @@ async def looked_after(database_url: str, **settings: Any) -> AsyncIterator[Benc
         yield b
 
 
-async def test_where_all_is_well_every_line_says_so(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_where_all_is_well_every_line_says_so(
+    database_url: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(look_at_database, "SLOW_ANSWER", 60)  # the machine that tests may be busy
     monkeypatch.setattr(look_at_database, "CLOCKS_APART", timedelta(minutes=1))
     async with raw_server() as source, looked_after(database_url, egress_allowed_hosts=[at(source)]) as b:
@@ -248,6 +251,30 @@ async def test_keys_that_others_may_read_are_told_and_left_as_they_are(tmp_path:
 
     assert (check.status, check.remedy) == ("warning", f"Run chmod 600 {kept}")
     assert kept.stat().st_mode & 0o777 == 0o644
+
+
+@pytest.mark.parametrize(
+    ("text", "mode", "status"),
+    [
+        ("SECRET_KEY=x\n", 0o644, "warning"),
+        ("METRICS_TOKEN=x\n", 0o604, "warning"),
+        ("POSTGRES_PASSWORD=x\n", 0o644, "warning"),
+        ("SECRET_KEY=x\n", 0o640, "ok"),
+        ("#SECRET_KEY=x\nSECRET_KEY=\nPORT=8000\n", 0o644, "ok"),
+    ],
+)
+def test_secrets_in_an_env_file_that_everybody_may_read_are_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, mode: int, status: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path(".env").write_text(text)
+    Path(".env").chmod(mode)
+    settings = settings_for(NOWHERE)
+
+    check = doctor.settings_check(settings, egress_policy(settings))
+
+    assert check.status == status
+    assert check.remedy == ("Run chmod 600 .env" if status == "warning" else None)
 
 
 async def egress_of(b: Bench, *urls: str) -> Sequence[Check]:

@@ -16,7 +16,7 @@ def generate() -> None:
 
     \b
     Example:
-      integrations-api secrets generate >> .env
+      integrations-api secrets generate >> .env && chmod 600 .env
     """
     from integrations_api.vault.bootstrap import generate_secrets
 

@@ -16,7 +16,7 @@ from integrations_api.egress.guard import EgressPolicy
 from integrations_api.errors import ApplicationError, ConfigurationError
 from integrations_api.operations import look_at_database, look_at_keys, look_outside
 from integrations_api.operations.looking import Look, Place, carefully, not_looked_at
-from integrations_api.settings import Settings
+from integrations_api.settings import Settings, secrets_open_to_others
 
 ON_ANY_SCHEMA: Mapping[str, Look] = {"extensions": look_at_database.extensions, "clock": look_at_database.clock}
 ON_OUR_SCHEMA: Mapping[str, Look] = {"queue": look_at_database.queue, "keys": look_at_keys.stored_secrets}
@@ -51,7 +51,10 @@ def settings_check(settings: Settings, policy: EgressPolicy) -> Check:
     except ConfigurationError as error:
         return wrong_settings(error)
     names = sorted(name.upper() for name in settings.model_fields_set)
-    return Check("settings", "ok", f"well formed; set: {', '.join(names) or 'none'}")
+    seen = f"well formed; set: {', '.join(names) or 'none'}"
+    if secrets_open_to_others():
+        return Check("settings", "warning", f"{seen}; other users can read the secrets in .env", "Run chmod 600 .env")
+    return Check("settings", "ok", seen)
 
 
 def wrong_settings(error: ApplicationError) -> Check:

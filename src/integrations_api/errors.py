@@ -76,8 +76,8 @@ class InvalidInput(ApplicationError):
 class TooManyRequests(ApplicationError):
     """Come back later; `retry_after` is in seconds."""
 
-    def __init__(self, message: str, retry_after: int) -> None:
-        super().__init__(message)
+    def __init__(self, what: str, retry_after: int) -> None:
+        super().__init__(f"{what}: wait {retry_after} second{'s' * (retry_after != 1)}")
         self.retry_after = retry_after
 
 

@@ -207,8 +207,8 @@ async def require_schema(engine: AsyncEngine) -> None:
         fit, found = await fit_of(connection), await current_revision(connection)
     if fit is Fit.BEHIND:
         raise ConfigurationError(
-            f"The database schema is at {found or 'nothing'}, this release needs {head_revision()}: "
-            "run `integrations-api migrate`"
+            f"The database {f'schema is at {found}' if found else 'has no schema yet'}, and this release needs "
+            f"{head_revision()}: run `integrations-api migrate`"
         )
     if fit is Fit.BEYOND:
         raise ConfigurationError(

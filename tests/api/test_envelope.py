@@ -45,7 +45,7 @@ ERRORS: dict[str, tuple[Exception, int, str, dict[str, str]]] = {
     "missing": (NotFound("Integration not found"), 404, "Integration not found", {}),
     "conflict": (Conflict("Running already"), 409, "Running already", {}),
     "malformed": (InvalidInput("url: is wrong"), 422, "url: is wrong", {}),
-    "busy": (TooManyRequests("Slower", retry_after=7), 429, "Slower", {"Retry-After": "7"}),
+    "busy": (TooManyRequests("Slower", retry_after=1), 429, "Slower: wait 1 second", {"Retry-After": "1"}),
     "away": (Unavailable("Later"), 503, "Later", {"Retry-After": "5"}),
     "database": (
         OperationalError("select", {}, Exception(CANARY)),

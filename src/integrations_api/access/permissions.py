@@ -52,7 +52,8 @@ def parse_permissions(names: Iterable[str]) -> frozenset[Permission]:
     names = list(names)
     unknown = [name for name in names if name not in _BY_NAME]
     if unknown:
-        raise InvalidInput.of([FieldProblem("permissions", f"{name} is not a permission") for name in unknown])
+        those = f"is not a permission; those are {', '.join(_BY_NAME)}"
+        raise InvalidInput.of([FieldProblem("permissions", f"{name} {those}") for name in unknown])
     return frozenset(_BY_NAME[name] for name in names)
 
 

@@ -75,4 +75,4 @@ class Rates:
 
 def _refused(again_at: datetime, now: datetime) -> TooManyRequests:
     seconds = max(1, ceil((again_at - now).total_seconds()))
-    return TooManyRequests(f"Too many requests of this kind: wait {seconds} seconds", retry_after=seconds)
+    return TooManyRequests("Too many requests of this kind", retry_after=seconds)

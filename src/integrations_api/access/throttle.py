@@ -151,8 +151,7 @@ async def _locked(session: AsyncSession, keys: list[str], now: datetime) -> list
 def _refuse_while_waiting(counters: list[SignInCounter], now: datetime) -> None:
     wait = max(_rest(counter.blocked_until, now) for counter in counters)
     if wait:
-        seconds = ceil(wait.total_seconds())
-        raise TooManyRequests(f"Too many attempts: wait {seconds} seconds", retry_after=seconds)
+        raise TooManyRequests("Too many attempts", retry_after=ceil(wait.total_seconds()))
 
 
 def _count(counter: SignInCounter, now: datetime, *, first: timedelta) -> None:

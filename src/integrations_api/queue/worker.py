@@ -27,6 +27,8 @@ _SIGN_OF_LIFE = """
     INSERT INTO workers (id, host, pid, busy_with, seen_at) VALUES ($1, $2, $3, $4, now())
     ON CONFLICT (id) DO UPDATE SET seen_at = excluded.seen_at, busy_with = excluded.busy_with
 """
+LEAVING = timedelta(seconds=3)
+"""How long it may take to give back what has not come to a boundary, and to say goodbye."""
 Duty = Callable[[], Awaitable[None]]
 
 
@@ -57,11 +59,10 @@ class QueueWorker(Struct, kw_only=True):
             await deliveries.go_on(stopping)
         finally:
             stopping.set()
-            await self.on_leave()
-            for helper in helpers:
-                helper.cancel()
-            await asyncio.gather(*helpers, return_exceptions=True)
-            await self._leave()
+            # What is locked, or does not answer, must not keep us: the others do not hear of us any more, and go on.
+            with suppress(TimeoutError):
+                async with asyncio.timeout(LEAVING.total_seconds()):
+                    await self._end(helpers)
 
     def _all(self) -> list[tuple[str, timedelta, Duty]]:
         return [("sign_of_life", self.silence / 5, self._show_life), *self.duties]
@@ -97,6 +98,15 @@ class QueueWorker(Struct, kw_only=True):
         busy = list(self.busy_with())
         async with connected(self.sessions) as connection:
             await connection.execute(_SIGN_OF_LIFE, self.id, socket.gethostname(), os.getpid(), busy)
+
+    async def _end(self, helpers: Sequence[asyncio.Task[None]]) -> None:
+        try:
+            await self.on_leave()
+        finally:
+            for helper in helpers:
+                helper.cancel()
+        await asyncio.gather(*helpers, return_exceptions=True)
+        await self._leave()
 
     async def _leave(self) -> None:
         with suppress(SQLAlchemyError, *DATABASE_LOST):

@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 from fastapi import FastAPI
 from fastapi.responses import StreamingResponse
-from starlette.types import Message
+from starlette.types import Message, Receive, Scope, Send
 from structlog.testing import capture_logs
 
+from integrations_api.api.context import RequestContextMiddleware
 from integrations_api.api.current import current_request
 from integrations_api.api.routes import PUBLIC, Router
 from integrations_api.logs import AlreadyLogged, bind, merge_bound
@@ -133,3 +134,32 @@ async def test_a_stream_that_breaks_is_cut_and_logged() -> None:
                 await client.get("/stream")
 
     assert [line["event"] for line in logged] == ["request.failed", "request"]
+
+
+@pytest.mark.parametrize("is_begun", [False, True])
+async def test_what_is_cut_off_at_the_end_of_the_process_is_told_to_come_back(is_begun: bool) -> None:
+    sent: asyncio.Queue[Message] = asyncio.Queue()
+    reached = asyncio.Event()
+
+    async def hang(scope: Scope, receive: Receive, send: Send) -> None:
+        if is_begun:
+            await send({"type": "http.response.start", "status": 200, "headers": []})
+        reached.set()
+        await asyncio.Event().wait()
+
+    async def receive() -> Message:
+        raise AssertionError
+
+    scope: dict[str, Any] = {"type": "http", "method": "GET", "path": "/", "headers": []}
+    with capture_logs() as logged:
+        serving = asyncio.create_task(RequestContextMiddleware(hang)(scope, receive, sent.put))
+        async with asyncio.timeout(PATIENCE):
+            await reached.wait()
+            serving.cancel()
+            (end,) = await asyncio.gather(serving, return_exceptions=True)
+
+    start = sent.get_nowait()
+    assert isinstance(end, AlreadyLogged) == is_begun  # Upon which the server cuts the connection.
+    assert start["status"] == (200 if is_begun else 503)
+    assert ((b"retry-after", b"5") in start["headers"]) == (not is_begun)
+    assert [line["event"] for line in logged] == ["request.cut_off", "request"]

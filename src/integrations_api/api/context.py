@@ -3,14 +3,16 @@
 Pure ASGI, because streams must pass through unbuffered.
 """
 
+import asyncio
 import re
 import time
 from uuid import uuid4
 
+from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from integrations_api.api.current import RequestContext, serving
-from integrations_api.api.refusals import internal_error
+from integrations_api.api.refusals import error_response, internal_error
 from integrations_api.logs import AlreadyLogged, get_logger
 from integrations_api.metrics import method_label, requests_of, seconds_of
 
@@ -68,13 +70,20 @@ class _Exchange:
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
             await self._app(scope, receive, send)
+        except asyncio.CancelledError:
+            # What is still going on a while after the end of this process was asked for.
+            log.warning("request.cut_off", method=scope["method"], route=_route(scope))
+            await self._answer_instead(_ending(), scope, receive, send)
         except Exception:
             log.exception("request.failed", method=scope["method"], route=_route(scope))
-            if self._status is not None:
-                # Half an answer is out: only cutting the connection tells the client. The server does that for an
-                # exception, and would write it to the log once more.
-                raise AlreadyLogged from None
-            await internal_error(self._context.request_id)(scope, receive, send)
+            await self._answer_instead(internal_error(self._context.request_id), scope, receive, send)
+
+    async def _answer_instead(self, answer: Response, scope: Scope, receive: Receive, send: Send) -> None:
+        if self._status is not None:
+            # Half an answer is out: only cutting the connection tells the client. The server does that for an
+            # exception, and would write it to the log once more.
+            raise AlreadyLogged from None
+        await answer(scope, receive, send)
 
     def _add_headers(self, message: Message) -> None:
         given = list(message.get("headers", ()))
@@ -94,6 +103,10 @@ class _Exchange:
             milliseconds=round((time.monotonic() - self._began) * 1000, 1),
             address=self._context.address,
         )
+
+
+def _ending() -> Response:
+    return error_response(503, "This service is just ending; try again soon", headers={"Retry-After": "5"})
 
 
 def _request_id(scope: Scope) -> str:

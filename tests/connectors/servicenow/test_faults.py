@@ -633,6 +633,25 @@ async def test_literals_read_in_the_sessions_zone_are_shifted(form: str, zone: s
             assert (await connector.count(source.now())).total == COUNT
 
 
+async def test_no_rows_in_the_order_of_a_column_that_may_not_be_asked_for_are_no_empty_table(
+    source: SimulatedServiceNow,
+) -> None:
+    source.instance.invalid_query_returns_no_rows = True
+    source.instance.incidents.columns = dict(source.instance.incidents.columns)
+    del source.instance.incidents.columns["sys_updated_on"]
+    async with source.open(page_size=50) as connector:
+        fetched = await fetch(connector)
+        counted = await connector.count(source.now())
+    assert len(fetched.records) == COUNT
+    assert (counted.total, "could not be proved" in (counted.why_unknown or "")) == (None, True)
+
+
+async def test_an_empty_table_counts_none(source: SimulatedServiceNow) -> None:
+    source.clear()
+    async with source.open() as connector:
+        assert (await connector.count(source.now())).total == 0
+
+
 async def test_a_literal_that_cannot_be_proved_means_reading_everything_and_saying_so() -> None:
     with SimulatorServer(instance_of(COUNT, time_zone="Europe/Berlin", date_format="'on' yyyy MM dd")) as server:
         source = SimulatedServiceNow(server)

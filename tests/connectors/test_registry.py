@@ -76,6 +76,7 @@ def test_a_complete_config_with_keys_of_others_is_fine() -> None:
         ({"page_size": "many"}, "config.page_size", "whole number"),
         ({"overlap": "long"}, "config.overlap", "duration"),
         ({"overlap": "100d"}, "config.overlap", "31 days"),
+        ({"overlap": 2**63 - 1}, "config.overlap", "31 days"),
         ({"fields": ["u_x", "a b"]}, "config.fields.1", "name of a column"),
         ({"fields": "u_x"}, "config.fields", "list"),
     ],

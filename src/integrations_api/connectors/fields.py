@@ -9,6 +9,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr
 
 _DURATION = re.compile(r"(\d{1,9})\s*([smhd]?)")
+_WRONG_LENGTH = "must be between 0 and 31 days"
 _SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
@@ -42,13 +43,16 @@ def _overlap(value: Any) -> Any:
     if match is not None:
         return timedelta(seconds=int(match[1]) * _SECONDS[match[2]])
     if type(value) is int:
-        return timedelta(seconds=value)
+        try:
+            return timedelta(seconds=value)
+        except OverflowError:
+            raise ValueError(_WRONG_LENGTH) from None
     raise ValueError("must be a duration such as 90s, 5m or 2h")
 
 
 def _short_enough(value: timedelta) -> timedelta:
     if not timedelta(0) <= value <= timedelta(days=31):
-        raise ValueError("must be between 0 and 31 days")
+        raise ValueError(_WRONG_LENGTH)
     return value
 
 

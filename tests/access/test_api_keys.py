@@ -202,3 +202,16 @@ def test_a_checksum_tells_a_key_from_what_only_looks_like_one() -> None:
     assert {len(key) for key in keys} == {53}
     for wrong in (keys[0][:-1], keys[0] + "0", "iak_" + "x" * 49, keys[0].swapcase(), "", "iak_", keys[0][4:]):
         assert not is_api_key(wrong)
+
+
+async def test_a_full_disk_keeps_nobody_from_reading(database_url: str) -> None:
+    full = "RAISE EXCEPTION 'No space left on device' USING ERRCODE = 'disk_full'"
+    async with live_app(database_url) as live:
+        key = (await make(live, await live.credentials())).json()["key"]
+        await run(live, f"CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN {full}; END $$")
+        await run(live, "CREATE TRIGGER no_space BEFORE UPDATE ON api_keys EXECUTE FUNCTION refuse()")
+        await run(live, "CREATE TRIGGER no_space BEFORE INSERT ON rate_buckets EXECUTE FUNCTION refuse()")
+
+        answer = await live.client.get("/knowledge/search?q=vpn", headers={"Authorization": f"Bearer {key}"})
+
+    assert answer.status_code == 200

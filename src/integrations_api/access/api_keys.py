@@ -7,6 +7,7 @@ from uuid import UUID, uuid4
 
 from msgspec import Struct
 from sqlalchemy import ColumnElement, func, select, update
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from integrations_api.access.models import ApiKey, User
@@ -15,7 +16,7 @@ from integrations_api.access.permissions import Permission, known_permissions, p
 from integrations_api.access.principal import Principal
 from integrations_api.audit import service as audit
 from integrations_api.clock import Clock, utc_now
-from integrations_api.db.engine import Sessions
+from integrations_api.db.engine import Sessions, cannot_write
 from integrations_api.errors import Conflict, NotFound, Unauthenticated
 
 MOST_KEYS = 50
@@ -110,8 +111,12 @@ class ApiKeys:
 
     async def _note_use(self, key_id: UUID, now: datetime) -> None:
         stale = ApiKey.last_used_at.is_(None) | (ApiKey.last_used_at <= now - USE_NOTED_EVERY)
-        async with self._sessions.begin() as session:
-            await session.execute(update(ApiKey).where(ApiKey.id == key_id, stale).values(last_used_at=now))
+        try:
+            async with self._sessions.begin() as session:
+                await session.execute(update(ApiKey).where(ApiKey.id == key_id, stale).values(last_used_at=now))
+        except DBAPIError as error:
+            if not cannot_write(error):  # That nothing can be noted keeps nobody from reading.
+                raise
 
 
 async def end_key(session: AsyncSession, key_id: UUID, *, of: UUID, by: Principal) -> None:

@@ -11,10 +11,11 @@ from uuid import UUID
 
 from msgspec import Struct
 from sqlalchemy import delete, func
+from sqlalchemy.exc import DBAPIError
 
 from integrations_api.access.models import RateBucket
 from integrations_api.db.direct import connected
-from integrations_api.db.engine import Sessions
+from integrations_api.db.engine import Sessions, cannot_write
 from integrations_api.errors import TooManyRequests
 
 
@@ -61,10 +62,15 @@ class Rates:
         share = timedelta(minutes=1) / (rate.value.a_minute * self._factor)
         most = share * max(rate.value.at_once * self._factor, 1)
         key = f"{rate.name.lower()}:{who}"
-        async with connected(self._sessions) as connection:
-            if await connection.fetchrow(_TAKE, key, share, most):
+        try:
+            async with connected(self._sessions) as connection:
+                if await connection.fetchrow(_TAKE, key, share, most):
+                    return
+                full_at, at = await connection.fetchrow(_LOOK, key)
+        except DBAPIError as error:
+            if cannot_write(error):  # Reading goes on, uncounted; what else is limited writes, and is refused there.
                 return
-            full_at, at = await connection.fetchrow(_LOOK, key)
+            raise
         raise _refused(full_at + share - most, at)
 
     async def prune(self) -> None:

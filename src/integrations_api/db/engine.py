@@ -128,6 +128,11 @@ def is_read_only(error: BaseException) -> bool:
     return isinstance(cause_of(error), asyncpg.ReadOnlySQLTransactionError)
 
 
+def cannot_write(error: BaseException) -> bool:
+    """Whether only writing is not possible at the moment: what merely notes that somebody reads may be left out."""
+    return is_disk_full(error) or is_read_only(error)
+
+
 def is_forbidden(error: BaseException) -> bool:
     """Whether our user lacks a right; only the database's owner can help."""
     return isinstance(cause_of(error), asyncpg.InsufficientPrivilegeError)

@@ -51,6 +51,7 @@ def answered(status: int, **headers: str) -> Answer:
         ({}, None),
         ({"retry_after": "soon"}, None),
         ({"retry_after": "-3"}, None),
+        ({"retry_after": "Fri, 31 Dec 9999 23:00:00 -0500"}, None),
         ({"x_ratelimit_reset": "later"}, None),
     ],
 )

@@ -177,9 +177,9 @@ def http_date(text: str) -> datetime | None:
     """Reads an HTTP date; None where it is none."""
     try:
         moment = parsedate_to_datetime(text)
-    except (ValueError, TypeError, IndexError):
+        return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
+    except (ValueError, TypeError, IndexError, OverflowError):
         return None
-    return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 def asked_wait(answer: Answer, now: datetime) -> float | None:

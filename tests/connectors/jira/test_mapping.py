@@ -94,6 +94,14 @@ def test_a_field_of_an_odd_shape_never_stops_an_issue(odd: Any) -> None:
     assert document.number == "OPS-1"
 
 
+def test_a_time_that_has_no_date_in_utc_is_none() -> None:
+    fields = {"created": "0001-01-01T00:00:00.000+0200", "updated": "9999-12-31T23:59:59.000-0200"}
+    record = read_issue({"id": "1", "key": "IT-1", "fields": fields})
+
+    assert (record.created_at, record.updated_at) == (None, None)
+    assert "created_at" not in map_issue(record, site=SITE).attributes
+
+
 def test_fields_that_are_no_object_are_none() -> None:
     assert map_issue(read_issue({"id": "1", "key": "OPS-1", "fields": [1]}), site=SITE).title == ""
 

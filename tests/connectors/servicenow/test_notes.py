@@ -55,6 +55,18 @@ def test_a_time_that_cannot_be_placed_keeps_the_sources_words(shown: str) -> Non
     assert notes == [Note("2026-03-01 11:00:00", "Ada", "comments", "Hello")]
 
 
+@pytest.mark.parametrize(
+    ("at", "in_utc"), [("0001-01-01 00:00:00", "2026-03-01 05:30:00"), ("9999-12-31 23:59:59", "2026-03-01 15:30:00")]
+)
+def test_a_time_that_somebody_wrote_and_that_has_no_date_in_utc_stays_as_it_is(at: str, in_utc: str) -> None:
+    zone = measured_zone([(in_utc, "2026-03-01 10:30:00")])
+
+    notes = notes_of({"comments": f"2026-03-01 11:00:00 - Ada (Comments)\nHello\n\n{at} - Ada (Comments)\nAgain"}, zone)
+
+    assert zone is not None
+    assert [note.at for note in notes[1:]] == [at]
+
+
 def test_comments_and_work_notes_stand_together_newest_first() -> None:
     zone = measured_zone([("2026-03-01 10:30:00", "2026-03-01 10:30:00")])
     journals = {

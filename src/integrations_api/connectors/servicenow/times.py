@@ -38,12 +38,17 @@ class Zone(Struct, frozen=True):
     """(display time, offset) pairs; a single one where the offset is always the same."""
 
     def to_utc(self, shown: str) -> str | None:
-        """The moment that a display time means, as times leave the service; None where it cannot be read."""
+        """The moment that a display time means, as times leave the service; None where it cannot be read, or has no
+        date in UTC: a journal's text may hold anything that looks like a time.
+        """
         local = _parse(shown, self.format)
         if local is None:
             return None
         nearest = self.offsets[0] if len(self.offsets) == 1 else min(self.offsets, key=lambda at: abs(at[0] - local))
-        return f"{(local - nearest[1]).isoformat()}Z"
+        try:
+            return f"{(local - nearest[1]).isoformat()}Z"
+        except OverflowError:
+            return None
 
 
 def measured_zone(pairs: Iterable[tuple[str, str]]) -> Zone | None:

@@ -11,6 +11,7 @@ from typing import Any
 from urllib.parse import quote
 
 import httpx
+import orjson
 import pytest
 
 from integrations_api.connectors.errors import (
@@ -164,6 +165,14 @@ def test_json_is_read_whatever_its_texts_hold(body: bytes, value: object, doubtf
 def test_what_is_no_json_is_an_error(body: bytes) -> None:
     with pytest.raises(ValueError, match=r".*"):
         parse_json(body)
+
+
+@pytest.mark.parametrize("number", [2**63 - 1, 2**64 - 1, 2**64, -(2**63), -(2**63) - 1, 10**30, 0, -1, 1.5])
+def test_a_number_is_the_same_beside_a_text_that_only_the_standard_library_reads(number: float) -> None:
+    ((_, plainly), _), ((_, otherwise), _) = (parse_json(f'["{text}", {number}]'.encode()) for text in ("a", "\t"))
+
+    assert (otherwise, type(otherwise)) == (plainly, type(plainly))
+    assert orjson.dumps(otherwise) == orjson.dumps(plainly)
 
 
 @pytest.mark.parametrize(

@@ -255,9 +255,15 @@ def parse_json(body: bytes) -> tuple[Any, bool]:
     except UnicodeDecodeError:
         text = body.decode("utf-8", "replace")
     try:
-        return json.loads(text, strict=False, parse_constant=_no_constant), True
+        return json.loads(text, strict=False, parse_int=_whole, parse_constant=_no_constant), True
     except RecursionError:
         raise ValueError("nested too deeply") from None
+
+
+def _whole(text: str) -> int | float:
+    """As orjson reads it, and writes it: what 64 bits do not hold is a float."""
+    number = int(text)
+    return number if -(2**63) <= number < 2**64 else float(text)
 
 
 def _no_constant(name: str) -> Any:

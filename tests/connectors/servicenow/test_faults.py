@@ -565,8 +565,11 @@ async def test_deletes_are_found_in_the_log_under_the_classes_that_extend_the_ta
     assert copy.gone == {vip: "deleted", plain: "deleted"}
 
 
+@pytest.mark.parametrize(
+    ("fault", "params"), [("redirect", {"location": "https://elsewhere.example"}), ("truncated_json", {"at_byte": 9})]
+)
 async def test_deletes_are_found_without_the_aggregate_api_under_the_classes_that_are_seen(
-    source: SimulatedServiceNow,
+    source: SimulatedServiceNow, fault: str, params: dict[str, Any]
 ) -> None:
     lost, *others = source.instance.sys_ids()[:4]
     source.instance.update_many([lost, *others], {"sys_class_name": "u_vip_incident"})
@@ -574,9 +577,10 @@ async def test_deletes_are_found_without_the_aggregate_api_under_the_classes_tha
     await copy.sync("full")
     source.advance(600)
     source.instance.delete(lost)
-    source.server.add_fault("redirect", location="https://elsewhere.example", on="stats", times=None)
+    source.server.add_fault(fault, on="stats", times=None, **params)
     await copy.sync()
     assert copy.gone == {lost: "deleted"}
+    assert source.time.slept == []
 
 
 async def test_a_delete_log_that_ignores_the_order_is_none_and_does_not_end_the_run(

@@ -132,7 +132,10 @@ class ServiceNowClient:
             raise PageTooLarge("The count was not in the answer") from None
 
     async def values(self, table: str, column: str) -> list[str]:
-        """What a column holds in the whole table, each value once, by the Aggregate API."""
+        """What a column holds in the whole table, each value once, by the Aggregate API.
+
+        Raises `PageTooLarge` at once where that takes the source too long.
+        """
         params = {"sysparm_count": "true", "sysparm_group_by": column}
         trial = self.patience.trial()
         while True:
@@ -141,6 +144,8 @@ class ServiceNowClient:
                 return [str(field["value"]) for group in groups for field in group["groupby_fields"] if field["value"]]
             except (KeyError, TypeError):
                 return []
+            except PageTooLarge:
+                raise  # There is nothing smaller to ask for.
             except Retryable as error:
                 await trial.again(error)
 

@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable, Iterator, Sequence
 from datetime import datetime, timedelta
 from typing import Literal
 
-from integrations_api.connectors.errors import Refused
+from integrations_api.connectors.errors import PageTooLarge, Refused
 from integrations_api.connectors.records import Gone
 from integrations_api.connectors.servicenow.client import Row, ServiceNowClient
 from integrations_api.connectors.servicenow.mapping import cell
@@ -37,7 +37,7 @@ async def classes_of(client: ServiceNowClient, table: str, rows: Sequence[Row]) 
         return [table]
     try:
         known = await client.values(table, "sys_class_name")
-    except Refused:
+    except (Refused, PageTooLarge):
         known = []
     return sorted({table, *seen, *known})
 

@@ -76,9 +76,9 @@ def create_app(components: Components, settings: Settings) -> Application:
         app.add_middleware(
             CORSMiddleware,
             allow_origins=settings.cors_origins,
-            allow_methods=["GET", "POST", "PUT", "DELETE"],
+            allow_methods=["GET", "HEAD", "POST", "PUT", "DELETE"],
             allow_headers=["Authorization", "Content-Type", "If-Match", "Last-Event-ID", "X-Request-ID"],
-            expose_headers=["ETag", "Location", "Retry-After", "X-Request-ID"],
+            expose_headers=["Content-Disposition", "ETag", "Location", "Retry-After", "X-Request-ID"],
             allow_credentials=False,  # Tokens travel in a header: no cookie is ever wanted.
         )
     app.add_middleware(RequestContextMiddleware)  # Added last: the outermost, so that it sees every answer.

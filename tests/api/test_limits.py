@@ -32,6 +32,7 @@ async def test_a_head_that_is_too_large_is_refused_in_the_envelope(
 
 
 PREFLIGHT = {"Access-Control-Request-Method": "PUT", "Access-Control-Request-Headers": "authorization,if-match"}
+HEAD = {"Access-Control-Request-Method": "HEAD"}
 
 
 async def test_without_origins_no_page_of_another_may_call() -> None:
@@ -46,15 +47,17 @@ async def test_without_origins_no_page_of_another_may_call() -> None:
 async def test_a_page_of_a_named_origin_may_call_and_others_may_not() -> None:
     async with client_of(bare_app(cors_origins="https://admin.example.com, http://localhost:3000")) as client:
         allowed = await client.options("/healthz", headers={"Origin": "https://admin.example.com", **PREFLIGHT})
+        by_head = await client.options("/healthz", headers={"Origin": "https://admin.example.com", **PREFLIGHT, **HEAD})
         answered = await client.get("/healthz", headers={"Origin": "http://localhost:3000"})
         refused = await client.options(
             "/healthz", headers={"Origin": "https://admin.example.com.evil.org", **PREFLIGHT}
         )
 
-    assert (allowed.status_code, refused.status_code) == (200, 400)
+    assert (allowed.status_code, by_head.status_code, refused.status_code) == (200, 200, 400)
     assert allowed.headers["Access-Control-Allow-Origin"] == "https://admin.example.com"
     assert answered.headers["Access-Control-Allow-Origin"] == "http://localhost:3000"
-    assert "ETag" in answered.headers["Access-Control-Expose-Headers"]
+    exposed = answered.headers["Access-Control-Expose-Headers"].split(", ")
+    assert {"ETag", "Content-Disposition"} <= set(exposed)  # The latter has the name of an export's file.
     assert "access-control-allow-origin" not in refused.headers
     assert "access-control-allow-credentials" not in allowed.headers
 

@@ -1,6 +1,8 @@
 """What PostgreSQL or JSON cannot hold is refused at the door; who you are is asked first."""
 
 import json
+import sys
+from collections import Counter
 from collections.abc import AsyncIterator
 from typing import Annotated, Any
 
@@ -10,6 +12,7 @@ from fastapi import Body, Depends, FastAPI
 from fastapi.security import OAuth2PasswordRequestForm
 from starlette.types import Message
 
+from integrations_api.api import routes
 from integrations_api.api.routes import PUBLIC, AccessRule, Router
 from integrations_api.errors import Unauthenticated
 from tests.support.applications import bare_app, client_of
@@ -135,6 +138,18 @@ async def test_an_absent_optional_body_needs_no_type(client: httpx.AsyncClient) 
     response = await client.post("/optional")
 
     assert response.json() == {"success": True, "got": None}
+
+
+async def test_a_stranger_makes_nobody_look_at_half_a_million_zeros_one_by_one(client: httpx.AsyncClient) -> None:
+    calls: Counter[str] = Counter()
+    sys.setprofile(lambda frame, event, _: calls.update([frame.f_code.co_filename] if event == "call" else []))
+    try:
+        response = await client.post("/closed", content=b"[" + b"0," * 100_000 + b"0]", headers=JSON)
+    finally:
+        sys.setprofile(None)
+
+    assert response.status_code == 401
+    assert 0 < calls[routes.__file__] < 100
 
 
 @pytest.mark.parametrize("url", ["/find/a%00b", "/find/a?q=%00", "/find/a?%00=1"])

@@ -1,5 +1,6 @@
 """Models that come and go, texts and servers that do not take part, and what a purge leaves: nothing."""
 
+import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import timedelta
@@ -12,6 +13,7 @@ from integrations_api.connectors.embeddings.embedder import Vector
 from integrations_api.connectors.embeddings.errors import TextRefused
 from integrations_api.db.engine import Sessions
 from integrations_api.knowledge import embedding, vectors
+from integrations_api.knowledge.embedding import Model
 from integrations_api.knowledge.service import KnowledgeService
 from integrations_api.search.filler import EmbeddingFiller
 from tests.search.conftest import Hybrid
@@ -379,3 +381,29 @@ async def purge(hybrid: Hybrid, number: str) -> None:
     principal: Principal = ADMIN
     service = hybrid.live.components[KnowledgeService]
     await service.purge(number, dataset_id=None, reason="asked for", principal=principal)
+
+
+async def test_two_models_that_are_swept_for_at_once_both_get_every_text(
+    sessions: Sessions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(embedding, "SWEEP", 2)
+    await build_versions(sessions, {f"INC{i}": doc(title=f"Car {i}", text="car") for i in range(5)})
+    async with sessions.begin() as session:
+        old, new = [await embedding.want_model(session, name) for name in ("old", "new")]
+
+    async def sweep(model: Model) -> bool:
+        async with sessions.begin() as session:
+            return await embedding.sweep(session, model)
+
+    async with sessions.begin() as session:
+        await embedding.sweep(session, old)
+        beside = asyncio.create_task(sweep(new))
+        await asyncio.sleep(0.2)
+        assert not beside.done()
+    await beside
+    while await sweep(new):
+        pass
+
+    async with sessions() as session:
+        queued = text("SELECT count(*) FROM embedding_queue WHERE model_id = :model")
+        assert await session.scalar(queued, {"model": new.id}) == 5

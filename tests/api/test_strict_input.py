@@ -12,6 +12,7 @@ from fastapi import Body, Depends, FastAPI
 from fastapi.security import OAuth2PasswordRequestForm
 from starlette.types import Message
 
+from integrations_api.access.schemas import LONGEST_PASSWORD
 from integrations_api.api import routes
 from integrations_api.api.routes import PUBLIC, AccessRule, Router
 from integrations_api.errors import Unauthenticated
@@ -59,6 +60,7 @@ async def client() -> AsyncIterator[httpx.AsyncClient]:
 
 
 JSON = {"Content-Type": "application/json"}
+FORM = "application/x-www-form-urlencoded"
 
 MALFORMED = {
     "empty": b"",
@@ -196,6 +198,14 @@ async def test_a_form_in_a_charset_that_yields_no_text_is_a_422(
 
     assert response.status_code == 422
     assert response.json()["message"] == "body: must be text in UTF-8"
+
+
+async def test_a_form_has_a_limit_of_its_own_that_any_password_keeps_to(client: httpx.AsyncClient) -> None:
+    longest = await client.post("/form", data={"username": "a", "password": "\U0001f600" * LONGEST_PASSWORD})
+    flood = await client.post("/form", content=b"&" * 65_537, headers={"Content-Type": FORM})
+
+    assert longest.status_code == 200
+    assert (flood.status_code, flood.json()["message"]) == (413, "The form is larger than 65536 bytes")
 
 
 async def test_a_body_up_to_the_limit_is_read_and_a_longer_one_is_not() -> None:

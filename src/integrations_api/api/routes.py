@@ -33,6 +33,9 @@ _MANY_DIGITS = re.compile(rb"\d{19}")
 tell that it was another number, and refuse it."""
 _DEEPEST = 100
 """Levels of nesting a body may have; more is an attack, and deeper work downstream recurses."""
+MAX_FORM_BYTES = 65_536
+"""A form is read byte by byte in Python, before anybody has said who he is: a megabyte took more than a second. The
+longest password that is read, all of it percent-encoded, fits in."""
 _NOT_PLAIN = frozenset({str, list, dict})
 
 
@@ -181,17 +184,19 @@ class _StrictRequest(Request):
         """Reads the form (FastAPI then finds it read) and refuses what PostgreSQL could not store."""
         problem = await self._form_problem()
         if problem is not None:
-            note_body_problem(self, BodyProblem.malformed(problem))
+            note_body_problem(self, problem)
             raise RequestValidationError([])
 
-    async def _form_problem(self) -> str | None:
+    async def _form_problem(self) -> BodyProblem | None:
+        if len(await self.body()) > MAX_FORM_BYTES:
+            return BodyProblem(status=413, message=f"The form is larger than {MAX_FORM_BYTES} bytes")
         try:
             form = await self.form()
             texts = [part for item in form.multi_items() for part in item if isinstance(part, str)]
             bytes_of_all = "".join(texts).encode()
         except UnicodeError:  # A client may name any charset that Python has; some read half a surrogate pair.
-            return "must be text in UTF-8"
-        return "must not contain NUL characters" if b"\0" in bytes_of_all else None
+            return BodyProblem.malformed("must be text in UTF-8")
+        return BodyProblem.malformed("must not contain NUL characters") if b"\0" in bytes_of_all else None
 
 
 def _unstorable(value: Any) -> str | None:

@@ -15,6 +15,7 @@ from typing import Any
 import asyncpg
 import pytest
 
+from integrations_api.cli import setup
 from integrations_api.db.embedded import (
     EmbeddedDatabaseError,
     EmbeddedPostgres,
@@ -24,6 +25,7 @@ from integrations_api.db.embedded import (
 )
 from integrations_api.db.embedded_cluster import Cluster
 from integrations_api.db.embedded_system import process_name
+from integrations_api.settings import Settings
 from tests.support.databases import plain_url, quickest_folder
 
 # Says its URL, then keeps its handle until its input ends; Ctrl-C makes it ask the database once more.
@@ -278,6 +280,22 @@ def test_committed_rows_survive_when_user_and_server_are_killed(
 
     with start_embedded(data_dir) as server:
         assert ask(server.url, "SELECT answer FROM kept") == 42
+
+
+def test_serve_starts_a_server_again_that_was_killed(data_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(setup, "LOOK_EVERY", 0.05)
+    settings = Settings(_env_file=None, data_dir=data_dir)
+    with setup.opened_database(settings, migrated=False, looked_after=True) as url:
+        ask(url, "CREATE TABLE kept AS SELECT 42 AS answer")
+        first = postmaster_pid(data_dir)
+        os.kill(first, signal.SIGKILL)
+        wait_for(lambda: not is_running(first))
+
+        wait_for(lambda: answers(url))
+
+        assert ask(url, "SELECT answer FROM kept") == 42
+    assert not is_running(first)
+    assert running_url(data_dir) is None
 
 
 def test_ctrl_c_leaves_the_server_to_a_user_who_is_still_tidying_up(

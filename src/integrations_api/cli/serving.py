@@ -41,7 +41,7 @@ def run_service(*, host: str | None, port: int | None, worker: Child | None, wit
     settings = settings_for_process(host=host, port=port)
     with (
         listen(settings.host, settings.port) as listener,
-        opened_database(settings) as url,
+        opened_database(settings, looked_after=True) as url,
         own_embedder(settings) as (settings, embedder),
     ):
         if worker is not None and settings.embeddings_url is not None:

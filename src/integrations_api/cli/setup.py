@@ -5,13 +5,14 @@ The parts are imported when they are needed: `serve` starts its worker before th
 
 import asyncio
 import logging
+import threading
 from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from integrations_api.db.embedded import start_embedded
+from integrations_api.db.embedded import EmbeddedDatabaseError, EmbeddedPostgres, start_embedded
 from integrations_api.errors import ConfigurationError, Unavailable
-from integrations_api.logs import configure_logging
+from integrations_api.logs import configure_logging, get_logger
 from integrations_api.settings import Settings, load_settings
 
 if TYPE_CHECKING:
@@ -20,6 +21,11 @@ if TYPE_CHECKING:
     from integrations_api.components import Components
 
 T = TypeVar("T")
+
+log = get_logger(__name__)
+
+LOOK_EVERY = 5.0
+"""Seconds between two looks whether the bundled PostgreSQL still runs; each reads two small files."""
 
 
 def settings_for_process(**overrides: Any) -> Settings:
@@ -38,15 +44,40 @@ def settings_for_command() -> Settings:
 
 
 @contextmanager
-def opened_database(settings: Settings, *, migrated: bool = True) -> Iterator[str]:
-    """The database's URL while the context lasts. The bundled PostgreSQL is started (or joined), and migrated."""
+def opened_database(settings: Settings, *, migrated: bool = True, looked_after: bool = False) -> Iterator[str]:
+    """The database's URL while the context lasts. The bundled PostgreSQL is started (or joined), and migrated; if it is
+    `looked_after`, also started again when it was killed.
+    """
     if settings.database_url is not None:
         yield settings.database_url.get_secret_value()
         return
     with start_embedded(settings.data_dir) as server:
         if migrated:
             migrate_database(server.url)
-        yield server.url
+        with _looked_after(server) if looked_after else nullcontext():
+            yield server.url
+
+
+@contextmanager
+def _looked_after(server: EmbeddedPostgres) -> Iterator[None]:
+    """A system that is short of memory takes PostgreSQL first, and nobody else would start this one again."""
+    ending = threading.Event()
+
+    def look() -> None:
+        while not ending.wait(LOOK_EVERY):
+            try:
+                if server.start_again_if_killed():
+                    log.warning("database.started_again", reason="it was killed, or stopped by somebody else")
+            except (EmbeddedDatabaseError, OSError) as error:
+                log.warning("database.not_started_again", error=str(error))
+
+    looking = threading.Thread(target=look, name="look-after-database", daemon=True)
+    looking.start()
+    try:
+        yield
+    finally:
+        ending.set()
+        looking.join()
 
 
 def migrate_database(url: str) -> None:

@@ -34,8 +34,9 @@ _LOCK_TIMEOUT = START_TIMEOUT + STOP_TIMEOUT
 class EmbeddedPostgres:
     """A handle on the running server; `stop` (or leaving the context, or process exit) gives it back."""
 
-    def __init__(self, *, cluster: Cluster, data_dir: Path, users: int, url: str) -> None:
+    def __init__(self, *, cluster: Cluster, data_dir: Path, users: int, url: str, durable: bool) -> None:
         self.url = url
+        self._durable = durable
         self.bin_dir = cluster.bin_dir
         self.data_dir = data_dir
         self._cluster = cluster
@@ -51,6 +52,20 @@ class EmbeddedPostgres:
         with _serialised(self.data_dir):
             os.close(users)
             _stop_if_unused(self.data_dir, self._cluster)
+
+    def start_again_if_killed(self) -> bool:
+        """Starts the server anew, at the same address, where something has ended it that is no user; False else.
+
+        Raises EmbeddedDatabaseError.
+        """
+        postmaster = self._cluster.postmaster()
+        if postmaster is not None and postmaster.is_alive():
+            return False
+        with _serialised(self.data_dir):
+            if wait_until_settled(self._cluster):
+                return False
+            self._cluster.start(durable=self._durable)
+        return True
 
     def __enter__(self) -> Self:
         return self
@@ -115,7 +130,7 @@ def _start_or_join(data_dir: Path, *, durable: bool) -> EmbeddedPostgres:
         fcntl.flock(users, fcntl.LOCK_SH)  # cannot wait: the exclusive lock is only taken under `postgres.lock`
         if not wait_until_settled(cluster):
             cluster.start(durable=durable)
-        return EmbeddedPostgres(cluster=cluster, data_dir=data_dir, users=users, url=_url(cluster))
+        return EmbeddedPostgres(cluster=cluster, data_dir=data_dir, users=users, url=_url(cluster), durable=durable)
     except BaseException:  # also Ctrl-C while it starts: a server that nobody uses must not stay
         os.close(users)
         _stop_if_unused(data_dir, cluster)

@@ -100,7 +100,7 @@ class Postmaster(Struct, frozen=True):
 
     def is_alive(self) -> bool:
         """Whether the server runs (or starts, or stops): a reused process id is not enough."""
-        return self.answers() or process_name(self.pid).startswith("postgres")
+        return process_name(self.pid).startswith("postgres") or self.answers()
 
 
 class Cluster(Struct, frozen=True, kw_only=True):

@@ -10,7 +10,7 @@ from sqlalchemy import text
 
 from integrations_api.access.principal import Principal
 from integrations_api.connectors.embeddings.embedder import Vector
-from integrations_api.connectors.embeddings.errors import TextRefused
+from integrations_api.connectors.embeddings.errors import TextRefused, TooSlow
 from integrations_api.db.engine import Sessions
 from integrations_api.knowledge import embedding, vectors
 from integrations_api.knowledge.embedding import Model
@@ -239,6 +239,37 @@ async def test_parts_of_a_batch_that_come_in_different_lengths_are_refused_in_wo
     async with sessions() as session:
         free = await session.scalar(text("SELECT count(*) FROM embedding_queue WHERE claimed_until < now()"))
     assert free == 2
+
+
+class SlowEmbedder:
+    """Takes too long over more than two texts."""
+
+    def __init__(self) -> None:
+        self.asked: list[int] = []
+
+    async def embed(self, texts: Sequence[str], *, model: str) -> list[Vector]:
+        self.asked.append(len(texts))
+        if len(texts) > 2:
+            raise TooSlow("not in time")
+        return [(1.0, 0.0)] * len(texts)
+
+    async def embed_at_once(self, text: str, *, model: str, within: timedelta) -> Vector:
+        raise AssertionError("nobody searches")
+
+
+@pytest.mark.parametrize(("batch", "asked"), [(8, [6, 4, 2, 2, 2]), (24, [6, 6, 6, 3, 3])])
+async def test_a_batch_that_takes_too_long_is_smaller_the_next_time_but_not_without_end(
+    hybrid: Hybrid, sessions: Sessions, batch: int, asked: list[int]
+) -> None:
+    await build_versions(sessions, {f"INC{i}": doc(title=f"Car {i}") for i in range(6)})
+    embedder = SlowEmbedder()
+    filler = EmbeddingFiller(sessions=sessions, embedder=embedder, model="slow", batch=batch)
+
+    for _ in range(5):
+        filler.resume()
+        await filler.fill()
+
+    assert embedder.asked == asked
 
 
 async def test_vectors_that_are_too_long_to_be_found_are_refused_in_words(hybrid: Hybrid, sessions: Sessions) -> None:

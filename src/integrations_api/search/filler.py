@@ -9,7 +9,7 @@ from msgspec.structs import replace
 from sqlalchemy.exc import SQLAlchemyError
 
 from integrations_api.connectors.embeddings.embedder import Embedder, Vector
-from integrations_api.connectors.embeddings.errors import TextRefused
+from integrations_api.connectors.embeddings.errors import TextRefused, TooSlow
 from integrations_api.connectors.errors import ConnectorError, Refused
 from integrations_api.db.engine import Sessions
 from integrations_api.errors import ApplicationError
@@ -23,6 +23,8 @@ PAUSE = 60.0
 """Seconds in which a service that failed, after all retries, is left alone."""
 SHORTEST = 500
 """Characters down to which a text that the service finds too long is cut by halves."""
+SMALLEST_PART = 8
+"""Down to so small a part a batch is made smaller while the service takes too long."""
 _PROBE = "Is this text too long?"
 
 
@@ -59,6 +61,7 @@ class EmbeddingFiller:
         self.embedder = embedder
         self._model = model
         self._batch = batch
+        self._smallest = max(1, batch // SMALLEST_PART)
         self._monotonic = monotonic
         self._resumes_at = 0.0
         self._told: str | None = None
@@ -149,6 +152,9 @@ class EmbeddingFiller:
                 if found:
                     await vectors.store(session, model.id, found)
         except (ConnectorError, embedding.UnfitVectors) as error:
+            if isinstance(error, TooSlow):
+                # A big model on a small machine: what is too much for a minute now would be so for ever.
+                self._batch = max(self._smallest, self._batch // 2)
             await self._give_back(model, claimed)
             raise CannotEmbed(_in_words(error)) from error
         except BaseException:

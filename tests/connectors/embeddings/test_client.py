@@ -14,7 +14,7 @@ from pydantic import SecretStr
 
 from integrations_api.connectors.embeddings.answers import unit, vectors_of
 from integrations_api.connectors.embeddings.client import EmbeddingClient, base_address, trusting
-from integrations_api.connectors.embeddings.errors import TextRefused
+from integrations_api.connectors.embeddings.errors import TextRefused, TooSlow
 from integrations_api.connectors.errors import ConnectorError, RateLimited, Refused, Retryable
 from integrations_api.connectors.http import Answer
 from integrations_api.connectors.retry import Time
@@ -103,7 +103,7 @@ async def test_a_wait_longer_than_the_budget_is_not_begun(
 async def test_one_who_waits_gets_one_try_and_a_bound(server: EmbeddingServer, client: EmbeddingClient) -> None:
     server.faults = ["hang", 503]
 
-    with pytest.raises(Retryable, match="did not answer in time"):
+    with pytest.raises(TooSlow, match="did not answer in time"):
         await client.embed_at_once("text", model="bag", within=timedelta(seconds=1))
     with pytest.raises(Retryable):
         await client.embed_at_once("text", model="bag", within=timedelta(seconds=PATIENCE))

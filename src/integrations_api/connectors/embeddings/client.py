@@ -14,7 +14,7 @@ from pydantic import SecretStr
 from integrations_api.connectors.bearer import TokenAuth
 from integrations_api.connectors.embeddings.answers import refusal, vectors_of
 from integrations_api.connectors.embeddings.embedder import Vector
-from integrations_api.connectors.embeddings.errors import TextRefused
+from integrations_api.connectors.embeddings.errors import TextRefused, TooSlow
 from integrations_api.connectors.errors import PageTooLarge, Refused, Retryable
 from integrations_api.connectors.http import exchange, status_error
 from integrations_api.connectors.retry import Patience, Time
@@ -26,6 +26,7 @@ LARGEST_ANSWER = 100_000_000
 """Bytes: 2048 vectors of 4000 numbers, written out."""
 PATIENCE = timedelta(seconds=60)
 """For one request of the background, retries included."""
+_SLOW_REMEDY = "If it goes on, set a smaller EMBEDDINGS_BATCH"
 
 
 class EmbeddingClient:
@@ -63,7 +64,7 @@ class EmbeddingClient:
             async with asyncio.timeout(within.total_seconds()):
                 answer = await exchange(client, "embeddings", {}, slot=nullcontext, body=body)
         except TimeoutError:
-            raise Retryable("The embedding service did not answer in time") from None
+            raise TooSlow("The embedding service did not answer in time", _SLOW_REMEDY) from None
         error = refusal(answer, model=model) if answer.status in _EXPLAINED else status_error(answer, self._time.now())
         if error is not None:
             raise error

@@ -35,7 +35,7 @@ _OPENED = "coalesce(c.attributes ->> 'opened_at', c.attributes ->> 'created_at')
 _CONDITIONS = {
     "state": "lower(:state) IN (lower(c.attributes ->> 'state'), lower(c.attributes ->> 'state_code'))",
     "priority": "lower(:priority) IN (lower(c.attributes ->> 'priority'), lower(c.attributes ->> 'priority_code'),"
-    " lower(split_part(c.attributes ->> 'priority', ' - ', 2)))",
+    " lower(nullif(split_part(c.attributes ->> 'priority', ' - ', 2), '')))",
     "category": "lower(:category) IN (lower(c.attributes ->> 'category'), lower(c.attributes ->> 'category_code'))",
     "group": "lower(:group) IN (lower(c.attributes ->> 'assignment_group'), c.attributes ->> 'assignment_group_id')",
     "opened_after": f"{_OPENED} >= :opened_after",

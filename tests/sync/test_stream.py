@@ -419,6 +419,29 @@ async def test_a_failed_run_that_was_resumed_meanwhile_is_followed_to_its_new_en
         assert b"It ended again" in rest
 
 
+async def test_a_stream_goes_on_after_whatever_error_of_the_database(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stream, "POLL_SECONDS", 0.05)
+    async with bench(database_url) as b:
+        b.source.fill(12)
+        run = await b.sync(await b.integration())
+        await b.change("DELETE FROM sync_events WHERE run_id = :run AND seq > 3", run=run.id)
+        await b.change("UPDATE sync_runs SET state = 'running', last_event = 3 WHERE id = :run", run=run.id)
+        async with aclosing(RunStreams(sessions=b.sessions, ping=timedelta(seconds=15)).watch(run.id)) as watched:
+            first = await anext(watched)
+            await b.change("ALTER TABLE sync_events RENAME TO restored_soon")
+            following = asyncio.create_task(anext(watched))
+            await asyncio.sleep(0.5)
+            await b.change("ALTER TABLE restored_soon RENAME TO sync_events")
+            async with b.sessions.begin() as session:
+                await repository.finish(session, run_id=run.id, event=events.error("It ended"), state="failed")
+            rest = await asyncio.wait_for(following, PATIENCE)
+
+        assert first.count(b"event: ") == 3
+        assert b"It ended" in rest
+
+
 async def test_who_still_reads_the_first_end_of_a_run_does_not_keep_others_from_its_new_one(database_url: str) -> None:
     async with bench(database_url) as b:
         b.source.fill(12)

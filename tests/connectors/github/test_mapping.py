@@ -84,6 +84,13 @@ def test_what_is_null_is_left_out(change: dict[str, Any]) -> None:
     assert mapped(**change).number == "octo-org/website#45"
 
 
+@pytest.mark.parametrize("odd", [7, True, 1.5, "text", {"name": ["x"]}, [None, 3, {"name": {}}]])
+def test_a_field_of_an_odd_shape_never_stops_an_issue(odd: Any) -> None:
+    fields = ("title", "body", "labels", "assignees", "milestone", "user", "state", "state_reason", "type", "locked")
+
+    assert mapped(**dict.fromkeys(fields, odd)).number == "octo-org/website#45"
+
+
 @pytest.mark.parametrize("change", [{"number": None}, {"repository_url": None, "html_url": None}])
 def test_an_issue_that_cannot_be_named_is_rejected_with_the_reason(change: dict[str, Any]) -> None:
     with pytest.raises(RecordRejected, match="no number or no repository"):

@@ -80,7 +80,10 @@ def test_an_issue_without_id_or_key_is_rejected_with_its_reason() -> None:
         map_issue(read_issue({"id": "1"}), site=SITE)
 
 
-@pytest.mark.parametrize("odd", [None, 7, "text", [], ["x", None, {"name": 3}], {"deep": {"er": [1]}}, True])
+@pytest.mark.parametrize(
+    "odd",
+    [None, 7, "text", [], ["x", None, {"name": 3}], {"deep": {"er": [1]}}, True, {"content": [{"type": {"a": []}}]}],
+)
 def test_a_field_of_an_odd_shape_never_stops_an_issue(odd: Any) -> None:
     fields = dict.fromkeys(
         ["summary", "description", "environment", "status", "priority", "issuetype", "resolution", "project",

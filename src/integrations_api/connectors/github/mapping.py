@@ -174,7 +174,8 @@ def _prefixed(labels: Sequence[str], what: str) -> str:
 
 def _names(values: Any, key: str) -> list[str]:
     """Labels may come as objects or as bare texts."""
-    found = [value.get(key) if isinstance(value, Mapping) else value for value in values or () if value]
+    listed = values if isinstance(values, list) else []
+    found = [value.get(key) if isinstance(value, Mapping) else value for value in listed]
     return [name for name in found if isinstance(name, str) and name]
 
 

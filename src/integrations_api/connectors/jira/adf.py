@@ -42,7 +42,7 @@ def _flow(node: dict[str, Any], level: int) -> str:
     parts: list[str] = []
     line: list[str] = []
     for child in _children(node):
-        if child.get("type") in _INLINE:
+        if str(child.get("type")) in _INLINE:
             line.append(_inline(child))
             continue
         if line:

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import signal
 import subprocess
 import sys
 import threading
@@ -12,6 +13,8 @@ from typing import Any
 import pytest
 
 from integrations_api.cli import answering, starting
+from integrations_api.cli.child import WORKER_BESIDE
+from tests.cli.conftest import Run
 from tests.support.starts import ANSWERING, WORKING
 
 NOT_YET = [
@@ -174,3 +177,13 @@ def test_the_collector_begins_when_everything_is_there(worker: Any) -> None:
 
 def test_a_process_that_could_not_start_leaves_nothing_put_off(worker: Any) -> None:
     assert worker["left"] == [True, {}, False]
+
+
+def test_a_worker_that_still_imports_its_parts_is_ended_at_once(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    found: list[Any] = []
+    program = import_module("integrations_api.cli.main")
+    monkeypatch.setattr(program, "_work_beside", lambda: found.append(signal.getsignal(signal.SIGTERM)))
+
+    run(*WORKER_BESIDE)
+
+    assert found == [signal.SIG_DFL]

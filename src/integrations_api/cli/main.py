@@ -18,12 +18,12 @@ PROGRAM = "integrations-api"
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Runs the command line and ends the process: 0 done, 1 trouble, 2 wrong usage, 128 and the signal's number."""
     loops.collect_seldom()
-    leave_tidily()
     given = list(sys.argv[1:] if arguments is None else arguments)
     try:
         if given == WORKER_BESIDE:
             _work_beside()
         else:
+            leave_tidily()
             _run_command(given)
     except WrongUsage as error:
         _end(error.message, 2)
@@ -35,7 +35,11 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
 
 
 def _work_beside() -> None:
-    """What `serve` starts does not wait for all commands to be put together."""
+    """What `serve` starts does not wait for all commands to be put together.
+
+    As long as it imports its parts it has nothing to tidy up and a signal ends it at once: an exception in the middle
+    of an import may be told and forgotten, where Python calls back from one.
+    """
     from integrations_api.cli.starting import start_worker
 
     start_worker(with_parent=True)

@@ -1,6 +1,6 @@
 """What is scored for a question, and the statement that does: candidates by the indexes, ranked by BM25."""
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from enum import Enum, auto, unique
 from functools import cache
@@ -220,19 +220,27 @@ def way_to(scope: Scope, filters: Filters, *, walks: bool, all_are_scored: bool)
 
 async def rank(session: AsyncSession, candidates: Candidates, *, hits: int = MOST_HITS) -> list[Ranked]:
     """The best of the candidates by BM25, resolved ones first among equals."""
-    async with on_its_way(session, candidates.way):
-        found = await rows(session, candidates.sql, {**candidates.facts, "hits": hits})
-    if may_be_cut(candidates, found):
-        return await rank(session, replace(candidates, way=Way.INDEX), hits=hits)
+    found = await scored(session, candidates, {"hits": hits})
     return [Ranked(row["id"], row["version"], row["points"] / ONE, row["is_resolved"]) for row in found]
 
 
-def may_be_cut(candidates: Candidates, found: Sequence[Row]) -> bool:
-    """Whether more matched than was scored first, without a look at what lives.
+async def scored(
+    session: AsyncSession,
+    candidates: Candidates,
+    facts: Mapping[str, Any],
+    *,
+    statement_of: Callable[[str], str] = str,
+) -> list[Row]:
+    """The rows of their statement, or of one that is made of it; `facts` are what they do not tell themselves.
 
-    Those stored first are the first to die: where much of what matches was changed, hardly one of them lives, or none.
+    Where more matched than was scored first, the look at what lives comes first after all: those stored first are the
+    first to die, and where much of what matches was changed, hardly one of them lives, or none.
     """
-    return candidates.way is Way.SCORED_FIRST and (not found or found[0].is_cut)
+    async with on_its_way(session, candidates.way):
+        found = await rows(session, statement_of(candidates.sql), {**candidates.facts, **facts})
+    if candidates.way is Way.SCORED_FIRST and (not found or found[0].is_cut):
+        return await scored(session, replace(candidates, way=Way.INDEX), facts, statement_of=statement_of)
+    return found
 
 
 @asynccontextmanager

@@ -6,7 +6,6 @@ from typing import Any
 from uuid import UUID
 
 from msgspec import Struct
-from msgspec.structs import replace
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from integrations_api.db.direct import Row
@@ -16,7 +15,7 @@ from integrations_api.knowledge.models import FOREVER
 from integrations_api.knowledge.terms import vector_sql
 from integrations_api.search import bm25
 from integrations_api.search.bm25 import Term
-from integrations_api.search.candidates import ONE, Candidates, Way, conditions_of, may_be_cut, on_its_way
+from integrations_api.search.candidates import ONE, Candidates, conditions_of, scored
 from integrations_api.search.ranked import Ranked
 from integrations_api.search.scope import (
     SCOPE_COLUMNS,
@@ -281,10 +280,7 @@ class Best(Struct, frozen=True):
 
 async def best(session: AsyncSession, candidates: Candidates, *, most: int, marking: str) -> Best:
     """The first of what `rank` finds, as they are `shown`: one round trip instead of two."""
-    facts = {**candidates.facts, **_facts_of_shown(marking, candidates.weights), "shown": most, "hits": most + 1}
-    async with on_its_way(session, candidates.way):
-        found = await rows(session, best_sql(candidates.sql), facts)
-    if may_be_cut(candidates, found):
-        return await best(session, replace(candidates, way=Way.INDEX), most=most, marking=marking)
+    facts = {**_facts_of_shown(marking, candidates.weights), "shown": most, "hits": most + 1}
+    found = await scored(session, candidates, facts, statement_of=best_sql)
     ranked = [Ranked(row["id"], row["version"], row["points"] / ONE) for row in found]
     return Best(ranked, found, bool(found) and found[0]["found"] > most)

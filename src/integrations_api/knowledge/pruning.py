@@ -13,6 +13,7 @@ from msgspec import Struct
 from sqlalchemy import CursorResult, TextClause, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from integrations_api.knowledge.staging import NOBODY_GOES_ON
 from integrations_api.knowledge.terms import forget_unread
 
 PIECE = 2000
@@ -190,20 +191,15 @@ async def prune_terms(session: AsyncSession, dataset_id: UUID, after: str) -> Re
     return Removed(rows, terms[-1] if more else None)
 
 
-# The raw records of a run that waits for a word or may be resumed are all that it has. One whose version was discarded
-# stays held, and waits for nothing.
-_RAW = text("""
+# The raw records of a run that somebody may go on with are all that it has.
+_RAW = text(f"""
     DELETE FROM raw_records w USING (
         SELECT o.run_id, o.external_id, o.seq FROM sync_runs r JOIN raw_records o ON o.run_id = r.id
-        WHERE r.dataset_id = :dataset AND r.finished_at < :before
-          AND (r.state IN ('succeeded', 'cancelled') OR r.state = 'failed' AND r.finished_at < :failed_before
-               OR r.state = 'held' AND NOT EXISTS (
-                   SELECT FROM versions v
-                   WHERE v.dataset_id = r.dataset_id AND v.number = r.version AND v.state = 'held'))
+        WHERE r.dataset_id = :dataset AND r.finished_at < :before AND {NOBODY_GOES_ON}
         LIMIT :piece
     ) old
     WHERE w.run_id = old.run_id AND w.external_id = old.external_id AND w.seq = old.seq
-""")
+""")  # nosec B608 # noqa: S608 - put together from constants
 
 
 async def prune_raw(session: AsyncSession, dataset_id: UUID, *, before: datetime, failed_before: datetime) -> Removed:

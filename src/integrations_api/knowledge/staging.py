@@ -304,22 +304,19 @@ async def raw_texts(sessions: Sessions, run_id: UUID, *, chunk: int = 500) -> As
         after = (rows[-1].external_id, rows[-1].seq)
 
 
-async def drop_plans_of_ended_runs(session: AsyncSession, *, ended_before: datetime) -> None:
-    """Forgets plans that nobody will carry out; a held one waits for its decision, a failed one for a while.
+NOBODY_GOES_ON = """
+    (r.state IN ('succeeded', 'cancelled') OR r.state = 'failed' AND r.finished_at < :failed_before
+     OR r.state = 'held' AND NOT EXISTS (
+        SELECT FROM versions v WHERE v.dataset_id = r.dataset_id AND v.number = r.version AND v.state = 'held'))
+"""
+"""SQL of whether what a run (r) has read and planned is needed no more: one that failed may be resumed for a while, and
+a held one waits for a word. Once its version was discarded it waits for nothing, and stays held."""
+_SPENT_PLANS = text(f"DELETE FROM staged_changes s USING sync_runs r WHERE r.id = s.run_id AND {NOBODY_GOES_ON}")  # nosec B608 # noqa: S608 - put together from constants
 
-    The run of a held version that the next run has discarded stays held.
-    """
-    await session.execute(
-        text("""
-            DELETE FROM staged_changes s USING sync_runs r
-            WHERE r.id = s.run_id
-              AND (r.state IN ('succeeded', 'cancelled') OR r.state = 'failed' AND r.finished_at < :before
-                   OR r.state = 'held' AND NOT EXISTS (
-                       SELECT FROM versions v
-                       WHERE v.dataset_id = r.dataset_id AND v.number = r.version AND v.state = 'held'))
-        """),
-        {"before": ended_before},
-    )
+
+async def drop_plans_of_ended_runs(session: AsyncSession, *, ended_before: datetime) -> None:
+    """Forgets plans that nobody will carry out; a held one waits for its decision, a failed one for a while."""
+    await session.execute(_SPENT_PLANS, {"failed_before": ended_before})
 
 
 async def drop_superseded_raw(session: AsyncSession, *, run_id: UUID, dataset_id: UUID) -> None:

@@ -3,6 +3,7 @@
 from starlette.middleware.cors import CORSMiddleware
 
 from integrations_api.access import router as access
+from integrations_api.access.service import AccessService
 from integrations_api.api import docs, health
 from integrations_api.api.application import Application
 from integrations_api.api.components import install_components
@@ -69,7 +70,7 @@ def create_app(components: Components, settings: Settings) -> Application:
         telemetry={"auto_configure": False, "tracing": False, "metrics": False, "logs": False},
     )
     install_components(app, components)
-    install_error_handlers(app)
+    install_error_handlers(app, note_denial=lambda denied: components[AccessService].note_denial(denied))
     install_openapi(app, event_schema=event_schema)
     app.add_middleware(LimitsMiddleware, max_body_bytes=settings.max_body_bytes)
     if settings.cors_origins:

@@ -5,6 +5,7 @@ An `ApplicationError` carries the sentence that is shown; the API turns its clas
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 from msgspec import Struct
 
@@ -26,11 +27,12 @@ class Unauthenticated(ApplicationError):
 
 
 class PermissionDenied(ApplicationError):
-    """The caller is known and lacks a permission."""
+    """The caller is known and lacks a permission; the audit names the principal that it is denied to (`by`), if any."""
 
-    def __init__(self, permission: str) -> None:
+    def __init__(self, permission: str, *, by: Any = None) -> None:
         super().__init__(f"Missing permission: {permission}")
         self.permission = permission
+        self.by = by
 
 
 class PersonRequired(ApplicationError):

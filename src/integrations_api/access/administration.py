@@ -193,7 +193,7 @@ def _nobody() -> NoReturn:
 def _refuse_beyond(by: Principal, permissions: frozenset[Permission]) -> None:
     beyond = sorted(permissions - by.permissions)
     if beyond:
-        raise PermissionDenied(beyond[0])
+        raise PermissionDenied(beyond[0], by=by)
 
 
 async def _refuse_the_last(session: AsyncSession) -> None:

@@ -43,7 +43,7 @@ class Requirement(AccessRule):
             raise Unauthenticated("Sign in first: send Authorization: Bearer <token>")
         principal = await access.authenticate(token)
         if self._permission is not None:
-            await access.demand(principal, self._permission)
+            principal.demand(self._permission)
         if self.rate is not None:
             await access.draw(self.rate, principal)
         return principal

@@ -38,4 +38,4 @@ class Principal(Struct, frozen=True):
     def demand(self, permission: Permission) -> None:
         """Raises `PermissionDenied` unless the caller has the permission."""
         if permission not in self.permissions:
-            raise PermissionDenied(permission)
+            raise PermissionDenied(permission, by=self)

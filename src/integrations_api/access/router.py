@@ -145,13 +145,10 @@ async def list_sign_ins(
     status_code=201,
     responses=errors(401, 403, 409, 413, 415, 422, m403=_NO_KEY, m409="You have 50 API keys: delete one first"),
 )
-async def make_key(sent: ApiKeyRequest, person: Person, keys: Keys, access: Access) -> NewApiKeyAnswer:
+async def make_key(sent: ApiKeyRequest, person: Person, keys: Keys) -> NewApiKeyAnswer:
     """For scripts: `Authorization: Bearer iak_…`. It may do what is named here and what you may do at the moment it
     is used; it ends with its expiry, with its deletion, or when you are disabled. The key is shown only now."""
-    async with access.noting_denials(person):
-        made = await keys.make(
-            name=sent.name, permissions=sent.permissions, days=sent.expires_in_days, principal=person
-        )
+    made = await keys.make(name=sent.name, permissions=sent.permissions, days=sent.expires_in_days, principal=person)
     return NewApiKeyAnswer(api_key=ApiKeyOut.of(made.details), key=made.text)
 
 
@@ -192,13 +189,10 @@ async def list_users(
         m422="email: must be an e-mail address such as ada@example.com",
     ),
 )  # fmt: skip
-async def invite(
-    sent: InviteRequest, principal: Manager, administration: Administration, access: Access, chosen: Chosen
-) -> LinkAnswer:
+async def invite(sent: InviteRequest, principal: Manager, administration: Administration, chosen: Chosen) -> LinkAnswer:
     """Makes a user who sets his password by the link in the answer, within three days. You can give only what you
     have yourself. No mail is sent: pass the link on over a channel you trust."""
-    async with access.noting_denials(principal):
-        user, link = await administration.invite(email=sent.email, permissions=sent.permissions, by=principal)
+    user, link = await administration.invite(email=sent.email, permissions=sent.permissions, by=principal)
     return _link(user, link, chosen)
 
 
@@ -214,11 +208,10 @@ async def get_user(user_id: UserId, _: Manager, administration: Administration) 
     responses=errors(401, 403, 404, 409, 413, 415, 422, m403=_LACKS, m404=_NO_USER, m409=_LAST),
 )
 async def set_permissions(
-    user_id: UserId, sent: PermissionsRequest, principal: Manager, administration: Administration, access: Access
+    user_id: UserId, sent: PermissionsRequest, principal: Manager, administration: Administration
 ) -> UserAnswer:
     """Replaces his permissions, from his next request on. You need every one he has and every one he gets."""
-    async with access.noting_denials(principal):
-        return _user(await administration.set_permissions(user_id, sent.permissions, by=principal))
+    return _user(await administration.set_permissions(user_id, sent.permissions, by=principal))
 
 
 @users.post(
@@ -226,10 +219,9 @@ async def set_permissions(
     summary="Disable a user",
     responses=errors(401, 403, 404, 409, 422, m403=_LACKS, m404=_NO_USER, m409=_LAST),
 )
-async def disable(user_id: UserId, principal: Manager, administration: Administration, access: Access) -> UserAnswer:
+async def disable(user_id: UserId, principal: Manager, administration: Administration) -> UserAnswer:
     """Ends his access from the next request on, whatever credential he uses. You need every permission he has."""
-    async with access.noting_denials(principal):
-        return _user(await administration.disable(user_id, by=principal))
+    return _user(await administration.disable(user_id, by=principal))
 
 
 @users.post(
@@ -237,10 +229,9 @@ async def disable(user_id: UserId, principal: Manager, administration: Administr
     summary="Enable a user",
     responses=errors(401, 403, 404, 422, m403=_LACKS, m404=_NO_USER),
 )
-async def enable(user_id: UserId, principal: Manager, administration: Administration, access: Access) -> UserAnswer:
+async def enable(user_id: UserId, principal: Manager, administration: Administration) -> UserAnswer:
     """Lets a disabled user sign in again, with the permissions he had; older tokens stay void."""
-    async with access.noting_denials(principal):
-        return _user(await administration.enable(user_id, by=principal))
+    return _user(await administration.enable(user_id, by=principal))
 
 
 @users.post(
@@ -248,13 +239,10 @@ async def enable(user_id: UserId, principal: Manager, administration: Administra
     summary="Reset a user's password",
     responses=errors(401, 403, 404, 409, 422, m403=_LACKS, m404=_NO_USER, m409="The user is disabled"),
 )
-async def reset(
-    user_id: UserId, principal: Manager, administration: Administration, access: Access, chosen: Chosen
-) -> LinkAnswer:
+async def reset(user_id: UserId, principal: Manager, administration: Administration, chosen: Chosen) -> LinkAnswer:
     """Gives a link with which he sets a new password (or his first); a link given before is void. The old password
     works until then: to shut somebody out at once, disable him."""
-    async with access.noting_denials(principal):
-        user, link = await administration.reset(user_id, by=principal)
+    user, link = await administration.reset(user_id, by=principal)
     return _link(user, link, chosen)
 
 
@@ -275,11 +263,10 @@ async def list_keys_of(user_id: UserId, _: Manager, administration: Administrati
     responses=errors(401, 403, 404, 422, m403=_LACKS, m404="API key not found"),
 )
 async def delete_key_of(
-    user_id: UserId, key_id: KeyId, principal: Manager, administration: Administration, access: Access
+    user_id: UserId, key_id: KeyId, principal: Manager, administration: Administration
 ) -> SuccessMessage:
     """Ends a key of his from the next request on. You need every permission he has."""
-    async with access.noting_denials(principal):
-        await administration.delete_key(user_id, key_id, by=principal)
+    await administration.delete_key(user_id, key_id, by=principal)
     return SuccessMessage(message="API key deleted successfully")
 
 

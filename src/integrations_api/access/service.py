@@ -1,8 +1,7 @@
 """Users, sign-in, and who a token stands for."""
 
 import re
-from collections.abc import AsyncIterator, Iterable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import Literal
 from uuid import UUID, uuid4
@@ -136,26 +135,15 @@ class AccessService:
         """One request of the caller from his allowance. Raises `TooManyRequests`."""
         await self._rates.draw(rate, principal.user_id)
 
-    async def demand(self, principal: Principal, permission: Permission) -> Principal:
-        """The caller, if he has it. Raises `PermissionDenied`, and writes down what he asked for."""
-        if not principal.allows(permission):
-            await self._note_denial(principal, permission.value)
-        principal.demand(permission)
-        return principal
-
-    @asynccontextmanager
-    async def noting_denials(self, principal: Principal) -> AsyncIterator[None]:
-        """Writes down what the caller is denied in between, where that depends on what he wants to do, and to whom."""
-        try:
-            yield
-        except PermissionDenied as denied:
-            await self._note_denial(principal, denied.permission)
-            raise
-
-    async def _note_denial(self, principal: Principal, permission: str) -> None:
+    async def note_denial(self, denied: PermissionDenied) -> None:
+        """Writes down whom a request was denied to, and for want of what."""
         async with self._sessions.begin() as session:
             await audit.record(
-                session, action="access.denied", object_type="permission", object_id=permission, principal=principal
+                session,
+                action="access.denied",
+                object_type="permission",
+                object_id=denied.permission,
+                principal=denied.by,
             )
 
     async def recognise(self, user_id: UUID, *, generation: int, credential: str) -> Principal:

@@ -1,6 +1,6 @@
 """What becomes of each error: an answer in the envelope with a true status."""
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 import asyncpg
@@ -39,6 +39,8 @@ from integrations_api.vault.errors import VaultError
 
 log = get_logger(__name__)
 
+NoteDenial = Callable[[PermissionDenied], Awaitable[None]]
+
 _STATUS: Mapping[type[ApplicationError], int] = {
     Unauthenticated: 401,
     PermissionDenied: 403,
@@ -66,9 +68,14 @@ last one when it does not let us in within the time to connect.
 """
 
 
-def install_error_handlers(app: FastAPI) -> None:
-    """Every error leaves in the envelope with a true status; defects are left to the request middleware."""
+def install_error_handlers(app: FastAPI, *, note_denial: NoteDenial | None = None) -> None:
+    """Every error leaves in the envelope with a true status; defects are left to the request middleware.
+
+    Wherever in a request somebody is denied something, `note_denial` writes that down before he is told.
+    """
     app.add_exception_handler(ApplicationError, _application_error)
+    if note_denial is not None:
+        app.add_exception_handler(PermissionDenied, _denied_by(note_denial))
     app.add_exception_handler(RequestValidationError, _invalid_request)
     app.add_exception_handler(HTTPException, _http_error)
     app.add_exception_handler(ClientDisconnect, _client_left)
@@ -101,6 +108,19 @@ async def _application_error(_: Request, error: Exception) -> JSONResponse:
     if response is None:
         raise error
     return response
+
+
+def _denied_by(note_denial: NoteDenial) -> Callable[[Request, Exception], Awaitable[JSONResponse]]:
+    async def denied(request: Request, error: Exception) -> JSONResponse:
+        assert isinstance(error, PermissionDenied)
+        try:
+            if error.by is not None:
+                await note_denial(error)
+        except _AWAY as away:
+            return await _database_away(request, away)
+        return await _application_error(request, error)
+
+    return denied
 
 
 async def _invalid_request(request: Request, error: Exception) -> JSONResponse:

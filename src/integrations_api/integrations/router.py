@@ -9,7 +9,6 @@ from fastapi import Body, Depends, Header, Path, Query, Request, Response
 from integrations_api.access.dependencies import require
 from integrations_api.access.permissions import Permission
 from integrations_api.access.principal import Principal
-from integrations_api.access.service import AccessService
 from integrations_api.api.answers import answer
 from integrations_api.api.components import component
 from integrations_api.api.envelope import SuccessMessage
@@ -284,7 +283,6 @@ async def delete(
     principal: Deleter,
     integration_id: Id,
     integrations: Integrations,
-    access: Annotated[AccessService, Depends(component(AccessService))],
     purge: Annotated[
         bool,
         Query(
@@ -299,7 +297,5 @@ async def delete(
     What it published stays readable under `/knowledge`, unless `purge=true`. With `If-Match` only if nobody else has
     edited it since it was read.
     """
-    if purge:
-        await access.demand(principal, Permission.KNOWLEDGE_PURGE)
     await integrations.delete(integration_id, principal=principal, purge=purge, revisions=revisions_of(if_match))
     return SuccessMessage(message="Integration deleted successfully")

@@ -4,7 +4,7 @@ GraphQL answers for forty repositories at once, knows private ones of users and 
 and its counts leave pull requests out. The issues themselves are read by REST: see walk.py.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -14,6 +14,7 @@ from integrations_api.connectors.errors import PageTooLarge, Refused, Retryable
 from integrations_api.connectors.github.answers import well_formed
 from integrations_api.connectors.github.client import GitHubClient, Graph
 from integrations_api.connectors.github.config import GitHubConfig
+from integrations_api.connectors.merge import in_chunks
 from integrations_api.connectors.records import JsonObject
 
 Node = Mapping[str, Any]
@@ -97,7 +98,7 @@ async def look_up(client: GitHubClient, names: Sequence[str]) -> tuple[dict[str,
     """Each name's repository, None for what cannot be seen; and the source's clock."""
     found: dict[str, Repository | None] = {}
     date: datetime | None = None
-    for chunk in _chunks(names):
+    for chunk in in_chunks(names, AT_ONCE):
         nodes, told = await _ask_about(client, chunk, "...Facts", _FACTS)
         date = date or told
         found |= {name: _repository(node) if node else None for name, node in zip(chunk, nodes, strict=True)}
@@ -146,7 +147,7 @@ async def count_created(client: GitHubClient, names: Sequence[str], until: str) 
     """How many issues, without pull requests, these repositories have that were created at or before a time."""
     total = 0
     newer = f"issues(first: {_NEWEST}, orderBy: {{field: CREATED_AT, direction: DESC}})"
-    for chunk in _chunks(names):
+    for chunk in in_chunks(names, AT_ONCE):
         fields = f"{newer} {{ totalCount nodes {{ createdAt }} }}"
         nodes, _ = await _ask_about(client, chunk, fields)
         for name, node in zip(chunk, nodes, strict=True):
@@ -162,7 +163,7 @@ async def count_created(client: GitHubClient, names: Sequence[str], until: str) 
 async def count_changed(client: GitHubClient, names: Sequence[str], since: str) -> int:
     """How many of their issues changed at or after a time."""
     total = 0
-    for chunk in _chunks(names):
+    for chunk in in_chunks(names, AT_ONCE):
         fields = f'issues(first: 1, filterBy: {{since: "{since}"}}) {{ totalCount }}'
         nodes, _ = await _ask_about(client, chunk, fields)
         total += sum(_issues_of(node, name)["totalCount"] for name, node in zip(chunk, nodes, strict=True))
@@ -244,8 +245,3 @@ def _repository(node: Mapping[str, Any]) -> Repository:
         newest=changed[0] if changed else None,
         total=node["issues"]["totalCount"],
     )
-
-
-def _chunks(names: Sequence[str]) -> Iterator[Sequence[str]]:
-    for start in range(0, len(names), AT_ONCE):
-        yield names[start : start + AT_ONCE]

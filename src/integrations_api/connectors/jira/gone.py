@@ -1,6 +1,6 @@
 """Issues that are no longer there: Jira keeps no log of deletions, so each suspect is looked up by its id."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from typing import Literal
 
 from integrations_api.connectors.errors import Refused
@@ -8,7 +8,7 @@ from integrations_api.connectors.jira.answers import AccessRefused, NotThere, Qu
 from integrations_api.connectors.jira.client import JiraClient
 from integrations_api.connectors.jira.jql import joined
 from integrations_api.connectors.jira.measure import measure, sign_in
-from integrations_api.connectors.merge import together
+from integrations_api.connectors.merge import in_chunks, together
 from integrations_api.connectors.records import Gone
 
 Reason = Literal["deleted", "archived", "no_longer_visible", "out_of_filter"]
@@ -31,7 +31,7 @@ class Confirmation:
         Raises `Refused` if the source cannot be trusted.
         """
         found: dict[str, Reason] = {}
-        for chunk in _chunks(list(suspects), self._concurrency):
+        for chunk in in_chunks(list(suspects), self._concurrency):
             reasons = await together(self._reason(issue_id) for issue_id in chunk)
             found |= {issue_id: why for issue_id, why in zip(chunk, reasons, strict=True) if why}
         if any(why != "out_of_filter" for why in found.values()):
@@ -95,8 +95,3 @@ class Confirmation:
             "The source does not find an issue by its id although it lists it",
             "Check the permissions of the user, and sync again later",
         )
-
-
-def _chunks(ids: Sequence[str], size: int) -> Iterator[Sequence[str]]:
-    for start in range(0, len(ids), size):
-        yield ids[start : start + size]

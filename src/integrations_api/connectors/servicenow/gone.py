@@ -1,10 +1,11 @@
 """Records that are no longer there: named by the delete log, confirmed one by one, and why they went."""
 
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime, timedelta
 from typing import Literal
 
 from integrations_api.connectors.errors import PageTooLarge, Refused
+from integrations_api.connectors.merge import in_chunks
 from integrations_api.connectors.records import Gone
 from integrations_api.connectors.servicenow.client import Row, ServiceNowClient
 from integrations_api.connectors.servicenow.mapping import cell
@@ -46,7 +47,7 @@ async def deleted_since(client: ServiceNowClient, classes: Sequence[str], since:
     """Ids that the delete log names since then (and some time before); None where it cannot be read."""
     named: list[str] = []
     try:
-        for some in _chunks(classes, _MOST_CLASSES):
+        for some in in_chunks(classes, _MOST_CLASSES):
             named.extend(await _named(client, some, since))
     except Refused:
         return None
@@ -92,7 +93,7 @@ class Confirmation:
     async def gone(self, external_ids: Sequence[str]) -> list[Gone]:
         """Of the given ids, those that the filter no longer shows. Raises `Refused` if the source cannot be trusted."""
         found: list[Gone] = []
-        for chunk in _chunks(external_ids, _CHUNK):
+        for chunk in in_chunks(external_ids, _CHUNK):
             found.extend(await self._chunk(chunk))
         return found
 
@@ -153,8 +154,3 @@ class Confirmation:
         except Refused:
             return set()
         return {sys_id for sys_id in ids if sys_id.casefold() in kept}
-
-
-def _chunks(names: Sequence[str], size: int) -> Iterator[Sequence[str]]:
-    for start in range(0, len(names), size):
-        yield names[start : start + size]

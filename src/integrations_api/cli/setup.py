@@ -112,24 +112,20 @@ async def check_schema(engine: "AsyncEngine") -> None:
 @contextmanager
 def database_trouble() -> Iterator[None]:
     """Says in one sentence why the database cannot be used."""
-    from sqlalchemy.exc import SQLAlchemyError
-
-    from integrations_api.db.lost import DATABASE_LOST
+    from integrations_api.db.lost import DATABASE_TROUBLE
 
     try:
         yield
-    except (*DATABASE_LOST, SQLAlchemyError) as error:
+    except DATABASE_TROUBLE as error:
         raise Unavailable(_trouble(error)) from None
 
 
 def trouble_later(error: Exception) -> str | None:
     """What to say of an error that came after the first contact; None where it is no trouble of the database's."""
-    from sqlalchemy.exc import SQLAlchemyError
-
     from integrations_api.db.engine import is_forbidden, is_lost_connection
-    from integrations_api.db.lost import DATABASE_LOST
+    from integrations_api.db.lost import DATABASE_TROUBLE
 
-    known = isinstance(error, (SQLAlchemyError, *DATABASE_LOST)) and (is_lost_connection(error) or is_forbidden(error))
+    known = isinstance(error, DATABASE_TROUBLE) and (is_lost_connection(error) or is_forbidden(error))
     of_ours = isinstance(error, OSError) and not isinstance(error, ConnectionRefusedError | TimeoutError)
     return _trouble(error) if known and not of_ours else None
 

@@ -4,12 +4,11 @@ import asyncio
 from collections.abc import Awaitable, Callable
 
 from msgspec import Struct
-from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from integrations_api.connectors.records import Check
 from integrations_api.db.engine import Sessions, cause_of
-from integrations_api.db.lost import DATABASE_LOST
+from integrations_api.db.lost import DATABASE_TROUBLE
 from integrations_api.egress.guard import EgressPolicy
 from integrations_api.errors import ApplicationError
 from integrations_api.settings import Settings
@@ -40,7 +39,7 @@ async def carefully(name: str, look: Look, place: Place) -> Check:
     except TimeoutError:
         seen = f"no answer within {PATIENCE:.0f} s"
         return Check(name, "failed", seen, "Look after PostgreSQL and the network to it")
-    except (SQLAlchemyError, *DATABASE_LOST) as error:
+    except DATABASE_TROUBLE as error:
         return Check(name, "failed", *in_words(cause_of(error)))
 
 

@@ -10,11 +10,10 @@ from typing import TYPE_CHECKING
 from uuid import UUID, uuid4
 
 from msgspec import Struct, field
-from sqlalchemy.exc import SQLAlchemyError
 
 from integrations_api.db.direct import connected
 from integrations_api.db.engine import Sessions
-from integrations_api.db.lost import DATABASE_LOST
+from integrations_api.db.lost import DATABASE_TROUBLE
 from integrations_api.logs import get_logger
 from integrations_api.queue.jobs import Handler
 
@@ -72,7 +71,7 @@ class QueueWorker(Struct, kw_only=True):
         while not stopping.is_set():
             try:
                 await duty()
-            except (SQLAlchemyError, *DATABASE_LOST) as error:
+            except DATABASE_TROUBLE as error:
                 log.warning("worker.duty_failed", duty=name, error=type(error).__name__)
             except Exception:
                 log.exception("worker.duty_failed", duty=name)
@@ -109,6 +108,6 @@ class QueueWorker(Struct, kw_only=True):
         await self._leave()
 
     async def _leave(self) -> None:
-        with suppress(SQLAlchemyError, *DATABASE_LOST):
+        with suppress(*DATABASE_TROUBLE):
             async with connected(self.sessions) as connection:
                 await connection.execute("DELETE FROM workers WHERE id = $1", self.id)

@@ -14,14 +14,13 @@ from itertools import islice
 from uuid import UUID
 
 from msgspec import Struct, field
-from sqlalchemy.exc import SQLAlchemyError
 from sse_starlette import EventSourceResponse, ServerSentEvent
 from starlette.responses import Response
 from starlette.types import Message, Send
 
 from integrations_api.db.direct import connected
 from integrations_api.db.engine import Sessions
-from integrations_api.db.lost import DATABASE_LOST
+from integrations_api.db.lost import DATABASE_TROUBLE
 from integrations_api.logs import get_logger
 from integrations_api.metrics import STREAMS_OPEN
 from integrations_api.sync import events, repository
@@ -45,8 +44,6 @@ COME_BACK = ServerSentEvent(comment="restarting: come back with Last-Event-ID", 
 MOST_PACKED = 64
 PING = b": ping\n\n"
 IN_QUEUE = "Waiting for a worker: the sync is queued..."
-_TROUBLE = (SQLAlchemyError, *DATABASE_LOST)
-"""Whatever the database answers in place of rows, through a session or through the driver: it is asked again."""
 
 
 class Frame(Struct, frozen=True):
@@ -169,7 +166,7 @@ class RunStreams:
 
     async def _whole(self, position: Position) -> Response | None:
         """All that follows in a run that has ended; None where that is too much at once, or cannot be read now."""
-        with suppress(*_TROUBLE):
+        with suppress(*DATABASE_TROUBLE):
             frames = await self._read(position.run_id, position.after)
             if frames and frames[-1].is_terminal:
                 return Response(b"".join(frame.data for frame in frames), media_type="text/event-stream")
@@ -266,7 +263,7 @@ class RunStreams:
 
     async def _farewell(self, tail: _Tail) -> Frame | None:
         """The last frame of a log that will not grow any more although its end was not seen."""
-        with suppress(*_TROUBLE):
+        with suppress(*DATABASE_TROUBLE):
             async with self._sessions() as session:
                 run = await repository.find_run(session, tail.run_id)
             if run is None:
@@ -282,7 +279,7 @@ class RunStreams:
         while True:
             try:
                 return await self._read(run_id, seq)
-            except _TROUBLE as error:
+            except DATABASE_TROUBLE as error:
                 log.warning("stream.database_lost", error=type(error).__name__)
             await asyncio.sleep(POLL_SECONDS)
 
@@ -294,7 +291,7 @@ class RunStreams:
     async def _tell_if_queued(self, run_id: UUID) -> None:
         """A run that still waits after a while says so."""
         await asyncio.sleep(QUEUED_NOTICE_SECONDS)
-        with suppress(*_TROUBLE):
+        with suppress(*DATABASE_TROUBLE):
             async with self._sessions.begin() as session:
                 await repository.write_first_event(session, run_id=run_id, event=events.progress(IN_QUEUE))
 

@@ -6,11 +6,10 @@
 
 import os
 import re
-import stat
 from datetime import timedelta
 from ipaddress import ip_network
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
 from dotenv.parser import parse_stream
@@ -391,16 +390,6 @@ def _refuse_broken_lines(path: Path) -> None:
                 blank = len(line.original.string) - len(line.original.string.lstrip("\r\n"))
                 number = line.original.line + line.original.string[:blank].count("\n")
                 raise ConfigurationError(f"Wrong settings: line {number} of .env: expected NAME=value")
-
-
-def secrets_open_to_others(path: Path = Path(".env")) -> bool:
-    """Whether the file holds a secret, and may be read by more than its owner and its group."""
-    if not path.is_file() or not path.stat().st_mode & stat.S_IROTH:
-        return False
-    secret = {name for name, field in Settings.model_fields.items() if SecretStr in get_args(field.annotation)}
-    with path.open(encoding="utf-8") as stream:
-        given = {line.key.lower() for line in parse_stream(stream) if line.key and line.value}
-    return not given.isdisjoint(secret | {"postgres_password"})
 
 
 def _refuse_unknown_names() -> None:

@@ -4,9 +4,14 @@ What it says is for an operator, and may be pasted into a ticket: names, numbers
 setting, a part of a key, or a path or query of an address.
 """
 
+import stat
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
+from pathlib import Path
+from typing import get_args
 
+from dotenv.parser import parse_stream
+from pydantic import SecretStr
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from integrations_api.connectors.records import Check
@@ -16,7 +21,7 @@ from integrations_api.egress.guard import EgressPolicy
 from integrations_api.errors import ApplicationError, ConfigurationError
 from integrations_api.operations import look_at_database, look_at_keys, look_outside
 from integrations_api.operations.looking import Look, Place, carefully, not_looked_at
-from integrations_api.settings import Settings, secrets_open_to_others
+from integrations_api.settings import Settings
 
 ON_ANY_SCHEMA: Mapping[str, Look] = {"extensions": look_at_database.extensions, "clock": look_at_database.clock}
 ON_OUR_SCHEMA: Mapping[str, Look] = {"queue": look_at_database.queue, "keys": look_at_keys.stored_secrets}
@@ -52,9 +57,19 @@ def settings_check(settings: Settings, policy: EgressPolicy) -> Check:
         return wrong_settings(error)
     names = sorted(name.upper() for name in settings.model_fields_set)
     seen = f"well formed; set: {', '.join(names) or 'none'}"
-    if secrets_open_to_others():
+    if _may_be_read_by_others(Path(".env")):
         return Check("settings", "warning", f"{seen}; other users can read the secrets in .env", "Run chmod 600 .env")
     return Check("settings", "ok", seen)
+
+
+def _may_be_read_by_others(path: Path) -> bool:
+    """Whether the file holds a secret, and may be read by more than its owner and its group."""
+    if not path.is_file() or not path.stat().st_mode & stat.S_IROTH:
+        return False
+    secret = {name for name, field in Settings.model_fields.items() if SecretStr in get_args(field.annotation)}
+    with path.open(encoding="utf-8") as stream:
+        given = {line.key.lower() for line in parse_stream(stream) if line.key and line.value}
+    return not given.isdisjoint(secret | {"postgres_password"})
 
 
 def wrong_settings(error: ApplicationError) -> Check:

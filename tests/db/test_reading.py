@@ -1,8 +1,9 @@
 """A reading sees one moment, through the driver itself, and leaves a clean connection behind however it ends."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
 from contextlib import suppress
+from typing import Any
 
 import pytest
 from sqlalchemy import text
@@ -29,6 +30,15 @@ async def sessions(database_url: str) -> AsyncIterator[Sessions]:
 async def note(sessions: Sessions, words: str) -> None:
     async with sessions.begin() as session:
         await session.execute(text("INSERT INTO notes VALUES (:words)"), {"words": words})
+
+
+async def cancelled(work: Coroutine[Any, Any, None], *, once: asyncio.Event) -> None:
+    """Lets it begin, and cancels it then."""
+    task = asyncio.create_task(work)
+    await once.wait()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
 
 
 async def can_be_written(database_url: str, sessions: Sessions) -> bool:
@@ -104,11 +114,7 @@ async def test_a_reading_that_is_cancelled_hands_no_transaction_on(database_url:
             begun.set()
             await rows(session, "SELECT pg_sleep(60)", {})
 
-    task = asyncio.create_task(read())
-    await begun.wait()
-    task.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await task
+    await cancelled(read(), once=begun)
 
     assert await can_be_written(database_url, sessions)
 
@@ -148,11 +154,7 @@ async def test_a_statement_of_its_session_that_is_cancelled_costs_the_next_user_
             begun.set()
             await session.execute(text("SELECT pg_sleep(60)"))
 
-    task = asyncio.create_task(read())
-    await begun.wait()
-    task.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await task
+    await cancelled(read(), once=begun)
 
     assert await can_be_written(database_url, sessions)
 

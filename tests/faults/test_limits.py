@@ -95,14 +95,19 @@ async def test_a_full_disk_is_waited_for_by_syncs_and_told_to_whoever_writes_whi
         assert (await service.api.client.post("/integrations/create", json=BODY)).is_success
 
 
+async def altered(operator: "asyncpg.Connection[asyncpg.Record]", name: str, how: str) -> None:
+    """Changes a role, and cuts the connections that it has."""
+    await operator.execute(f"ALTER ROLE {name} {how}")
+    await operator.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = $1", name)
+
+
 async def test_a_server_without_a_free_connection_is_waited_for_and_told(
     database_url: str, server: SimulatorServer
 ) -> None:
     async with superuser(database_url) as operator, role(operator, database_url) as (name, url):
 
         async def others_take_all() -> None:
-            await operator.execute(f"ALTER ROLE {name} CONNECTION LIMIT 0")
-            await operator.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = $1", name)
+            await altered(operator, name, "CONNECTION LIMIT 0")
 
         with unminded_connections():
             async with product(url) as service:
@@ -125,8 +130,7 @@ async def test_a_standby_is_not_written_to_and_left_for_whoever_is_the_primary_n
     async with superuser(database_url) as operator, role(operator, database_url) as (name, url):
 
         async def lead_to_a_standby() -> None:
-            await operator.execute(f"ALTER ROLE {name} SET default_transaction_read_only = on")
-            await operator.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = $1", name)
+            await altered(operator, name, "SET default_transaction_read_only = on")
 
         with unminded_connections():
             async with product(url) as service:

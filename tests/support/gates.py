@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -56,3 +56,8 @@ async def gate(database_url: str, *, when: str, at: str = "UPDATE ON sync_runs")
         yield Gate(connection)
     finally:
         await connection.close()
+
+
+def publishing_gate(database_url: str) -> AbstractAsyncContextManager[Gate]:
+    """Keeps a sync at the step that makes its version the head."""
+    return gate(database_url, when="NEW.head IS NOT NULL", at="UPDATE ON datasets")

@@ -2,9 +2,12 @@
 
 import asyncio
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 from uuid import UUID, uuid4
 
+import httpx
 import pytest
 from sqlalchemy import text
 
@@ -19,8 +22,8 @@ from integrations_api.sync.models import SyncRun
 from integrations_api.sync.remap import Remap
 from integrations_api.worker_wiring import executor_options
 from tests.support.applications import settings_for
-from tests.support.gates import gate
-from tests.support.served import served
+from tests.support.gates import gate, publishing_gate
+from tests.support.served import Served, served
 from tests.support.syncing import ADMIN, PATIENCE, Bench, bench
 
 pytestmark = pytest.mark.anyio
@@ -50,7 +53,7 @@ async def test_a_cancel_that_comes_while_it_is_published_is_told_that_the_sync_h
     async with bench(database_url) as b, served(b) as api:
         b.source.fill(3)
         integration = await b.integration()
-        async with gate(database_url, when="NEW.head IS NOT NULL", at="UPDATE ON datasets") as publishing:
+        async with publishing_gate(database_url) as publishing:
             run_id = await b.start(integration)
             await publishing.reached()
             cancelling = asyncio.create_task(api.client.post(f"/integrations/sync/{integration}/cancel"))
@@ -157,12 +160,10 @@ async def test_a_run_is_resumed_past_a_purge_unless_it_was_about_to_write_the_in
         await b.sync(integration)
         for number in range(1, 13):
             b.source.change(f"INC{number:05d}", title="It was not the mail")
-        with monkeypatch.context() as patch:
-            patch.setattr(SyncEngine, "_ingest_chunk", _fails_after_the_first(SyncEngine._ingest_chunk))
+        with failing_after_the_first(monkeypatch, SyncEngine, "_ingest_chunk"):
             failed = await b.sync(integration)
-        await b.components[KnowledgeService].purge(purged, dataset_id=integration, reason="118", principal=ADMIN)
 
-        answer = await api.client.post(f"/integrations/runs/{failed.id}/resume")
+        answer = await _resumed_after_a_purge(b, api, failed, purged)
 
         assert (failed.phase, failed.ingested, answer.status_code) == ("ingesting", 5, status)
         if status == 200:
@@ -182,12 +183,10 @@ async def test_the_same_goes_for_a_run_that_was_mapping_anew(
         integration = await b.integration()
         await b.sync(integration)
         b.source.mapping_version = 2
-        with monkeypatch.context() as patch:
-            patch.setattr(Remap, "_rewrite_chunk", _fails_after_the_first(Remap._rewrite_chunk))
+        with failing_after_the_first(monkeypatch, Remap, "_rewrite_chunk"):
             failed = await b.sync(integration)
-        await b.components[KnowledgeService].purge(purged, dataset_id=integration, reason="118", principal=ADMIN)
 
-        answer = await api.client.post(f"/integrations/runs/{failed.id}/resume")
+        answer = await _resumed_after_a_purge(b, api, failed, purged)
 
         assert (failed.phase, failed.ingested, answer.status_code) == ("rewriting", 5, status)
         if status == 200:
@@ -195,13 +194,24 @@ async def test_the_same_goes_for_a_run_that_was_mapping_anew(
             assert (resumed.state, resumed.error) == ("succeeded", None)
 
 
-def _fails_after_the_first(ingest_chunk: Any) -> Any:
-    async def ingest(self: Any, chunk: Chunk) -> Any:
+@contextmanager
+def failing_after_the_first(monkeypatch: pytest.MonkeyPatch, kind: type, step: str) -> Iterator[None]:
+    """Meanwhile this step of `kind` writes one chunk and no second."""
+    write = getattr(kind, step)
+
+    async def once(self: Any, chunk: Chunk) -> Any:
         if chunk.before:
             raise Retryable("It was begun too often")
-        return await ingest_chunk(self, chunk)
+        return await write(self, chunk)
 
-    return ingest
+    with monkeypatch.context() as patch:
+        patch.setattr(kind, step, once)
+        yield
+
+
+async def _resumed_after_a_purge(b: Bench, api: Served, failed: SyncRun, number: str) -> httpx.Response:
+    await b.components[KnowledgeService].purge(number, dataset_id=failed.dataset_id, reason="118", principal=ADMIN)
+    return await api.client.post(f"/integrations/runs/{failed.id}/resume")
 
 
 async def test_a_run_is_not_resumed_beside_one_that_begins_at_the_same_time(database_url: str) -> None:

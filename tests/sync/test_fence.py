@@ -11,7 +11,7 @@ from sqlalchemy import text
 from integrations_api.queue.jobs import NotDoneYet
 from integrations_api.sync.runs import ENTRYPOINT
 from integrations_api.worker_wiring import build_worker
-from tests.support.gates import gate
+from tests.support.gates import gate, publishing_gate
 from tests.support.syncing import PATIENCE, Bench, bench
 
 pytestmark = pytest.mark.anyio
@@ -59,7 +59,7 @@ async def test_a_step_that_is_ended_to_free_others_of_a_deadlock_is_done_again(d
     async with bench(database_url) as b:
         b.source.fill(3)
         integration = await b.integration()
-        async with gate(database_url, when="NEW.head IS NOT NULL", at="UPDATE ON datasets") as publishing:
+        async with publishing_gate(database_url) as publishing:
             run_id = await b.start(integration)
             await publishing.reached()
 

@@ -11,7 +11,7 @@ from integrations_api.connectors.errors import Refused
 from integrations_api.errors import InvalidInput
 from integrations_api.integrations.schedules import Schedule, read_schedule
 from integrations_api.integrations.service import IntegrationService
-from tests.support.gates import gate
+from tests.support.gates import publishing_gate
 from tests.support.served import served
 from tests.support.syncing import ADMIN, PATIENCE, Bench, bench
 
@@ -105,7 +105,7 @@ async def test_a_schedule_that_comes_due_waits_for_no_step_of_the_sync_that_is_g
     async with bench(database_url) as b:
         b.source.fill(3)
         integration = await b.integration()
-        async with gate(database_url, when="NEW.head IS NOT NULL", at="UPDATE ON datasets") as publishing:
+        async with publishing_gate(database_url) as publishing:
             run_id = await b.start(integration)
             await publishing.reached()
             await _make_due(b, integration, since=timedelta(minutes=1))

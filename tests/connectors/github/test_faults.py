@@ -153,6 +153,17 @@ async def test_a_secondary_limit_without_a_time_is_waited_for_longer_each_time(
     assert [wait.seconds for wait in ear.heard] == [60, 120, 240]
 
 
+@pytest.mark.parametrize("kind", ["RATE_LIMIT", "RATE_LIMITED", ""])
+async def test_the_hourly_limit_of_graphql_is_waited_for_whatever_it_is_called(
+    source: SimulatedGitHub, kind: str
+) -> None:
+    source.server.add_fault("graphql_limit", wait=40, times=1, kind=kind)
+    ear = Ear()
+    async with source.open(budget=3600, on_wait=ear) as connector:
+        await fetch(connector)
+    assert [wait.reason for wait in ear.heard] == ["GitHub asks to wait 40 s (rate limit)"]
+
+
 @pytest.mark.parametrize("config", [{"owner": OWNER}, {"repositories": ALL}], ids=["owner", "list"])
 async def test_a_query_that_costs_more_than_one_may_is_asked_in_smaller_parts_at_once(
     source: SimulatedGitHub, config: dict[str, Any]

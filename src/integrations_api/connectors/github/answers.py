@@ -13,7 +13,10 @@ from integrations_api.connectors.text import storable_json
 SECONDARY_WAIT = 60.0
 """Seconds to wait at a secondary limit that names no time: at least a minute, then longer each time."""
 _LONGEST_SECONDARY = 960.0
-_SECONDARY = re.compile(r"secondary rate limit|abuse detection", re.IGNORECASE)
+_LIMIT = re.compile(r"rate limit|abuse detection", re.IGNORECASE)
+"""What tells of a limit where neither a header nor a type does."""
+_LIMITED = frozenset({"RATE_LIMIT", "RATE_LIMITED"})
+"""The second is documented, the first is what GraphQL sends (octokit/plugin-throttling.js#848)."""
 _BROKEN = "The answer broke off"
 _TOO_MUCH = frozenset({"RESOURCE_LIMITS_EXCEEDED", "MAX_NODE_LIMIT_EXCEEDED"})
 """What GraphQL says of a query that costs more than one may; the same for less of it passes."""
@@ -82,7 +85,7 @@ def rate_limited(answer: Answer, *, now: datetime, strikes: int) -> RateLimited 
     """
     if limited := _announced(answer, now):
         return limited
-    if answer.status == 429 or _SECONDARY.search(answer.body[:2000].decode("utf-8", "replace")):
+    if answer.status == 429 or _LIMIT.search(answer.body[:2000].decode("utf-8", "replace")):
         return _secondary(strikes)
     return None
 
@@ -160,7 +163,7 @@ def _errors_in(value: Any) -> list[Any]:
 def _graph_error(kind: Any, error: Any, answer: Answer, *, now: datetime, strikes: int) -> ConnectorError:
     text = error.get("message") if isinstance(error, Mapping) else None
     message = answer.in_words(text) if isinstance(text, str) else "no reason given"
-    if kind == "RATE_LIMITED" or (kind is None and _SECONDARY.search(message)):
+    if kind in _LIMITED or (kind is None and _LIMIT.search(message)):
         return _announced(answer, now) or _secondary(strikes)
     if kind in {"FORBIDDEN", "INSUFFICIENT_SCOPES", "SAML_FAILURE"}:
         return Refused(f"Access was refused: {message}", _RIGHTS)

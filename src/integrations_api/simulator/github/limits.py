@@ -17,7 +17,7 @@ class Limits(Struct):
     clock: Clock
     per_hour: int = PER_HOUR
     status: int = 403
-    """What a request beyond the limit is answered with; GitHub has both 403 and 429."""
+    """What a REST request beyond the limit is answered with, 403 or 429; GraphQL answers 200 with an error."""
     windows: dict[tuple[str, str], tuple[int, int]] = field(default_factory=dict)
     """By token and resource: when the window ends, and how many requests it has seen."""
 
@@ -35,6 +35,9 @@ class Limits(Struct):
         _, used = self._window(call)
         if used >= self.per_hour:
             message = "API rate limit exceeded for user ID 4711."
+            if call.resource == "graphql":
+                error = {"type": "RATE_LIMIT", "code": "graphql_rate_limit", "message": message}
+                raise RefusedError(Answer.json({"errors": [error]}))
             raise RefusedError(Answer.json({"message": message, "documentation_url": ""}, self.status))
 
     def count(self, call: Call) -> None:

@@ -81,18 +81,24 @@ class SecondaryLimit(GitHubRefusal):
 
 @register
 class GraphLimit(GitHubRefusal):
-    """GraphQL's limit is used up: 200, and an error of type RATE_LIMITED; the reset is `wait` seconds away."""
+    """GraphQL's limit is used up: 200, and an error of type `kind`; the reset is `wait` seconds away.
+
+    RATE_LIMITED is what the documentation says, RATE_LIMIT what is sent; empty: no type, and words alone.
+    """
 
     name = "graphql_limit"
     default_on: ClassVar[str] = "graphql"
 
-    def __init__(self, *, wait: int = 30, on: str = "", skip: int = 0, times: int | None = -1) -> None:
+    def __init__(
+        self, *, wait: int = 30, kind: str = "RATE_LIMIT", on: str = "", skip: int = 0, times: int | None = -1
+    ) -> None:
         super().__init__(on=on, skip=skip, times=times)
         self.wait = wait
+        self.kind = kind
 
     def answer(self, call: Call, instance: GitHubInstance) -> Answer:
-        error = {"type": "RATE_LIMITED", "message": "API rate limit exceeded for user ID 4711."}
-        answer = Answer.json({"errors": [error]})
+        typed = {"type": self.kind, "code": "graphql_rate_limit"} if self.kind else {}
+        answer = Answer.json({"errors": [{**typed, "message": "API rate limit already exceeded for user ID 4711."}]})
         answer.headers |= {"X-RateLimit-Remaining": "0", "X-RateLimit-Reset": str(instance.clock.now() + self.wait)}
         return answer
 

@@ -355,12 +355,14 @@ async def test_a_token_without_the_right_to_issues_is_refused_with_the_right_to_
     assert set(failed) == {"repositories"}
 
 
-async def test_single_sign_on_is_named(source: SimulatedGitHub) -> None:
-    source.server.add_fault("single_sign_on")
+@pytest.mark.parametrize(("on", "check"), [("page", "issues"), ("graphql", "repositories")])
+async def test_single_sign_on_is_named(source: SimulatedGitHub, on: str, check: str) -> None:
+    source.server.add_fault("single_sign_on", on=on)
     async with source.open() as connector:
-        with pytest.raises(Refused, match="single sign-on"):
+        with pytest.raises(Refused, match="single sign-on") as caught:
             await fetch(connector)
-        assert "Configure SSO" in (await names_of_failed(connector))["issues"]
+        assert "Configure SSO" in str(caught.value.remedy)
+        assert "Configure SSO" in (await names_of_failed(connector))[check]
 
 
 async def test_an_owner_that_is_not_there_is_refused(source: SimulatedGitHub) -> None:

@@ -111,11 +111,16 @@ def _server_error(answer: Answer, now: datetime) -> Retryable:
 
 def _forbidden(answer: Answer, because: str) -> Refused:
     if "required" in answer.headers.get("x-github-sso", ""):
-        return Refused(
-            "The organization asks for single sign-on (403)",
-            "Authorize the token for the organization: GitHub, Settings, Developer settings, the token, Configure SSO",
-        )
+        return _single_sign_on()
     return Refused(f"Access was refused (403){because}", _RIGHTS)
+
+
+def _single_sign_on() -> Refused:
+    return Refused(
+        "The organization asks for single sign-on (403)",
+        "Authorize the token for the organization: GitHub, Settings, Developer settings, the token, Configure SSO; "
+        "where an app signs in, sign in to the organization in the browser and connect again",
+    )
 
 
 def _because(answer: Answer) -> str:
@@ -160,12 +165,19 @@ def _errors_in(value: Any) -> list[Any]:
     return errors if isinstance(errors, list) else [value] if "message" in value else []
 
 
+def _asks_for_single_sign_on(error: Any) -> bool:
+    extensions = error.get("extensions") if isinstance(error, Mapping) else None
+    return isinstance(extensions, Mapping) and extensions.get("saml_failure") is True
+
+
 def _graph_error(kind: Any, error: Any, answer: Answer, *, now: datetime, strikes: int) -> ConnectorError:
     text = error.get("message") if isinstance(error, Mapping) else None
     message = answer.in_words(text) if isinstance(text, str) else "no reason given"
     if kind in _LIMITED or (kind is None and _LIMIT.search(message)):
         return _announced(answer, now) or _secondary(strikes)
-    if kind in {"FORBIDDEN", "INSUFFICIENT_SCOPES", "SAML_FAILURE"}:
+    if _asks_for_single_sign_on(error):
+        return _single_sign_on()
+    if kind in {"FORBIDDEN", "INSUFFICIENT_SCOPES"}:
         return Refused(f"Access was refused: {message}", _RIGHTS)
     if kind is None or kind in _TOO_MUCH:
         return PageTooLarge(f"The query was not carried through: {message}", "Try a smaller page_size")

@@ -160,14 +160,25 @@ class WebPage(GitHubRefusal):
 
 @register
 class SingleSignOn(GitHubRefusal):
-    """The organization asks for single sign-on, and the token was not authorized for it."""
+    """The organization asks for single sign-on, and the token was not authorized for it.
+
+    REST answers 403 with a header, GraphQL 200 with an error; who signs in may be asked all the same.
+    """
 
     name = "single_sign_on"
     default_on: ClassVar[str] = "page"
     default_times: ClassVar[int | None] = None
 
+    async def before(self, call: Call, instance: GitHubInstance) -> Answer | None:
+        return None if b"viewer" in call.body else await super().before(call, instance)
+
     def answer(self, call: Call, instance: GitHubInstance) -> Answer:
-        answer = Answer.json({"message": "Resource protected by organization SAML enforcement."}, 403)
+        message = "Resource protected by organization SAML enforcement."
+        if call.path == "/graphql":
+            extensions = {"saml_failure": True}
+            error = {"type": "FORBIDDEN", "path": ["r0"], "extensions": extensions, "message": message}
+            return Answer.json({"data": {"r0": None}, "errors": [error]})
+        answer = Answer.json({"message": message}, 403)
         answer.headers["X-GitHub-SSO"] = "required; url=https://github.com/orgs/harbour-it/sso?authorization_request=x"
         return answer
 

@@ -392,6 +392,7 @@ async def test_issues_without_a_number_are_rejected_and_the_rest_goes_on(source:
     [
         (Token(DEFAULT_TOKEN, scopes="repo, admin:org"), "may do more than reading: admin:org"),
         (Token(DEFAULT_TOKEN, expires=1772442000 + 5 * 86_400), "Expires on 2026-03-07"),
+        (Token(DEFAULT_TOKEN, scopes="repo, workflow", expires=1772442000 + 5 * 86_400), "Expires on 2026-03-07"),
     ],
 )
 async def test_the_preflight_warns_of_a_token_that_is_too_wide_or_ends_soon(

@@ -121,17 +121,14 @@ class Preflight(Struct):
 
     async def _token(self) -> Check:
         headers = self.client.headers
+        expires = _expiry(headers.get("github-authentication-token-expiration", ""))
+        seen = f"Expires on {expires:%Y-%m-%d}" if expires else "No expiry is announced"
+        if expires and expires - (self.date or self.client.patience.time.now()) < _EXPIRES_SOON:
+            return Check("token", "warning", seen, "Make a new token in time: without one every sync fails")
         scopes = {scope.strip() for scope in headers.get("x-oauth-scopes", "").split(",") if scope.strip()}
         if wide := sorted(scopes - _READS_ONLY):
             seen = f"The token may do more than reading: {', '.join(wide[:8])}"
             return Check("token", "warning", seen, "Use a fine-grained token with Issues: read-only")
-        expires = _expiry(headers.get("github-authentication-token-expiration", ""))
-        if expires is None:
-            return Check("token", "ok", "No expiry is announced")
-        left = expires - (self.date or self.client.patience.time.now())
-        seen = f"Expires on {expires:%Y-%m-%d}"
-        if left < _EXPIRES_SOON:
-            return Check("token", "warning", seen, "Make a new token in time: without one every sync fails")
         return Check("token", "ok", seen)
 
     async def _rate_limit(self) -> Check:

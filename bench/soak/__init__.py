@@ -30,7 +30,6 @@ from integrations_api.access.permissions import ROLES, Role
 from integrations_api.access.service import AccessService
 from integrations_api.clock import utc_now
 from integrations_api.db.migrations import upgrade
-from integrations_api.integrations.service import IntegrationService
 from integrations_api.knowledge.retention import EVERY, Retention
 from integrations_api.logs import configure_logging
 from integrations_api.queue.tidying import KEPT, QueueTidying
@@ -213,7 +212,6 @@ async def _tidy(life: Life, url: str, *, days: int) -> None:
         await QueueTidying(sessions=sessions, clock=lambda: utc_now() + KEPT - timedelta(minutes=1)).forget()
         await SyncDuties(
             sessions=sessions,
-            integrations=components[IntegrationService],
             sources=components[SyncService].sources,
             clock=utc_now,
             keep_events=settings.sync_keep_events,

@@ -18,6 +18,7 @@ from integrations_api.clock import Clock
 from integrations_api.components import Components
 from integrations_api.db.engine import Sessions, asyncpg_dsn
 from integrations_api.db.notify import Listener
+from integrations_api.integrations.for_sync import IntegrationReader
 from integrations_api.integrations.service import IntegrationService
 from integrations_api.knowledge.service import KnowledgeService
 from integrations_api.search.filler import EmbeddingFiller
@@ -29,16 +30,20 @@ from integrations_api.sync.repository import CHANNEL
 from integrations_api.sync.service import SyncService
 from integrations_api.sync.stream import RunStreams
 from integrations_api.sync.trial import Trial
+from integrations_api.vault.cipher import Vault
 
 
 def add_what_answers(components: Components, *, passwords: Passwords, clock: Clock) -> None:
     """Adds the parts that a worker goes without."""
     sessions: Sessions = components[async_sessionmaker]
     _add_people(components, sessions, passwords=passwords, clock=clock)
-    integrations, sources = components[IntegrationService], components[SyncService].sources
+    components.add(IntegrationService(sessions=sessions, vault=components[Vault], clock=clock))
+    integrations, sources = components[IntegrationReader], components[SyncService].sources
     knowledge = components.add(KnowledgeService(sessions=sessions))
     components.add(SearchService(sessions=sessions, meaning=_meaning(components)))
-    components.add(Trial(sessions=sessions, integrations=integrations, knowledge=knowledge, sources=sources))
+    components.add(
+        Trial(sessions=sessions, integrations=integrations, knowledge=knowledge, sources=sources, clock=clock)
+    )
     components.add(RunControl(sessions=sessions, integrations=integrations, clock=clock))
     components.add(RunStreams(sessions=sessions, ping=components[Settings].stream_ping))
 

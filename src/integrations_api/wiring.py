@@ -27,8 +27,8 @@ from integrations_api.db.revisions import current_revision, head_revision
 from integrations_api.egress.guard import EgressPolicy
 from integrations_api.egress.proxy_setting import read_proxy
 from integrations_api.errors import ConfigurationError
+from integrations_api.integrations.for_sync import IntegrationReader
 from integrations_api.integrations.secrets import SecretKeeper
-from integrations_api.integrations.service import IntegrationService
 from integrations_api.knowledge.retention import Keep, Retention
 from integrations_api.oauth.service import OAuthService
 from integrations_api.oauth.tokens import TokenKeeper
@@ -139,7 +139,7 @@ def _add_tokens(components: Components, stack: AsyncExitStack, *, clock: Clock) 
 
 def _add_rooms(components: Components, *, sources: Sources, clock: Clock) -> None:
     sessions: Sessions = components[async_sessionmaker]
-    integrations = components.add(IntegrationService(sessions=sessions, vault=components[Vault], clock=clock))
+    integrations = components.add(IntegrationReader(vault=components[Vault]))
     _add_connecting(components, clock=clock)
     components.add(SecretKeeper(sessions=sessions, vault=components[Vault]))
     components.add(Retention(sessions=sessions, clock=clock, keep=what_is_kept(components[Settings])))
@@ -153,7 +153,7 @@ def _add_connecting(components: Components, *, clock: Clock) -> None:
         OAuthService(
             sessions=components[async_sessionmaker],
             vault=components[Vault],
-            integrations=components[IntegrationService],
+            integrations=components[IntegrationReader],
             access=components[AccessService],
             policy=egress_policy(components[Settings]),
             public_url=components[Settings].public_url,

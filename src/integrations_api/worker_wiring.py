@@ -15,7 +15,7 @@ from integrations_api.audit.sealing import AuditSealer
 from integrations_api.clock import Clock, utc_now
 from integrations_api.components import Components
 from integrations_api.db.engine import asyncpg_dsn
-from integrations_api.integrations.service import IntegrationService
+from integrations_api.integrations.for_sync import IntegrationReader
 from integrations_api.knowledge.retention import Retention
 from integrations_api.oauth.service import OAuthService
 from integrations_api.queue.tidying import QueueTidying
@@ -38,7 +38,7 @@ def build_worker(components: Components, *, clock: Clock = utc_now) -> QueueWork
     executor = RunExecutor(
         worker_id=worker_id,
         sessions=components[async_sessionmaker],
-        integrations=components[IntegrationService],
+        integrations=components[IntegrationReader],
         sources=components[SyncService].sources,
         clock=clock,
         options=executor_options(settings),
@@ -56,7 +56,6 @@ def build_worker(components: Components, *, clock: Clock = utc_now) -> QueueWork
     worker.handlers[ENTRYPOINT] = executor.carry_out
     duties = SyncDuties(
         sessions=components[async_sessionmaker],
-        integrations=components[IntegrationService],
         sources=components[SyncService].sources,
         clock=clock,
         keep_events=settings.sync_keep_events,

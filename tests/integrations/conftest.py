@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
 
-from integrations_api.integrations.for_sync import IntegrationForSync
+from integrations_api.integrations.for_sync import IntegrationForSync, IntegrationReader, record_success
 from integrations_api.integrations.service import IntegrationService
 from tests.support.applications import LiveApp, live_app
 
@@ -77,7 +77,7 @@ class Room:
     async def stored(self, integration_id: str) -> IntegrationForSync:
         """What a sync would be given."""
         async with self.sessions() as session:
-            return await self.service.load_for_sync(session, UUID(integration_id))
+            return await self.app.components[IntegrationReader].load(session, UUID(integration_id))
 
     async def synced(self, integration_id: str, at: str, *, watermark: str | None = None, **options: Any) -> None:
         """Has a sync end well at that time; the watermark is that time too unless given."""
@@ -89,7 +89,7 @@ class Room:
             **options,
         }
         async with self.sessions.begin() as session:
-            await self.service.record_success(session, UUID(integration_id), **facts)
+            await record_success(session, UUID(integration_id), **facts)
 
     async def rows(self, statement: str, **facts: Any) -> list[dict[str, Any]]:
         """What the database says."""

@@ -7,6 +7,7 @@ from uuid import UUID
 import httpx
 import pytest
 
+from integrations_api.integrations import for_sync
 from integrations_api.integrations.etags import revisions_of
 from tests.integrations.conftest import SERVICENOW, Room
 
@@ -47,7 +48,7 @@ async def test_a_sync_disturbs_nobody_who_edits(room: Room) -> None:
     created = await room.create()
     at = datetime(2026, 3, 1, 10, tzinfo=UTC)
     async with room.sessions.begin() as session:
-        await room.service.record_success(session, UUID(created["id"]), at=at, watermark=at, fingerprint=None)
+        await for_sync.record_success(session, UUID(created["id"]), at=at, watermark=at, fingerprint=None)
 
     read = await room.send("GET", f"/integrations/id/{created['id']}")
     edited = await edit(room, created["id"], '"1"')

@@ -6,6 +6,7 @@ from uuid import UUID, uuid4
 import pytest
 
 from integrations_api.errors import NotFound
+from integrations_api.integrations import for_sync
 from integrations_api.vault.errors import SecretNotAuthentic
 from tests.integrations.conftest import SERVICENOW, Room
 
@@ -54,8 +55,8 @@ async def test_a_success_sets_every_field_in_the_callers_transaction(room: Room)
     integration_id = UUID(created["id"])
 
     async with room.sessions.begin() as session:
-        await room.service.record_success(session, integration_id, at=at, watermark=at, fingerprint=fingerprint)
-        told = await room.service.present_by_id(session, integration_id)
+        await for_sync.record_success(session, integration_id, at=at, watermark=at, fingerprint=fingerprint)
+        told = await for_sync.shown(session, integration_id)
         unseen = await room.shown(created["id"])
 
     assert unseen == before
@@ -74,7 +75,7 @@ async def test_a_success_without_a_watermark_leaves_the_one_there_is(room: Room)
 
     await room.synced(created["id"], "2026-03-01T11:30:00Z")
     async with room.sessions.begin() as session:
-        await room.service.record_success(
+        await for_sync.record_success(
             session,
             UUID(created["id"]),
             at=room.clock.set("2026-03-01T12:30:00Z"),
@@ -94,7 +95,7 @@ async def test_a_failure_leaves_what_earlier_syncs_reached(room: Room) -> None:
 
     for _ in range(2):
         async with room.sessions.begin() as session:
-            await room.service.record_failure(
+            await for_sync.record_failure(
                 session, UUID(created["id"]), at=at, message="Connection timeout", pause_after=5
             )
 

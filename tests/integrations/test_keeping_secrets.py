@@ -10,8 +10,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from integrations_api.errors import ConfigurationError
 from integrations_api.integrations import secrets as module
+from integrations_api.integrations.for_sync import IntegrationReader
 from integrations_api.integrations.secrets import SecretKeeper
-from integrations_api.integrations.service import IntegrationService
 from integrations_api.vault.cipher import Vault
 from integrations_api.vault.errors import SecretNotAuthentic, UnknownKey
 from integrations_api.vault.keys import KeyRing, generate_key
@@ -26,10 +26,6 @@ def keeper_of(room: Room, *keys: str) -> SecretKeeper:
     return SecretKeeper(sessions=room.sessions, vault=Vault(KeyRing.parse(",".join(keys))))
 
 
-def service_of(room: Room, *keys: str) -> IntegrationService:
-    return IntegrationService(sessions=room.sessions, vault=Vault(KeyRing.parse(",".join(keys))))
-
-
 async def plant(room: Room, count: int) -> list[str]:
     """Integrations whose passwords are sealed under the old key."""
     room.service._vault = Vault(KeyRing.parse(OLD))
@@ -42,8 +38,9 @@ async def run(room: Room, statement: str) -> None:
 
 
 async def password(room: Room, integration_id: str, *keys: str) -> Any:
+    reader = IntegrationReader(vault=Vault(KeyRing.parse(",".join(keys))))
     async with room.sessions() as session:
-        return (await service_of(room, *keys).load_for_sync(session, UUID(integration_id))).config["password"]
+        return (await reader.load(session, UUID(integration_id))).config["password"]
 
 
 async def test_a_rotation_moves_every_secret_to_the_first_key(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,7 +7,7 @@ from uuid import UUID
 
 from sqlalchemy.ext.asyncio import async_sessionmaker
 
-from integrations_api.integrations.service import IntegrationService
+from integrations_api.integrations.for_sync import IntegrationReader
 from integrations_api.oauth.tokens import TokenKeeper
 from integrations_api.settings import load_settings
 from integrations_api.wiring import assemble
@@ -17,7 +17,7 @@ async def main(integration_id: UUID) -> None:
     """Says `ready`, waits for a line, and prints a hash of the token: the token itself goes nowhere."""
     async with assemble(load_settings()) as components:
         async with components[async_sessionmaker]() as session:
-            loaded = await components[IntegrationService].load_for_sync(session, integration_id)
+            loaded = await components[IntegrationReader].load(session, integration_id)
         tokens = components[TokenKeeper].tokens_for(loaded)
         assert tokens is not None
         print("ready", flush=True)

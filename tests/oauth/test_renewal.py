@@ -15,7 +15,7 @@ import pytest
 
 from integrations_api.connectors.errors import Refused
 from integrations_api.connectors.oauth import AccessTokens
-from integrations_api.integrations.service import IntegrationService
+from integrations_api.integrations.for_sync import IntegrationReader
 from integrations_api.oauth import renewal
 from integrations_api.oauth.tokens import TokenKeeper
 from integrations_api.settings import Settings
@@ -61,9 +61,9 @@ class Kept:
 
     async def tokens(self) -> AccessTokens:
         """What a connector would be handed."""
-        service = self.product.bench.components[IntegrationService]
+        integrations = self.product.bench.components[IntegrationReader]
         async with self.product.bench.sessions() as session:
-            loaded = await service.load_for_sync(session, UUID(self.integration))
+            loaded = await integrations.load(session, UUID(self.integration))
         found = self.product.bench.components[TokenKeeper].tokens_for(loaded)
         assert found is not None
         return found

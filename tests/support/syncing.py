@@ -125,7 +125,6 @@ class Bench:
         """What a worker does now and then, to be done by hand."""
         return SyncDuties(
             sessions=self.sessions,
-            integrations=self.components[IntegrationService],
             sources=self.components[SyncService].sources,
             clock=utc_now,
             keep_events=timedelta(days=30),

@@ -7,6 +7,7 @@ from uuid import UUID, uuid4
 import pytest
 
 from integrations_api.connectors.errors import Retryable
+from integrations_api.integrations.for_sync import IntegrationReader
 from integrations_api.integrations.schemas import IntegrationIn
 from integrations_api.integrations.service import IntegrationService
 from integrations_api.knowledge.service import KnowledgeService
@@ -129,7 +130,7 @@ def stopping_executor(b: Bench, database_url: str) -> RunExecutor:
     executor = RunExecutor(
         worker_id=uuid4(),
         sessions=b.sessions,
-        integrations=b.components[IntegrationService],
+        integrations=b.components[IntegrationReader],
         sources=b.components[SyncService].sources,
         clock=b.components[SyncService]._clock,
         options=executor_options(settings_for(database_url, raw_dump_path="", sync_chunk_size=5)),

@@ -9,6 +9,7 @@ import pytest
 
 from integrations_api.connectors.errors import Refused
 from integrations_api.errors import InvalidInput
+from integrations_api.integrations.for_sync import take_due
 from integrations_api.integrations.schedules import Schedule, read_schedule
 from integrations_api.integrations.service import IntegrationService
 from tests.support.gates import publishing_gate
@@ -126,7 +127,7 @@ async def test_a_sync_can_be_started_by_hand_while_its_schedule_is_looked_at(dat
         integration = await b.integration()
         await _make_due(b, integration, since=timedelta(minutes=1))
         async with b.sessions.begin() as session:
-            due = await b.components[IntegrationService].take_due(session, now=datetime.now(UTC), limit=1)
+            due = await take_due(session, now=datetime.now(UTC), limit=1)
 
             run_id = await asyncio.wait_for(b.start(integration), PATIENCE)
 

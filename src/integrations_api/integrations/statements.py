@@ -34,10 +34,13 @@ async def find(connection: asyncpg.Connection, integration_id: UUID, *, secret_p
     return found
 
 
-async def newest_first(connection: asyncpg.Connection) -> Sequence[Row]:
-    """The same of every integration, by their creation, the newest first."""
-    question = f"{_READ} FROM integrations i ORDER BY i.created_at DESC, i.id DESC"
-    found: Sequence[Row] = await connection.fetch(question, record_class=Row)
+async def newest_first(
+    connection: asyncpg.Connection, *, limit: int | None = None, after: tuple[datetime, UUID] | None = None
+) -> Sequence[Row]:
+    """The same of every integration, by creation, the newest first; `after` is the last row of the page before."""
+    behind = "" if after is None else "WHERE (i.created_at, i.id) < ($2, $3)"
+    question = f"{_READ} FROM integrations i {behind} ORDER BY i.created_at DESC, i.id DESC LIMIT $1"
+    found: Sequence[Row] = await connection.fetch(question, limit, *(after or ()), record_class=Row)
     return found
 
 

@@ -5,6 +5,7 @@ from typing import Any
 from integrations_api.audit import service as audit
 from integrations_api.db.engine import Sessions
 from integrations_api.integrations.applications import application_of, not_connected
+from integrations_api.integrations.repository import find as find_integration
 from integrations_api.oauth import repository
 from integrations_api.oauth.subject import Subject
 
@@ -25,7 +26,7 @@ async def mark_lost(sessions: Sessions, subject: Subject, *, why: str, generatio
     Does nothing where it was edited, or connected again, since `generation` of its tokens.
     """
     async with sessions.begin() as session:
-        row = await repository.find_integration(session, subject.integration_id, lock=True)
+        row = await find_integration(session, subject.integration_id, lock=True)
         tokens = await repository.find_tokens(session, subject.integration_id)
         if row is None or row.needs_connection == why or (tokens is not None and tokens.generation != generation):
             return

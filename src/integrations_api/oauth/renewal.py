@@ -17,6 +17,7 @@ from integrations_api.connectors.errors import Refused, Retryable
 from integrations_api.connectors.token_answers import LONGEST_REQUEST, GrantRefused, TokenAnswer
 from integrations_api.db.engine import Sessions, is_lost_connection
 from integrations_api.integrations.applications import application_of
+from integrations_api.integrations.repository import find as find_integration
 from integrations_api.logs import get_logger
 from integrations_api.oauth import repository
 from integrations_api.oauth.losing import mark_lost, words_for
@@ -95,7 +96,7 @@ class Renewal:
 
     async def _require_unedited(self, session: AsyncSession) -> None:
         """A run goes on with the config it began with; its tokens must not take the place of the new one's."""
-        row = await repository.find_integration(session, self._id)
+        row = await find_integration(session, self._id)
         application = None if row is None else application_of(row.service_name, row.auth_type, row.config)
         if application is None or application.id != self._subject.application.id:
             raise Refused("The configuration was changed in the meantime", "Sync again, with the new configuration")

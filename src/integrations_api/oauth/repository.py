@@ -14,14 +14,6 @@ from integrations_api.integrations.models import Integration, OAuthTokens
 from integrations_api.oauth.models import OAuthFlow
 
 
-async def find_integration(session: AsyncSession, integration_id: UUID, *, lock: bool = False) -> Integration | None:
-    """An integration; `lock` keeps edits out until the transaction ends."""
-    question = select(Integration).where(Integration.id == integration_id)
-    if lock:
-        question = question.with_for_update()
-    return (await session.scalars(question.execution_options(populate_existing=True))).one_or_none()
-
-
 async def find_tokens(session: AsyncSession, integration_id: UUID) -> OAuthTokens | None:
     """The tokens' row as it is now."""
     question = select(OAuthTokens).where(OAuthTokens.integration_id == integration_id)

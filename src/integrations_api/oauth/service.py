@@ -28,8 +28,8 @@ from integrations_api.egress.guard import EgressPolicy
 from integrations_api.errors import ApplicationError, InvalidInput, NotFound
 from integrations_api.integrations.applications import Application, redirect_uri_of
 from integrations_api.integrations.connection import connected_values
-from integrations_api.integrations.for_sync import IntegrationForSync
-from integrations_api.integrations.service import IntegrationService
+from integrations_api.integrations.for_sync import IntegrationForSync, IntegrationReader
+from integrations_api.integrations.repository import find as find_integration
 from integrations_api.logs import get_logger
 from integrations_api.oauth import repository
 from integrations_api.oauth.models import OAuthFlow
@@ -93,7 +93,7 @@ class OAuthService:
         *,
         sessions: Sessions,
         vault: Vault,
-        integrations: IntegrationService,
+        integrations: IntegrationReader,
         access: AccessService,
         policy: EgressPolicy,
         public_url: str,
@@ -208,7 +208,7 @@ class OAuthService:
     ) -> None:
         integration_id, application = subject.integration_id, subject.application.id
         async with self._sessions.begin() as session:
-            row = await repository.find_integration(session, integration_id, lock=True)
+            row = await find_integration(session, integration_id, lock=True)
             if row is None or row.config_revision != integration.config_revision:
                 raise _edited()
             await repository.ensure_tokens_row(session, integration_id, application=application)
@@ -224,7 +224,7 @@ class OAuthService:
             await _record(session, "connected", integration_id, principal, service=subject.application.service)
 
     async def _load(self, session: AsyncSession, integration_id: UUID) -> tuple[IntegrationForSync, Subject]:
-        integration = await self._integrations.load_for_sync(session, integration_id)
+        integration = await self._integrations.load(session, integration_id)
         subject = subject_of(integration, policy=self._policy)
         if subject is None or not subject.application.needs_a_person:
             raise InvalidInput(_nobody_needed(subject.application if subject else None))

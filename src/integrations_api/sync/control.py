@@ -14,7 +14,8 @@ from integrations_api.clock import Clock
 from integrations_api.connectors.records import SourceCount
 from integrations_api.db.engine import Sessions
 from integrations_api.errors import Conflict, NotFound
-from integrations_api.integrations.service import IntegrationService
+from integrations_api.integrations import for_sync
+from integrations_api.integrations.for_sync import IntegrationReader
 from integrations_api.knowledge import staging, versions
 from integrations_api.knowledge.models import Version
 from integrations_api.knowledge.rollback import roll_back
@@ -43,7 +44,7 @@ class RolledBack(Struct, frozen=True):
 class RunControl:
     """Each method is one transaction; the worker that has the run notices within a second."""
 
-    def __init__(self, *, sessions: Sessions, integrations: IntegrationService, clock: Clock) -> None:
+    def __init__(self, *, sessions: Sessions, integrations: IntegrationReader, clock: Clock) -> None:
         self._sessions = sessions
         self._integrations = integrations
         self._clock = clock
@@ -52,7 +53,7 @@ class RunControl:
         """Ends the run that is going on. Raises `NotFound`, and `Conflict` when there is none."""
         message = f"Sync was cancelled by {principal.email}"
         async with self._sessions.begin() as session:
-            await self._integrations.present_by_id(session, integration_id)
+            await for_sync.get(session, integration_id)
             run = await repository.find_active(session, integration_id)
             if run is None or not await repository.finish(
                 session,
@@ -97,7 +98,7 @@ class RunControl:
             raise Conflict("The integration of this run was deleted")
         if run.finished_at is not None and run.finished_at < self._clock() - RESUMABLE_FOR:
             raise Conflict("The run failed too long ago: start a new sync")
-        integration = await self._integrations.load_for_sync(session, run.integration_id)
+        integration = await self._integrations.load(session, run.integration_id)
         if not integration.is_active:
             raise Conflict("Integration is disabled")
         if run.fingerprint is not None and integration.fingerprint != run.fingerprint:
@@ -120,9 +121,7 @@ class RunControl:
                 raise Conflict("The integration of this version was deleted: it can only be discarded")
             plan = await staging.planned(session, run.id)
             at = self._clock().replace(microsecond=0)
-            result = await publish_run(
-                session, run=run, plan=plan, integrations=self._integrations, source=_COUNTED_BEFORE, at=at
-            )
+            result = await publish_run(session, run=run, plan=plan, source=_COUNTED_BEFORE, at=at)
             # The run's stream has ended with its `complete` event; only its row says what became of it.
             await session.execute(update(SyncRun).where(SyncRun.id == run.id).values(**result.values))
             await _record(session, "version.publish", principal, dataset_id, version=number, run_id=str(run.id))
@@ -164,9 +163,7 @@ class RunControl:
             at = self._clock().replace(microsecond=0)
             await versions.publish(session, dataset_id=dataset_id, version=number, plan=plan, at=at)
             await _forget_verdict(session, dataset_id, to_version)
-            paused = await self._integrations.expect_full_sync(
-                session, dataset_id, pause=f"rolled back to version {to_version}"
-            )
+            paused = await for_sync.expect_full_sync(session, dataset_id, pause=f"rolled back to version {to_version}")
             await _record(
                 session, "version.rollback", principal, dataset_id, version=number, to=to_version, reason=reason
             )

@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from integrations_api.clock import Clock
 from integrations_api.db.engine import Sessions
-from integrations_api.integrations.service import IntegrationService
+from integrations_api.integrations import for_sync
 from integrations_api.knowledge import remapping, staging
 from integrations_api.logs import get_logger
 from integrations_api.queue.jobs import enqueue
@@ -37,14 +37,12 @@ class SyncDuties:
         self,
         *,
         sessions: Sessions,
-        integrations: IntegrationService,
         sources: Sources,
         clock: Clock,
         keep_events: timedelta,
         raw_dump_path: Path | None = None,
     ) -> None:
         self._sessions = sessions
-        self._integrations = integrations
         self._sources = sources
         self._clock = clock
         self._keep_events = keep_events
@@ -59,7 +57,7 @@ class SyncDuties:
     async def _start_some(self) -> int:
         async with self._sessions.begin() as session:
             now = self._clock()
-            due = await self._integrations.take_due(session, now=now, limit=AT_ONCE)
+            due = await for_sync.take_due(session, now=now, limit=AT_ONCE)
             begun = await self._queue(session, due, at=now) if due else {}
             for integration_id in due:
                 # One that is going on already serves: the due time is past, and the next one will come.

@@ -19,7 +19,8 @@ from integrations_api.connectors.errors import ConnectorError
 from integrations_api.connectors.protocol import Connector
 from integrations_api.connectors.records import FetchRequest, FetchStart, Page, SourceCount
 from integrations_api.db.engine import Sessions
-from integrations_api.integrations.service import IntegrationForSync, IntegrationService
+from integrations_api.integrations import for_sync
+from integrations_api.integrations.for_sync import IntegrationForSync
 from integrations_api.knowledge import contents, staging, versions
 from integrations_api.knowledge.documents import Content
 from integrations_api.knowledge.staging import Plan
@@ -78,7 +79,6 @@ class SyncEngine:
         journal: Journal,
         connector: Connector,
         integration: IntegrationForSync,
-        integrations: IntegrationService,
         sessions: Sessions,
         clock: Clock,
         options: EngineOptions,
@@ -88,7 +88,6 @@ class SyncEngine:
         self._journal = journal
         self._connector = connector
         self._integration = integration
-        self._integrations = integrations
         self._sessions = sessions
         self._clock = clock
         self._options = options
@@ -158,7 +157,7 @@ class SyncEngine:
             if remap is not None:
                 return remap
             # Read again, now that the dataset is locked: a rollback may have come between.
-            integration = await self._integrations.load_for_sync(session, run.dataset_id)
+            integration = await for_sync.get(session, run.dataset_id)
             asked = as_mode(await repository.mode_of(session, run.id))
             mode = choose_mode(asked=asked, watermark=integration.watermark, needs_full=integration.needs_full)
             return StepResult(
@@ -349,7 +348,6 @@ class SyncEngine:
             return await end_run(
                 session,
                 run=self._journal.run,
-                integrations=self._integrations,
                 source=source,
                 at=at,
                 brake=self._options.brake,

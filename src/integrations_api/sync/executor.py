@@ -13,7 +13,8 @@ from integrations_api.clock import Clock
 from integrations_api.connectors.errors import ConnectorError
 from integrations_api.db.engine import Sessions, cause_of, is_disk_full, is_lost_connection
 from integrations_api.errors import ApplicationError
-from integrations_api.integrations.service import IntegrationForSync, IntegrationService
+from integrations_api.integrations import for_sync
+from integrations_api.integrations.for_sync import IntegrationForSync, IntegrationReader
 from integrations_api.logs import bind, get_logger
 from integrations_api.metrics import SYNC_RUNS_ENDED
 from integrations_api.queue.jobs import NotDoneYet, enqueue
@@ -58,7 +59,7 @@ class RunExecutor:
         *,
         worker_id: UUID,
         sessions: Sessions,
-        integrations: IntegrationService,
+        integrations: IntegrationReader,
         sources: Sources,
         clock: Clock,
         options: ExecutorOptions,
@@ -168,7 +169,7 @@ class RunExecutor:
         if run.integration_id is None:
             return None
         async with self._sessions() as session:
-            return await self._integrations.load_for_sync(session, run.integration_id)
+            return await self._integrations.load(session, run.integration_id)
 
     async def _drive(self, run: SyncRun, integration: IntegrationForSync) -> None:
         self._sources.check(integration)
@@ -178,7 +179,6 @@ class RunExecutor:
                 journal=journal,
                 connector=connector,
                 integration=integration,
-                integrations=self._integrations,
                 sessions=self._sessions,
                 clock=self._clock,
                 options=self._options.engine,
@@ -191,7 +191,7 @@ class RunExecutor:
 
     async def _fail_fetch(self, claim: Claim, run: SyncRun, error: ConnectorError) -> None:
         async with self._sessions() as session:
-            integration = await self._integrations.load_for_sync(session, run.dataset_id)
+            integration = await self._integrations.load(session, run.dataset_id)
         source = self._sources.describe(integration)
         message = f"Failed to fetch {source.noun} from {source.name}: {error.message}"
         await self._fail(claim, message, remedy=error.remedy)
@@ -212,7 +212,7 @@ class RunExecutor:
             run = await repository.find_run(session, claim.run_id)
             # The source has not failed where it was not asked.
             if ended and run is not None and run.integration_id is not None and run.trigger != REMAP:
-                await self._integrations.record_failure(
+                await for_sync.record_failure(
                     session,
                     run.integration_id,
                     at=at,

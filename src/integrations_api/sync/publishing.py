@@ -9,7 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from integrations_api.clock import to_wire
 from integrations_api.connectors.records import SourceCount
-from integrations_api.integrations.service import IntegrationService
+from integrations_api.integrations import for_sync
 from integrations_api.knowledge import gap, staging, versions
 from integrations_api.knowledge.staging import Plan
 from integrations_api.sync import events
@@ -34,7 +34,6 @@ async def end_run(
     session: AsyncSession,
     *,
     run: SyncRun,
-    integrations: IntegrationService,
     source: SourceCount,
     at: datetime,
     brake: Brake,
@@ -43,8 +42,8 @@ async def end_run(
     plan = await staging.planned(session, run.id)
     live = await versions.count_live(session, run.dataset_id)
     if run.version is not None and brake.holds(deleted=plan.deleted, live=live):
-        return await _hold(session, run=run, plan=plan, integrations=integrations, live=live, at=at)
-    return await publish_run(session, run=run, plan=plan, integrations=integrations, source=source, at=at)
+        return await _hold(session, run=run, plan=plan, live=live, at=at)
+    return await publish_run(session, run=run, plan=plan, source=source, at=at)
 
 
 async def publish_run(
@@ -52,7 +51,6 @@ async def publish_run(
     *,
     run: SyncRun,
     plan: Plan,
-    integrations: IntegrationService,
     source: SourceCount,
     at: datetime,
 ) -> StepResult:
@@ -66,7 +64,7 @@ async def publish_run(
         await versions.touch_head(session, run_id=run.id, dataset_id=run.dataset_id)
     await versions.settle_rejections(session, run_id=run.id, dataset_id=run.dataset_id)
     verdict = await _verdict(session, run=run, source=source, begins=begins)
-    await integrations.record_success(
+    await for_sync.record_success(
         session,
         run.integration_id,
         at=at,
@@ -74,16 +72,14 @@ async def publish_run(
         fingerprint=run.fingerprint,
         reads_from=run.reads_from,
     )
-    told = await _complete(session, run=run, integrations=integrations, stats=_stats(run, at=at, verdict=verdict))
+    told = await _complete(session, run=run, stats=_stats(run, at=at, verdict=verdict))
     return StepResult(
         events=[told],
         values={"state": RunState.SUCCEEDED, "phase": Phase.DONE, "finished_at": at, "verdict": verdict},
     )
 
 
-async def _hold(
-    session: AsyncSession, *, run: SyncRun, plan: Plan, integrations: IntegrationService, live: int, at: datetime
-) -> StepResult:
+async def _hold(session: AsyncSession, *, run: SyncRun, plan: Plan, live: int, at: datetime) -> StepResult:
     """Leaves readers and watermark where they are and says what there is to decide."""
     assert run.integration_id is not None
     assert run.version is not None
@@ -93,11 +89,10 @@ async def _hold(
         f"publish or discard it under /knowledge/datasets/{run.dataset_id}/versions/{run.version}; "
         "a new sync discards it"
     )
-    await integrations.record_failure(session, run.integration_id, at=at, message=message, pause_after=1)
+    await for_sync.record_failure(session, run.integration_id, at=at, message=message, pause_after=1)
     told = await _complete(
         session,
         run=run,
-        integrations=integrations,
         stats=_stats(run, at=None, verdict=None),
         held=True,
         message=message,
@@ -105,12 +100,10 @@ async def _hold(
     return StepResult(events=[told], values={"state": RunState.HELD, "phase": Phase.PUBLISHING, "finished_at": at})
 
 
-async def _complete(
-    session: AsyncSession, *, run: SyncRun, integrations: IntegrationService, stats: dict[str, Any], **more: Any
-) -> events.NewEvent:
+async def _complete(session: AsyncSession, *, run: SyncRun, stats: dict[str, Any], **more: Any) -> events.NewEvent:
     assert run.integration_id is not None
-    integration = await integrations.present_by_id(session, run.integration_id)
-    return events.complete(integration={**integration, "running_run_id": None}, stats=stats, **more)
+    integration = await for_sync.shown(session, run.integration_id)
+    return events.complete(integration=integration, stats=stats, **more)
 
 
 async def _verdict(

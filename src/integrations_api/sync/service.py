@@ -15,7 +15,8 @@ from integrations_api.connectors.records import Mode
 from integrations_api.db.direct import Row, connected
 from integrations_api.db.engine import Sessions
 from integrations_api.errors import Conflict, InvalidInput, NotFound
-from integrations_api.integrations.service import IntegrationService
+from integrations_api.integrations import for_sync
+from integrations_api.integrations.for_sync import IntegrationReader
 from integrations_api.knowledge import staging
 from integrations_api.knowledge.models import RejectedRecord
 from integrations_api.logs import bind
@@ -64,7 +65,7 @@ def is_final(run: SyncRun | Row) -> bool:
 class SyncService:
     """Each method is one transaction."""
 
-    def __init__(self, *, sessions: Sessions, integrations: IntegrationService, sources: Sources, clock: Clock) -> None:
+    def __init__(self, *, sessions: Sessions, integrations: IntegrationReader, sources: Sources, clock: Clock) -> None:
         self._sessions = sessions
         self._integrations = integrations
         self.sources = sources
@@ -83,7 +84,7 @@ class SyncService:
             raise NotFound("Integration not found") from None  # It was deleted while we looked at it.
 
     async def _start(self, session: AsyncSession, integration_id: UUID, *, mode: Mode, principal: Principal) -> UUID:
-        integration = await self._integrations.load_for_sync(session, integration_id)
+        integration = await self._integrations.load(session, integration_id)
         if not integration.is_active:
             raise InvalidInput("Integration is disabled")
         self.sources.check(integration)
@@ -156,7 +157,7 @@ class SyncService:
         async with self._sessions() as session:
             latest = await repository.latest_sync(session, integration_id)
             if latest is None:
-                await self._integrations.present_by_id(session, integration_id)
+                await for_sync.get(session, integration_id)
                 raise NotFound("This integration has not been synced yet")
         return _position(latest, after=0)
 
@@ -189,7 +190,7 @@ class SyncService:
         async with self._sessions() as session:
             runs = await repository.page_of_runs(session, integration_id=integration_id, before=before, limit=limit + 1)
             if not runs and cursor is None:
-                await self._integrations.present_by_id(session, integration_id)
+                await for_sync.get(session, integration_id)
         page, more = runs[:limit], len(runs) > limit
         return page, encode_cursor(page[-1].created_at, page[-1].id) if more else None
 

@@ -7,7 +7,7 @@ from msgspec import Struct
 
 from integrations_api.connectors.protocol import Connector
 from integrations_api.connectors.records import OnWait
-from integrations_api.integrations.service import IntegrationForSync
+from integrations_api.integrations.for_sync import IntegrationForSync
 
 
 class SourceName(Struct, frozen=True):

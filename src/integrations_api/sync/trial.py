@@ -12,15 +12,16 @@ from msgspec import Struct
 from integrations_api.access.permissions import Permission
 from integrations_api.access.principal import Principal
 from integrations_api.audit import service as audit
+from integrations_api.clock import Clock
 from integrations_api.connectors.errors import ConnectorError, Unreachable
 from integrations_api.connectors.preflight import MOST_SECONDS
 from integrations_api.connectors.protocol import Connector
 from integrations_api.connectors.records import Check, FetchRequest, FetchStart, SourceRecord, ignore_wait
 from integrations_api.db.engine import Sessions
 from integrations_api.errors import Unavailable
-from integrations_api.integrations.for_sync import IntegrationForSync
+from integrations_api.integrations.as_if import as_if_edited, as_if_stored
+from integrations_api.integrations.for_sync import IntegrationForSync, IntegrationReader
 from integrations_api.integrations.schemas import IntegrationIn
-from integrations_api.integrations.service import IntegrationService
 from integrations_api.knowledge.comparing import field_changes
 from integrations_api.knowledge.documents import StagedRecord, plain
 from integrations_api.knowledge.service import KnowledgeService
@@ -69,16 +70,23 @@ class Trial:
     """Opens a source with little patience, and takes no longer than `MOST_SECONDS`."""
 
     def __init__(
-        self, *, sessions: Sessions, integrations: IntegrationService, knowledge: KnowledgeService, sources: Sources
+        self,
+        *,
+        sessions: Sessions,
+        integrations: IntegrationReader,
+        knowledge: KnowledgeService,
+        sources: Sources,
+        clock: Clock,
     ) -> None:
         self._sessions = sessions
         self._integrations = integrations
         self._knowledge = knowledge
         self._sources = sources
+        self._clock = clock
 
     async def test_unsaved(self, sent: IntegrationIn, *, principal: Principal) -> Sequence[Check]:
         """The preflight of an integration that is not stored. Raises `InvalidInput`."""
-        integration = self._integrations.as_if_stored(sent)
+        integration = as_if_stored(sent, now=self._clock())
         await self._record("integration.test", integration, principal, stored=False)
         return await self._test(integration)
 
@@ -102,7 +110,7 @@ class Trial:
         """
         principal.demand(Permission.KNOWLEDGE_VIEW)
         before = await self._load(integration_id)
-        integration = await self._integrations.as_if_edited(integration_id, sent)
+        integration = as_if_edited(before, sent, now=self._clock())
         await self._record("integration.preview", integration, principal, stored=True)
         stored: dict[str, dict[str, Any]] = {}
 
@@ -137,7 +145,7 @@ class Trial:
 
     async def _load(self, integration_id: UUID) -> IntegrationForSync:
         async with self._sessions() as session:
-            return await self._integrations.load_for_sync(session, integration_id)
+            return await self._integrations.load(session, integration_id)
 
     async def _record(
         self, action: str, integration: IntegrationForSync, principal: Principal, *, stored: bool

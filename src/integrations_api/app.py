@@ -1,5 +1,8 @@
 """The application: routers, error handlers, middleware; nothing else."""
 
+from collections.abc import Sequence
+from functools import partial
+
 from starlette.middleware.cors import CORSMiddleware
 
 from integrations_api.access import router as access
@@ -73,14 +76,21 @@ def create_app(components: Components, settings: Settings) -> Application:
     install_error_handlers(app, note_denial=lambda denied: components[AccessService].note_denial(denied))
     install_openapi(app, event_schema=event_schema)
     app.add_middleware(LimitsMiddleware, max_body_bytes=settings.max_body_bytes)
-    if settings.cors_origins:
-        app.add_middleware(
-            CORSMiddleware,
-            allow_origins=settings.cors_origins,
-            allow_methods=["GET", "HEAD", "POST", "PUT", "DELETE"],
-            allow_headers=["Authorization", "Content-Type", "If-Match", "Last-Event-ID", "X-Request-ID"],
-            expose_headers=["Content-Disposition", "ETag", "Location", "Retry-After", "X-Request-ID"],
-            allow_credentials=False,  # Tokens travel in a header: no cookie is ever wanted.
-        )
-    app.add_middleware(RequestContextMiddleware)  # Added last: the outermost, so that it sees every answer.
+    shared = _shared_with(settings.cors_origins) if settings.cors_origins else None
+    if shared is not None:
+        app.add_middleware(shared)
+    # Added last: the outermost, so that it sees every answer. Its own answers are shared as all others are.
+    app.add_middleware(RequestContextMiddleware, shared=shared)
     return app
+
+
+def _shared_with(origins: Sequence[str]) -> "partial[CORSMiddleware]":
+    """What lets pages of these origins read answers."""
+    return partial(
+        CORSMiddleware,
+        allow_origins=origins,
+        allow_methods=["GET", "HEAD", "POST", "PUT", "DELETE"],
+        allow_headers=["Authorization", "Content-Type", "If-Match", "Last-Event-ID", "X-Request-ID"],
+        expose_headers=["Content-Disposition", "ETag", "Location", "Retry-After", "X-Request-ID"],
+        allow_credentials=False,  # Tokens travel in a header: no cookie is ever wanted.
+    )

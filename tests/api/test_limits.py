@@ -1,7 +1,10 @@
 """What a request may bring, and which pages may send one."""
 
+import asyncio
+
 import pytest
 
+from integrations_api.api.routes import PUBLIC, Router
 from integrations_api.errors import ConfigurationError
 from integrations_api.settings import load_settings
 from tests.support.applications import bare_app, client_of
@@ -60,6 +63,31 @@ async def test_a_page_of_a_named_origin_may_call_and_others_may_not() -> None:
     assert {"ETag", "Content-Disposition"} <= set(exposed)  # The latter has the name of an export's file.
     assert "access-control-allow-origin" not in refused.headers
     assert "access-control-allow-credentials" not in allowed.headers
+
+
+@pytest.mark.parametrize("path", ["/nowhere", "/defect", "/cut-off"])
+async def test_a_page_of_a_named_origin_reads_why_it_has_no_answer(path: str) -> None:
+    app, router = bare_app(cors_origins="https://admin.example.com"), Router(dependencies=[PUBLIC])
+
+    @router.get("/defect")
+    async def defect() -> None:
+        raise RuntimeError("a defect")
+
+    @router.get("/cut-off")
+    async def cut_off() -> None:
+        raise asyncio.CancelledError
+
+    app.include_router(router)
+    async with client_of(app) as client:
+        named, other = [
+            await client.get(path, headers={"Origin": origin})
+            for origin in ("https://admin.example.com", "https://example.com")
+        ]
+
+    assert named.status_code == other.status_code >= 401
+    assert named.headers["Access-Control-Allow-Origin"] == "https://admin.example.com"
+    assert "Retry-After" in named.headers["Access-Control-Expose-Headers"]
+    assert "access-control-allow-origin" not in other.headers
 
 
 @pytest.mark.parametrize("origin", ["*", "admin.example.com", "https://a.example.com/path", "null", "https://*.x.org"])

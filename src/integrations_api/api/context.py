@@ -6,6 +6,7 @@ Pure ASGI, because streams must pass through unbuffered.
 import asyncio
 import re
 import time
+from collections.abc import Callable
 from uuid import uuid4
 
 from starlette.responses import Response
@@ -17,6 +18,9 @@ from integrations_api.logs import AlreadyLogged, get_logger
 from integrations_api.metrics import method_label, requests_of, seconds_of
 
 log = get_logger(__name__)
+
+Shared = Callable[[ASGIApp], ASGIApp]
+"""Makes of an application one whose answers others may read."""
 
 _SANE_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,63}")
 _SECURITY_HEADERS = (
@@ -30,10 +34,14 @@ _SECURITY_HEADERS = (
 
 
 class RequestContextMiddleware:
-    """Gives each request its id, answers it as `X-Request-ID`, logs one line, and turns defects into a plain 500."""
+    """Gives each request its id, answers it as `X-Request-ID`, logs one line, and turns defects into a plain 500.
 
-    def __init__(self, app: ASGIApp) -> None:
+    `shared` is put around an answer of its own, so that pages of other origins may read that as well.
+    """
+
+    def __init__(self, app: ASGIApp, *, shared: Shared | None = None) -> None:
         self._app = app
+        self._shared = shared
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -41,15 +49,16 @@ class RequestContextMiddleware:
             return
         context = RequestContext(request_id=_request_id(scope), address=_address(scope))
         with serving(context):
-            await _Exchange(self._app, context).run(scope, receive, send)
+            await _Exchange(self._app, context, self._shared).run(scope, receive, send)
 
 
 class _Exchange:
     """One request and its answer."""
 
-    def __init__(self, app: ASGIApp, context: RequestContext) -> None:
+    def __init__(self, app: ASGIApp, context: RequestContext, shared: Shared | None) -> None:
         self._app = app
         self._context = context
+        self._shared = shared
         self._status: int | None = None
         self._began = time.monotonic()
 
@@ -83,7 +92,8 @@ class _Exchange:
             # Half an answer is out: only cutting the connection tells the client. The server does that for an
             # exception, and would write it to the log once more.
             raise AlreadyLogged from None
-        await answer(scope, receive, send)
+        app = answer if self._shared is None else self._shared(answer)
+        await app(scope, receive, send)
 
     def _add_headers(self, message: Message) -> None:
         given = list(message.get("headers", ()))

@@ -11,6 +11,9 @@ from integrations_api.settings import Settings
 
 GRACE = 5
 """Seconds for answers that are being written when the end is asked for."""
+MAX_HEAD_BYTES = 65_536
+"""Of a request whose head comes in pieces, as it does over any network. h11 would give up after 16 KiB, with a 400 in
+words of its own; so what is too long for us is judged by `api.limits`, and told in the envelope."""
 
 
 class QuietServer(uvicorn.Server):
@@ -36,4 +39,5 @@ def config_for(app: ASGIApp, settings: Settings, *, most_at_once: int | None = N
         forwarded_allow_ips=list(settings.trusted_proxies),
         timeout_graceful_shutdown=GRACE,
         limit_concurrency=most_at_once,
+        h11_max_incomplete_event_size=MAX_HEAD_BYTES,
     )

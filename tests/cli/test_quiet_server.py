@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import logging
 import socket
 from collections.abc import AsyncIterator
 
@@ -53,3 +54,15 @@ async def test_a_head_that_comes_in_pieces_is_read_as_one_that_comes_at_once(
 
     assert answered == status
     assert body["success"] is (status == 200)
+
+
+async def test_a_client_that_offers_another_protocol_is_answered_without_a_word_in_the_log(
+    address: tuple[str, int], caplog: pytest.LogCaptureFixture
+) -> None:
+    offer = b"Connection: Upgrade, HTTP2-Settings, close\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQCAAAAAAIAAAAA"
+
+    with caplog.at_level(logging.WARNING):
+        answered, _ = await answer_to(address, b"GET /healthz HTTP/1.1\r\nHost: x\r\n" + offer + b"\r\n\r\n")
+
+    assert answered == 200
+    assert [record for record in caplog.records if record.name.startswith("uvicorn")] == []

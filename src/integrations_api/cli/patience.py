@@ -27,6 +27,10 @@ class BoundedProtocol(H11Protocol):
         super().data_received(data)
         self._watch()
 
+    def _unsupported_upgrade_warning(self) -> None:
+        """Called where a client also offers another protocol, as Java's does with each request: it is answered by ours.
+        uvicorn would advise the operator, each time, to install a library for WebSockets."""
+
     def connection_lost(self, exc: Exception | None) -> None:
         """Called once."""
         self._forget()

@@ -261,6 +261,18 @@ async def test_edits_raise_the_revision_and_move_updated_at_and_syncs_only_the_l
     assert (await position(room, created["id"]))["revision"] == 2
 
 
+async def test_a_schedule_that_is_set_or_ended_is_an_edit(room: Room) -> None:
+    created = await room.create()
+    path, told = f"/integrations/schedule/{created['id']}", []
+
+    for hour, cron in ((11, "0 6 * * *"), (12, None)):
+        room.clock.set(f"2026-03-01T{hour}:00:00Z")
+        told.append((await room.send("PUT", path, {"cron": cron})).json()["integration"]["updated_at"])
+
+    assert told == ["2026-03-01T11:00:00Z", "2026-03-01T12:00:00Z"]
+    assert (await room.shown(created["id"]))["updated_at"] == told[-1]
+
+
 async def test_the_record_says_which_keys_changed_and_never_to_what(room: Room) -> None:
     created = await room.create()
 

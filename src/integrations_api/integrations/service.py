@@ -152,7 +152,8 @@ class IntegrationService:
     ) -> Revised:
         """Sets, replaces or (None) ends a schedule; setting it resumes one that was paused.
 
-        It is an edit: it raises the revision. Raises `NotFound`, and `PreconditionFailed` as `update` does.
+        It is an edit: it raises the revision and moves `updated_at`. Raises `NotFound`, and `PreconditionFailed` as
+        `update` does.
         """
         now = self._clock()
         values = {
@@ -161,6 +162,7 @@ class IntegrationService:
             "next_sync_at": schedule.next_after(now) if schedule else None,
             "paused_reason": None,
             "failures_in_a_row": 0,
+            "updated_at": now,
         }
         async with transaction(self._sessions, first=statements.lock(integration_id)) as connection:
             before = await _found(connection, integration_id)

@@ -421,6 +421,8 @@ async def test_the_latest_run_of_an_integration_can_be_watched(database_url: str
 
         latest = await api.watch("GET", path)
         named = await api.watch("GET", path, headers={"Last-Event-ID": f"{first.id}:1"})
+        wrong = await api.client.get(path, headers={"Last-Event-ID": "1"})
 
         assert len(latest) == 2
         assert named[0].id == f"{first.id}:2"
+        assert (wrong.status_code, [one["field"] for one in wrong.json()["errors"]]) == (422, ["Last-Event-ID"])

@@ -14,7 +14,7 @@ from integrations_api.clock import Clock
 from integrations_api.connectors.records import Mode
 from integrations_api.db.direct import Row, connected
 from integrations_api.db.engine import Sessions
-from integrations_api.errors import Conflict, InvalidInput, NotFound
+from integrations_api.errors import Conflict, FieldProblem, InvalidInput, NotFound
 from integrations_api.integrations import for_sync
 from integrations_api.integrations.for_sync import IntegrationReader
 from integrations_api.knowledge import staging
@@ -46,7 +46,11 @@ class Position(Struct, frozen=True):
         try:
             return cls(run_id=UUID(run), after=min(max(int(seq), 0), 2**31 - 1))
         except ValueError:
-            raise InvalidInput("Last-Event-ID: expected <run id>:<number> as this service sent it") from None
+            raise _wrong_event_id("expected <run id>:<number> as this service sent it") from None
+
+
+def _wrong_event_id(message: str) -> InvalidInput:
+    return InvalidInput.of([FieldProblem("Last-Event-ID", message)])
 
 
 def _position(run: SyncRun | Row, *, after: int) -> Position:
@@ -129,7 +133,7 @@ class SyncService:
         position = Position.parse(last_event_id)
         run = await self._progress_of(position.run_id)
         if run.dataset_id != integration_id:
-            raise InvalidInput("Last-Event-ID: belongs to a run of another integration")
+            raise _wrong_event_id("belongs to a run of another integration")
         return _position(run, after=position.after)
 
     async def _progress_of(self, run_id: UUID) -> Row:
@@ -144,7 +148,7 @@ class SyncService:
         run = await self._progress_of(run_id)
         position = Position.parse(last_event_id) if last_event_id else Position(run_id=run_id, after=0)
         if position.run_id != run_id:
-            raise InvalidInput("Last-Event-ID: belongs to another run; ask for that run's events")
+            raise _wrong_event_id("belongs to another run; ask for that run's events")
         return _position(run, after=position.after)
 
     async def latest_position(self, integration_id: UUID, *, last_event_id: str | None) -> Position:

@@ -1,14 +1,19 @@
-"""A client that does not say what it wants does not keep its connection."""
+"""A client that does not say what it wants, or takes nothing of its answer, does not keep its connection."""
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, field
+from typing import Any
 
 import pytest
 from fastapi.responses import StreamingResponse
+from starlette.responses import Response
+from uvicorn.server import ServerState
 
 from integrations_api.api.routes import PUBLIC, Router
 from integrations_api.cli import patience
+from integrations_api.cli.patience import BoundedProtocol
 from integrations_api.cli.quiet_server import QuietServer, config_for
 from tests.support.applications import bare_app, settings_for
 from tests.support.processes import PATIENCE
@@ -16,6 +21,8 @@ from tests.support.processes import PATIENCE
 pytestmark = pytest.mark.anyio
 
 SHORT = 0.3
+LARGE = 8_000_000
+"""Bytes: more than the system keeps of an answer that is not taken."""
 BEGUN = {
     "nothing": b"",
     "half a head": b"GET /healthz HTTP/1.1\r\nHost: x\r\n",
@@ -24,8 +31,22 @@ BEGUN = {
 }
 
 
+@dataclass
+class Serving:
+    """A server and where it listens."""
+
+    server: QuietServer
+    address: tuple[str, int]
+
+    async def has_no_connection(self) -> None:
+        """Returns when all are closed."""
+        async with asyncio.timeout(PATIENCE):
+            while self.server.server_state.connections:  # noqa: ASYNC110 - only the server knows
+                await asyncio.sleep(0.05)
+
+
 @pytest.fixture
-async def address(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[tuple[str, int]]:
+async def serving(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Serving]:
     monkeypatch.setattr(patience, "PATIENCE", SHORT)
     app, router = bare_app(), Router()
 
@@ -38,13 +59,22 @@ async def address(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[tuple[str, i
 
         return StreamingResponse(parts())
 
+    @router.get("/large", dependencies=[PUBLIC])
+    async def large() -> Response:
+        return Response(bytes(LARGE))
+
     app.include_router(router)
     with socket.create_server(("127.0.0.1", 0)) as listener:
         server = QuietServer(config_for(app, settings_for("postgresql://nobody@127.0.0.1:1/nothing")))
-        serving = asyncio.create_task(server.serve(sockets=[listener]))
-        yield listener.getsockname()
+        running = asyncio.create_task(server.serve(sockets=[listener]))
+        yield Serving(server, listener.getsockname())
         server.should_exit = True
-        await serving
+        await running
+
+
+@pytest.fixture
+def address(serving: Serving) -> tuple[str, int]:
+    return serving.address
 
 
 async def said_to(address: tuple[str, int], sent: bytes) -> bytes:
@@ -69,3 +99,70 @@ async def test_an_answer_may_take_longer(address: tuple[str, int], left: bytes) 
     answered = await said_to(address, b"GET /slowly HTTP/1.1\r\nHost: x\r\nConnection: close\r\n" + left)
 
     assert answered.endswith(b"3\r\nend\r\n0\r\n\r\n")
+
+
+@pytest.mark.parametrize("requests", [1, 3])
+async def test_who_takes_nothing_of_an_answer_is_hung_up_on(serving: Serving, requests: int) -> None:
+    with socket.socket() as client:
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        client.setblocking(False)
+        await asyncio.get_running_loop().sock_connect(client, serving.address)
+        client.send(b"GET /large HTTP/1.1\r\nHost: x\r\n\r\n" * requests)
+        async with asyncio.timeout(PATIENCE):
+            while not serving.server.server_state.connections:  # noqa: ASYNC110 - only the server knows
+                await asyncio.sleep(0.01)
+
+        await serving.has_no_connection()
+
+
+@dataclass
+class Hand:
+    """A loop whose clock is moved by hand."""
+
+    waiting: list[tuple[Callable[..., None], tuple[Any, ...]]] = field(default_factory=list)
+
+    def call_later(self, _: float, call: Callable[..., None], *args: Any) -> "Hand":
+        self.waiting.append((call, args))
+        return self
+
+    def cancel(self) -> None:
+        self.waiting.clear()
+
+    def wait(self) -> None:
+        (call, args), self.waiting = self.waiting[-1], []
+        call(*args)
+
+
+class Untaken(asyncio.Transport):
+    """A connection whose client takes what the test says."""
+
+    left = 100
+    is_cut_off = False
+
+    def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
+        assert high == 0
+
+    def get_write_buffer_size(self) -> int:
+        return self.left
+
+    def abort(self) -> None:
+        self.is_cut_off = True
+
+
+async def test_who_takes_a_little_of_it_may_go_on() -> None:
+    app = bare_app()
+    protocol = BoundedProtocol(config_for(app, settings_for("postgresql://x@127.0.0.1:1/x")), ServerState(), {})
+    protocol.loop = hand = Hand()  # type: ignore[assignment]
+    transport = Untaken()
+    protocol.connection_made(transport)
+    hand.cancel()  # The time for a request.
+
+    protocol.pause_writing()
+    transport.left -= 1
+    hand.wait()
+    assert (transport.is_cut_off, len(hand.waiting)) == (False, 1)
+    protocol.resume_writing()
+    assert not hand.waiting
+    protocol.pause_writing()
+    hand.wait()
+    assert transport.is_cut_off

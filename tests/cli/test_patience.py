@@ -1,6 +1,7 @@
 """A client that does not say what it wants, or takes nothing of its answer, does not keep its connection."""
 
 import asyncio
+import logging
 import socket
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
@@ -13,7 +14,7 @@ from uvicorn.server import ServerState
 
 from integrations_api.api.routes import PUBLIC, Router
 from integrations_api.cli import patience
-from integrations_api.cli.patience import BoundedProtocol
+from integrations_api.cli.patience import FREE_CHUNKS, SMALLEST_CHUNK, BoundedProtocol
 from integrations_api.cli.quiet_server import QuietServer, config_for
 from tests.support.applications import bare_app, settings_for
 from tests.support.processes import PATIENCE
@@ -29,6 +30,8 @@ BEGUN = {
     "half a body": b"POST /auth/token HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\nuser",
     "a second request's half head": b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\nGET /",
 }
+CHUNKED = b"Host: x\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n"
+END = b"0\r\n\r\n"
 
 
 @dataclass
@@ -63,6 +66,10 @@ async def serving(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Serving]:
     async def large() -> Response:
         return Response(bytes(LARGE))
 
+    @router.post("/open", dependencies=[PUBLIC])
+    async def open_route(body: dict[str, Any]) -> dict[str, Any]:
+        return {"success": True, "got": body}
+
     app.include_router(router)
     with socket.create_server(("127.0.0.1", 0)) as listener:
         server = QuietServer(config_for(app, settings_for("postgresql://nobody@127.0.0.1:1/nothing")))
@@ -74,6 +81,13 @@ async def serving(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Serving]:
 
 @pytest.fixture
 def address(serving: Serving) -> tuple[str, int]:
+    return serving.address
+
+
+@pytest.fixture
+def in_time(serving: Serving, monkeypatch: pytest.MonkeyPatch) -> tuple[str, int]:
+    """Where requests of any length have time to come."""
+    monkeypatch.setattr(patience, "PATIENCE", PATIENCE)
     return serving.address
 
 
@@ -166,3 +180,47 @@ async def test_who_takes_a_little_of_it_may_go_on() -> None:
     protocol.pause_writing()
     hand.wait()
     assert transport.is_cut_off
+
+
+def in_chunks(path: str, body: bytes, *, size: int) -> bytes:
+    chunks = [body[at : at + size] for at in range(0, len(body), size)]
+    framed = b"".join(b"%x\r\n%b\r\n" % (len(chunk), chunk) for chunk in chunks)
+    return b"POST %b HTTP/1.1\r\nConnection: close\r\n" % path.encode() + CHUNKED + framed
+
+
+@pytest.mark.parametrize(
+    ("length", "size"), [(FREE_CHUNKS, 1), (900_000, SMALLEST_CHUNK), (900_000, 65_536)], ids=["few", "small", "large"]
+)
+async def test_a_body_may_come_in_chunks(in_time: tuple[str, int], length: int, size: int) -> None:
+    body = b"{" + b" " * (length - 2) + b"}"
+
+    answered = await said_to(in_time, b"".join([in_chunks("/open", body, size=size), END]))
+
+    assert answered.startswith(b"HTTP/1.1 200"), answered[:100]
+
+
+async def test_a_stranger_may_not_send_a_megabyte_byte_by_byte(in_time: tuple[str, int]) -> None:
+    sent = in_chunks("/open", b" " * (2 * FREE_CHUNKS), size=1)
+
+    answered = await said_to(in_time, sent)
+
+    assert answered.startswith(b"HTTP/1.1 400")
+    assert patience.TOO_MANY_CHUNKS.encode() in answered
+
+
+@pytest.mark.parametrize("more", [b"1\r\n \r\n" * 2 * FREE_CHUNKS, b"no chunk\r\n"], ids=["chunks", "no chunk"])
+async def test_what_cannot_be_read_after_an_answer_closes_the_connection(
+    in_time: tuple[str, int], more: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.ERROR)
+    reader, writer = await asyncio.open_connection(*in_time)
+    writer.write(b"POST /healthz HTTP/1.1\r\n" + CHUNKED)
+    async with asyncio.timeout(PATIENCE):
+        answered = await reader.readuntil(b"}")
+        writer.write(more)
+        rest = await reader.read()
+    writer.close()
+
+    assert answered.startswith(b"HTTP/1.1 405")
+    assert rest == b""
+    assert not caplog.records

@@ -1,12 +1,18 @@
-"""How long a client may take to say what it wants, and to take what it is answered."""
+"""How long a client may take to say what it wants, in how many pieces, and how long to take what it is answered."""
 
 import asyncio
 
+import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 PATIENCE = 60.0
 """Seconds for a whole request, head and body; a megabyte in that time is 17 kB a second. And as many in which a client
 must take something of its answer."""
+FREE_CHUNKS = 2000
+SMALLEST_CHUNK = 200
+"""Bytes that chunks must have on average once there are more than `FREE_CHUNKS`: each costs as much as a short request,
+and a megabyte of single bytes kept everybody waiting for twelve seconds."""
+TOO_MANY_CHUNKS = "The body comes in too many chunks: send larger ones, or the whole with its Content-Length"
 
 
 class BoundedProtocol(H11Protocol):
@@ -16,12 +22,14 @@ class BoundedProtocol(H11Protocol):
     long an answer takes is not bounded here, nor how long a connection stays idle after one: uvicorn does that.
     """
 
+    _connection: "_Connection"
     _late: asyncio.TimerHandle | None = None
     _untaken: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Called once; the time begins."""
         super().connection_made(transport)
+        self.conn = self._connection = _Connection(h11.SERVER, self.conn._max_incomplete_event_size)
         transport.set_write_buffer_limits(high=0)  # So that we hear of anything that is not taken.
         self._watch()
 
@@ -29,6 +37,13 @@ class BoundedProtocol(H11Protocol):
         """Called for whatever has come; the time goes on until that makes a request."""
         super().data_received(data)
         self._watch()
+
+    def send_400_response(self, msg: str) -> None:
+        """Called for what is no proper request; once an answer has begun, that cannot be said any more."""
+        if self.conn.our_state in {h11.IDLE, h11.SEND_RESPONSE}:
+            super().send_400_response(TOO_MANY_CHUNKS if self._connection.has_too_many_chunks else msg)
+        else:
+            self.transport.close()
 
     def _unsupported_upgrade_warning(self) -> None:
         """Called where a client also offers another protocol, as Java's does with each request: it is answered by ours.
@@ -80,3 +95,26 @@ class BoundedProtocol(H11Protocol):
         if self._untaken is not None:
             self._untaken.cancel()
             self._untaken = None
+
+
+class _Connection(h11.Connection):
+    """h11's, which takes a body in as many chunks as it comes in."""
+
+    _chunks = _bytes = 0
+
+    @property
+    def has_too_many_chunks(self) -> bool:
+        """Whether the body came in very many very small chunks so far."""
+        return self._chunks > FREE_CHUNKS + self._bytes / SMALLEST_CHUNK
+
+    def next_event(self) -> h11.Event | type[h11.NEED_DATA] | type[h11.PAUSED]:
+        """Raises `RemoteProtocolError`, also for such a body."""
+        event = super().next_event()
+        if isinstance(event, h11.Request):
+            self._chunks = self._bytes = 0
+        elif isinstance(event, h11.Data):
+            self._chunks += event.chunk_start
+            self._bytes += len(event.data)
+            if self.has_too_many_chunks:
+                raise h11.RemoteProtocolError(TOO_MANY_CHUNKS)
+        return event

@@ -12,7 +12,7 @@ from fastapi import Body, Depends, FastAPI
 from fastapi.security import OAuth2PasswordRequestForm
 from starlette.types import Message
 
-from integrations_api.access.schemas import LONGEST_PASSWORD
+from integrations_api.access.schemas import LONGEST_PASSWORD, AcceptRequest
 from integrations_api.api import routes
 from integrations_api.api.routes import PUBLIC, AccessRule, Router
 from integrations_api.errors import Unauthenticated
@@ -36,6 +36,9 @@ def planted_app(**settings: Any) -> FastAPI:
 
     @router.post("/closed", dependencies=[Depends(Nobody())])
     async def closed_route(body: dict[str, Any]) -> None: ...
+
+    @router.post("/strict", dependencies=[PUBLIC])
+    async def strict_route(body: AcceptRequest) -> None: ...
 
     @router.post("/optional", dependencies=[PUBLIC])
     async def optional_route(body: Annotated[dict[str, Any] | None, Body()] = None) -> dict[str, Any]:
@@ -80,6 +83,8 @@ MALFORMED = {
     "not UTF-8": b'{"a": "\xff"}',
     "UTF-16": '{"a": 1}'.encode("utf-16"),
     "101 levels": b'{"a":' * 101 + b"1" + b"}" * 101,
+    "101 fields": json.dumps(dict.fromkeys(map(str, range(101)), 0)).encode(),
+    "10,001 objects and lists": b'{"a":[' + b"[0]," * 9_998 + b"[0]]}",
     "100,000 levels": b'{"a":' + b"[" * 100_000 + b"]" * 100_000 + b"}",
     "a number of 5,000 digits": b'{"a": ' + b"9" * 5000 + b"e}",
 }
@@ -152,6 +157,27 @@ async def test_a_stranger_makes_nobody_look_at_half_a_million_zeros_one_by_one(c
 
     assert response.status_code == 401
     assert 0 < calls[routes.__file__] < 100
+
+
+@pytest.mark.parametrize("path", ["/strict", "/closed"])
+@pytest.mark.parametrize(
+    "body",
+    [json.dumps(dict.fromkeys(map(str, range(80_000)), 0)).encode(), b'{"a":[' + b'{"b":[{}]},' * 80_000 + b"0]}"],
+    ids=["fields", "objects"],
+)
+async def test_nor_does_anybody_judge_a_hundred_thousand_fields_one_by_one(
+    client: httpx.AsyncClient, path: str, body: bytes
+) -> None:
+    calls: Counter[str] = Counter()
+    sys.setprofile(lambda frame, event, _: calls.update([frame.f_code.co_filename] if event == "call" else []))
+    try:
+        response = await client.post(path, content=body, headers=JSON)
+    finally:
+        sys.setprofile(None)
+
+    assert response.status_code == (401 if path == "/closed" else 422)
+    assert len(response.content) < 1000
+    assert sum(calls.values()) < 20_000
 
 
 @pytest.mark.parametrize("url", ["/find/a%00b", "/find/a?q=%00", "/find/a?%00=1"])

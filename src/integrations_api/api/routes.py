@@ -33,6 +33,11 @@ _MANY_DIGITS = re.compile(rb"\d{19}")
 tell that it was another number, and refuse it."""
 _DEEPEST = 100
 """Levels of nesting a body may have; more is an attack, and deeper work downstream recurses."""
+_MOST_FIELDS = 100
+"""Of a body itself, which no route has twenty of: each that is not known is an error of its own, and a hundred thousand
+of them kept everybody waiting for seconds."""
+_MOST_PARTS = 10_000
+"""Objects and lists in a body. A config may have 2,000 items."""
 MAX_FORM_BYTES = 65_536
 """A form is read byte by byte in Python, before anybody has said who he is: a megabyte took more than a second. The
 longest password that is read, all of it percent-encoded, fits in."""
@@ -200,17 +205,22 @@ class _StrictRequest(Request):
 
 
 def _unstorable(value: Any) -> str | None:
-    """Why PostgreSQL could not store this JSON value; None when it can.
+    """Why PostgreSQL could not store this JSON value, or nobody wants it; None when it can be judged further.
 
     Level by level, for nobody has said yet who he is: a call for each of half a million zeros held up all others.
     """
-    level = _judged([value])
+    if type(value) is dict and len(value) > _MOST_FIELDS:
+        return f"must not have more than {_MOST_FIELDS} fields"
+    level, parts = _judged([value]), 0
     for _ in range(_DEEPEST + 1):
         if any("\0" in text for text in level if type(text) is str):
             return "must not contain NUL characters"
         containers = [node for node in level if type(node) is not str]
         if not containers:
             return None
+        parts += len(containers)
+        if parts > _MOST_PARTS:
+            return f"must not hold more than {_MOST_PARTS} objects and lists"
         level = [child for node in containers for child in _judged(node)]
     return f"must not be nested deeper than {_DEEPEST} levels"
 

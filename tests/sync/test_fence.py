@@ -7,7 +7,9 @@ from uuid import UUID
 
 import pytest
 from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncSession
 
+from integrations_api.knowledge import staging
 from integrations_api.queue.jobs import NotDoneYet
 from integrations_api.sync.runs import ENTRYPOINT
 from integrations_api.worker_wiring import build_worker
@@ -93,3 +95,35 @@ async def test_what_is_tidied_up_after_a_run_is_not_cut_off_because_the_run_has_
 
         assert (await b.run(run_id)).state == "succeeded"
         assert len(await b.rows("SELECT 1 FROM raw_records")) == 3
+
+
+async def test_what_is_tidied_up_late_leaves_alone_what_the_next_sync_has_read(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between a run's last commit and that its worker may stand still: nothing is fenced by then."""
+    tidy, is_late, go_on = staging.drop_superseded_raw, asyncio.Event(), asyncio.Event()
+
+    async def late_at_first(session: AsyncSession, *, run_id: UUID, dataset_id: UUID) -> None:
+        if not is_late.is_set():
+            is_late.set()
+            await go_on.wait()
+        await tidy(session, run_id=run_id, dataset_id=dataset_id)
+
+    monkeypatch.setattr(staging, "drop_superseded_raw", late_at_first)
+    async with bench(database_url, workers=0) as b:
+        b.source.fill(3)
+        integration, carry_out = await b.integration(), build_worker(b.components).handlers[ENTRYPOINT]
+        first = asyncio.ensure_future(carry_out(str(await b.start(integration))))
+        await asyncio.wait_for(is_late.wait(), PATIENCE)
+        b.source.change("INC00001", title="It was not the mail")
+        second = await b.start(integration)
+        async with gate(database_url, when="NEW.phase = 'comparing' AND OLD.phase = 'fetching'") as closed:
+            carrying = asyncio.ensure_future(carry_out(str(second)))
+            await closed.reached()
+            go_on.set()
+            await asyncio.wait_for(first, PATIENCE)
+            await closed.open()
+            await asyncio.wait_for(carrying, PATIENCE)
+
+        assert ((await b.run(second)).updated, len(await b.rows("SELECT 1 FROM raw_records"))) == (1, 3)
+        assert (await b.titles(integration))["INC00001"] == "It was not the mail"

@@ -320,12 +320,16 @@ async def drop_plans_of_ended_runs(session: AsyncSession, *, ended_before: datet
 
 
 async def drop_superseded_raw(session: AsyncSession, *, run_id: UUID, dataset_id: UUID) -> None:
-    """Keeps one raw record for each document: the newest."""
+    """Keeps one raw record for each document: the newest. What a later run has read stays, however late this comes."""
     await session.execute(
         text("""
             DELETE FROM raw_records old USING raw_records new
             WHERE new.run_id = :run AND old.dataset_id = :dataset AND old.external_id = new.external_id
               AND (old.run_id <> :run OR old.seq < new.seq)
+              AND old.run_id <> ALL(ARRAY(
+                SELECT later.id FROM sync_runs later
+                WHERE later.dataset_id = :dataset
+                  AND later.created_at > (SELECT created_at FROM sync_runs WHERE id = :run)))
         """),
         {"run": run_id, "dataset": dataset_id},
     )

@@ -271,7 +271,7 @@ class SyncEngine:
         """Tells new, changed, unchanged and gone documents apart, and plans their ingest."""
         run = self._journal.run
         await self._adopt()
-        gone = await find_gone(self._sessions, run=run, connector=self._connector)
+        gone = await find_gone(self._sessions, run=run, connector=self._connector, tell=self._tell_asked)
 
         async def work(session: AsyncSession) -> StepResult:
             plan = await staging.plan(session, run_id=run.id, dataset_id=run.dataset_id, gone=gone)
@@ -285,6 +285,12 @@ class SyncEngine:
         for event in await self._journal.step(work):
             yield event
         RECORDS_REJECTED.labels(self._connector.service).inc(run.rejected)
+
+    async def _tell_asked(self, asked: int, suspects: int) -> None:
+        """A step, for a run that asks for thousands of records one by one is not stuck."""
+        noun = self._connector.noun
+        await self._journal.note(events.progress(f"Asked for {asked} of {suspects} {noun} that may be gone..."))
+        self._pause_for_handover()
 
     async def _note(self, session: AsyncSession) -> str | None:
         """What a reader of the version must know to understand its changes."""

@@ -1,0 +1,80 @@
+"""Many records that may be gone, each of which a source is asked for."""
+
+from collections.abc import Mapping, Sequence
+from uuid import UUID
+
+import pytest
+
+from integrations_api.connectors.records import Gone
+from integrations_api.queue.jobs import NotDoneYet
+from integrations_api.sync import removals
+from integrations_api.sync.runs import ENTRYPOINT
+from integrations_api.worker_wiring import build_worker
+from tests.support.sources import MemoryConnector
+from tests.support.syncing import Bench, bench
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture(autouse=True)
+def two_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(removals, "AT_ONCE", 2)
+
+
+async def _lost_five_of_six(b: Bench) -> UUID:
+    b.source.fill(6)
+    integration = await b.integration()
+    await build_worker(b.components).handlers[ENTRYPOINT](str(await b.start(integration)))
+    for number in range(1, 6):
+        b.source.remove(f"INC{number:05d}")
+    return await b.start(integration, mode="full")
+
+
+async def test_a_run_gets_on_while_it_asks_for_many_that_may_be_gone(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It made no step before all were asked for: where that took longer than SYNC_STALL_TIMEOUT no try could end."""
+    async with bench(database_url, workers=0) as b:
+        run_id = await _lost_five_of_six(b)
+        confirm, steps = MemoryConnector.confirm_gone, []
+
+        async def seen(self: MemoryConnector, suspects: Mapping[str, str]) -> Sequence[Gone]:
+            steps.append((await b.run(run_id)).step)
+            return await confirm(self, suspects)
+
+        monkeypatch.setattr(MemoryConnector, "confirm_gone", seen)
+
+        await build_worker(b.components).handlers[ENTRYPOINT](str(run_id))
+
+        assert [step - steps[0] for step in steps] == [0, 1, 2]
+        assert ((await b.run(run_id)).deleted, list(await b.titles((await b.run(run_id)).dataset_id))) == (
+            5,
+            ["INC00006"],
+        )
+        told = [event["message"] for _, event in await b.events(run_id) if "may be gone" in event.get("message", "")]
+        assert told == [
+            "Asked for 2 of 5 incidents that may be gone...",
+            "Asked for 4 of 5 incidents that may be gone...",
+        ]
+
+
+async def test_a_worker_that_is_to_stop_hands_over_between_two_questions(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with bench(database_url, workers=0) as b:
+        run_id = await _lost_five_of_six(b)
+        worker = build_worker(b.components)
+        with monkeypatch.context() as patch:
+
+            async def none_gone(self: MemoryConnector, suspects: Mapping[str, str]) -> Sequence[Gone]:
+                worker.on_stop()
+                return []
+
+            patch.setattr(MemoryConnector, "confirm_gone", none_gone)
+            with pytest.raises(NotDoneYet):
+                await worker.handlers[ENTRYPOINT](str(run_id))
+
+        await build_worker(b.components).handlers[ENTRYPOINT](str(run_id))
+
+        run = await b.run(run_id)
+        assert (run.state, run.attempt, run.handovers, run.deleted) == ("succeeded", 2, 1, 5)

@@ -38,7 +38,7 @@ from integrations_api.settings import Settings
 from integrations_api.sync.registered import RegisteredSources
 from integrations_api.sync.runs import PLANS_KEPT
 from integrations_api.sync.service import SyncService
-from integrations_api.sync.slots import HostSlots
+from integrations_api.sync.slots import MARGIN, HostSlots
 from integrations_api.sync.sources import Sources
 from integrations_api.sync.tickets import Tickets
 from integrations_api.vault.bootstrap import ProcessSecrets, resolve_secrets
@@ -71,7 +71,11 @@ async def assemble(
             idle_limit=settings.worker_silence,
         )
     )
-    slots = HostSlots(dsn=asyncpg_dsn(engine.url), limit=settings.sync_requests_per_host)
+    slots = HostSlots(
+        dsn=asyncpg_dsn(engine.url),
+        limit=settings.sync_requests_per_host,
+        silence=settings.egress_timeout + MARGIN,
+    )
     try:
         async with slots, AsyncExitStack() as stack:
             passwords = passwords or Passwords()

@@ -1,6 +1,7 @@
 """The limit on requests to one host, over processes."""
 
 import asyncio
+from datetime import timedelta
 
 import pytest
 
@@ -57,3 +58,26 @@ async def test_who_is_cancelled_while_he_asks_leaves_no_slot_taken(database_url:
 
             async with asyncio.timeout(PATIENCE), slots.of("a")():
                 pass
+
+
+MOMENT = timedelta(milliseconds=100)
+
+
+async def test_a_process_that_is_stopped_while_it_holds_slots_loses_them(database_url: str) -> None:
+    """It closes no connection, nor does a machine that lost power; and a run that goes on elsewhere has to ask."""
+    dsn = asyncpg_dsn(database_url)
+    async with HostSlots(dsn=dsn, limit=1, silence=MOMENT) as stopped, HostSlots(dsn=dsn, limit=1) as living:
+        async with stopped.of("a")(), asyncio.timeout(PATIENCE), living.of("a")():
+            pass
+
+        async with asyncio.timeout(PATIENCE), stopped.of("a")():  # It goes on, by a new connection.
+            pass
+
+
+async def test_a_process_that_holds_no_slot_is_not_cut_off(database_url: str) -> None:
+    async with HostSlots(dsn=asyncpg_dsn(database_url), limit=2, silence=MOMENT) as slots:
+        async with slots.of("a")(), slots.of("b")():
+            pass
+
+        assert slots._connection is not None
+        assert await slots._connection.fetchval("SHOW idle_session_timeout") == "0"

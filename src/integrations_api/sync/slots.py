@@ -1,7 +1,9 @@
 """Requests to one host at the same time, limited over all integrations, workers and machines.
 
 A slot is an advisory lock of PostgreSQL. One connection holds those of this process, so a crash frees them; what
-this process itself holds it remembers, for a connection may take its own lock twice.
+this process itself holds it remembers, for a connection may take its own lock twice. A process that was stopped, or a
+machine that lost power, closes no connection: the server does it when nothing was heard of for longer than a request
+may take, for it would keep the slots from whoever goes on.
 """
 
 import asyncio
@@ -11,6 +13,7 @@ import time
 from collections import defaultdict
 from collections.abc import AsyncGenerator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from datetime import timedelta
 from typing import Any
 
 import asyncpg
@@ -28,14 +31,20 @@ log = get_logger(__name__)
 PATIENCE_SECONDS = 120.0
 """How long a request waits for its turn before that counts as a failure to be retried."""
 PAUSE_SECONDS = (0.02, 0.2)
+MARGIN = timedelta(seconds=20)
+"""What giving a slot back may take after the longest request."""
+
+_TAKE = "SELECT pg_try_advisory_lock($1) FROM set_config('idle_session_timeout', $2, false)"
+_GIVE = "SELECT pg_advisory_unlock($1) FROM set_config('idle_session_timeout', $2, false)"
 
 
 class HostSlots:
-    """Gives out slots; open it around the work."""
+    """Gives out slots; open it around the work. Who holds one is heard of again within `silence`."""
 
-    def __init__(self, *, dsn: str, limit: int) -> None:
+    def __init__(self, *, dsn: str, limit: int, silence: timedelta = timedelta(seconds=90)) -> None:
         self._dsn = dsn
         self._limit = limit
+        self._silence = str(int(silence.total_seconds() * 1000))
         self._held: defaultdict[str, set[int]] = defaultdict(set)
         self._connection: asyncpg.Connection[Any] | None = None
         self._speaking = asyncio.Lock()
@@ -87,7 +96,7 @@ class HostSlots:
             # Remembered before it is asked for: while we wait for the answer, another task may look.
             held.add(number)
             try:
-                is_ours = await self._ask("SELECT pg_try_advisory_lock($1)", host, number)
+                is_ours = await self._ask(_TAKE, host, number, silence=self._silence)
             except asyncio.CancelledError:
                 await self._free(host, number)  # The lock may have been given already.
                 raise
@@ -101,16 +110,17 @@ class HostSlots:
         await finish(self._give_back(host, number))
 
     async def _give_back(self, host: str, number: int) -> None:
-        await self._ask("SELECT pg_advisory_unlock($1)", host, number)
+        is_last = sum(map(len, self._held.values())) == 1
+        await self._ask(_GIVE, host, number, silence="0" if is_last else self._silence)
         self._held[host].discard(number)
 
-    async def _ask(self, question: str, host: str, number: int) -> bool:
+    async def _ask(self, question: str, host: str, number: int, *, silence: str) -> bool:
         """The database's answer. While it is away every request may go: the run itself waits for it soon enough."""
         try:
             async with self._speaking:
                 if self._connection is None or self._connection.is_closed():
                     self._connection = await connect(self._dsn)
-                return bool(await self._connection.fetchval(question, lock_key(host, number), timeout=10))
+                return bool(await self._connection.fetchval(question, lock_key(host, number), silence, timeout=10))
         except DATABASE_LOST as error:
             log.warning("sync.slots_lost", error=type(error).__name__)
             return True

@@ -7,6 +7,7 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from integrations_api.access import rates
 from integrations_api.access.rates import Rate, Rates
 from integrations_api.errors import TooManyRequests
 from tests.support.applications import LiveApp, live_app
@@ -19,8 +20,8 @@ ADA, BOB = UUID(int=1), UUID(int=2)
 
 async def draw(live: LiveApp, times: int, rate: Rate = Rate.EXPORT, user: UUID = ADA) -> int:
     """How many of so many requests at once are let through."""
-    rates = live.components[Rates]
-    drawn = await asyncio.gather(*(rates.draw(rate, user) for _ in range(times)), return_exceptions=True)
+    draws = live.components[Rates]
+    drawn = await asyncio.gather(*(draws.draw(rate, user) for _ in range(times)), return_exceptions=True)
     assert all(outcome is None or isinstance(outcome, TooManyRequests) for outcome in drawn)
     return drawn.count(None)
 
@@ -82,3 +83,12 @@ async def test_full_buckets_are_forgotten(database_url: str) -> None:
             left = await connection.scalar(text("SELECT count(*) FROM rate_buckets"))
 
     assert left == 0
+
+
+async def test_who_is_refused_by_a_bucket_that_is_full_and_pruned_a_moment_later_is_let_through(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refusing = "SELECT 1 WHERE CAST($1 AS text) = '' AND CAST($2 AS interval) > CAST($3 AS interval)"
+    monkeypatch.setattr(rates, "_TAKE", refusing)
+    async with live_app(database_url) as live:
+        assert await draw(live, 1) == 1

@@ -66,12 +66,13 @@ class Rates:
             async with connected(self._sessions) as connection:
                 if await connection.fetchrow(_TAKE, key, share, most):
                     return
-                full_at, at = await connection.fetchrow(_LOOK, key)
+                found = await connection.fetchrow(_LOOK, key)
         except DBAPIError as error:
             if cannot_write(error):  # Reading goes on, uncounted; what else is limited writes, and is refused there.
                 return
             raise
-        raise _refused(full_at + share - most, at)
+        if found is not None:  # Else it has become full since, and was pruned.
+            raise _refused(found["full_at"] + share - most, found["clock_timestamp"])
 
     async def prune(self) -> None:
         """Forgets full buckets: one that is not there is full too."""

@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from integrations_api.knowledge import staging
 from integrations_api.queue.jobs import NotDoneYet
+from integrations_api.sync.executor import SOURCE_CHANGED
 from integrations_api.sync.runs import ENTRYPOINT
 from integrations_api.worker_wiring import build_worker
 from tests.support.gates import gate, publishing_gate
@@ -55,6 +56,19 @@ async def test_who_is_fenced_off_because_the_run_has_ended_is_done_with_the_job(
         await asyncio.wait_for(carrying, PATIENCE)
 
         assert (await b.run(run_id)).fetched == 0
+
+
+async def test_who_takes_over_does_not_go_on_in_another_source(database_url: str) -> None:
+    """An edit ends the run, but a worker that has just taken it may be faster than whoever looks for that."""
+    async with bench(database_url, workers=0) as b:
+        b.source.fill(3)
+        run_id = await b.start(await b.integration())
+        await b.change("UPDATE sync_runs SET attempt = 1, phase = 'fetching', fingerprint = 'of the source before'")
+
+        await build_worker(b.components).handlers[ENTRYPOINT](str(run_id))
+
+        run = await b.run(run_id)
+        assert (run.state, run.error, b.source.pages_read) == ("cancelled", SOURCE_CHANGED, 0)
 
 
 async def test_a_step_that_is_ended_to_free_others_of_a_deadlock_is_done_again(database_url: str) -> None:

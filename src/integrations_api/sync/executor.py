@@ -166,10 +166,15 @@ class RunExecutor:
         return True
 
     async def _load(self, run: SyncRun) -> IntegrationForSync | None:
+        """None where this run is not to go on: its integration is gone, or reads another source since it was begun."""
         if run.integration_id is None:
             return None
         async with self._sessions() as session:
-            return await self._integrations.load(session, run.integration_id)
+            integration = await self._integrations.load(session, run.integration_id)
+        if run.fingerprint in (None, integration.fingerprint):
+            return integration
+        await self._end_overtaken()
+        return None
 
     async def _drive(self, run: SyncRun, integration: IntegrationForSync) -> None:
         self._sources.check(integration)

@@ -194,6 +194,27 @@ async def test_the_same_goes_for_a_run_that_was_mapping_anew(
             assert (resumed.state, resumed.error) == ("succeeded", None)
 
 
+async def test_a_run_is_not_resumed_behind_one_that_a_slow_clock_has_dated_before_it(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It would go on with a version behind the head."""
+    async with bench(database_url, sync_chunk_size=5) as b, served(b) as api:
+        b.source.fill(12)
+        integration = await b.integration()
+        with failing_after_the_first(monkeypatch, SyncEngine, "_ingest_chunk"):
+            failed = await b.sync(integration)
+        await b.change("UPDATE sync_runs SET created_at = created_at + interval '5 minutes'")
+        assert (await b.sync(integration)).version == 2
+
+        refused = await api.client.post(f"/integrations/runs/{failed.id}/resume")
+
+        assert (failed.version, refused.status_code, refused.json()["message"]) == (
+            1,
+            409,
+            "A later run has begun since: start a new sync",
+        )
+
+
 @contextmanager
 def failing_after_the_first(monkeypatch: pytest.MonkeyPatch, kind: type, step: str) -> Iterator[None]:
     """Meanwhile this step of `kind` writes one chunk and no second."""

@@ -337,6 +337,12 @@ async def lock_version(session: AsyncSession, *, dataset_id: UUID, number: int) 
     )
 
 
+async def is_being_built(session: AsyncSession, *, dataset_id: UUID, number: int) -> bool:
+    """Whether a version may still be written: whatever came after it has abandoned it."""
+    statement = text("SELECT state = 'building' FROM versions WHERE dataset_id = :dataset AND number = :number")
+    return bool(await session.scalar(statement, {"dataset": dataset_id, "number": number}))
+
+
 async def rolled_back_since(session: AsyncSession, dataset_id: UUID, moment: datetime) -> bool:
     """Whether the dataset was rolled back since then: what was built or read before is of no use after that."""
     statement = text("""

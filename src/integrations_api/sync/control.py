@@ -108,6 +108,10 @@ class RunControl:
         latest = await repository.page_of_runs(session, integration_id=run.dataset_id, before=None, limit=1)
         if latest[0].id != run.id:
             raise Conflict(_LATER_RUN)
+        # By the version itself, for times are those of clocks: a later run may have been queued by one that is slow.
+        number = run.version
+        if number is not None and not await versions.is_being_built(session, dataset_id=run.dataset_id, number=number):
+            raise Conflict(_LATER_RUN)
         left = run.planned - run.ingested if run.phase in _HAVE_A_PLAN else 0
         if await staging.count_staged(session, run.id, after=run.ingested) < left:
             raise Conflict("An incident that this run was about to write was purged since: start a new sync")

@@ -3,9 +3,14 @@
 import json
 import re
 import shlex
+import subprocess
+import sys
+from collections.abc import Iterator
 from fnmatch import fnmatch
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from ipaddress import ip_address, ip_network
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import pytest
@@ -95,6 +100,41 @@ def test_the_health_check_asks_the_port_that_the_command_serves() -> None:
     port = command[command.index("--port") + 1]
     assert last["EXPOSE"] == port
     assert f"http://127.0.0.1:{port}/healthz" in last["HEALTHCHECK"]
+
+
+@pytest.fixture(params=[200, 503])
+def answering(request: pytest.FixtureRequest) -> Iterator[tuple[int, bool]]:
+    """The port of something that answers every GET alike, and whether that is well."""
+
+    class Answer(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(request.param)
+            self.end_headers()
+
+    with HTTPServer(("127.0.0.1", 0), Answer) as server:
+        serving = Thread(target=server.serve_forever)
+        serving.start()
+        yield server.server_port, request.param == 200
+        server.shutdown()
+        serving.join()
+
+
+def test_the_health_check_asks_the_service_itself_where_a_proxy_is_in_the_environment(
+    answering: tuple[int, bool],
+) -> None:
+    port, is_well = answering
+    _, _, command = dict(stages()[-1])["HEALTHCHECK"].partition(" CMD ")
+    _, *arguments = json.loads(command.replace("127.0.0.1:8000", f"127.0.0.1:{port}"))
+
+    done = subprocess.run(
+        [sys.executable, *arguments], env={"http_proxy": "http://127.0.0.1:9"}, capture_output=True, timeout=30
+    )
+
+    assert (done.returncode == 0) is is_well, done.stderr
+
+
+def test_the_health_check_of_nginx_passes_a_proxy_by_too() -> None:
+    assert re.search("wget .*-Y off ", " ".join(SERVICES["nginx"]["healthcheck"]["test"]))
 
 
 def test_compose_starts_the_parts_in_order() -> None:

@@ -10,7 +10,8 @@ PAGES = [ROOT / "README.md", *(ROOT / "docs").rglob("*.md"), *(ROOT / "src").rgl
 
 
 def test_nobody_is_sent_to_a_package_index_for_this_service() -> None:
-    by_name = re.compile(rf"pip install [^\n]*\b{PROJECT['project']['name']}\b")
+    name = PROJECT["project"]["name"]
+    by_name = re.compile(rf"pip install [^\n]*\b{name}\b|\b{name}\[")
 
     assert [page.name for page in PAGES if by_name.search(page.read_text(encoding="utf-8"))] == []
 

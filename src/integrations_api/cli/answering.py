@@ -47,7 +47,7 @@ async def answer(opened: Opened) -> None:
     async with assemble(settings, database_url=opened.url) as components:
         await check_schema(components[AsyncEngine])
         await components[SecretKeeper].require_keys()
-        async with giving_metrics(components, settings.metrics_port), listening(components):
+        async with giving_metrics(components, "METRICS_PORT"), listening(components):
             for child in opened.beside:
                 child.release()
             app = await asyncio.to_thread(_application, components, settings)

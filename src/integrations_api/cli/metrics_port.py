@@ -4,6 +4,7 @@ import asyncio
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, closing
+from typing import Literal
 
 from integrations_api.cli.sockets import base_url, listen
 from integrations_api.components import Components
@@ -15,20 +16,23 @@ log = get_logger(__name__)
 
 
 @asynccontextmanager
-async def giving_metrics(components: Components, port: int | None) -> AsyncIterator[None]:
+async def giving_metrics(
+    components: Components, setting: Literal["METRICS_PORT", "WORKER_METRICS_PORT"]
+) -> AsyncIterator[None]:
     """Gives this process's metrics on a port of their own meanwhile; without a port, nothing is opened or imported.
 
     Raises `PortInUse` and `ConfigurationError` before anything is begun.
     """
+    settings = components[Settings]
+    port = settings.metrics_port if setting == "METRICS_PORT" else settings.worker_metrics_port
     if port is None:
         yield
         return
     from integrations_api.cli.quiet_server import QuietServer, config_for
     from integrations_api.operations.port import metrics_app
 
-    settings = components[Settings]
     app = metrics_app(components[Exposition], settings)
-    with closing(listen(settings.metrics_host, port)) as listener:
+    with closing(listen(settings.metrics_host, port, chosen_by=setting)) as listener:
         server = QuietServer(config_for(app, settings, most_at_once=20))
         running = asyncio.create_task(server.serve(sockets=[listener]))
         _say_where(listener)

@@ -8,10 +8,11 @@ from integrations_api.cli.errors import PortInUse
 from integrations_api.errors import ConfigurationError
 
 
-def listen(host: str, port: int) -> socket.socket:
+def listen(host: str, port: int, *, chosen_by: str = "--port") -> socket.socket:
     """A socket that listens already; clients that come early wait in its queue. Port 0 takes any free one.
 
-    Raises `PortInUse`, or `ConfigurationError` for an address that cannot be listened on.
+    `chosen_by` is how one chooses the port. Raises `PortInUse`, or `ConfigurationError` for an address that cannot be
+    listened on.
     """
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(
@@ -28,7 +29,7 @@ def listen(host: str, port: int) -> socket.socket:
     except OSError as error:
         if error.errno == errno.EADDRINUSE:
             raise PortInUse(
-                f"Port {port} on {host} is in use: end the program there, or choose another --port"
+                f"Port {port} on {host} is in use: end the program there, or choose another {chosen_by}"
             ) from None
         raise ConfigurationError(f"Cannot listen on {host}, port {port} ({error.strerror})") from None
     return listener

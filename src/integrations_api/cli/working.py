@@ -56,7 +56,7 @@ async def _work(settings: Settings, url: str, signals: Signals) -> None:
         loop, stopping = asyncio.get_running_loop(), asyncio.Event()
         worker = build_worker(components)
         loops.spare_what_is_there()
-        async with giving_metrics(components, settings.worker_metrics_port):
+        async with giving_metrics(components, "WORKER_METRICS_PORT"):
             running = asyncio.create_task(worker.run(stopping))
             with signals.asking(
                 lambda: loop.call_soon_threadsafe(stopping.set), lambda: loop.call_soon_threadsafe(running.cancel)

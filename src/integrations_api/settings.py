@@ -70,6 +70,13 @@ def _from_home(value: Path) -> Path:
     return Path(os.path.expanduser(value))  # Which leaves it where nobody knows whose home is meant.
 
 
+def _names_a_file(value: str) -> str:
+    path = os.path.expanduser(value)
+    if path and not Path(path).name:
+        raise ValueError("expected the path of a file; leave it empty to have none")
+    return path
+
+
 def _origins(values: tuple[str, ...]) -> tuple[str, ...]:
     if not all(_ORIGIN.fullmatch(value) for value in values):
         raise ValueError("expected origins such as https://admin.example.com, without a path; * is not one")
@@ -203,7 +210,7 @@ class Settings(BaseSettings):
         "maps records in another way. Empty: the newest of each incident is kept for ever.",
     )
     sync_max_attempts: int = Field(5, ge=1, le=100, description="How often a run is begun before it fails.")
-    raw_dump_path: Annotated[str, AfterValidator(os.path.expanduser)] = Field(
+    raw_dump_path: Annotated[str, AfterValidator(_names_a_file)] = Field(
         "src/data/incidentspulledfromsnow.json",
         description="File that gets the raw records of the latest fetch, as one JSON array; empty switches it off.",
     )

@@ -33,6 +33,7 @@ GROUPS = {(), ("users",), ("secrets",), ("audit",), ("simulate",), ("embeddings"
         ("SYNC_OVERLAP", "soon", "SYNC_OVERLAP: expected a duration such as 90s, 5m, 2h or 1d"),
         ("SYNC_OVERLAP", "99999999999999d", "SYNC_OVERLAP: expected at most 36500d"),
         ("SYNC_PAGESIZE", "10", "SYNC_PAGESIZE: there is no such setting"),
+        ("RAW_DUMP_PATH", ".", "RAW_DUMP_PATH: expected the path of a file"),
         ("LOG_FORMAT", "xml", "LOG_FORMAT: Input should be 'text' or 'json'"),
         ("DATABASE_URL", "mysql://canary-7361@host/x", "DATABASE_URL: expected postgresql://"),
         ("DATABASE_URL", "canary-7361", "DATABASE_URL: expected postgresql://"),

@@ -10,7 +10,7 @@ from datetime import timedelta
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Any, Literal
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlsplit
 
 from dotenv.parser import parse_stream
 from pydantic import (
@@ -34,6 +34,8 @@ _LONGEST = timedelta(days=36_500)
 _ORIGIN = re.compile(r"https?://[a-z0-9.-]+(:[0-9]{1,5})?|https?://\[[0-9a-f:]+\](:[0-9]{1,5})?")
 _SERVICE = re.compile(r"https?://[^\s/?#@]+(/[^\s?#@]*)?", re.IGNORECASE)
 _SERVER = re.compile(r"(\[[0-9a-f:.]+\]|[^\[\]:@\s]*)(:[0-9]{0,5})?", re.IGNORECASE)
+_FILES_OF_TLS = ("sslrootcert", "sslcert", "sslkey", "sslcrl")
+"""Of one that is not there the driver says what it says of a server that does not run."""
 _FAMILIES = (
     "SYNC_", "EGRESS_", "KNOWLEDGE_", "LOG_", "STREAM_", "WORKER_", "ACCESS_", "RAW_", "ENCRYPTION_", "LOGIN_", "CORS_",
     "EMBEDDINGS_", "METRICS_",
@@ -320,6 +322,9 @@ class Settings(BaseSettings):
             raise ValueError("expected postgresql://user:password@host:port/database")
         if not _names_one_server(rest):
             raise ValueError("the host or port cannot be read; @ : / of a password are written as %40 %3A %2F")
+        for name, file in parse_qsl(rest.partition("?")[2]):
+            if name in _FILES_OF_TLS and not Path(file).is_file():
+                raise ValueError(f"there is no file where {name} says")
         return SecretStr(f"postgresql+asyncpg://{rest}")
 
     @field_validator("public_url")

@@ -37,6 +37,11 @@ GROUPS = {(), ("users",), ("secrets",), ("audit",), ("simulate",), ("embeddings"
         ("LOG_FORMAT", "xml", "LOG_FORMAT: Input should be 'text' or 'json'"),
         ("DATABASE_URL", "mysql://canary-7361@host/x", "DATABASE_URL: expected postgresql://"),
         ("DATABASE_URL", "canary-7361", "DATABASE_URL: expected postgresql://"),
+        (
+            "DATABASE_URL",
+            "postgresql://u:canary-7361@h/d?sslmode=verify-full&sslrootcert=/etc/canary-7361.pem",
+            "DATABASE_URL: there is no file where sslrootcert says",
+        ),
         ("EMBEDDINGS_URL", "https://canary-7361@host/v1", "EMBEDDINGS_URL: expected an address"),
         ("EMBEDDINGS_URL", "https://host:99999/canary-7361", "EMBEDDINGS_URL: expected an address"),
         ("PUBLIC_URL", "integrations.example.com", "PUBLIC_URL: expected an address such as https://"),

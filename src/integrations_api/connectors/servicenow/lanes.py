@@ -9,16 +9,17 @@ from integrations_api.connectors.errors import ConnectorError, PageTooLarge, Ref
 from integrations_api.connectors.http import one_line
 from integrations_api.connectors.records import JsonObject, Page, SourceRecord
 from integrations_api.connectors.servicenow.client import Row, ServiceNowClient
-from integrations_api.connectors.servicenow.mapping import read_record
-from integrations_api.connectors.servicenow.query import ORDER, Clause, Range, joined
+from integrations_api.connectors.servicenow.mapping import TOO_LARGE, read_record
+from integrations_api.connectors.servicenow.query import ORDER, Clause, Range, joined, quoted
 from integrations_api.connectors.servicenow.verify import Promise, check_ids, ignored, ignored_in_filter, sys_id_of
 
 _GOOD_PAGES_TO_GROW = 4
 _ASKED_AGAIN = 100
 """Rows at most whose filter is tried once more: where it is ignored, it is for each of them."""
+_BARE = ("sys_id", "number", "sys_created_on", "sys_updated_on")
 _LEAVE_OUT = (
-    "Leave the record out by the filter (sys_id!={}), or raise what ends its answer: the REST transaction quota of the "
-    "instance, EGRESS_TIMEOUT or EGRESS_MAX_RESPONSE_BYTES"
+    "{}, though it was asked for alone: raise what ends it (the REST transaction quota of the instance, "
+    "EGRESS_TIMEOUT, EGRESS_MAX_RESPONSE_BYTES) and sync in full, or leave the record out by the filter (sys_id!={})"
 )
 
 
@@ -179,28 +180,31 @@ class LaneReader:
                 try:
                     await trial.again(error, at_once=limit > 1)
                 except PageTooLarge:
-                    raise await self._named(error, current, limit) from error
+                    return [await self._bare(error, current, limit)], limit
             except Retryable as error:
                 await trial.again(error)
             else:
                 self._grow()
                 return answer.rows, limit
 
-    async def _named(self, error: PageTooLarge, current: Range, limit: int) -> PageTooLarge:
-        """The error that ends the trying; where one record is too much by itself, with its name and a way past it."""
+    async def _bare(self, error: PageTooLarge, current: Range, limit: int) -> Row:
+        """A record that is too much by itself: what it is called and why, by which it is rejected.
+
+        Raises `error` where that is not sure: another record must be read in the same way.
+        """
+        source = self._source
         if limit > 1:
-            return error
+            raise error
         try:
-            answer = await self._client.page(self._source.table, self._query(current), fields=["sys_id"], limit=1)
+            bare = await self._client.page(source.table, self._query(current), fields=_BARE, limit=1)
+            sys_id = next(filter(None, map(sys_id_of, bare.rows)), "")
+            others = joined(source.filter, f"sys_id!={quoted(sys_id)}", ORDER)
+            control = await self._client.page(source.table, others, fields=source.fields, limit=1, labels=True)
         except ConnectorError:
-            return error
-        ids = [sys_id for row in answer.rows if (sys_id := sys_id_of(row))]
-        if not ids:
-            return error
-        name = one_line(ids[0], 64)
-        return PageTooLarge(
-            f"{error.message} (for the record {name} alone)", _LEAVE_OUT.format(name), error.retry_after
-        )
+            raise error from None
+        if not sys_id or not any(map(sys_id_of, control.rows)):
+            raise error
+        return {**bare.rows[0], TOO_LARGE: _LEAVE_OUT.format(error.message, one_line(sys_id, 64))}
 
     def _grow(self) -> None:
         """After a few good pages, a page that had shrunk is doubled again."""

@@ -74,6 +74,9 @@ _IN_THE_TEXT = ("description", "close_notes", "cause")
 FIELDS = ("sys_id", *TEXTS, *JOURNALS, *CHOICES, *REFERENCES, *TIMES, *COUNTS, *FLAGS, *WORDS, "sys_updated_on")
 """The columns that are asked for; ServiceNow ignores those a table has not."""
 
+TOO_LARGE = "(too large)"
+"""No column: why a record came without its content, which was too much for one answer."""
+
 LEFT_OUT = ("sys_id", "sys_updated_by", "sys_created_by", "sys_mod_count", "sys_tags", "comments_and_work_notes")
 _CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
 _ISO_VALUE = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d")
@@ -125,8 +128,11 @@ class _Parts(Struct):
 def map_record(record: SourceRecord, link: str, chosen: "Chosen | None" = None) -> MappedDocument:
     """The row as it is kept; `link` is the address of a record, to which the sys_id is appended.
 
-    `chosen` are the columns of the config. Raises `RecordRejected` when there is no number to call it by.
+    `chosen` are the columns of the config. Raises `RecordRejected` when there is no number to call it by, and for a row
+    that came without its content.
     """
+    if reason := record.raw.get(TOO_LARGE):
+        raise RecordRejected(reason)
     chosen = chosen or _NOTHING_CHOSEN
     parts = _taken_apart(record.raw, chosen)
     texts = parts.texts

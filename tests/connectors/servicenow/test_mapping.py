@@ -102,6 +102,16 @@ def test_columns_of_administrators_become_attributes() -> None:
     }  # fmt: skip
 
 
+@pytest.mark.parametrize("shown", ["2026-03-01", "01-03-2026", "03/01/2026", "1.3.2026", "01-Mrz-2026"])
+def test_a_day_is_kept_as_it_is_stored_whatever_the_format_of_who_asks(shown: str) -> None:
+    assert mapped(u_ends_on=("2026-03-01", shown)).attributes == {"u_ends_on": "2026-03-01"}
+
+
+def test_a_choice_whose_code_is_a_day_keeps_its_label() -> None:
+    attributes = mapped(u_release=("2026-03-01", "March release")).attributes
+    assert attributes == {"u_release": "March release", "u_release_code": "2026-03-01"}
+
+
 def test_a_duration_is_no_time_of_1970() -> None:
     attributes = mapped(
         business_duration=("1970-01-01 08:00:00", "8 Hours"),

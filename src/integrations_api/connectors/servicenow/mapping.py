@@ -18,7 +18,7 @@ from integrations_api.connectors.records import JsonObject, MappedDocument, Sour
 from integrations_api.connectors.servicenow.config import ColumnChoice
 from integrations_api.connectors.servicenow.notes import notes_of
 from integrations_api.connectors.servicenow.query import read_stamp
-from integrations_api.connectors.servicenow.times import SHAPE, measured_zone, to_wire
+from integrations_api.connectors.servicenow.times import DAY, SHAPE, measured_zone, to_wire
 
 CHOICES = {
     "state": ("state", "state_code"),
@@ -81,6 +81,7 @@ LEFT_OUT = ("sys_id", "sys_updated_by", "sys_created_by", "sys_mod_count", "sys_
 _CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
 _ISO_VALUE = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d")
 _SHOWN_TIME = re.compile(SHAPE)
+_ISO_DAY, _SHOWN_DAY = re.compile(r"\d{4}-\d\d-\d\d"), re.compile(DAY)
 
 
 def cell(raw: Any) -> tuple[str, str]:
@@ -247,13 +248,20 @@ _RULES: dict[str, Rule] = {
 
 
 def _keep_other(parts: _Parts, column: str, value: str, label: str) -> None:
-    """A column that an administrator added (`u_…`, dot-walked): its label, and the code where that is another."""
-    if _ISO_VALUE.fullmatch(value) and not _is_duration(value, label):
+    """A column that an administrator added (`u_…`, dot-walked): its label, and the code where that is another.
+
+    A time or a day is kept as its value: its label has the format of whoever asks.
+    """
+    if (_ISO_VALUE.fullmatch(value) and not _is_duration(value, label)) or _is_day(value, label):
         parts.attributes[column] = to_wire(value)
         return
     parts.attributes[column] = label
     if value and label != value:
         parts.attributes[f"{column}_code"] = value
+
+
+def _is_day(value: str, label: str) -> bool:
+    return _ISO_DAY.fullmatch(value) is not None and _SHOWN_DAY.fullmatch(label) is not None
 
 
 def _is_duration(value: str, label: str) -> bool:

@@ -20,8 +20,9 @@ _CLOCKS = ("%H:%M:%S", "%I:%M:%S %p", "%H:%M", "%I:%M %p", "%H.%M.%S", "%H.%M")
 FORMATS = tuple(f"{date} {clock}" for date in _DATES for clock in _CLOCKS)
 
 _IN_DIGITS, _WITH_A_NAME = r"\d{1,4}[-/.]\d{1,2}[-/.]\d{1,4}", r"\d{1,2}[-/ ][^\W\d_]{3,9}\.?[-/ ]\d{4}"
-SHAPE = rf"(?:{_IN_DIGITS}|{_WITH_A_NAME}) \d{{1,2}}[:.]\d{{2}}(?:[:.]\d{{2}})?(?: ?[AaPp][Mm])?"
-"""What any of the formats looks like, as a regular expression; the name of a month may be in any language."""
+DAY = rf"(?:{_IN_DIGITS}|{_WITH_A_NAME})"
+SHAPE = rf"{DAY} \d{{1,2}}[:.]\d{{2}}(?:[:.]\d{{2}})?(?: ?[AaPp][Mm])?"
+"""What a day and a time look like in any of the formats, as regular expressions; months' names are in any language."""
 
 _WEST, _EAST = timedelta(hours=-12), timedelta(hours=14)
 _STEP = timedelta(minutes=15)

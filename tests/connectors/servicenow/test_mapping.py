@@ -112,6 +112,12 @@ def test_a_choice_whose_code_is_a_day_keeps_its_label() -> None:
     assert attributes == {"u_release": "March release", "u_release_code": "2026-03-01"}
 
 
+@pytest.mark.parametrize("order", [1, -1])
+def test_a_column_is_not_hidden_by_the_code_of_another(order: int) -> None:
+    columns = [("u_region", ("17", "North")), ("u_region_code", "EU-N")][::order]
+    assert mapped(**dict(columns)).attributes == {"u_region": "North", "u_region_code": "EU-N"}
+
+
 def test_a_duration_is_no_time_of_1970() -> None:
     attributes = mapped(
         business_duration=("1970-01-01 08:00:00", "8 Hours"),

@@ -257,7 +257,7 @@ def _keep_other(parts: _Parts, column: str, value: str, label: str) -> None:
         return
     parts.attributes[column] = label
     if value and label != value:
-        parts.attributes[f"{column}_code"] = value
+        parts.attributes.setdefault(f"{column}_code", value)  # unless there is a column of that name
 
 
 def _is_day(value: str, label: str) -> bool:

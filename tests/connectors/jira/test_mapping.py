@@ -46,14 +46,17 @@ async def test_cloud_and_data_center_map_to_the_same_document(source: SimulatedJ
     source.site.comment(issue_id, "MTU is wrong.", by="ana.almeida", is_public=False)
     source.site.transition(issue_id, "Resolved")
 
-    [document] = await mapped(source, fields=["customfield_10050"])
+    custom = ["customfield_10050", "customfield_10051", "customfield_10020"]
+    [document] = await mapped(source, fields=custom)
+    assert [document] == await mapped(source, fields=custom)
 
     assert document.number == "NET-1"
     assert document.title == "VPN drops"
+    is_cloud = source.site.flavour == "cloud"
     body = "Since Monday.\n\nTunnel terminated\n\nHome office only.\n\nEnvironment: Laptop\n\nResolution: Done"
     assert document.text == body
     assert [(note.at, note.author, note.kind, note.text) for note in document.notes] == [
-        ("2026-03-02T09:02:00Z", "Ana Almeida", "internal_comment", "MTU is wrong."),
+        ("2026-03-02T09:02:00Z", "Ana Almeida", "internal_comment" if is_cloud else "comment", "MTU is wrong."),
         ("2026-03-02T09:01:00Z", "Ana Almeida", "comment", "Try the cable."),
     ]
     attributes = dict(document.attributes)
@@ -68,6 +71,8 @@ async def test_cloud_and_data_center_map_to_the_same_document(source: SimulatedJ
         "assigned_to": "Ana Almeida", "caller": "Integration", "opened_by": "Integration",
         "created_at": "2026-03-02T09:00:00Z", "resolved_at": "2026-03-02T09:02:00Z",
         "customfield_10050": "Sales",
+        "customfield_10051": "2026-03-02T09:00:00Z",
+        "customfield_10020": ["NET sprint 1"],
     }  # fmt: skip
     assert attributes["assignment_group_id"] == "NET"
     assert document.url == f"{source.server.url}/browse/NET-1"
@@ -121,6 +126,19 @@ def test_fields_that_are_no_object_are_none() -> None:
         (False, False),
         ({"type": "doc", "content": [{"type": "paragraph", "content": [{"type": "text", "text": "hi"}]}]}, "hi"),
         ("word", "word"),
+        ("2026-03-02T01:30:00.000-0800", "2026-03-02T09:30:00Z"),
+        ("2026-03-02", "2026-03-02"),
+        ([{"name": "ada", "displayName": "Ada", "key": "JIRAUSER1"}], ["Ada"]),
+        ({"requestType": {"id": "12", "name": "Report an outage"}, "currentStatus": {}}, "Report an outage"),
+        (
+            [
+                "com.atlassian.greenhopper.service.sprint.Sprint@d8d2756[id=19,rapidViewId=16,state=ACTIVE,"
+                "name=19B | [w26],startDate=2026-06-22T13:39:01.220+02:00,endDate=<null>,sequence=19,goal=]",
+                "com.atlassian.greenhopper.service.sprint.Sprint@5de0588[id=23,rapidViewId=4,state=ACTIVE,"
+                "name=Sprint 49,goal=,startDate=<null>,endDate=<null>,sequence=23]",
+            ],
+            ["19B | [w26]", "Sprint 49"],
+        ),
     ],
 )
 def test_a_custom_field_of_any_kind_becomes_a_plain_value(value: Any, kept: Any) -> None:

@@ -6,6 +6,7 @@ wiki markup (Data Center); a field may be missing, null or of a shape that no on
 for the same issue raises `MAPPING_VERSION` in `version.py`.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -32,6 +33,9 @@ PEOPLE = {"assignee": "assigned_to", "reporter": "caller", "creator": "opened_by
 """Field to the attribute of the person's name; the account stands beside it with `_id` appended."""
 TIMES = {"created": "created_at", "resolutiondate": "resolved_at", "duedate": "due_at"}
 _LONGEST_TITLE = 1000
+_MOMENT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}(?:Z|[+-]\d{4})")
+_SPRINT = "com.atlassian.greenhopper.service.sprint.Sprint@"
+"""So begins a sprint in Data Center: as Java writes an object, with an address that is another one in each answer."""
 
 
 def read_moment(value: Any) -> datetime | None:
@@ -157,10 +161,12 @@ def _inner(value: Any, name: str) -> Any:
 
 
 def _name(value: Any) -> str:
-    """What a thing is called: `name`, or `value` for an option of a select list; a bare text is its own name."""
+    """What a thing is called: `displayName` of a person, `name`, or `value` for an option of a select list; a bare text
+    is its own name.
+    """
     if isinstance(value, str):
         return value.strip()
-    for key in ("name", "value", "displayName"):
+    for key in ("displayName", "name", "value"):
         if isinstance(found := _inner(value, key), str):
             return found.strip()
     return ""
@@ -191,13 +197,27 @@ def _time(value: Any) -> str:
 
 
 def _simple(value: Any) -> Any:
-    """A custom field of any kind as text, number, truth or list of texts."""
+    """A custom field of any kind as text, number, truth or list of texts; times in UTC."""
     if isinstance(value, bool | int | float):
         return value
+    if isinstance(value, str) and _MOMENT.fullmatch(value):
+        return _time(value)
+    if isinstance(value, str) and value.startswith(_SPRINT):
+        return _sprint(value)
     if isinstance(value, list):
         return [text for each in value if (text := _simple(each))]
     if isinstance(value, dict) and value.get("type") == "doc":
         return adf.to_text(value)
     if isinstance(value, dict) and isinstance(child := value.get("child"), dict):
         return f"{_name(value)} / {_name(child)}"
+    if isinstance(value, dict) and isinstance(kind := value.get("requestType"), dict):
+        return _name(kind)
     return _name(value)
+
+
+def _sprint(text: str) -> str:
+    """Its name out of `…Sprint@1f39a2[id=7,state=ACTIVE,name=Sprint 7,startDate=…]`."""
+    name = text.partition(",name=")[2]
+    for following in ("startDate", "goal", "endDate", "completeDate", "sequence"):
+        name = name.partition(f",{following}=")[0]
+    return name.strip()

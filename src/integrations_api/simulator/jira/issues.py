@@ -43,6 +43,10 @@ ISSUE_TYPES = {"Incident": "10001", "Service Request": "10002", "Bug": "10003", 
 RESOLUTIONS = {"Done": "10000", "Won't Do": "10001", "Duplicate": "10002", "Cannot Reproduce": "10003"}
 CUSTOM_FIELD = "customfield_10050"
 """A select list, "Business unit"."""
+DETECTED = "customfield_10051"
+"""A time, "Detected at"."""
+SPRINT = "customfield_10020"
+"""The sprints it was in."""
 
 
 class Comment(Struct):

@@ -2,18 +2,31 @@
 
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta, timezone
+from itertools import count
 from typing import Any
 
 from integrations_api.simulator.company import people
 
 from .access import Flavour, User
 from .bodies import adf, wiki
-from .issues import CUSTOM_FIELD, ISSUE_TYPES, PRIORITIES, PROJECTS, RESOLUTIONS, STATUSES, Comment, Issue
+from .issues import (
+    CUSTOM_FIELD,
+    DETECTED,
+    ISSUE_TYPES,
+    PRIORITIES,
+    PROJECTS,
+    RESOLUTIONS,
+    SPRINT,
+    STATUSES,
+    Comment,
+    Issue,
+)
 
 Json = dict[str, Any]
 
 COMMENTS_SHOWN = {"cloud": 20, "datacenter": 1_000_000}
 """How many comments an issue carries with it; the rest is behind its comment page."""
+_ADDRESSES = count(0x1F39A2)
 _PERSON = {person["user_name"]: person for person in people.PEOPLE}
 
 
@@ -58,7 +71,17 @@ class Writer:
             "labels": list(issue.labels),
             "comment": self.comments(issue, start=0, limit=COMMENTS_SHOWN[self.flavour]),
             CUSTOM_FIELD: self._named("customFieldOption", "1", issue.business_unit, "value"),
+            DETECTED: self.time(issue.created),
+            SPRINT: [self._sprint(issue)],
         }
+
+    def _sprint(self, issue: Issue) -> Any:
+        """Data Center writes it as Java does, with an address that is another one each time."""
+        name = f"{issue.project} sprint 1"
+        if self.flavour == "cloud":
+            return {"id": 1, "name": name, "state": "active", "boardId": 1}
+        held = f"id=1,rapidViewId=1,state=ACTIVE,name={name},startDate=<null>,endDate=<null>,sequence=1"
+        return f"com.atlassian.greenhopper.service.sprint.Sprint@{next(_ADDRESSES):x}[{held}]"
 
     def _texts(self, issue: Issue) -> Json:
         return {
@@ -103,7 +126,8 @@ class Writer:
             "body": self.body(comment.text),
             "created": self.time(comment.created),
             "updated": self.time(comment.created),
-            "jsdPublic": comment.is_public,
+            # Data Center tells it only where the properties of single comments are asked for.
+            **({"jsdPublic": comment.is_public} if self.flavour == "cloud" else {}),
         }
 
     def person(self, user_name: str) -> Json:

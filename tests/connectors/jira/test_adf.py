@@ -34,7 +34,12 @@ PARAGRAPH = node("paragraph", text("One"))
             "- One\n  - One",
         ),
         (doc(node("codeBlock", text("a = 1\n    b = 2"), language="python")), "a = 1\n    b = 2"),
+        (doc(node("orderedList", node("listItem", PARAGRAPH), order=9)), "9. One"),
         (doc(node("taskList", node("taskItem", text("call"), state="DONE"))), "[x] call"),
+        (
+            doc(node("taskList", node("taskItem", text("a")), node("taskList", node("taskItem", text("b"))))),
+            "[ ] a\n  [ ] b",
+        ),
         (doc(node("paragraph", node("mention", id="1", text="@Ada"), text(" looks"))), "@Ada looks"),
         (doc(node("paragraph", node("emoji", shortName=":smile:"))), ":smile:"),
         (doc(node("paragraph", node("date", timestamp="1772355600000"))), "2026-03-01"),

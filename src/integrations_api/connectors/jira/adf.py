@@ -94,7 +94,7 @@ def _day(timestamp: str) -> str:
 def _listed(marks: Callable[[int], str]) -> Callable[[dict[str, Any], int], str]:
     def rule(node: dict[str, Any], level: int) -> str:
         lines = []
-        for position, child in enumerate(_children(node), start=1):
+        for position, child in enumerate(_children(node), start=_first(node)):
             text = _block(child, level).replace("\n\n", "\n")
             mark = marks(position)
             lines.append(mark + text.replace("\n", "\n" + " " * len(mark)))
@@ -103,9 +103,19 @@ def _listed(marks: Callable[[int], str]) -> Callable[[dict[str, Any], int], str]
     return rule
 
 
+def _first(node: dict[str, Any]) -> int:
+    """The number that a list begins with: one that goes on after something in between says so."""
+    attributes = node.get("attrs")
+    order = attributes.get("order") if isinstance(attributes, dict) else None
+    return order if type(order) is int else 1
+
+
 def _tasks(node: dict[str, Any], level: int) -> str:
     lines = []
     for child in _children(node):
+        if child.get("type") == "taskList":  # Tasks below the one before it.
+            lines.append("  " + _block(child, level).replace("\n", "\n  "))
+            continue
         mark = "[x] " if _attribute(child, "state") == "DONE" else "[ ] "
         lines.append(mark + _block(child, level))
     return "\n".join(lines)

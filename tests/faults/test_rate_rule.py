@@ -31,8 +31,8 @@ async def test_a_first_load_that_the_rate_rule_stops_goes_on_in_the_next_hour_wh
     assert len(runs) > 2
     assert {run.error for run in runs[:-1]} == {"Failed to fetch incidents from ServiceNow: Rate limit exceeded"}
     assert {run.remedy for run in runs[:-1]} == {
-        "ServiceNow asks to wait 3600 s, longer than SYNC_RETRY_BUDGET allows: "
-        "resume the run later, or raise the limit on either side"
+        "ServiceNow asks to wait 3600 s, longer than the 600 s that are waited here (a sync waits for "
+        "SYNC_RETRY_BUDGET): try again or resume the run later, or raise the limit on either side"
     }
     assert all(after.fetched > before.fetched for before, after in pairwise(runs[:-1]))
     assert (runs[-1].state, runs[-1].fetched, runs[-1].added) == ("succeeded", 90, 90)

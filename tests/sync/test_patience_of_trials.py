@@ -26,7 +26,22 @@ async def test_a_preview_does_not_wait_as_long_as_a_sync_may(database_url: str, 
 
         assert (answer.status_code, answer.json()["message"]) == (
             503,
-            "Failed to fetch incidents from ServiceNow: Rate limit exceeded",
+            "Failed to fetch incidents from ServiceNow: Rate limit exceeded. ServiceNow asks to wait 120 s, longer "
+            "than the 10 s that are waited here (a sync waits for SYNC_RETRY_BUDGET): try again or resume the run "
+            "later, or raise the limit on either side",
+        )
+
+
+async def test_a_preview_of_a_source_that_refuses_says_what_to_do(database_url: str, server: SimulatorServer) -> None:
+    async with product(database_url) as service:
+        integration = (await service.connect(server)).integration
+        server.faults.add("forbidden")
+
+        answer = await service.api.client.get(f"/integrations/preview/{integration}")
+
+        assert "was refused (403)" in answer.json()["message"]
+        assert answer.json()["message"].endswith(
+            ". Give the user a role that may read incident, such as sn_incident_read"
         )
 
 

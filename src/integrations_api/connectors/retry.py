@@ -139,7 +139,8 @@ def _spent(error: Retryable, patience: Patience) -> Retryable:
     if error.retry_after is None or error.retry_after <= patience.budget_seconds:
         return error
     remedy = (
-        f"{patience.service} asks to wait {_in_words(error.retry_after)}, longer than SYNC_RETRY_BUDGET allows: "
-        "resume the run later, or raise the limit on either side"
+        f"{patience.service} asks to wait {_in_words(error.retry_after)}, longer than the "
+        f"{_in_words(patience.budget_seconds)} that are waited here (a sync waits for SYNC_RETRY_BUDGET): "
+        "try again or resume the run later, or raise the limit on either side"
     )
     return type(error)(error.message, remedy, error.retry_after)

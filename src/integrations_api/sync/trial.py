@@ -139,7 +139,8 @@ class Trial:
                 staged = [judge(record, connector) for record in chosen]
         except ConnectorError as error:
             source = self._sources.describe(integration)
-            raise Unavailable(f"Failed to fetch {source.noun} from {source.name}: {error.message}") from error
+            advice = f". {error.remedy}" if error.remedy else ""
+            raise Unavailable(f"Failed to fetch {source.noun} from {source.name}: {error.message}{advice}") from error
         mode = "full" if start.since is None else "incremental"
         return Preview(mode=mode, to_read=counted.total, notes=start.notes, records=staged)
 

@@ -44,7 +44,7 @@ _NO_STAMPS = "The time of the last change could not be read (sys_updated_on); th
 
 
 class ServiceNowConnector:
-    """Reads one table by keyset on sys_id; see DESIGN.md, "The ServiceNow fetch", for why each step is there."""
+    """Reads one table by keyset on sys_id; docs/decisions/servicenow.md says why each step is there."""
 
     service = "ServiceNow"
     noun = "incidents"

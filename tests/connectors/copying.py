@@ -41,10 +41,6 @@ class Fetched:
     def records(self) -> list[SourceRecord]:
         return [record for page in self.pages for record in page.records]
 
-    @property
-    def hidden(self) -> int:
-        return sum(page.hidden for page in self.pages)
-
 
 async def fetch(connector: Connector, mode: Mode = "full", since: datetime | None = None) -> Fetched:
     """One whole fetch."""

@@ -49,13 +49,11 @@ class Page(Struct, frozen=True):
     """Records fetched together, and where the fetch goes on once they are committed.
 
     A fetch may run in several lanes (disjoint ranges); `cursor` None says that the lane is read to its end.
-    `hidden` counts the rows of this stretch that the source has and does not show to this user.
     """
 
     records: Sequence[SourceRecord]
     lane: str
     cursor: JsonObject | None
-    hidden: int = 0
 
 
 class FetchRequest(Struct, frozen=True):

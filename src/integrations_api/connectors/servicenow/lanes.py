@@ -75,18 +75,14 @@ class LaneReader:
 
     async def pages(self) -> AsyncGenerator[Page, None]:
         """Every page that has records, and one without where the lane ends with none."""
-        hidden = 0
         while self._ranges:
-            records, unseen = await self._step(self._ranges[0])
-            hidden += unseen
+            records = await self._step(self._ranges[0])
             if records or not self._ranges:
-                cursor = Cursor(tuple(self._ranges), self._since).as_json()
-                yield Page(records, self._lane, cursor, hidden)
-                hidden = 0
+                yield Page(records, self._lane, Cursor(tuple(self._ranges), self._since).as_json())
             del records  # They are not kept here while the next page is read.
 
-    async def _step(self, current: Range) -> tuple[list[SourceRecord], int]:
-        """Reads one page and moves on: to what is after it, or past the range. (records, hidden rows)"""
+    async def _step(self, current: Range) -> list[SourceRecord]:
+        """Reads one page and moves on: to what is after it, or past the range."""
         rows, limit = await self._read(current)
         seen = [row for row in rows if sys_id_of(row)]
         ids = [sys_id_of(row) for row in seen]
@@ -96,11 +92,12 @@ class LaneReader:
         records = [read_record(row) for row in kept]
         if len(rows) >= limit and seen:
             self._ranges[0] = current.after(ids[-1])
-            return records, rows.index(seen[-1]) + 1 - len(seen)
-        return records, await self._end(current, ids)
+        else:
+            await self._end(current, ids)
+        return records
 
-    async def _end(self, current: Range, ids: Sequence[str]) -> int:
-        """After a short page: is this the end, or did access rules take rows out of the middle? Counts the hidden.
+    async def _end(self, current: Range, ids: Sequence[str]) -> None:
+        """After a short page: is this the end, or did access rules take rows out of the middle?
 
         The limit applies before access rules. So the same stretch is asked for again, ids only, with its count: a
         count within the limit says that the limit cut nothing off, and then every id must have been read.
@@ -121,17 +118,17 @@ class LaneReader:
             else await self._client.stats(self._source.table, self._query(current))
         )
         if not set(found) <= set(ids):
-            return await self._go_on(current, ids, found)
+            self._ranges[0] = current.after(ids[-1]) if ids else current.starting_at(found[0])
+            return
         is_end = total <= probe.limit
         if is_end and ids and total > len(found):
             is_end = not await self._shows_any(current.after(ids[-1]))
         if is_end:
             self._ranges.pop(0)
-            return max(0, total - len(found))
-        if ids:
-            return await self._go_on(current, ids, found)
-        self._split(current)
-        return 0
+        elif ids:
+            self._ranges[0] = current.after(ids[-1])
+        else:
+            self._split(current)
 
     async def _shows_any(self, rest: Range) -> bool:
         """Whether there is more to see although all was asked for: some answers hold fewer rows than that."""
@@ -141,15 +138,6 @@ class LaneReader:
         found = [sys_id for row in answer.rows if (sys_id := sys_id_of(row))]
         check_ids(found, rest)
         return bool(found)
-
-    async def _go_on(self, current: Range, ids: Sequence[str], found: Sequence[str]) -> int:
-        """There is more than the short page had: after its last row, or from the first one that can be seen."""
-        if not ids:
-            self._ranges[0] = current.starting_at(found[0])
-            return 0
-        self._ranges[0] = current.after(ids[-1])
-        passed = await self._client.count(self._source.table, self._query(current.up_to(ids[-1])))
-        return max(0, passed - len(ids))
 
     def _split(self, current: Range) -> None:
         """A whole page of rows is hidden: only a bound can lead past them."""

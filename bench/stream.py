@@ -28,7 +28,7 @@ from integrations_api.access.service import AccessService
 from integrations_api.db.migrations import upgrade
 from integrations_api.logs import configure_logging
 from integrations_api.settings import Settings
-from integrations_api.sync import events, repository
+from integrations_api.sync import events, run_log
 from integrations_api.sync.models import SyncRun
 from tests.support.applications import PASSWORD
 from tests.support.databases import Databases, databases, throwaway_server
@@ -88,7 +88,7 @@ class Scene:
             raised = update(SyncRun).where(SyncRun.id == self.run_id).values(last_event=SyncRun.last_event + 1)
             seq = await session.scalar(raised.returning(SyncRun.last_event))
             news = events.progress("The source asked us to slow down; waiting...")
-            await repository.write_events(session, run_id=self.run_id, last=seq, events=[news])
+            await run_log.write_events(session, run_id=self.run_id, last=seq, events=[news])
         return seq, time.monotonic()
 
     async def connect(self) -> Socket:

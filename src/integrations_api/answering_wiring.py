@@ -26,7 +26,7 @@ from integrations_api.search.meaning import QueryEmbedder
 from integrations_api.search.service import SearchService
 from integrations_api.settings import Settings
 from integrations_api.sync.control import RunControl
-from integrations_api.sync.repository import CHANNEL
+from integrations_api.sync.run_log import CHANNEL
 from integrations_api.sync.service import SyncService
 from integrations_api.sync.stream import RunStreams
 from integrations_api.sync.trial import Trial

@@ -18,7 +18,7 @@ from integrations_api.integrations.for_sync import IntegrationForSync, Integrati
 from integrations_api.logs import bind, get_logger
 from integrations_api.metrics import SYNC_RUNS_ENDED
 from integrations_api.queue.jobs import NotDoneYet, enqueue
-from integrations_api.sync import events, repository
+from integrations_api.sync import events, fence, repository
 from integrations_api.sync.engine import EngineOptions, SyncEngine
 from integrations_api.sync.journal import Journal
 from integrations_api.sync.models import SyncRun
@@ -106,7 +106,7 @@ class RunExecutor:
         """One attempt; says whether nothing is left to do for this run."""
         bind(run_id=str(run_id))
         async with self._sessions.begin() as session:
-            run = await repository.claim(
+            run = await fence.claim(
                 session,
                 run_id=run_id,
                 worker_id=self._worker_id,
@@ -209,7 +209,7 @@ class RunExecutor:
                 session,
                 run_id=claim.run_id,
                 event=events.error(message),
-                where=[SyncRun.attempt == claim.attempt, SyncRun.state == RunState.RUNNING],
+                where=fence.held_by(claim),
                 state=RunState.FAILED,
                 error=message,
                 remedy=remedy,
@@ -232,7 +232,7 @@ class RunExecutor:
         """Leaves the run to the queue; `counts` says whether this attempt counts against the run."""
         with suppress(SQLAlchemyError, OSError):
             async with self._sessions.begin() as session:
-                await repository.release(session, claim, handed_over=not counts)
+                await fence.release(session, claim, handed_over=not counts)
 
     async def watch(self) -> None:
         """Lets go of runs that have ended or were taken by others, and takes away those that stand still."""
@@ -240,7 +240,7 @@ class RunExecutor:
         mine = [active for active in self._active.values() if active.claim is not None]
         async with self._sessions() as session:
             claims = [active.claim for active in mine if active.claim is not None]
-            moving = await repository.moving_runs(session, claims, since=self._clock() - self._options.stall_timeout)
+            moving = await fence.moving_runs(session, claims, since=self._clock() - self._options.stall_timeout)
         await asyncio.sleep(0)  # If a last commit was answered just before us, its run hears of it first.
         for active in mine:
             if active.claim is None or active.has_ended_its_run:

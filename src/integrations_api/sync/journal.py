@@ -13,7 +13,7 @@ from integrations_api.connectors.records import Wait
 from integrations_api.db.engine import Sessions, cause_of, is_lost_connection
 from integrations_api.logs import get_logger
 from integrations_api.metrics import waited
-from integrations_api.sync import events, repository
+from integrations_api.sync import events, fence, repository
 from integrations_api.sync.events import LoggedEvent, NewEvent
 from integrations_api.sync.models import SyncRun
 from integrations_api.sync.runs import Claim, Fenced
@@ -65,7 +65,7 @@ class Journal:
         for pause in (*PATIENCE, None):
             try:
                 async with self._sessions.begin() as session:
-                    await repository.check_claim(session, self.claim)
+                    await fence.check_claim(session, self.claim)
                     await work(session)
             except Exception as error:
                 await self._wait_out(error, pause)
@@ -90,9 +90,9 @@ class Journal:
 
     async def _try(self, work: Work) -> list[LoggedEvent]:
         async with self._sessions.begin() as session:
-            await repository.advance(session, self.claim, step=self.run.step, now=self._clock())
+            await fence.advance(session, self.claim, step=self.run.step, now=self._clock())
             result = await work(session)
-            logged = await repository.conclude(session, self.run.id, events=result.events, values=result.values)
+            logged = await fence.conclude(session, self.run.id, events=result.events, values=result.values)
         self.run.step += 1
         for name, value in result.values.items():
             setattr(self.run, name, value)
@@ -101,7 +101,7 @@ class Journal:
     async def _was_committed(self) -> bool:
         try:
             async with self._sessions() as session:
-                return await repository.was_done(session, self.claim, step=self.run.step)
+                return await fence.was_done(session, self.claim, step=self.run.step)
         except Exception as error:
             if is_lost_connection(error):
                 return False
@@ -123,7 +123,7 @@ class Journal:
         until = self._clock() + timedelta(seconds=wait.seconds)
         try:
             async with self._sessions.begin() as session:
-                await repository.wait_until(session, self.claim, until=until, event=events.progress(wait.reason))
+                await fence.wait_until(session, self.claim, until=until, event=events.progress(wait.reason))
         except Exception as error:
             if not is_lost_connection(error):
                 raise

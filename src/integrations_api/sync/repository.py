@@ -1,10 +1,10 @@
-"""Questions and statements about runs. Each works in its caller's transaction.
+"""Questions and statements about runs, of whoever asks. Each works in its caller's transaction.
 
-`advance` is the fence: the first statement of every transaction of a run.
+What only the attempt does that has a run is in `fence`.
 """
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -15,15 +15,11 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from integrations_api.access.principal import Principal
 from integrations_api.db.direct import Row
-from integrations_api.db.notify import notify
-from integrations_api.queue.models import Worker
-from integrations_api.sync.events import LoggedEvent, NewEvent, progress
+from integrations_api.sync import run_log
+from integrations_api.sync.events import NewEvent, progress
 from integrations_api.sync.models import SyncEvent, SyncRun
 from integrations_api.sync.recording import record_end
-from integrations_api.sync.runs import REMAP, Claim, Fenced, RunState
-
-CHANNEL = "sync_events"
-ACTIVE = (RunState.QUEUED, RunState.RUNNING)
+from integrations_api.sync.runs import ACTIVE, REMAP, RunState
 
 
 async def insert_run(session: AsyncSession, **values: Any) -> bool:
@@ -95,135 +91,6 @@ async def find_run(session: AsyncSession, run_id: UUID) -> SyncRun | None:
     return await session.get(SyncRun, run_id)
 
 
-async def claim(
-    session: AsyncSession, *, run_id: UUID, worker_id: UUID, now: datetime, silence: timedelta
-) -> SyncRun | None:
-    """Takes a run that is queued, or whose worker is silent: raises its attempt, so that whoever had it is fenced off.
-
-    None when the run has ended, or when a living worker is busy with it.
-    """
-    alive = exists().where(
-        Worker.id == SyncRun.worker_id,
-        Worker.seen_at > func.now() - silence,
-        SyncRun.id == Worker.busy_with.any_(),
-    )
-    return await session.scalar(
-        update(SyncRun)
-        .where(SyncRun.id == run_id, SyncRun.state.in_(ACTIVE), or_(SyncRun.state == RunState.QUEUED, ~alive))
-        .values(
-            state=RunState.RUNNING,
-            attempt=SyncRun.attempt + 1,
-            worker_id=worker_id,
-            started_at=func.coalesce(SyncRun.started_at, now),
-            progress_at=now,
-        )
-        .returning(SyncRun)
-        .execution_options(synchronize_session=False)
-    )
-
-
-async def advance(session: AsyncSession, claim: Claim, *, step: int, now: datetime) -> None:
-    """The fence: the first statement of every transaction of a run. Moves it one step on, or raises `Fenced`.
-
-    `step` is the number of committed steps the caller knows of; see `was_done` for a commit whose answer got lost.
-    """
-    advanced = await session.execute(
-        update(SyncRun)
-        .where(
-            SyncRun.id == claim.run_id,
-            SyncRun.attempt == claim.attempt,
-            SyncRun.state == RunState.RUNNING,
-            SyncRun.step == step,
-            SyncRun.integration_id.is_not(None),
-        )
-        # What was on its way when the source asked to wait is no progress that ends the wait.
-        .values(step=SyncRun.step + 1, progress_at=func.greatest(SyncRun.progress_at, now))
-        .returning(SyncRun.id)
-        .execution_options(synchronize_session=False)
-    )
-    if advanced.scalar() is None:
-        raise Fenced
-
-
-async def check_claim(session: AsyncSession, claim: Claim) -> None:
-    """For what is written beside the steps of a run: raises `Fenced` unless the run is the caller's.
-
-    The dataset's row is held first: a purge locks it, and must not be overtaken by a text it has removed.
-    """
-    held = text("SELECT FROM datasets WHERE id = (SELECT dataset_id FROM sync_runs WHERE id = :run) FOR KEY SHARE")
-    await session.execute(held, {"run": claim.run_id})
-    mine = select(SyncRun.id).where(
-        SyncRun.id == claim.run_id,
-        SyncRun.attempt == claim.attempt,
-        SyncRun.state == RunState.RUNNING,
-        SyncRun.integration_id.is_not(None),
-    )
-    if await session.scalar(mine) is None:
-        raise Fenced
-
-
-async def conclude(
-    session: AsyncSession, run_id: UUID, *, events: Sequence[NewEvent], values: Mapping[str, Any]
-) -> list[LoggedEvent]:
-    """The last statements of a step's transaction: the run's row as it is now, its events, and its end in the audit."""
-    last = await session.scalar(
-        update(SyncRun)
-        .where(SyncRun.id == run_id)
-        .values(last_event=SyncRun.last_event + len(events), **values)
-        .returning(SyncRun.last_event)
-        .execution_options(synchronize_session=False)
-    )
-    assert last is not None
-    if "state" in values and RunState(values["state"]).is_final:
-        await record_end(session, run_id)
-    return await write_events(session, run_id=run_id, last=last, events=events)
-
-
-# One statement, however many events: a batch event is written for every five incidents.
-_WRITE_EVENTS = text("""
-    INSERT INTO sync_events (run_id, seq, event, payload)
-    SELECT :run, :first + e.place - 1, e.event, e.payload
-    FROM unnest(CAST(:events AS text[]), CAST(:payloads AS text[])) WITH ORDINALITY AS e(event, payload, place)
-""")
-
-
-async def write_events(
-    session: AsyncSession, *, run_id: UUID, last: int, events: Sequence[NewEvent]
-) -> list[LoggedEvent]:
-    """Adds events that end with seq `last`, drawn under the run's row lock, and nudges who listens."""
-    first = last - len(events) + 1
-    logged = [LoggedEvent(seq=first + i, event=e.event, payload=e.payload) for i, e in enumerate(events)]
-    if logged:
-        facts = {
-            "run": run_id,
-            "first": first,
-            "events": [e.event for e in logged],
-            "payloads": [e.payload for e in logged],
-        }
-        await session.execute(_WRITE_EVENTS, facts)
-        await notify(session, CHANNEL, str(run_id))
-    return logged
-
-
-async def was_done(session: AsyncSession, claim: Claim, *, step: int) -> bool:
-    """Whether the step was committed although its answer got lost."""
-    found = await session.scalar(
-        select(SyncRun.step).where(SyncRun.id == claim.run_id, SyncRun.attempt == claim.attempt)
-    )
-    return found == step + 1
-
-
-async def events_after(connection: asyncpg.Connection, *, run_id: UUID, seq: int, limit: int) -> list[LoggedEvent]:
-    """The run log after a seq, oldest first."""
-    rows = await connection.fetch(
-        "SELECT seq, event, payload FROM sync_events WHERE run_id = $1 AND seq > $2 ORDER BY seq LIMIT $3",
-        run_id,
-        seq,
-        limit,
-    )
-    return [LoggedEvent(*row) for row in rows]
-
-
 async def find_progress(connection: asyncpg.Connection, run_id: UUID) -> Row | None:
     """The `state` of a run and its `last_event`: all that a stream needs to know of it."""
     found: Row | None = await connection.fetchrow(
@@ -246,33 +113,18 @@ async def finish(
 
     Its phase stays where it was: a failed run tells how far it came, and can be resumed there.
     """
-    last = await session.scalar(
-        update(SyncRun)
-        .where(SyncRun.id == run_id, SyncRun.state.in_(ACTIVE), *where)
-        .values(last_event=SyncRun.last_event + 1, finished_at=func.now(), **values)
-        .returning(SyncRun.last_event)
-        .execution_options(synchronize_session=False)
-    )
-    if last is None:
+    going_on = (SyncRun.id == run_id, SyncRun.state.in_(ACTIVE), *where)
+    told = await run_log.tell(session, *going_on, events=[event], values={"finished_at": func.now(), **values})
+    if told is None:
         return False
     await record_end(session, run_id, by=by)
-    await write_events(session, run_id=run_id, last=last, events=[event])
     return True
 
 
-async def write_first_event(session: AsyncSession, *, run_id: UUID, event: NewEvent) -> bool:
-    """Says something about a run that is queued and has said nothing yet."""
-    last = await session.scalar(
-        update(SyncRun)
-        .where(SyncRun.id == run_id, SyncRun.state == RunState.QUEUED, SyncRun.last_event == 0)
-        .values(last_event=1)
-        .returning(SyncRun.last_event)
-        .execution_options(synchronize_session=False)
-    )
-    if last is None:
-        return False
-    await write_events(session, run_id=run_id, last=last, events=[event])
-    return True
+async def write_first_event(session: AsyncSession, *, run_id: UUID, event: NewEvent) -> None:
+    """Says something about a run that is queued and has said nothing yet; nothing about others."""
+    is_silent = (SyncRun.id == run_id, SyncRun.state == RunState.QUEUED, SyncRun.last_event == 0)
+    await run_log.tell(session, *is_silent, events=[event])
 
 
 async def page_of_runs(
@@ -291,43 +143,6 @@ async def latest_sync(session: AsyncSession, integration_id: UUID) -> SyncRun | 
     syncs = or_(SyncRun.trigger != REMAP, SyncRun.state.in_(ACTIVE))
     query = select(SyncRun).where(SyncRun.dataset_id == integration_id, syncs)
     return await session.scalar(query.order_by(SyncRun.created_at.desc(), SyncRun.id.desc()).limit(1))
-
-
-async def release(session: AsyncSession, claim: Claim, *, handed_over: bool) -> None:
-    """Gives a run back to the queue, for another worker to go on with; a handover is not counted as a try."""
-    await session.execute(
-        update(SyncRun)
-        .where(SyncRun.id == claim.run_id, SyncRun.attempt == claim.attempt, SyncRun.state == RunState.RUNNING)
-        .values(state=RunState.QUEUED, worker_id=None, handovers=SyncRun.handovers + int(handed_over))
-        .execution_options(synchronize_session=False)
-    )
-
-
-async def wait_until(session: AsyncSession, claim: Claim, *, until: datetime, event: NewEvent) -> None:
-    """Tells that the source makes the run wait, and that this is not being stuck. Raises `Fenced`."""
-    last = await session.scalar(
-        update(SyncRun)
-        .where(SyncRun.id == claim.run_id, SyncRun.attempt == claim.attempt, SyncRun.state == RunState.RUNNING)
-        .values(progress_at=until, last_event=SyncRun.last_event + 1)
-        .returning(SyncRun.last_event)
-        .execution_options(synchronize_session=False)
-    )
-    if last is None:
-        raise Fenced
-    await write_events(session, run_id=claim.run_id, last=last, events=[event])
-
-
-async def moving_runs(session: AsyncSession, claims: Sequence[Claim], *, since: datetime) -> set[UUID]:
-    """Those of the claimed runs that nobody else has taken or ended, and that made progress since then."""
-    found = await session.execute(
-        select(SyncRun.id, SyncRun.attempt).where(
-            SyncRun.id.in_([claim.run_id for claim in claims]),
-            SyncRun.state == RunState.RUNNING,
-            SyncRun.progress_at > since,
-        )
-    )
-    attempts = {row.id: row.attempt for row in found}
-    return {claim.run_id for claim in claims if attempts.get(claim.run_id) == claim.attempt}
 
 
 async def overtaken_runs(session: AsyncSession) -> list[tuple[UUID, bool]]:

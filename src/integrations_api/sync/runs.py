@@ -32,6 +32,9 @@ class RunState(StrEnum):
         return self not in {RunState.QUEUED, RunState.RUNNING}
 
 
+ACTIVE = (RunState.QUEUED, RunState.RUNNING)
+
+
 class Phase(StrEnum):
     """How far a run has come; what is behind it is committed and is not done again."""
 

@@ -23,7 +23,7 @@ from integrations_api.db.engine import Sessions
 from integrations_api.db.lost import DATABASE_TROUBLE
 from integrations_api.logs import get_logger
 from integrations_api.metrics import STREAMS_OPEN
-from integrations_api.sync import events, repository
+from integrations_api.sync import events, repository, run_log
 from integrations_api.sync.events import LoggedEvent
 from integrations_api.sync.runs import INTEGRATION_DELETED
 from integrations_api.sync.service import Position, is_final
@@ -285,7 +285,7 @@ class RunStreams:
 
     async def _read(self, run_id: UUID, seq: int) -> list[Frame]:
         async with connected(self._sessions) as connection:
-            logged = await repository.events_after(connection, run_id=run_id, seq=seq, limit=CHUNK)
+            logged = await run_log.events_after(connection, run_id=run_id, seq=seq, limit=CHUNK)
         return [encode(run_id, event) for event in logged]
 
     async def _tell_if_queued(self, run_id: UUID) -> None:

@@ -5,8 +5,8 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field
 
 from integrations_api.api.envelope import Success
-from integrations_api.sync.runs import as_mode
-from integrations_api.sync.schemas import Mode, PreviewedIncident
+from integrations_api.connectors.records import Mode
+from integrations_api.sync.schemas import PreviewedIncident
 from integrations_api.sync.trial import EditPreview, Effect
 
 
@@ -90,7 +90,7 @@ class EditPreviewAnswer(Success):
     def of(cls, preview: EditPreview) -> "EditPreviewAnswer":
         """Shapes a preview."""
         return cls(
-            mode=as_mode(preview.mode),
+            mode=preview.mode,
             to_read=preview.to_read,
             notes=list(preview.notes),
             incidents=[EffectOnTheWire.of(effect) for effect in preview.effects],

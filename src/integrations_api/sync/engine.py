@@ -9,7 +9,7 @@ from contextlib import aclosing
 from pathlib import Path
 from typing import assert_never
 
-from msgspec import Struct
+from msgspec import Struct, convert, to_builtins
 from msgspec.structs import replace
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -44,7 +44,7 @@ from integrations_api.sync.raw_file import write_raw_file
 from integrations_api.sync.recording import record_discard
 from integrations_api.sync.remap import Remap
 from integrations_api.sync.removals import find_gone
-from integrations_api.sync.runs import HandOver, Phase, RunState, as_mode, choose_mode, dump_start, load_start
+from integrations_api.sync.runs import HandOver, Phase, RunState, choose_mode
 
 log = get_logger(__name__)
 
@@ -158,7 +158,7 @@ class SyncEngine:
                 return remap
             # Read again, now that the dataset is locked: a rollback may have come between.
             integration = await for_sync.get(session, run.dataset_id)
-            asked = as_mode(await repository.mode_of(session, run.id))
+            asked = await repository.mode_of(session, run.id)
             mode = choose_mode(asked=asked, watermark=integration.watermark, needs_full=integration.needs_full)
             return StepResult(
                 events=[events.fetching(self._connector.service, self._connector.noun)],
@@ -179,7 +179,7 @@ class SyncEngine:
         """Reads every page from the committed cursors on, then saves the raw file."""
         if "source_now" not in self._journal.run.fetch_state:
             await self._measure_start()
-        start = load_start(self._journal.run.fetch_state)
+        start = convert(self._journal.run.fetch_state, FetchStart)
         async with aclosing(self._pages_kept(start)) as kept:
             async for event in kept:
                 yield event
@@ -214,7 +214,7 @@ class SyncEngine:
     async def _measure_start(self) -> None:
         """Measures the next watermark before the first page, and stages again what could not be mapped before."""
         run = self._journal.run
-        start = await self._connector.start(FetchRequest(mode=as_mode(run.mode), since=run.reads_from))
+        start = await self._connector.start(FetchRequest(mode=run.mode, since=run.reads_from))
 
         async def work(session: AsyncSession) -> StepResult:
             again = await take_in_rejected(session, run=run, connector=self._connector)
@@ -223,7 +223,7 @@ class SyncEngine:
             return StepResult(
                 values={
                     "mode": "incremental" if start.since is not None else "full",
-                    "fetch_state": dump_start(start),
+                    "fetch_state": to_builtins(start),
                     "next_watermark": start.next_watermark,
                     "source_started_at": start.source_now,
                     "warnings": [*run.warnings, *start.notes],

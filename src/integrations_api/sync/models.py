@@ -4,9 +4,10 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Index, LargeBinary, func
+from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Index, LargeBinary, Text, func
 from sqlalchemy.orm import Mapped, mapped_column
 
+from integrations_api.connectors.records import Mode
 from integrations_api.db.base import Base
 
 
@@ -39,7 +40,7 @@ class SyncRun(Base):
     id: Mapped[UUID] = mapped_column(primary_key=True)
     integration_id: Mapped[UUID | None] = mapped_column(ForeignKey("integrations.id", ondelete="SET NULL"))
     dataset_id: Mapped[UUID]
-    mode: Mapped[str]
+    mode: Mapped[Mode] = mapped_column(Text)
     trigger: Mapped[str] = mapped_column(comment="manual, schedule, …")
     requested_by: Mapped[UUID | None]
     state: Mapped[str] = mapped_column(server_default="queued")

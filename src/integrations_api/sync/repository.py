@@ -14,6 +14,7 @@ from sqlalchemy.dialects.postgresql import insert as pg_insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from integrations_api.access.principal import Principal
+from integrations_api.connectors.records import Mode
 from integrations_api.db.direct import Row
 from integrations_api.sync import run_log
 from integrations_api.sync.events import NewEvent, progress
@@ -66,9 +67,9 @@ async def last_fingerprint(session: AsyncSession, run: SyncRun) -> str | None:
     return await session.scalar(before.order_by(SyncRun.created_at.desc(), SyncRun.id.desc()).limit(1))
 
 
-async def mode_of(session: AsyncSession, run_id: UUID) -> str:
+async def mode_of(session: AsyncSession, run_id: UUID) -> Mode:
     """What is asked of a run by now: a remap may have become a full sync since it was claimed."""
-    found: str | None = await session.scalar(select(SyncRun.mode).where(SyncRun.id == run_id))
+    found: Mode | None = await session.scalar(select(SyncRun.mode).where(SyncRun.id == run_id))
     return found or "incremental"
 
 

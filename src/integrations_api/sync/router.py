@@ -28,7 +28,6 @@ from integrations_api.sync.control import RunControl
 from integrations_api.sync.dependencies import MayWatchRun
 from integrations_api.sync.docs import STREAM, WATCHED
 from integrations_api.sync.edit_schemas import EDIT_EXAMPLE, EditPreviewAnswer
-from integrations_api.sync.runs import as_mode
 from integrations_api.sync.schemas import (
     CheckOnTheWire,
     ChecksAnswer,
@@ -249,7 +248,7 @@ async def preview(integration_id: str, principal: MayTry, trial: Trials) -> Prev
     """How many records the next sync would read, and five of them as they would be stored. Nothing is written."""
     shown = await trial.preview(as_id(integration_id, "Integration not found"), principal=principal)
     return PreviewAnswer(
-        mode=as_mode(shown.mode),
+        mode=shown.mode,
         to_read=shown.to_read,
         notes=list(shown.notes),
         incidents=[PreviewedIncident.of(record) for record in shown.records],

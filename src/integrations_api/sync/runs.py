@@ -2,12 +2,13 @@
 
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Any
+from typing import cast, get_args
 from uuid import UUID
 
 from msgspec import Struct
 
-from integrations_api.connectors.records import FetchStart, Mode
+from integrations_api.connectors.records import Mode
+from integrations_api.errors import InvalidInput
 
 ENTRYPOINT = "sync"
 """What a run's job is called in the queue."""
@@ -67,37 +68,13 @@ class HandOver(Exception):
     """This worker is asked to stop: the run is given back at a boundary and goes on elsewhere."""
 
 
-def as_mode(stored: str) -> Mode:
-    """The mode as the database holds it, narrowed to the type."""
-    return "full" if stored == "full" else "incremental"
+def read_mode(text: str) -> Mode:
+    """What a client asks for. Raises `InvalidInput`."""
+    if text not in get_args(Mode):
+        raise InvalidInput("mode: must be incremental or full")
+    return cast(Mode, text)
 
 
 def choose_mode(*, asked: Mode, watermark: datetime | None, needs_full: bool) -> Mode:
     """What a run reads: everything when asked, when nothing is known yet, or when that is not to be trusted."""
     return "full" if asked == "full" or watermark is None or needs_full else "incremental"
-
-
-def dump_start(start: FetchStart) -> dict[str, Any]:
-    """A FetchStart as it is stored on the run, lanes aside (they move with every page)."""
-    return {
-        "since": start.since.isoformat() if start.since else None,
-        "next_watermark": start.next_watermark.isoformat() if start.next_watermark else None,
-        "source_now": start.source_now.isoformat(),
-        "notes": list(start.notes),
-        "lanes": dict(start.lanes),
-    }
-
-
-def load_start(stored: dict[str, Any]) -> FetchStart:
-    """The FetchStart again; its lanes are the cursors as they stand now."""
-    return FetchStart(
-        since=_moment(stored["since"]),
-        next_watermark=_moment(stored["next_watermark"]),
-        source_now=datetime.fromisoformat(stored["source_now"]),
-        lanes=stored["lanes"],
-        notes=tuple(stored["notes"]),
-    )
-
-
-def _moment(value: str | None) -> datetime | None:
-    return datetime.fromisoformat(value) if value is not None else None

@@ -6,11 +6,10 @@ from uuid import UUID
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from integrations_api.api.envelope import Success, Timestamp
+from integrations_api.connectors.records import Mode
 from integrations_api.knowledge.documents import StagedRecord
 from integrations_api.knowledge.schemas import VersionAnswer
 from integrations_api.sync.models import SyncRun
-
-Mode = Literal["incremental", "full"]
 
 
 class Verdict(BaseModel):

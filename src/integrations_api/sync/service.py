@@ -24,7 +24,7 @@ from integrations_api.queue.jobs import enqueue
 from integrations_api.sync import repository
 from integrations_api.sync.models import SyncRun
 from integrations_api.sync.recording import record_start
-from integrations_api.sync.runs import ENTRYPOINT, RunState, as_mode
+from integrations_api.sync.runs import ENTRYPOINT, RunState, read_mode
 from integrations_api.sync.sources import Sources
 
 
@@ -122,9 +122,7 @@ class SyncService:
         wanted = as_id(integration_id, "Integration not found")
         if last_event_id is not None:
             return await self._resume(wanted, last_event_id)
-        if mode not in ("incremental", "full"):
-            raise InvalidInput("mode: must be incremental or full")
-        run_id = await self.start(wanted, mode=as_mode(mode), principal=principal)
+        run_id = await self.start(wanted, mode=read_mode(mode), principal=principal)
         bind(run_id=str(run_id))
         return Position(run_id=run_id, after=0)
 

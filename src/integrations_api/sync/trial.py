@@ -16,7 +16,7 @@ from integrations_api.clock import Clock
 from integrations_api.connectors.errors import ConnectorError, Unreachable
 from integrations_api.connectors.preflight import MOST_SECONDS
 from integrations_api.connectors.protocol import Connector
-from integrations_api.connectors.records import Check, FetchRequest, FetchStart, SourceRecord, ignore_wait
+from integrations_api.connectors.records import Check, FetchRequest, FetchStart, Mode, SourceRecord, ignore_wait
 from integrations_api.db.engine import Sessions
 from integrations_api.errors import Unavailable
 from integrations_api.integrations.as_if import as_if_edited, as_if_stored
@@ -40,7 +40,7 @@ RETRY_SECONDS = 10.0
 class Preview(Struct, frozen=True):
     """What the next sync would do: how many records it would read (None: not known), and the first few of them."""
 
-    mode: str
+    mode: Mode
     to_read: int | None
     notes: Sequence[str]
     records: Sequence[StagedRecord]
@@ -60,7 +60,7 @@ class Effect(Struct, frozen=True):
 class EditPreview(Struct, frozen=True):
     """What the first sync after an edit would do: it reads everything where the edit makes it another source."""
 
-    mode: str
+    mode: Mode
     to_read: int | None
     notes: Sequence[str]
     effects: Sequence[Effect]
@@ -141,7 +141,7 @@ class Trial:
             source = self._sources.describe(integration)
             advice = f". {error.remedy}" if error.remedy else ""
             raise Unavailable(f"Failed to fetch {source.noun} from {source.name}: {error.message}{advice}") from error
-        mode = "full" if start.since is None else "incremental"
+        mode: Mode = "full" if start.since is None else "incremental"
         return Preview(mode=mode, to_read=counted.total, notes=start.notes, records=staged)
 
     async def _load(self, integration_id: UUID) -> IntegrationForSync:

@@ -16,7 +16,7 @@ from integrations_api.access.one_time import digest_of, new_invitation
 from integrations_api.access.passwords import Passwords
 from integrations_api.access.permissions import Permission, known_permissions, parse_permissions
 from integrations_api.access.principal import Principal
-from integrations_api.access.service import UserDetails, checked_email, details_of
+from integrations_api.access.service import UserDetails, checked_email, details_of, grant, shut_out
 from integrations_api.access.throttle import SignInThrottle
 from integrations_api.api.pagination import decode_cursor, encode_cursor
 from integrations_api.audit import service as audit
@@ -100,10 +100,7 @@ class UserAdministration:
         """
         async with self._sessions.begin() as session:
             user = await self._managed(session, user_id, by)
-            if user.disabled_at is None:
-                user.disabled_at = self._clock()
-                user.token_generation += 1
-                await repository.void_link(session, user.id)
+            if await shut_out(session, user, at=self._clock()):
                 await _refuse_the_last(session)
                 await _record(session, "user.disable", user, by)
         return details_of(user)
@@ -120,16 +117,14 @@ class UserAdministration:
     async def set_permissions(self, user_id: UUID, permissions: Iterable[str], *, by: Principal) -> UserDetails:
         """Replaces a user's permissions from the next request on.
 
-        With more than he had, a link of before is void: who holds it could have become him without them only.
         Raises `NotFound`, `InvalidInput`, `PermissionDenied`, and `Conflict` for the last who may manage users.
         """
         granted = parse_permissions(permissions)
         _refuse_beyond(by, granted)
         async with self._sessions.begin() as session:
             user = await self._managed(session, user_id, by)
-            before, user.permissions = user.permissions, sorted(granted)
-            if not set(user.permissions) <= set(before):
-                await repository.void_link(session, user.id)
+            before = user.permissions
+            await grant(session, user, granted)
             await _refuse_the_last(session)
             await _record(session, "user.set_permissions", user, by, before=before, permissions=user.permissions)
         return details_of(user)

@@ -29,9 +29,8 @@ class Requirement(AccessRule):
     """A dependency that gives the principal, or answers 401 or 403."""
 
     def __init__(self, permission: Permission | None, rate: Rate | None = None) -> None:
-        self.permission = permission
+        self.permission: Permission | None = permission
         self.rate = rate
-        self._permission = permission
 
     async def __call__(
         self,
@@ -42,8 +41,8 @@ class Requirement(AccessRule):
         if not token:
             raise Unauthenticated("Sign in first: send Authorization: Bearer <token>")
         principal = await access.authenticate(token)
-        if self._permission is not None:
-            principal.demand(self._permission)
+        if self.permission is not None:
+            principal.demand(self.permission)
         if self.rate is not None:
             await access.draw(self.rate, principal)
         return principal

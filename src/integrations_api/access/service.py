@@ -202,26 +202,18 @@ class AccessService:
         """Ends a user's access from the next request on; twice is fine. Raises `NotFound`."""
         async with self._sessions.begin() as session:
             user = await _get(session, email)
-            if user.disabled_at is None:
-                user.disabled_at = self._clock()
-                user.token_generation += 1
-                await repository.void_link(session, user.id)
+            if await shut_out(session, user, at=self._clock()):
                 await _record(session, user, "user.disable", actor)
         return details_of(user)
 
     async def set_permissions(
         self, email: str, permissions: Iterable[str], *, actor: str = COMMAND_LINE
     ) -> UserDetails:
-        """Replaces a user's permissions from the next request on; with more than he had, his link is void.
-
-        Raises `NotFound`, `InvalidInput`.
-        """
+        """Replaces a user's permissions from the next request on. Raises `NotFound`, `InvalidInput`."""
         granted = parse_permissions(permissions)
         async with self._sessions.begin() as session:
             user = await _get(session, email)
-            if not granted <= known_permissions(user.permissions):
-                await repository.void_link(session, user.id)
-            user.permissions = sorted(granted)
+            await grant(session, user, granted)
             await _record(session, user, "user.set_permissions", actor)
         return details_of(user)
 
@@ -255,6 +247,26 @@ async def _get(session: AsyncSession, email: str) -> User:
     if user is None:
         raise NotFound(f"There is no user {normal_email(email)}")
     return user
+
+
+async def shut_out(session: AsyncSession, user: User, *, at: datetime) -> bool:
+    """Ends a user's access, with all of his tokens and his link; whether he still had it."""
+    if user.disabled_at is not None:
+        return False
+    user.disabled_at = at
+    user.token_generation += 1
+    await repository.void_link(session, user.id)
+    return True
+
+
+async def grant(session: AsyncSession, user: User, permissions: frozenset[Permission]) -> None:
+    """Replaces what a user may do.
+
+    With more than he had, a link of before is void: who holds it could have become him without that only.
+    """
+    if not permissions <= known_permissions(user.permissions):
+        await repository.void_link(session, user.id)
+    user.permissions = sorted(permissions)
 
 
 async def _record_sign_in(session: AsyncSession, action: str, user: User | None, **details: int) -> None:

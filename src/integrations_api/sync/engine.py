@@ -4,7 +4,7 @@ Each phase ends with a transaction that names the next one, so that whoever resu
 was. Network calls come before the transaction that uses their answer.
 """
 
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from pathlib import Path
 from typing import assert_never
@@ -44,7 +44,7 @@ from integrations_api.sync.raw_file import write_raw_file
 from integrations_api.sync.recording import record_discard
 from integrations_api.sync.remap import Remap
 from integrations_api.sync.removals import find_gone
-from integrations_api.sync.runs import HandOver, Phase, RunState, choose_mode
+from integrations_api.sync.runs import Phase, RunState, choose_mode
 
 log = get_logger(__name__)
 
@@ -83,7 +83,6 @@ class SyncEngine:
         clock: Clock,
         options: EngineOptions,
         mapping_version: int,
-        stopping: Callable[[], bool],
     ) -> None:
         self._journal = journal
         self._connector = connector
@@ -92,7 +91,6 @@ class SyncEngine:
         self._clock = clock
         self._options = options
         self._mapping_version = mapping_version
-        self._stopping = stopping
         self._remap = Remap(
             journal=journal,
             connector=connector,
@@ -100,7 +98,6 @@ class SyncEngine:
             clock=clock,
             mapping_version=mapping_version,
             chunk=options.chunk,
-            stopping=stopping,
         )
 
     async def run(self) -> Events:
@@ -136,10 +133,6 @@ class SyncEngine:
                 raise AssertionError("a run that is done has no phase to carry out")
             case _:
                 assert_never(phase)
-
-    def _pause_for_handover(self) -> None:
-        if self._stopping():
-            raise HandOver
 
     async def _begin(self) -> Events:
         """Undoes what an earlier run left unpublished, and says that the fetch begins, or first a remap."""
@@ -200,7 +193,7 @@ class SyncEngine:
                     page = replace(page, records=())  # megabytes that nobody needs any more
                     for event in await writer.put(page, intake):
                         yield event
-                    if self._stopping():
+                    if self._journal.stopping():
                         break
             except ConnectorError:
                 # What was read before the failure is kept: a resumed run goes on after it.
@@ -209,7 +202,7 @@ class SyncEngine:
                 raise
             for event in await writer.drain():
                 yield event
-            self._pause_for_handover()
+            self._journal.come_to_boundary()
 
     async def _measure_start(self) -> None:
         """Measures the next watermark before the first page, and stages again what could not be mapped before."""
@@ -290,7 +283,7 @@ class SyncEngine:
         """A step, for a run that asks for thousands of records one by one is not stuck."""
         noun = self._connector.noun
         await self._journal.note(events.progress(f"Asked for {asked} of {suspects} {noun} that may be gone..."))
-        self._pause_for_handover()
+        self._journal.come_to_boundary()
 
     async def _note(self, session: AsyncSession) -> str | None:
         """What a reader of the version must know to understand its changes."""
@@ -321,7 +314,7 @@ class SyncEngine:
             async for chunk in ready:
                 for event in await self._ingest_chunk(chunk):
                     yield event
-                self._pause_for_handover()
+                self._journal.come_to_boundary()
         await self._journal.note(phase=Phase.PUBLISHING)
 
     async def _keep_documents(self, chunk: Chunk) -> None:

@@ -178,7 +178,8 @@ class RunExecutor:
 
     async def _drive(self, run: SyncRun, integration: IntegrationForSync) -> None:
         self._sources.check(integration)
-        journal = self._active[run.id].journal = Journal(sessions=self._sessions, clock=self._clock, run=run)
+        journal = Journal(sessions=self._sessions, clock=self._clock, run=run, stopping=lambda: self._stopping)
+        self._active[run.id].journal = journal
         async with self._sources.open(integration, on_wait=journal.tell_wait) as connector:
             engine = SyncEngine(
                 journal=journal,
@@ -188,7 +189,6 @@ class RunExecutor:
                 clock=self._clock,
                 options=self._options.engine,
                 mapping_version=self._sources.mapping_version(integration.service_name),
-                stopping=lambda: self._stopping,
             )
             async with aclosing(engine.run()) as told:
                 async for _ in told:

@@ -16,7 +16,7 @@ from integrations_api.metrics import waited
 from integrations_api.sync import events, fence, repository
 from integrations_api.sync.events import LoggedEvent, NewEvent
 from integrations_api.sync.models import SyncRun
-from integrations_api.sync.runs import Claim, Fenced
+from integrations_api.sync.runs import Claim, Fenced, HandOver
 
 log = get_logger(__name__)
 
@@ -37,11 +37,17 @@ Work = Callable[[AsyncSession], Awaitable[StepResult]]
 class Journal:
     """The run's row as this attempt knows it, and the only way to change it."""
 
-    def __init__(self, *, sessions: Sessions, clock: Clock, run: SyncRun) -> None:
+    def __init__(self, *, sessions: Sessions, clock: Clock, run: SyncRun, stopping: Callable[[], bool]) -> None:
         self._sessions = sessions
         self._clock = clock
+        self.stopping = stopping
         self.run = run
         self.claim = Claim(run_id=run.id, attempt=run.attempt)
+
+    def come_to_boundary(self) -> None:
+        """Between two steps. Raises `HandOver` where this worker is to stop."""
+        if self.stopping():
+            raise HandOver
 
     async def step(self, work: Work) -> list[LoggedEvent]:
         """Carries out one step; its events are returned after the commit. Raises `Fenced`.

@@ -6,7 +6,7 @@ A run with the trigger `remap` does nothing else, unless somebody asks for a syn
 
 import asyncio
 import json
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import delete, select
@@ -28,7 +28,7 @@ from integrations_api.sync.events import LoggedEvent
 from integrations_api.sync.intake import SLICE, judge
 from integrations_api.sync.journal import Journal, StepResult
 from integrations_api.sync.models import SyncRun
-from integrations_api.sync.runs import REMAP, HandOver, Phase, RunState
+from integrations_api.sync.runs import REMAP, Phase, RunState
 
 Events = AsyncGenerator[LoggedEvent, None]
 
@@ -59,7 +59,6 @@ class Remap:
         clock: Clock,
         mapping_version: int,
         chunk: int,
-        stopping: Callable[[], bool],
     ) -> None:
         self._journal = journal
         self._connector = connector
@@ -67,7 +66,6 @@ class Remap:
         self._clock = clock
         self._mapping_version = mapping_version
         self._chunk = chunk
-        self._stopping = stopping
 
     @property
     def is_overtaken(self) -> bool:
@@ -127,7 +125,7 @@ class Remap:
         while self._journal.run.phase == Phase.REMAPPING:
             for event in await self._map_page():
                 yield event
-            self._pause_for_handover()
+            self._journal.come_to_boundary()
 
     async def _map_page(self) -> list[LoggedEvent]:
         run = self._journal.run
@@ -198,7 +196,7 @@ class Remap:
         """Writes the planned changes and publishes them; then the run ends, or goes on as a sync."""
         for chunk in chunks_of(self._journal.run, self._chunk):
             await self._rewrite_chunk(chunk)
-            self._pause_for_handover()
+            self._journal.come_to_boundary()
         for event in await self._journal.step(self._publish):
             yield event
         await self._journal.reload()
@@ -240,10 +238,6 @@ class Remap:
                 **values,
             },
         )
-
-    def _pause_for_handover(self) -> None:
-        if self._stopping():
-            raise HandOver
 
 
 def _left_as_they_were(run: SyncRun, noun: str) -> list[str]:

@@ -53,11 +53,6 @@ class KnownCallers:
     async def draw(self, *_: object) -> None:
         """Lets everybody do as much as he likes."""
 
-    async def demand(self, principal: Principal, permission: Permission) -> Principal:
-        """Writes nothing down."""
-        principal.demand(permission)
-        return principal
-
 
 @dataclass(slots=True)
 class Api:

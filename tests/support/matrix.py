@@ -96,13 +96,8 @@ class Copied:
         return await self.finished(await self.product.bench.start(self.integration, mode=mode))
 
     async def finished(self, run_id: UUID) -> SyncRun:
-        """The run, once it is over; looks again when its own connection was cut."""
-        while True:
-            try:
-                return await self.product.bench.finished(run_id)
-            except DBAPIError as error:
-                if not is_lost_connection(error):
-                    raise
+        """The run, once it is over."""
+        return await self.product.bench.finished(run_id)
 
     async def sync_well(self, mode: Mode = "incremental") -> SyncRun:
         """A run that must succeed."""

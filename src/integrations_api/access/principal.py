@@ -31,10 +31,6 @@ class Principal(Struct, frozen=True):
         """Whether he signed in himself, rather than a script with an API key."""
         return self.credential.startswith("token:")
 
-    def allows(self, permission: Permission) -> bool:
-        """Whether the caller has the permission."""
-        return permission in self.permissions
-
     def demand(self, permission: Permission) -> None:
         """Raises `PermissionDenied` unless the caller has the permission."""
         if permission not in self.permissions:

@@ -3,13 +3,13 @@
 import asyncio
 import os
 import socket
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 
 import uvicorn
 
 from integrations_api.cli.embedder import Encode, create_embedder
 from integrations_api.cli.embedding_beside import HOW_TO_INSTALL, LOOPBACK
+from integrations_api.cli.quiet_server import QuietServer
 from integrations_api.cli.setup import settings_for_process
 from integrations_api.cli.signals import Parent, Signals
 from integrations_api.cli.sockets import base_url, listen
@@ -76,12 +76,8 @@ async def _serve(encode: Encode, name: str, listener: socket.socket, signals: Si
     log.info("embedder.ended")
 
 
-class _Server(uvicorn.Server):
-    """uvicorn, ended by our signals instead of its own."""
-
-    @contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield
+class _Server(QuietServer):
+    """Ended by our signals instead of its own."""
 
     def leave(self) -> None:
         self.should_exit = True

@@ -277,11 +277,7 @@ _PROGRESS_OF = text("""
     WHERE d.id = :dataset AND m.state <> 'retired'
     ORDER BY m.state = 'active' LIMIT 1
 """)
-_UNSEEN = text("""
-    SELECT count(*) FROM revisions r
-    WHERE r.dataset_id = :dataset AND r.valid_from > :swept AND r.valid_from <= :head AND r.valid_to > :head
-      AND r.change <> 'deleted'
-""")
+_UNSEEN = text(f"SELECT count(*) FROM revisions r WHERE {_FRESH}")  # nosec B608 # noqa: S608 - put together from constants
 # From the queue to those incidents: the cost follows what still waits.
 _WAITING = text("""
     SELECT count(*) AS waiting, count(*) FILTER (WHERE q.failure IS NOT NULL) AS refused

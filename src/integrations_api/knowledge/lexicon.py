@@ -13,7 +13,7 @@ from typing import NamedTuple
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from integrations_api.knowledge.terms import JOINTS, LONGEST_TEXT
+from integrations_api.knowledge.terms import JOINTS, LONGEST_TEXT, quoted
 
 Words = Mapping[str, Sequence[str]]
 """A document's words by the weight (A to C) of the text that they stand in, in the order of the texts."""
@@ -157,10 +157,5 @@ def _is_plain(word: str) -> bool:
 
 def _read(lexemes: dict[str, list[int]]) -> _Reading:
     places = lexemes[_AFTER].pop() - 1
-    found = [(f"{_quoted(lexeme)}:", position - 1) for lexeme, at in lexemes.items() for position in at]
+    found = [(f"{quoted(lexeme)}:", position - 1) for lexeme, at in lexemes.items() for position in at]
     return _Reading(places, sorted(found, key=lambda pair: pair[1]))
-
-
-def _quoted(lexeme: str) -> str:
-    """A lexeme as a tsvector literal spells it."""
-    return "'" + lexeme.replace("\\", "\\\\").replace("'", "''") + "'"

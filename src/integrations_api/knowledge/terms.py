@@ -18,6 +18,11 @@ LONGEST_TEXT = 60_000
 """Characters of a text that are searched: a search vector holds at most 1 MB, and one may need four bytes."""
 
 
+def quoted(lexeme: str) -> str:
+    """A lexeme as it is written in a tsvector or a tsquery."""
+    return "'" + lexeme.replace("\\", "\\\\").replace("'", "''") + "'"
+
+
 def vector_sql(part: str) -> str:
     """SQL of the search vector of an SQL text, in which compound names are taken apart."""
     blanks = " " * len(JOINTS)

@@ -365,7 +365,7 @@ async def refresh_statistics(session: AsyncSession) -> None:
     await session.execute(text("ANALYZE documents, revisions, contents, raw_records"))
 
 
-async def live_documents(session: AsyncSession, *, dataset_id: UUID, created_until: datetime) -> int:
+async def count_live_until(session: AsyncSession, *, dataset_id: UUID, created_until: datetime) -> int:
     """How many documents are live now (built ones included), created at the source at or before then.
 
     All less the few that came later: to join all of them with their documents took five times as long.

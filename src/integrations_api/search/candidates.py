@@ -15,10 +15,10 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from integrations_api.clock import to_wire
 from integrations_api.db.direct import Row
 from integrations_api.db.reading import rows, run
+from integrations_api.knowledge.terms import quoted
 from integrations_api.search import bm25
 from integrations_api.search.ranked import Ranked
 from integrations_api.search.scope import SCOPED, Filters, Scope
-from integrations_api.search.words import quoted
 
 MOST_HITS = 100
 """Hits of one search, over all its pages."""

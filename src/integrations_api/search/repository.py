@@ -12,7 +12,7 @@ from integrations_api.db.direct import Row
 from integrations_api.db.reading import rows
 from integrations_api.knowledge.lookup import AT_ID, AT_NUMBER, as_id
 from integrations_api.knowledge.models import FOREVER
-from integrations_api.knowledge.terms import vector_sql
+from integrations_api.knowledge.terms import quoted, vector_sql
 from integrations_api.search import bm25
 from integrations_api.search.bm25 import Term
 from integrations_api.search.candidates import ONE, Candidates, conditions_of, scored
@@ -27,7 +27,7 @@ from integrations_api.search.scope import (
     scope_of,
     scope_sql,
 )
-from integrations_api.search.words import lexemes, quoted
+from integrations_api.search.words import lexemes
 
 MOST_COMPLETIONS = 6
 MARKS = ("\ue000", "\ue001")

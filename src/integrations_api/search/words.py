@@ -7,7 +7,7 @@ from math import prod
 
 from msgspec import Struct
 
-from integrations_api.knowledge.terms import JOINTS
+from integrations_api.knowledge.terms import JOINTS, quoted
 
 _JOINED = re.compile(rf"(?<=\w)[{re.escape(JOINTS)}]+(?=\w)")
 _OPERATORS = re.compile(r'"|(?:^|\s)-\S|\bor\b', re.IGNORECASE)
@@ -93,11 +93,6 @@ def _share(part: str, counts: Mapping[str, int], documents: int) -> float:
 def either(lexemes: Iterable[str]) -> str:
     """The tsquery (as text) for documents that have any of the lexemes."""
     return " | ".join(quoted(lexeme) for lexeme in lexemes)
-
-
-def quoted(lexeme: str) -> str:
-    """A lexeme as it is written in a tsquery."""
-    return "'" + lexeme.replace("\\", "\\\\").replace("'", "''") + "'"
 
 
 def widened(query: str, lexeme: str, others: Iterable[str]) -> str:

@@ -116,7 +116,7 @@ class RunControl:
         if await staging.count_staged(session, run.id, after=run.ingested) < left:
             raise Conflict("An incident that this run was about to write was purged since: start a new sync")
 
-    async def publish_held(self, dataset_id: UUID, number: int, *, principal: Principal) -> Version:
+    async def publish_held(self, dataset_id: UUID, number: int, *, principal: Principal) -> None:
         """Makes a held version the head after all. Raises `NotFound`, `Conflict`."""
         async with self._sessions.begin() as session:
             version = await _held(session, dataset_id, number)
@@ -129,10 +129,8 @@ class RunControl:
             # The run's stream has ended with its `complete` event; only its row says what became of it.
             await session.execute(update(SyncRun).where(SyncRun.id == run.id).values(**result.values))
             await _record(session, "version.publish", principal, dataset_id, version=number, run_id=str(run.id))
-            await session.refresh(version)
-        return version
 
-    async def discard_held(self, dataset_id: UUID, number: int, *, principal: Principal) -> Version:
+    async def discard_held(self, dataset_id: UUID, number: int, *, principal: Principal) -> None:
         """Abandons a held version. Raises `NotFound`, `Conflict`."""
         async with self._sessions.begin() as session:
             version = await _held(session, dataset_id, number)
@@ -141,8 +139,6 @@ class RunControl:
             )
             if version.run_id is not None:
                 await staging.discard_staged(session, version.run_id)
-            await session.refresh(version)
-        return version
 
     async def roll_back(self, dataset_id: UUID, to_version: int, *, reason: str, principal: Principal) -> RolledBack:
         """Publishes a new version that equals an earlier one. Raises `NotFound`, `Conflict`.

@@ -111,7 +111,7 @@ async def _verdict(
 ) -> dict[str, Any]:
     assert run.source_started_at is not None
     dataset_id, until = run.dataset_id, run.source_started_at
-    stored = await versions.live_documents(session, dataset_id=dataset_id, created_until=until)
+    stored = await versions.count_live_until(session, dataset_id=dataset_id, created_until=until)
     unmapped: Sequence[str] = []
     if run.rejected:
         unmapped = await gap.unmapped(session, dataset_id=dataset_id, created_until=until)

@@ -21,7 +21,6 @@ _SAMPLE = 200
 _NEEDED = ("number", "short_description", "sys_created_on", "sys_updated_on")
 _WISHED = ("description", "close_notes", "comments", "work_notes", "state", "priority", "assignment_group", "opened_at")
 _READ_ALL = "Give the user a role that may read every record and field of the table, such as sn_incident_read"
-_NOTHING_SEEN = "Check the filter, and what the user may read"
 _SKEW_WORTH_TELLING = timedelta(minutes=1)
 
 

@@ -33,8 +33,6 @@ class Moment(Struct, frozen=True):
     """Rows of the filter, before access rules."""
     rows: Sequence[Row]
     """The most recently changed rows, newest first: sys_id, sys_updated_on, class; values and display values."""
-    is_dated: bool
-    """Whether `now` is the source's clock and not ours."""
 
 
 async def measure(client: ServiceNowClient, table: str, filter_text: str, conditions: Sequence[Condition]) -> Moment:
@@ -51,7 +49,7 @@ async def measure(client: ServiceNowClient, table: str, filter_text: str, condit
     stamps = [moment for row in seen if (moment := read_stamp(cell(row.get("sys_updated_on"))[0]))]
     # The clock is that of the first answer: nothing that the second one saw may be skipped.
     now = answer.date or client.patience.time.now()
-    return Moment(now, max(stamps, default=None), answer.total, seen, answer.date is not None)
+    return Moment(now, max(stamps, default=None), answer.total, seen)
 
 
 async def _newest(client: ServiceNowClient, table: str, filter_text: str, columns: Sequence[str], limit: int) -> Rows:

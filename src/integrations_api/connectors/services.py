@@ -144,7 +144,15 @@ class ServiceDescription:
         Raises `MissingConfiguration`, `UnsupportedService`, `InvalidInput` for a malformed config, and
         `EgressRefused` for a URL that may not be reached. `time` is for tests.
         """
-        raise UnsupportedService(f"{self.name} is not supported yet")
+        if any(not config.get(key) for key in self.required_keys(auth_type, config)):
+            raise MissingConfiguration(self.missing_message(auth_type, config))
+        if problems := self.validate(auth_type, config):
+            raise InvalidInput.of(problems)
+        return self.connector(self.auth_types[auth_type].model.model_validate(dict(config)), context, policy, time)
+
+    def connector(self, config: Any, context: ConnectorContext, policy: EgressPolicy, time: Time | None) -> Connector:
+        """The connector for a valid config, an object of the model of its way of signing in."""
+        raise NotImplementedError
 
 
 def signed_in(context: ConnectorContext) -> AccessTokens:

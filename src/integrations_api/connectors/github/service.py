@@ -1,5 +1,7 @@
 """GitHub, as the registry lists it."""
 
+from typing import Any
+
 from msgspec.structs import replace
 
 from integrations_api.connectors.github.config import (
@@ -13,9 +15,9 @@ from integrations_api.connectors.oauth import OAuthServer
 from integrations_api.connectors.protocol import Connector
 from integrations_api.connectors.records import ConnectorContext, JsonObject
 from integrations_api.connectors.retry import Time
-from integrations_api.connectors.services import AuthType, MissingConfiguration, ServiceDescription
+from integrations_api.connectors.services import AuthType, ServiceDescription
 from integrations_api.egress.guard import EgressPolicy
-from integrations_api.errors import FieldProblem, InvalidInput
+from integrations_api.errors import FieldProblem
 
 _NO_PASSWORDS = "GitHub has no sign-in by user name and password: use api_token or oauth2"
 
@@ -60,23 +62,11 @@ class GitHub(ServiceDescription):
             grant_errors=frozenset({"bad_verification_code", "bad_refresh_token", "invalid_grant"}),
         )
 
-    def open(
-        self,
-        auth_type: str,
-        config: JsonObject,
-        context: ConnectorContext,
-        policy: EgressPolicy,
-        time: Time | None = None,
-    ) -> Connector:
+    def connector(self, config: Any, context: ConnectorContext, policy: EgressPolicy, time: Time | None) -> Connector:
         from integrations_api.connectors.github.auth import auth_of
         from integrations_api.connectors.github.connector import GitHubConnector
         from integrations_api.egress.client import open_client
 
-        if any(not config.get(key) for key in self.required_keys(auth_type)):
-            raise MissingConfiguration(self.missing_message(auth_type))
-        if problems := self.validate(auth_type, config):
-            raise InvalidInput.of(problems)
-        read = CONFIGS[auth_type].model_validate(dict(config))
-        assert isinstance(read, GitHubConfig)
-        http = open_client(policy, read.addresses.origin, auth=auth_of(read, context))
-        return GitHubConnector(http=http, config=read, context=context, time=time)
+        assert isinstance(config, GitHubConfig)
+        http = open_client(policy, config.addresses.origin, auth=auth_of(config, context))
+        return GitHubConnector(http=http, config=config, context=context, time=time)

@@ -1,14 +1,15 @@
 """Jira, as the registry lists it."""
 
-from integrations_api.connectors.jira.config import CONFIGS, OAuth2Config
+from typing import Any
+
+from integrations_api.connectors.jira.config import CONFIGS, JiraConfig, OAuth2Config
 from integrations_api.connectors.jira.version import MAPPING_VERSION
 from integrations_api.connectors.oauth import OAuthServer
 from integrations_api.connectors.protocol import Connector
 from integrations_api.connectors.records import ConnectorContext, JsonObject
 from integrations_api.connectors.retry import Time
-from integrations_api.connectors.services import AuthType, MissingConfiguration, ServiceDescription
+from integrations_api.connectors.services import AuthType, ServiceDescription
 from integrations_api.egress.guard import EgressPolicy
-from integrations_api.errors import InvalidInput
 
 _AUTH_URL, _API_URL = "https://auth.atlassian.com", "https://api.atlassian.com"
 
@@ -59,29 +60,18 @@ class Jira(ServiceDescription):
             grant_errors=frozenset({"invalid_grant", "unauthorized_client"}),
         )
 
-    def open(
-        self,
-        auth_type: str,
-        config: JsonObject,
-        context: ConnectorContext,
-        policy: EgressPolicy,
-        time: Time | None = None,
-    ) -> Connector:
+    def connector(self, config: Any, context: ConnectorContext, policy: EgressPolicy, time: Time | None) -> Connector:
         from integrations_api.connectors.jira.auth import auth_of
         from integrations_api.connectors.jira.connector import JiraConnector
         from integrations_api.egress.client import open_client
 
-        if any(not config.get(key) for key in self.required_keys(auth_type)):
-            raise MissingConfiguration(self.missing_message(auth_type))
-        if problems := self.validate(auth_type, config):
-            raise InvalidInput.of(problems)
-        read = CONFIGS[auth_type].model_validate(dict(config))
-        auth = auth_of(read, context)
-        if isinstance(read, OAuth2Config) and read.is_cloud:
-            http = open_client(policy, (read.api_url or _API_URL).rstrip("/"), auth=auth)
-            return JiraConnector(http=http, config=read, context=context, gateway_for=read.base_url, time=time)
-        http = open_client(policy, read.base_url, auth=auth)
-        return JiraConnector(http=http, config=read, context=context, time=time)
+        assert isinstance(config, JiraConfig)
+        auth = auth_of(config, context)
+        if isinstance(config, OAuth2Config) and config.is_cloud:
+            http = open_client(policy, (config.api_url or _API_URL).rstrip("/"), auth=auth)
+            return JiraConnector(http=http, config=config, context=context, gateway_for=config.base_url, time=time)
+        http = open_client(policy, config.base_url, auth=auth)
+        return JiraConnector(http=http, config=config, context=context, time=time)
 
 
 def _texts(value: object) -> list[str]:

@@ -17,11 +17,9 @@ from integrations_api.connectors.servicenow.query import clean_filter
 from integrations_api.connectors.servicenow.version import MAPPING_VERSION
 from integrations_api.connectors.services import (
     AuthType,
-    MissingConfiguration,
     ServiceDescription,
 )
 from integrations_api.egress.guard import EgressPolicy
-from integrations_api.errors import InvalidInput
 
 
 class ServiceNow(ServiceDescription):
@@ -53,26 +51,14 @@ class ServiceNow(ServiceDescription):
             grant_errors=frozenset({"invalid_grant", "server_error"}),
         )
 
-    def open(
-        self,
-        auth_type: str,
-        config: JsonObject,
-        context: ConnectorContext,
-        policy: EgressPolicy,
-        time: Time | None = None,
-    ) -> Connector:
+    def connector(self, config: Any, context: ConnectorContext, policy: EgressPolicy, time: Time | None) -> Connector:
         from integrations_api.connectors.servicenow.auth import auth_of
         from integrations_api.connectors.servicenow.connector import ServiceNowConnector
         from integrations_api.egress.client import open_client
 
-        if any(not config.get(key) for key in self.required_keys(auth_type, config)):
-            raise MissingConfiguration(self.missing_message(auth_type, config))
-        if problems := self.validate(auth_type, config):
-            raise InvalidInput.of(problems)
-        read = CONFIGS[auth_type].model_validate(dict(config))
-        assert isinstance(read, ServiceNowConfig)
-        http = open_client(policy, read.base_url, auth=auth_of(read, context))
-        return ServiceNowConnector(http=http, config=read, context=context, time=time)
+        assert isinstance(config, ServiceNowConfig)
+        http = open_client(policy, config.base_url, auth=auth_of(config, context))
+        return ServiceNowConnector(http=http, config=config, context=context, time=time)
 
 
 def _as_fact(field: Any) -> str:

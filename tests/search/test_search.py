@@ -315,6 +315,16 @@ async def test_a_cursor_does_not_answer_for_another_version_or_dataset_than_is_a
         assert numbers(await ask("search", q="printer", **query))
 
 
+async def test_a_cursor_does_not_go_on_in_another_search(ask: Ask, sessions: Sessions) -> None:
+    await build_versions(sessions, {f"INC{i}": doc(title="printer jam") for i in range(4)})
+    cursor = (await ask("search", q="printer", limit=2))["next_cursor"]
+
+    for other in ({"q": "jam"}, {"q": "printer", "state": "New"}, {"q": "printer", "include": "tombstones"}):
+        refused = await ask("search", limit=2, cursor=cursor, status=422, **other)
+        assert refused["message"] == "cursor: is of another search: leave it out to begin anew"
+    assert len((await ask("search", q="printer", limit=1, cursor=cursor))["hits"]) == 1
+
+
 async def test_at_most_a_hundred_hits_are_given(ask: Ask, sessions: Sessions) -> None:
     await build_versions(sessions, {f"INC{i:03}": doc(title="printer") for i in range(130)})
 
@@ -323,7 +333,7 @@ async def test_at_most_a_hundred_hits_are_given(ask: Ask, sessions: Sessions) ->
     assert (len(answer["hits"]), answer["next_cursor"]) == (100, None)
 
 
-@pytest.mark.parametrize("cursor", ["x", "WzEsIngi", "WzEsIngiXQ", "WzFd"])
+@pytest.mark.parametrize("cursor", ["x", "WzEsIngi", "WzEsIngiXQ", "WzFd", "WzEsIngiLCJ5Il0"])
 async def test_a_forged_cursor_is_refused(ask: Ask, cursor: str) -> None:
     assert "cursor" in (await ask("search", q="printer", cursor=cursor, status=422))["message"]
 

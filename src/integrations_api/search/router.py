@@ -19,7 +19,7 @@ from integrations_api.api.routes import Router
 from integrations_api.api.times import WrittenTime
 from integrations_api.knowledge.cursors import NEWEST_VERSION
 from integrations_api.search.candidates import MOST_HITS
-from integrations_api.search.cursors import cursor_of, read_cursor
+from integrations_api.search.cursors import cursor_of, name_of, read_cursor
 from integrations_api.search.schemas import HitsAnswer, SimilarRequest
 from integrations_api.search.scope import Filters
 from integrations_api.search.service import Hits, Question, SearchService
@@ -77,7 +77,6 @@ async def search(
 
     An older `version` answers as it did when it was the head, with the weights that words had then.
     """
-    offset, pinned = read_cursor(cursor)
     filters = Filters(
         state=state,
         priority=priority,
@@ -87,6 +86,8 @@ async def search(
         opened_before=_utc(opened_before),
         tombstones="tombstones" in (include or ()),
     )
+    name = name_of(q, filters)
+    offset, pinned = read_cursor(cursor, name=name)
     question = Question(
         query=q,
         dataset_id=integration,
@@ -96,7 +97,8 @@ async def search(
         offset=offset,
         pinned=pinned,
     )
-    return _answer(await search.search(question))
+    found = await search.search(question)
+    return _answer(found, next_cursor=cursor_of(found.next_offset, found.scope, name=name))
 
 
 @router.get(
@@ -140,11 +142,11 @@ def _utc(moment: datetime | None) -> datetime | None:
     return moment.replace(tzinfo=UTC)
 
 
-def _answer(found: Hits) -> Response:
+def _answer(found: Hits, *, next_cursor: str | None = None) -> Response:
     return answer(
         ranking=found.ranking,
         matching=found.matching,
         message=found.message,
         hits=found.hits,
-        next_cursor=cursor_of(found.next_offset, found.scope),
+        next_cursor=next_cursor,
     )

@@ -85,8 +85,11 @@ async def test_the_newest_versions_stay_and_older_ones_answer_with_words(api: Ap
     sentence = "Version 3 is not kept any more; the oldest that can be read is version 4"
     for place in ("", "/incidents", "/diff?base=5", "/export"):
         assert (await api.get(f"{path}/3{place}", status=404))["message"] == sentence
-    for place in (f"{path}/4/diff", f"{path}/4/diff?base=3", "/knowledge/incidents/INC1?version=3"):
+    for place in (f"{path}/4/diff?base=3", "/knowledge/incidents/INC1?version=3"):
         assert (await api.get(place, status=404))["message"] == sentence
+    unasked = (await api.get(f"{path}/4/diff", status=404))["message"]
+    assert unasked.startswith("Version 3, which version 4 was built upon, is not kept any more: compare it with")
+    assert (await api.get(f"{path}/4/diff?base=5"))["counts"]["changed"] == 1
     assert (await api.get("/knowledge/incidents/INC1?version=4"))["incident"]["title"] == "Title 4"
     history = (await api.get("/knowledge/incidents/INC1/history"))["history"]
     assert [entry["version"] for entry in history] == [5, 4]

@@ -44,6 +44,18 @@ async def get_version(session: AsyncSession, dataset_id: UUID, number: int) -> R
     return found
 
 
+async def built_upon(session: AsyncSession, dataset_id: UUID, version: Row[Any]) -> int:
+    """Number of the version that another was built upon, to compare it with; 0 for the first. Raises `NotFound`."""
+    parent = version.parent or 0
+    found = await find_version(session, dataset_id, parent) if parent else None
+    if found is not None and found.state == "pruned":
+        raise NotFound(
+            f"Version {parent}, which version {version.number} was built upon, is not kept any more: compare it with "
+            "another one by ?base=, which GET …/versions lists (0 is the emptiness before the first)"
+        )
+    return parent
+
+
 async def no_longer_kept(session: AsyncSession, dataset_id: UUID, number: int) -> NotFound:
     """The error for a version that was pruned; it names the oldest one that can still be read."""
     oldest = await oldest_kept(session, dataset_id)

@@ -19,7 +19,7 @@ from integrations_api.knowledge.comparing import WordComparison
 from integrations_api.knowledge.diffing import DiffAnswer, DiffQuestion, difference
 from integrations_api.knowledge.embedding import progress
 from integrations_api.knowledge.exporting import MEDIA_TYPES, CsvTable, Format, ndjson
-from integrations_api.knowledge.lookup import find_ever, get_dataset, get_version, meant, the_one
+from integrations_api.knowledge.lookup import built_upon, find_ever, get_dataset, get_version, meant, the_one
 from integrations_api.knowledge.purge import Purged, purge, refuse_while_running
 from integrations_api.knowledge.repository import BEGINNING, IncidentKey, snapshot
 
@@ -149,8 +149,9 @@ class KnowledgeService:
         """
         async with snapshot(self._sessions) as session:
             version = await get_version(session, question.dataset_id, question.version)
-            base = (version.parent or 0) if base is None else base
-            if base:
+            if base is None:
+                base = await built_upon(session, question.dataset_id, version)
+            elif base:
                 await get_version(session, question.dataset_id, base)
             answer = await difference(session, replace(question, base=base, limit=question.limit + 1))
         return await _shown(answer, base=base, version=question.version, limit=question.limit)

@@ -267,13 +267,19 @@ async def test_a_sync_of_an_integration_that_is_just_being_deleted_is_one_error_
         assert json.loads(event.data) == {"success": False, "message": "Integration not found"}
 
 
-async def _sync_that_loses_most(b: Bench, *, scheduled: bool = False) -> tuple[UUID, SyncRun]:
+async def _sync_that_loses_most(
+    b: Bench, *, scheduled: bool = False, before: str | None = None
+) -> tuple[UUID, SyncRun]:
+    """The second version of an integration, or the third where one comes before it that changes a title."""
     b.source.fill(10)
     integration = await b.integration()
     if scheduled:
         schedule = Schedule("0 6 * * *", "UTC")
         await b.components[IntegrationService].set_schedule(integration, schedule, principal=ADMIN)
     await b.sync(integration)
+    if before is not None:
+        b.source.change("INC00010", title=before)
+        await b.sync(integration)
     for number in range(1, 7):
         b.source.remove(f"INC{number:05d}")
     return integration, await b.sync(integration, mode="full")
@@ -318,6 +324,9 @@ async def test_a_version_that_would_remove_too_much_is_held(database_url: str) -
         assert len(await b.titles(integration)) == 4
         assert (await api.client.post(f"{path}/2/publish")).status_code == 409
         assert (await api.client.get(f"/integrations/runs/{run.id}")).json()["run"]["state"] == "succeeded"
+        shown = (await api.client.get(f"/integrations/id/{integration}")).json()["integration"]
+        assert shown["paused"].startswith("Version 2 was held, and published by ")
+        assert shown["last_sync_error"] is None
 
 
 async def test_a_held_version_can_be_discarded_or_is_discarded_by_the_next_sync(database_url: str) -> None:
@@ -334,6 +343,23 @@ async def test_a_held_version_can_be_discarded_or_is_discarded_by_the_next_sync(
         healed = await b.sync(integration, mode="full")
         assert (healed.state, healed.deleted) == ("succeeded", 0)
         assert (await api.client.get(f"/knowledge/datasets/{integration}/versions/3")).status_code == 404
+
+
+@pytest.mark.parametrize("decision", ["3/discard", "1/rollback"])
+async def test_an_integration_asks_no_longer_for_a_word_that_was_given(database_url: str, decision: str) -> None:
+    async with bench(database_url, sync_delete_brake_minimum=5) as b, served(b) as api:
+        integration, _ = await _sync_that_loses_most(b, before="changed", scheduled=True)
+        path = f"/integrations/id/{integration}"
+        assert (await api.client.get(path)).json()["integration"]["last_sync_error"].startswith("Version 3 is held: ")
+
+        await api.client.post(
+            f"/knowledge/datasets/{integration}/versions/{decision}", json={"reason": "a wrong filter"}
+        )
+
+        shown = (await api.client.get(path)).json()["integration"]
+        assert (shown["last_sync_status"], shown["next_sync_at"]) == ("error", None)
+        assert shown["last_sync_error"].startswith("Version 3 was held, and discarded by admin")
+        assert shown["paused"] in (shown["last_sync_error"], "rolled back to version 1")
 
 
 async def test_the_plan_of_a_held_version_is_kept_until_that_is_decided(database_url: str) -> None:

@@ -153,6 +153,15 @@ async def record_failure(
     await _write(session, integration_id, values)
 
 
+async def retell(session: AsyncSession, integration_id: UUID, *, begins: str, message: str) -> None:
+    """Says `message` as the error of the last sync, and as why the schedule is paused, where that begins so."""
+    told = {"last_sync_error": Integration.last_sync_error, "paused_reason": Integration.paused_reason}
+    values = {
+        name: case((column.startswith(begins, autoescape=True), message), else_=column) for name, column in told.items()
+    }
+    await _write(session, integration_id, values)
+
+
 async def expect_full_sync(session: AsyncSession, integration_id: UUID, *, pause: str) -> bool:
     """Makes the next sync read everything, and pauses the schedule, if there is one, with the reason given.
 

@@ -79,13 +79,18 @@ async def publish_run(
     )
 
 
+def is_held(version: int) -> str:
+    """How everything that is told of a held version begins, until somebody has decided."""
+    return f"Version {version} is held"
+
+
 async def _hold(session: AsyncSession, *, run: SyncRun, plan: Plan, live: int, at: datetime) -> StepResult:
     """Leaves readers and watermark where they are and says what there is to decide."""
     assert run.integration_id is not None
     assert run.version is not None
     await versions.hold(session, dataset_id=run.dataset_id, version=run.version, plan=plan)
     message = (
-        f"Version {run.version} is held: it would remove {plan.deleted} of {live} documents. Look at its diff, then "
+        f"{is_held(run.version)}: it would remove {plan.deleted} of {live} documents. Look at its diff, then "
         f"publish or discard it under /knowledge/datasets/{run.dataset_id}/versions/{run.version}; "
         "a new sync discards it"
     )

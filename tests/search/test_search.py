@@ -178,6 +178,17 @@ async def test_tombstones_stay_out_unless_asked_for(ask: Ask, sessions: Sessions
     assert (hit["number"], hit["is_deleted"]) == ("INC1", True)
 
 
+@pytest.mark.parametrize("left", [{}, FILLER])
+async def test_a_question_of_many_words_finds_a_tombstone_by_words_that_nothing_else_says(
+    ask: Ask, sessions: Sessions, left: dict[str, Any]
+) -> None:
+    await build_versions(sessions, {**left, "INC1": doc(title="Quasar beacon flickers", text="")}, {"INC1": gone()})
+
+    for question in ("why does the quasar beacon flicker", "quasar printer", "quasar zebra"):
+        assert numbers(await ask("search", q=question, include="tombstones")) == ["INC1"], question
+        assert numbers(await ask("search", q=question)) == []
+
+
 async def test_an_older_version_answers_as_it_did_then(ask: Ask, sessions: Sessions) -> None:
     story = await build_versions(
         sessions,

@@ -108,6 +108,8 @@ class SearchService:
                 session, dataset_id=question.dataset_id, version=question.version, pinned=question.pinned
             )
             parsed = await repository.parse(session, chosen, query.text, query.prefix)
+            if question.filters.tombstones:
+                parsed = _with_tombstones(parsed)
             sought = _sought(parsed, has_operators=query.has_operators)
             named = await _named(session, parsed.scope, query, question.filters)
             if meaning is None and not named and question.offset == 0:
@@ -227,6 +229,13 @@ async def _page(
         message=NOTHING_TO_FIND if not used.query and not shown else None,
         ranking=found.ranking,
     )
+
+
+def _with_tombstones(parsed: Parsed) -> Parsed:
+    """Only what lives is counted: a word that tombstones alone say is one of the rarest, not one that nobody says."""
+    scope = replace(parsed.scope, documents=max(1, parsed.scope.documents))
+    said = {term: max(1, parsed.counts.get(term, 0)) for term in lexemes(parsed.tree)}
+    return replace(parsed, scope=scope, counts={**parsed.counts, **said})
 
 
 def _sought(parsed: Parsed, *, has_operators: bool) -> Sought:

@@ -10,6 +10,7 @@ from sqlalchemy import event, text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from integrations_api.db.engine import Sessions, raw_connection
+from integrations_api.knowledge import staging
 from integrations_api.knowledge.diffing import DiffQuestion
 from integrations_api.knowledge.repository import IncidentKey
 from integrations_api.knowledge.rollback import roll_back
@@ -140,3 +141,53 @@ async def test_a_rollback_follows_the_difference(sessions: Sessions) -> None:
     assert plan.updated == 20
     assert {"ix_revisions_changed", "ix_revisions_ended"} <= indexes
     assert scanned == set()
+
+
+# What the first dataset's sync has read is known to the planner; of the second dataset and its run it knows nothing.
+_SECOND = """
+    INSERT INTO raw_records (run_id, external_id, seq, dataset_id, number, hash, raw)
+    SELECT md5('run')::uuid, 'id-' || n, n, :dataset, 'INC' || n, decode(md5(n::text), 'hex'), '{}'
+    FROM generate_series(1, 20000) n;
+    ANALYZE raw_records;
+    INSERT INTO datasets (id, service_name) VALUES (:second, 'Jira');
+    INSERT INTO contents (dataset_id, hash, title, text, notes, attributes, tsv)
+    SELECT :second, decode(md5(n::text), 'hex'), 'Mail ' || n, 'It is down.', '[]', '{}', ''
+    FROM generate_series(1, 500) n;
+    INSERT INTO raw_records (run_id, external_id, seq, dataset_id, number, hash, raw)
+    SELECT :run, 'id-' || n % 500, n, :second, 'INC' || n, decode(md5(n::text), 'hex'), '{}'
+    FROM generate_series(1, 1000) n;
+"""
+
+
+@pytest.mark.usefixtures("many")
+async def test_the_first_sync_of_another_integration_looks_each_record_up_once(sessions: Sessions) -> None:
+    second, run = uuid4(), uuid4()
+    async with sessions() as session, session.begin():
+        for statement in _SECOND.split(";"):
+            if statement.strip():
+                await session.execute(text(statement), {"dataset": DATASET, "second": second, "run": run})
+
+    with noted(sessions) as statements:
+        async with sessions() as session, session.begin():
+            planned = await staging.plan(session, run_id=run, dataset_id=second)
+            await staging.drop_superseded_raw(session, run_id=run, dataset_id=second)
+            await session.rollback()
+
+    assert planned.added == 500
+    assert len(statements) > 3
+    assert await most_rows(sessions, statements) <= 5000
+
+
+async def most_rows(sessions: Sessions, statements: list[tuple[str, Any]]) -> int:
+    """The most rows that one step of a statement goes through, all its rounds together, kept and dropped ones."""
+    async with sessions() as session:
+        await session.execute(text("SELECT 1"))
+        most = 0
+        async with raw_connection(session) as driver:
+            for statement, parameters in statements:
+                (answer,) = await driver.fetch(f"EXPLAIN (ANALYZE, TIMING OFF, FORMAT JSON) {statement}", *parameters)
+                for node in nodes(answer[0][0]["Plan"]):
+                    dropped = node.get("Rows Removed by Join Filter", 0) + node.get("Rows Removed by Filter", 0)
+                    most = max(most, (node["Actual Rows"] + dropped) * node["Actual Loops"])
+        await session.rollback()
+    return most

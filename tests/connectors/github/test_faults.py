@@ -74,6 +74,8 @@ PASSING = [
     case("secondary_limit", wait=45, status=429, times=2, on="page", is_long=True),
     case("graphql_limit", times=2),
     case("graphql_limit", times=2, on="comments", is_long=True),
+    case("graphql_error", times=3),
+    case("graphql_error", kind="INTERNAL", times=2, on="comments", is_long=True),
     case("hourly_limit", per_hour=12),
     case("server_error", status=502, times=3, on="page"),
     case("server_error", status=502, form="html", times=3, on="comments", is_long=True),

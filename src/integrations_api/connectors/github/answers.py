@@ -20,6 +20,8 @@ _LIMITED = frozenset({"RATE_LIMIT", "RATE_LIMITED"})
 _BROKEN = "The answer broke off"
 _TOO_MUCH = frozenset({"RESOURCE_LIMITS_EXCEEDED", "MAX_NODE_LIMIT_EXCEEDED"})
 """What GraphQL says of a query that costs more than one may; the same for less of it passes."""
+_PASSING = frozenset({"SERVICE_UNAVAILABLE", "INTERNAL", "INTERNAL_ERROR"})
+"""Trouble of GraphQL's own, told with a 200."""
 _RIGHTS = (
     "Give the token read access to Issues of these repositories (fine-grained: Issues, read-only; classic: repo, or "
     "public_repo for public ones)"
@@ -181,4 +183,6 @@ def _graph_error(kind: Any, error: Any, answer: Answer, *, now: datetime, strike
         return Refused(f"Access was refused: {message}", _RIGHTS)
     if kind is None or kind in _TOO_MUCH:
         return PageTooLarge(f"The query was not carried through: {message}", "Try a smaller page_size")
+    if kind in _PASSING:
+        return Retryable(f"The query was not carried through: {message}")
     return Refused(f"The query was refused: {message}", "Check the config, and that this GitHub is up to date")

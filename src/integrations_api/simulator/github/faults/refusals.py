@@ -212,6 +212,24 @@ class ResourceLimits(GitHubRefusal):
 
 
 @register
+class GraphError(GitHubRefusal):
+    """Something behind GraphQL does not answer, `times` in a row: 200, and an error of type `kind`."""
+
+    name = "graphql_error"
+    default_on: ClassVar[str] = "graphql"
+
+    def __init__(
+        self, *, kind: str = "SERVICE_UNAVAILABLE", on: str = "", skip: int = 0, times: int | None = -1
+    ) -> None:
+        super().__init__(on=on, skip=skip, times=times)
+        self.kind = kind
+
+    def answer(self, call: Call, instance: GitHubInstance) -> Answer:
+        message = "Something went wrong while executing your query. Please include `0401:6C25` when reporting this."
+        return Answer.json({"data": None, "errors": [{"type": self.kind, "message": message}]})
+
+
+@register
 class GraphTimeout(GitHubRefusal):
     """A query for the comments of more than `most` issues at once runs into GitHub's time limit."""
 

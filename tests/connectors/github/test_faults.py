@@ -407,6 +407,12 @@ async def test_the_preflight_warns_of_a_token_that_is_too_wide_or_ends_soon(
     assert words in check.seen
 
 
+async def test_the_preflight_leaves_no_request_for_pull_requests_unsaid(source: SimulatedGitHub) -> None:
+    async with source.open() as connector:
+        (check,) = [check for check in await connector.check() if check.name == "duration"]
+    assert check.seen.endswith(" requests, and one more for every 100 pull requests")
+
+
 @pytest.mark.parametrize("held", ["null", "{}", "[1]", '{"repositories": {"nodes": [1]}}'])
 async def test_a_graph_of_another_shape_is_trouble_in_words(source: SimulatedGitHub, held: str) -> None:
     source.server.add_fault(OtherShape(f'{{"data": {{"repositoryOwner": {held}}}}}'.encode()))

@@ -154,7 +154,8 @@ class Preflight(Struct):
     async def _duration(self) -> Check:
         assert self.found is not None
         pages = sum(max(1, -(-one.total // self.page_size)) for one in self.found.readable)
-        return Check("duration", "ok", f"A full sync takes about {2 * pages} requests")
+        pulls = ", and one more for every 100 pull requests"  # They stand among the issues, and no count tells of them.
+        return Check("duration", "ok", f"A full sync takes about {2 * pages} requests{pulls}")
 
 
 def _expiry(text: str) -> datetime | None:

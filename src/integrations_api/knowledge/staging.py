@@ -67,8 +67,8 @@ async def discard_staged(session: AsyncSession, run_id: UUID) -> None:
 
 # Batches are in the order of numbers: the same whatever the order in which the source gave its records.
 # Of a record that came twice the last one counts, also when that one could not be mapped.
-# LATERAL with a LIMIT: each record is looked up by itself. What the planner has no statistics of, a dataset or a run, is
-# one row to it, and it went through all of them for each record: 5,000 took half a minute.
+# LATERAL with a LIMIT: each record is looked up by itself. The planner takes what it has no statistics of, a dataset or
+# a run, for one row, and went through all of them for each record: 5,000 took half a minute.
 _PLAN = text("""
     WITH latest AS (
         SELECT DISTINCT ON (external_id)

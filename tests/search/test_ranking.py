@@ -98,6 +98,9 @@ def test_a_very_long_query_is_scored_by_its_most_telling_terms() -> None:
         ("wi-fi", None, False),
         ("vpn drops ", "drops", False),
         ("org.acme.Mail", "mail", False),
+        ("git --for", "for", False),
+        ("vpn - drops", "drops", False),
+        ("------ vpn", "vpn", False),
     ],
 )
 def test_the_last_word_may_be_a_beginning(typed: str, prefix: str | None, has_operators: bool) -> None:

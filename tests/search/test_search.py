@@ -394,6 +394,22 @@ PIECES = st.sampled_from(
 )
 
 
+async def test_dashes_that_stand_before_no_word_exclude_none(ask: Ask, sessions: Sessions) -> None:
+    await build_versions(sessions, FILLER, {"INC1": doc(title="vpn drops"), "INC2": doc(title="vpn")})
+    lines = ["-" * 40, "- " * 40, "-!-(" * 20, "-<" * 40]
+
+    found = [
+        numbers(await ask("search", q=query))
+        for query in (*(f"vpn {line} drops" for line in lines), "vpn - drops", "vpn --drops")
+    ]
+    excluded = [numbers(await ask("search", q=query)) for query in ("vpn -drops", "vpn - -drops", 'vpn -"drops"')]
+
+    assert found == [["INC1"]] * 6
+    assert excluded == [["INC2"]] * 3
+    for line in lines:
+        assert "nothing to look for" in (await ask("search", q=line))["message"]
+
+
 @settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     query=st.one_of(

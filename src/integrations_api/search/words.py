@@ -10,6 +10,9 @@ from msgspec import Struct
 from integrations_api.knowledge.terms import JOINTS, quoted
 
 _JOINED = re.compile(rf"(?<=\w)[{re.escape(JOINTS)}]+(?=\w)")
+_MEANINGLESS = re.compile(r'-{2,}|-(?![\w"])')
+"""Dashes that exclude no word: a line of them, or one that stands alone. PostgreSQL takes each for an exclusion, and
+gives up at more than 32 in a row."""
 _OPERATORS = re.compile(r'"|(?:^|\s)-\S|\bor\b', re.IGNORECASE)
 _LAST_WORD = re.compile(r"(?:^|[\s./:=@])(\w+)$")
 _QUOTED = re.compile(r"'((?:[^'\\]|''|\\\\)*)'")
@@ -44,9 +47,9 @@ class Query(Struct, frozen=True):
 
 def read_query(typed: str) -> Query:
     """The query that was typed; whatever it is, it can be read."""
-    whole = typed.strip()
+    whole = _MEANINGLESS.sub(" ", typed).strip()
     text = _JOINED.sub(" ", whole)
-    return Query(text, _OPERATORS.search(whole) is not None, _prefix(text, whole), tuple(_numbers(whole)))
+    return Query(text, _OPERATORS.search(whole) is not None, _prefix(text, whole), tuple(_numbers(typed.strip())))
 
 
 def _prefix(text: str, typed: str) -> str | None:

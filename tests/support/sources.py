@@ -125,11 +125,11 @@ class MemoryConnector:
     async def _behave(self) -> None:
         while self.source.waits:
             await self.on_wait(self.source.waits.pop())
-        if self.source.fail_at_page == self.source.pages_read and self.source.failure is not None:
-            raise self.source.failure
         self.source.reached.set()
         if self.source.gate is not None:
             await self.source.gate.wait()
+        if self.source.fail_at_page == self.source.pages_read and self.source.failure is not None:
+            raise self.source.failure
 
     def _after(self, after: str, since: datetime | None) -> list[SourceRecord]:
         listed = self.source.rows.keys() - self.source.hidden - self.source.unlisted

@@ -9,6 +9,7 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from integrations_api.connectors.errors import Retryable
 from integrations_api.knowledge import staging
 from integrations_api.queue.jobs import NotDoneYet
 from integrations_api.sync.executor import SOURCE_CHANGED
@@ -69,6 +70,19 @@ async def test_who_takes_over_does_not_go_on_in_another_source(database_url: str
 
         run = await b.run(run_id)
         assert (run.state, run.error, b.source.pages_read) == ("cancelled", SOURCE_CHANGED, 0)
+
+
+async def test_a_failure_of_who_is_fenced_off_is_none_of_the_run(database_url: str) -> None:
+    async with _in_the_middle(database_url) as (b, run_id, carrying):
+        await b.change("UPDATE sync_runs SET attempt = attempt + 1")
+        b.source.fail_at_page, b.source.failure = 0, Retryable("Connection timeout")
+        assert b.source.gate is not None
+        b.source.gate.set()
+
+        await asyncio.wait_for(carrying, PATIENCE)
+
+        run = await b.run(run_id)
+        assert (run.state, run.error) == ("running", None)
 
 
 async def test_a_step_that_is_ended_to_free_others_of_a_deadlock_is_done_again(database_url: str) -> None:

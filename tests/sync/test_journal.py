@@ -1,0 +1,135 @@
+"""The steps of a run, one transaction each: done once though an answer gets lost, and by nobody who is fenced off."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from integrations_api.clock import utc_now
+from integrations_api.connectors.records import Wait
+from integrations_api.db.engine import Sessions
+from integrations_api.knowledge import versions
+from integrations_api.sync import events, repository
+from integrations_api.sync.journal import Journal
+from integrations_api.sync.models import SyncRun
+from integrations_api.sync.runs import Fenced
+from tests.support.syncing import Bench, bench
+
+pytestmark = pytest.mark.anyio
+
+LONG = timedelta(minutes=1)
+
+
+@dataclass
+class Losing:
+    """Sessions whose connection is lost just after so many commits, and so many times before a question."""
+
+    sessions: Sessions
+    commits: int = 0
+    questions: int = 0
+
+    @asynccontextmanager
+    async def begin(self) -> AsyncIterator[AsyncSession]:
+        async with self.sessions.begin() as session:
+            yield session
+        if self.commits:
+            self.commits -= 1
+            raise ConnectionResetError
+
+    def __call__(self) -> AsyncSession:
+        if self.questions:
+            self.questions -= 1
+            raise ConnectionResetError
+        return self.sessions()
+
+
+async def _claimed(b: Bench, run_id: UUID) -> SyncRun:
+    async with b.sessions.begin() as session:
+        run = await repository.claim(session, run_id=run_id, worker_id=uuid4(), now=utc_now(), silence=LONG)
+    assert run is not None
+    return run
+
+
+@asynccontextmanager
+async def _journal(database_url: str) -> AsyncIterator[tuple[Bench, Journal, Losing]]:
+    """Of a run that was just claimed."""
+    async with bench(database_url, workers=0) as b:
+        run = await _claimed(b, await b.start(await b.integration()))
+        losing: Any = Losing(b.sessions)
+        yield b, Journal(sessions=losing, clock=utc_now, run=run), losing
+
+
+async def test_a_step_whose_answer_gets_lost_is_not_done_twice_and_the_next_one_follows(database_url: str) -> None:
+    async with _journal(database_url) as (b, journal, losing):
+        losing.commits = 1
+
+        told = await journal.note(events.progress("one"), fetched=1)
+        more = await journal.note(events.progress("two"), fetched=2)
+
+        assert ([event.seq for event in told], [event.seq for event in more]) == ([], [2])
+        assert [data["message"] for _, data in await b.events(journal.run.id)] == ["one", "two"]
+        assert (await b.run(journal.run.id)).fetched == journal.run.fetched == 2
+
+
+async def test_nor_is_one_of_which_the_database_cannot_be_asked_whether_it_was_done(database_url: str) -> None:
+    async with _journal(database_url) as (b, journal, losing):
+        losing.commits = losing.questions = 1
+
+        with pytest.raises(Fenced):
+            await journal.note(events.progress("one"))
+
+        assert len(await b.events(journal.run.id)) == 1
+
+
+async def test_a_wait_that_cannot_be_told_is_waited_all_the_same(database_url: str) -> None:
+    async with _journal(database_url) as (_, journal, losing):
+        losing.commits = 1
+
+        await journal.tell_wait(Wait(seconds=60, reason="ServiceNow asks to wait 60 s"))
+
+
+async def test_who_is_fenced_off_tells_no_wait_and_gives_nothing_back(database_url: str) -> None:
+    async with _journal(database_url) as (b, journal, _):
+        await b.change("UPDATE sync_runs SET worker_id = gen_random_uuid(), attempt = attempt + 1")
+        before = await b.rows("SELECT * FROM sync_runs")
+
+        with pytest.raises(Fenced):
+            await journal.tell_wait(Wait(seconds=60, reason="ServiceNow asks to wait 60 s"))
+        async with b.sessions.begin() as session:
+            await repository.release(session, journal.claim, handed_over=False)
+            moving = await repository.moving_runs(session, [journal.claim], since=utc_now() - LONG)
+
+        assert await b.rows("SELECT * FROM sync_runs") == before
+        assert (moving, await b.events(journal.run.id)) == (set(), [])
+
+
+async def test_what_is_written_beside_steps_waits_for_a_purge_and_is_nothing_of_who_is_fenced_off(
+    database_url: str,
+) -> None:
+    async with _journal(database_url) as (b, journal, _):
+        dataset_id, written = journal.run.dataset_id, []
+
+        async def work(_: AsyncSession) -> None:
+            written.append(len(purged))
+
+        purged: list[str] = []
+        async with b.sessions.begin() as session:
+            await versions.ensure_dataset(session, integration_id=dataset_id, service_name="ServiceNow")
+        async with b.sessions.begin() as session:
+            await versions.lock_dataset(session, dataset_id)
+            writing = asyncio.create_task(journal.beside(work))
+            await b.somebody_waits()
+            purged.append("INC00001")
+        await writing
+        await b.change("UPDATE sync_runs SET attempt = attempt + 1")
+
+        with pytest.raises(Fenced):
+            await journal.beside(work)
+
+        assert written == [1]

@@ -134,6 +134,35 @@ async def test_who_comes_second_purges_nothing_of_others(sessions: Sessions) -> 
     assert "Of a run that may be resumed" in await everything(sessions)
 
 
+async def test_what_another_integration_has_of_the_same_source_stays_and_keeps_nothing_here(
+    api: Api, sessions: Sessions
+) -> None:
+    """Both have the same ids and the same texts."""
+    one, two = [await build_versions(sessions, {"sys-id-1": doc("INC1", text=SECRET)}) for _ in range(2)]
+    for story in (one, two):
+        await stage_raw(sessions, story, "sys-id-1")
+    await execute(
+        sessions,
+        "INSERT INTO raw_records (run_id, external_id, seq, dataset_id, hash, raw)"
+        " SELECT :run, 'sys-id-2', 1, dataset_id, hash, '{}' FROM contents WHERE dataset_id = :dataset",
+        run=uuid4(), dataset=two.dataset_id,
+    )  # fmt: skip
+    before = await stored(sessions, two)
+
+    await api.post("/knowledge/incidents/INC1/purge", BODY, integration=str(one.dataset_id))
+
+    assert await stored(sessions, two) == before
+    assert await stored(sessions, one) == []
+
+
+async def stored(sessions: Sessions, story: Story) -> list[str]:
+    """Every row of a dataset that an incident may be in, as text."""
+    tables = ("raw_records", "rejected_records", "contents", "documents", "revisions")
+    statement = " UNION ALL ".join(f"SELECT t::text FROM {table} t WHERE dataset_id = :dataset" for table in tables)
+    async with sessions() as session:
+        return sorted(await session.scalars(text(statement), {"dataset": story.dataset_id}))
+
+
 async def test_a_content_that_another_incident_shares_stays(api: Api, sessions: Sessions) -> None:
     await build_versions(
         sessions, {"id-1": doc("SAME", title="Shared"), "id-2": doc("SAME", title="Shared"), "id-3": doc()}
@@ -221,3 +250,4 @@ async def test_an_incident_known_only_to_a_building_version_can_be_purged(api: A
     await api.post("/knowledge/incidents/INC2/purge", BODY)
 
     assert SECRET not in await everything(sessions)
+    assert (await api.get(f"/knowledge/datasets/{story.dataset_id}"))["dataset"]["documents"] == 1

@@ -173,6 +173,29 @@ async def test_a_record_that_cannot_be_mapped_is_listed_and_tried_again(database
         assert third.verdict["state"] == "complete"
 
 
+async def test_two_integrations_that_read_one_source_keep_apart(database_url: str) -> None:
+    async with bench(database_url) as b:
+        b.source.fill(3)
+        b.source.rows["id-INC00003"]["number"] = ""
+        one, other = await b.integration(), await b.integration()
+        await b.sync(one)
+        before = await kept_of(b, one)
+        b.source.hide("INC00003")
+
+        run = await b.sync(other)
+
+        assert (run.added, run.rejected) == (2, 0)
+        assert await kept_of(b, one) == before
+        assert len(before) == 3 + 1 + 2
+
+
+async def kept_of(b: Bench, integration: UUID) -> list[Any]:
+    """The records of a dataset, those that could not be mapped, and its revisions."""
+    tables = ("raw_records", "rejected_records", "revisions")
+    statement = " UNION ALL ".join(f"SELECT t::text AS row FROM {table} t WHERE dataset_id = :id" for table in tables)
+    return sorted(row.row for row in await b.rows(statement, id=integration))
+
+
 async def test_where_too_many_cannot_be_mapped_each_has_its_turn_to_be_tried_again(
     database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

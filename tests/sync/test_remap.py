@@ -1,12 +1,12 @@
 """A release that maps in another way: stored records are mapped anew, and no sync takes that for news of the source."""
 
-from datetime import timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
 
 from integrations_api.connectors.errors import Retryable
+from integrations_api.errors import Conflict
 from integrations_api.integrations.for_sync import IntegrationReader
 from integrations_api.integrations.schemas import IntegrationIn
 from integrations_api.integrations.service import IntegrationService
@@ -15,6 +15,7 @@ from integrations_api.queue.jobs import NotDoneYet
 from integrations_api.sync.control import RunControl
 from integrations_api.sync.executor import RunExecutor
 from integrations_api.sync.models import SyncRun
+from integrations_api.sync.remap import Remap
 from integrations_api.sync.service import SyncService
 from integrations_api.worker_wiring import executor_options
 from tests.support.applications import settings_for
@@ -308,22 +309,29 @@ async def test_a_remap_that_fails_is_no_failure_of_the_source_and_is_not_repeate
 ) -> None:
     async with bench(database_url) as b:
         integration = await loaded(b)
+        before = (await b.components[IntegrationService].get(integration)).integration
         b.source.mapping_version = 2
-        await b.duties().start_remap()
-        await remap_run(b, integration)
-        await b.change("UPDATE datasets SET mapping_version = 1")
-        await b.change(
-            "UPDATE sync_runs SET state = 'failed', finished_at = now() - CAST(:ago AS interval)"
-            " WHERE trigger = 'remap'",
-            ago=timedelta(hours=23),
-        )
+        with monkeypatch.context() as patch:
+            patch.setattr(Remap, "_rewrite_chunk", _failing)
+            await b.duties().start_remap()
+            run = await remap_run(b, integration)
 
-        await b.duties().start_remap()
-        assert len(await b.rows("SELECT id FROM sync_runs WHERE trigger = 'remap'")) == 1
+        assert (run.state, run.error) == ("failed", "It is broken")
+        assert (await b.components[IntegrationService].get(integration)).integration == before
+        await b.change("UPDATE sync_runs SET finished_at = now() - interval '23 hours' WHERE trigger = 'remap'")
+        for state in ("cancelled", "failed"):
+            await b.change("UPDATE sync_runs SET state = :state WHERE trigger = 'remap'", state=state)
+
+            await b.duties().start_remap()
+            assert len(await b.rows("SELECT id FROM sync_runs WHERE trigger = 'remap'")) == 1
 
         await b.change("UPDATE sync_runs SET finished_at = now() - interval '25 hours' WHERE trigger = 'remap'")
         await b.duties().start_remap()
         assert len(await b.rows("SELECT id FROM sync_runs WHERE trigger = 'remap'")) == 2
+
+
+async def _failing(*_: object) -> None:
+    raise Conflict("It is broken")
 
 
 async def test_who_watches_the_latest_sync_does_not_get_a_remap(database_url: str) -> None:

@@ -42,8 +42,11 @@ class Door:
             f"UPDATE sign_in_counters SET last_at = last_at - interval '{seconds} s', "
             f"blocked_until = blocked_until - interval '{seconds} s'"
         )
+        await self.change(change)
+
+    async def change(self, statement: str) -> None:
         async with self.live.components[AsyncEngine].begin() as connection:
-            await connection.execute(text(change))
+            await connection.execute(text(statement))
 
     async def rows(self, question: str) -> list[Any]:
         async with self.live.components[AsyncEngine].connect() as connection:
@@ -89,8 +92,36 @@ async def test_strangers_do_not_keep_a_user_out_of_where_he_has_been(database_ur
 
         elsewhere = await at_door.knock(email, PASSWORD, at="203.0.113.9")
         office = await at_door.knock(email, PASSWORD, at=OFFICE)
+        await at_door.change("UPDATE known_addresses SET seen_at = now() - interval '91 days'")
+        long_ago = await at_door.knock(email, PASSWORD, at=OFFICE)
 
-    assert (elsewhere.status_code, office.status_code) == (429, 200)
+    assert (elsewhere.status_code, office.status_code, long_ago.status_code) == (429, 200, 429)
+
+
+async def test_of_a_user_the_twenty_addresses_are_known_where_he_was_last(database_url: str) -> None:
+    async with door(database_url) as at_door:
+        user = await at_door.live.access.create_user(email="ada@x.org", password=PASSWORD, permissions=[])
+        for n in range(22):
+            with serving(RequestContext(request_id="r", address=f"192.0.2.{n}")):
+                await at_door.live.components[SignInThrottle].know_address(user.id)
+        known = await at_door.rows("SELECT address FROM known_addresses")
+
+    assert {row.address for row in known} == {f"192.0.2.{n}" for n in range(2, 22)}
+
+
+async def test_a_right_password_takes_back_its_own_wait_and_nobody_elses(database_url: str) -> None:
+    async with door(database_url) as at_door:
+        user = await at_door.live.access.create_user(email="ada@x.org", password=PASSWORD, permissions=[])
+        throttle = at_door.live.components[SignInThrottle]
+        charges = [await throttle.charge("ada@x.org") for _ in range(6)]
+        # Somebody else fails before the password was looked at.
+        await at_door.change("UPDATE sign_in_counters SET failures = 7, blocked_until = now() + interval '10 minutes'")
+
+        await throttle.forgive(charges[-1], user.id)
+
+        (counter,) = await at_door.rows("SELECT failures, blocked_until FROM sign_in_counters")
+
+    assert (counter.failures, counter.blocked_until is None) == (6, False)
 
 
 async def test_at_a_known_address_too_guesses_have_to_wait(database_url: str) -> None:
@@ -201,6 +232,23 @@ async def test_a_password_is_stored_anew_when_the_cost_has_changed(database_url:
 
     assert statuses == [200, 200]
     assert "m=16," in stored
+
+
+async def test_a_password_that_is_changed_while_it_is_stored_anew_stays_changed(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with door(database_url) as at_door:
+        email = await at_door.live.user()
+
+        async def renewed_while_it_is_changed(*_: object) -> str:
+            await at_door.change("UPDATE users SET password_hash = 'the new one'")
+            return "the old one"
+
+        monkeypatch.setattr(Passwords, "renewed", renewed_while_it_is_changed)
+        await at_door.knock(email, PASSWORD)
+        ((stored,),) = await at_door.rows("SELECT password_hash FROM users")
+
+    assert stored == "the new one"
 
 
 @pytest.mark.parametrize(

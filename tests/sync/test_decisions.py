@@ -1,29 +1,21 @@
-"""What people decide about runs and versions: cancel, resume, publish or discard what is held, roll back."""
+"""What people decide about runs and versions: cancel, publish or discard what is held, roll back."""
 
 import asyncio
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Any
-from uuid import UUID, uuid4
+from uuid import UUID
 
-import httpx
 import pytest
 from sqlalchemy import text
 
-from integrations_api.connectors.errors import Retryable
+from integrations_api.errors import Conflict
 from integrations_api.integrations.schedules import Schedule
 from integrations_api.integrations.service import IntegrationService
-from integrations_api.knowledge.service import KnowledgeService
-from integrations_api.knowledge.versions import Chunk
-from integrations_api.sync import repository
-from integrations_api.sync.engine import SyncEngine
+from integrations_api.sync.control import RunControl
 from integrations_api.sync.models import SyncRun
-from integrations_api.sync.remap import Remap
 from integrations_api.worker_wiring import executor_options
 from tests.support.applications import settings_for
 from tests.support.gates import gate, publishing_gate
-from tests.support.served import Served, served
+from tests.support.served import served
 from tests.support.syncing import ADMIN, PATIENCE, Bench, bench
 
 pytestmark = pytest.mark.anyio
@@ -64,194 +56,25 @@ async def test_a_cancel_that_comes_while_it_is_published_is_told_that_the_sync_h
         assert ((await b.finished(run_id)).state, len(await b.titles(integration))) == ("succeeded", 3)
 
 
-async def test_a_failed_first_load_goes_on_where_it_was(database_url: str) -> None:
-    async with bench(database_url) as b, served(b) as api:
-        b.source.page_size = 10
-        b.source.fill(35)
-        integration = await b.integration()
-        b.source.fail_at_page, b.source.failure = 2, Retryable("Connection timeout")
-        failed = await b.sync(integration)
-        assert (failed.state, failed.fetched) == ("failed", 20)
-        b.source.failure = None
-
-        answer = await api.client.post(f"/integrations/runs/{failed.id}/resume")
-        resumed = await b.finished(failed.id)
-
-        assert answer.json()["run"]["state"] == "queued"
-        assert (resumed.state, resumed.fetched, resumed.added, b.source.pages_read) == ("succeeded", 35, 35, 4)
-        events = await api.watch("GET", f"/integrations/runs/{failed.id}/events")
-        assert [event.event for event in events].count("complete") == 1
-        assert "error" not in [event.event for event in events]
-        refused = await api.client.post(f"/integrations/runs/{failed.id}/resume")
-        assert refused.status_code == 409
-
-
-async def test_a_failed_run_of_a_disabled_integration_waits_until_it_is_enabled(database_url: str) -> None:
-    async with bench(database_url) as b, served(b) as api:
-        b.source.fill(3)
-        integration = await b.integration()
-        b.source.fail_at_page, b.source.failure = 0, Retryable("Connection timeout")
-        failed = await b.sync(integration)
-        b.source.failure = None
-        path = f"/integrations/runs/{failed.id}/resume"
-        await b.change("UPDATE integrations SET is_active = false")
-
-        refused = await api.client.post(path)
-
-        assert (refused.status_code, refused.json()["message"]) == (409, "Integration is disabled")
-        await b.change("UPDATE integrations SET is_active = true")
-        assert (await api.client.post(path)).status_code == 200
-        assert (await b.finished(failed.id)).state == "succeeded"
-
-
-async def test_a_failed_run_cannot_be_resumed_past_a_rollback(database_url: str) -> None:
-    """It would publish what changed since its watermark, and the full sync after a rollback would never come."""
-    async with bench(database_url) as b, served(b) as api:
+async def test_a_sync_that_begins_during_a_rollback_waits_for_it_and_reads_everything(database_url: str) -> None:
+    async with bench(database_url) as b:
         b.source.fill(3)
         integration = await b.integration()
         await b.sync(integration)
         b.source.change("INC00001", title="Mail is back")
         await b.sync(integration)
-        b.source.add("INC00004")
-        b.source.fail_at_page, b.source.failure = b.source.pages_read, Retryable("Connection timeout")
-        failed = await b.sync(integration)
-        b.source.failure = None
-        path = f"/knowledge/datasets/{integration}/versions/1/rollback"
-        assert (await api.client.post(path, json={"reason": "wrong titles"})).status_code == 200
-
-        refused = await api.client.post(f"/integrations/runs/{failed.id}/resume")
-
-        assert failed.state == "failed"
-        assert (refused.status_code, refused.json()["message"]) == (
-            409,
-            "The dataset was rolled back since: start a new sync, which reads everything",
-        )
-        run = await b.sync(integration)
-        assert (run.mode, run.added, run.updated) == ("full", 1, 1)
-
-
-async def test_a_run_that_is_resumed_during_a_rollback_waits_for_it_and_is_refused(database_url: str) -> None:
-    async with bench(database_url) as b, served(b) as api:
-        b.source.fill(3)
-        integration = await b.integration()
-        await b.sync(integration)
-        b.source.change("INC00001", title="Mail is back")
-        await b.sync(integration)
-        b.source.fail_at_page, b.source.failure = b.source.pages_read, Retryable("Connection timeout")
-        failed = await b.sync(integration)
-        path = f"/knowledge/datasets/{integration}/versions/1/rollback"
         async with gate(database_url, when="NEW.kind = 'rollback'", at="INSERT ON versions") as rolling_back:
-            back = asyncio.create_task(api.client.post(path, json={"reason": "wrong titles"}))
+            control = b.components[RunControl]
+            back = asyncio.create_task(control.roll_back(integration, 1, reason="wrong titles", principal=ADMIN))
             await rolling_back.reached()
-            resuming = asyncio.create_task(api.client.post(f"/integrations/runs/{failed.id}/resume"))
+            run_id = await b.start(integration)
             await b.somebody_waits()
             await rolling_back.open()
+            await back
 
-            assert ((await back).status_code, (await resuming).status_code) == (200, 409)
+        run = await b.finished(run_id)
 
-
-@pytest.mark.parametrize(("purged", "status"), [("INC00002", 200), ("INC00012", 409)])
-async def test_a_run_is_resumed_past_a_purge_unless_it_was_about_to_write_the_incident(
-    database_url: str, monkeypatch: pytest.MonkeyPatch, purged: str, status: int
-) -> None:
-    async with bench(database_url, sync_chunk_size=5) as b, served(b) as api:
-        b.source.fill(12)
-        integration = await b.integration()
-        await b.sync(integration)
-        for number in range(1, 13):
-            b.source.change(f"INC{number:05d}", title="It was not the mail")
-        with failing_after_the_first(monkeypatch, SyncEngine, "_ingest_chunk"):
-            failed = await b.sync(integration)
-
-        answer = await _resumed_after_a_purge(b, api, failed, purged)
-
-        assert (failed.phase, failed.ingested, answer.status_code) == ("ingesting", 5, status)
-        if status == 200:
-            assert (await b.finished(failed.id)).state == "succeeded"
-            assert len(await b.titles(integration)) == 11
-        else:
-            message = "An incident that this run was about to write was purged since: start a new sync"
-            assert answer.json()["message"] == message
-
-
-@pytest.mark.parametrize(("purged", "status"), [("INC00002", 200), ("INC00012", 409)])
-async def test_the_same_goes_for_a_run_that_was_mapping_anew(
-    database_url: str, monkeypatch: pytest.MonkeyPatch, purged: str, status: int
-) -> None:
-    async with bench(database_url, sync_chunk_size=5) as b, served(b) as api:
-        b.source.fill(12)
-        integration = await b.integration()
-        await b.sync(integration)
-        b.source.mapping_version = 2
-        with failing_after_the_first(monkeypatch, Remap, "_rewrite_chunk"):
-            failed = await b.sync(integration)
-
-        answer = await _resumed_after_a_purge(b, api, failed, purged)
-
-        assert (failed.phase, failed.ingested, answer.status_code) == ("rewriting", 5, status)
-        if status == 200:
-            resumed = await b.finished(failed.id)
-            assert (resumed.state, resumed.error) == ("succeeded", None)
-
-
-async def test_a_run_is_not_resumed_behind_one_that_a_slow_clock_has_dated_before_it(
-    database_url: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """It would go on with a version behind the head."""
-    async with bench(database_url, sync_chunk_size=5) as b, served(b) as api:
-        b.source.fill(12)
-        integration = await b.integration()
-        with failing_after_the_first(monkeypatch, SyncEngine, "_ingest_chunk"):
-            failed = await b.sync(integration)
-        await b.change("UPDATE sync_runs SET created_at = created_at + interval '5 minutes'")
-        assert (await b.sync(integration)).version == 2
-
-        refused = await api.client.post(f"/integrations/runs/{failed.id}/resume")
-
-        assert (failed.version, refused.status_code, refused.json()["message"]) == (
-            1,
-            409,
-            "A later run has begun since: start a new sync",
-        )
-
-
-@contextmanager
-def failing_after_the_first(monkeypatch: pytest.MonkeyPatch, kind: type, step: str) -> Iterator[None]:
-    """Meanwhile this step of `kind` writes one chunk and no second."""
-    write = getattr(kind, step)
-
-    async def once(self: Any, chunk: Chunk) -> Any:
-        if chunk.before:
-            raise Retryable("It was begun too often")
-        return await write(self, chunk)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(kind, step, once)
-        yield
-
-
-async def _resumed_after_a_purge(b: Bench, api: Served, failed: SyncRun, number: str) -> httpx.Response:
-    await b.components[KnowledgeService].purge(number, dataset_id=failed.dataset_id, reason="118", principal=ADMIN)
-    return await api.client.post(f"/integrations/runs/{failed.id}/resume")
-
-
-async def test_a_run_is_not_resumed_beside_one_that_begins_at_the_same_time(database_url: str) -> None:
-    async with bench(database_url) as b, served(b) as api:
-        b.source.fill(3)
-        b.source.fail_at_page, b.source.failure = 0, Retryable("Connection timeout")
-        failed = await b.sync(await b.integration())
-        async with b.sessions.begin() as session:
-            facts = {"integration_id": failed.integration_id, "dataset_id": failed.dataset_id}
-            await repository.insert_run(session, id=uuid4(), mode="full", trigger="manual", **facts)
-            resuming = asyncio.create_task(api.client.post(f"/integrations/runs/{failed.id}/resume"))
-            await b.somebody_waits()
-
-        refused = await resuming
-
-        assert (refused.status_code, refused.json()["message"]) == (
-            409,
-            "A later run has begun since: start a new sync",
-        )
+        assert (run.state, run.mode, run.updated) == ("succeeded", "full", 1)
 
 
 async def test_a_sync_of_an_integration_that_is_just_being_deleted_is_one_error_event(database_url: str) -> None:
@@ -265,6 +88,24 @@ async def test_a_sync_of_an_integration_that_is_just_being_deleted_is_one_error_
         (event,) = await asking
 
         assert json.loads(event.data) == {"success": False, "message": "Integration not found"}
+
+
+async def test_an_integration_is_deleted_once_the_step_of_its_sync_that_is_going_on_is_over(database_url: str) -> None:
+    """The step needs the integration as well: had the deletion locked it first, PostgreSQL would end one of the two."""
+    async with bench(database_url) as b:
+        b.source.fill(3)
+        integration = await b.integration()
+        async with publishing_gate(database_url) as publishing:
+            run_id = await b.start(integration)
+            await publishing.reached()
+            service = b.components[IntegrationService]
+            deleting = asyncio.create_task(service.delete(integration, principal=ADMIN))
+            await b.somebody_waits()
+            await publishing.open()
+            await deleting
+
+        assert (await b.finished(run_id)).state == "succeeded"
+        assert len(await b.titles(integration)) == 3
 
 
 async def _sync_that_loses_most(
@@ -343,6 +184,21 @@ async def test_a_held_version_can_be_discarded_or_is_discarded_by_the_next_sync(
         healed = await b.sync(integration, mode="full")
         assert (healed.state, healed.deleted) == ("succeeded", 0)
         assert (await api.client.get(f"/knowledge/datasets/{integration}/versions/3")).status_code == 404
+
+
+async def test_a_held_version_of_a_deleted_integration_can_only_be_discarded(database_url: str) -> None:
+    async with bench(database_url, sync_delete_brake_minimum=5) as b:
+        integration, _ = await _sync_that_loses_most(b)
+        control = b.components[RunControl]
+        await b.components[IntegrationService].delete(integration, principal=ADMIN)
+
+        with pytest.raises(Conflict, match="it can only be discarded"):
+            await control.publish_held(integration, 2, principal=ADMIN)
+        await control.discard_held(integration, 2, principal=ADMIN)
+
+        (version,) = await b.rows("SELECT state FROM versions WHERE number = 2")
+        assert (version.state, len(await b.titles(integration))) == ("abandoned", 10)
+        assert await _planned_by(b) == set()
 
 
 @pytest.mark.parametrize("decision", ["3/discard", "1/rollback"])
@@ -464,12 +320,17 @@ async def test_the_latest_run_of_an_integration_can_be_watched(database_url: str
         integration = await b.integration()
         path = f"/integrations/sync/{integration}/events"
         assert (await api.client.get(path)).status_code == 404
-        first, _ = await b.sync(integration), await b.sync(integration)
+        first, last = await b.sync(integration), await b.sync(integration)
 
         latest = await api.watch("GET", path)
         named = await api.watch("GET", path, headers={"Last-Event-ID": f"{first.id}:1"})
         wrong = await api.client.get(path, headers={"Last-Event-ID": "1"})
+        other = await api.client.get(f"/integrations/runs/{last.id}/events?last_event_id={first.id}:1")
 
         assert len(latest) == 2
         assert named[0].id == f"{first.id}:2"
         assert (wrong.status_code, [one["field"] for one in wrong.json()["errors"]]) == (422, ["Last-Event-ID"])
+        assert (other.status_code, other.json()["message"]) == (
+            422,
+            "Last-Event-ID: belongs to another run; ask for that run's events",
+        )

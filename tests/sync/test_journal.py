@@ -15,7 +15,7 @@ from integrations_api.clock import utc_now
 from integrations_api.connectors.records import Wait
 from integrations_api.db.engine import Sessions
 from integrations_api.knowledge import versions
-from integrations_api.sync import events, repository
+from integrations_api.sync import events, fence
 from integrations_api.sync.journal import Journal
 from integrations_api.sync.models import SyncRun
 from integrations_api.sync.runs import Fenced
@@ -51,7 +51,7 @@ class Losing:
 
 async def _claimed(b: Bench, run_id: UUID) -> SyncRun:
     async with b.sessions.begin() as session:
-        run = await repository.claim(session, run_id=run_id, worker_id=uuid4(), now=utc_now(), silence=LONG)
+        run = await fence.claim(session, run_id=run_id, worker_id=uuid4(), now=utc_now(), silence=LONG)
     assert run is not None
     return run
 
@@ -62,7 +62,7 @@ async def _journal(database_url: str) -> AsyncIterator[tuple[Bench, Journal, Los
     async with bench(database_url, workers=0) as b:
         run = await _claimed(b, await b.start(await b.integration()))
         losing: Any = Losing(b.sessions)
-        yield b, Journal(sessions=losing, clock=utc_now, run=run), losing
+        yield b, Journal(sessions=losing, clock=utc_now, run=run, stopping=lambda: False), losing
 
 
 async def test_a_step_whose_answer_gets_lost_is_not_done_twice_and_the_next_one_follows(database_url: str) -> None:
@@ -102,8 +102,8 @@ async def test_who_is_fenced_off_tells_no_wait_and_gives_nothing_back(database_u
         with pytest.raises(Fenced):
             await journal.tell_wait(Wait(seconds=60, reason="ServiceNow asks to wait 60 s"))
         async with b.sessions.begin() as session:
-            await repository.release(session, journal.claim, handed_over=False)
-            moving = await repository.moving_runs(session, [journal.claim], since=utc_now() - LONG)
+            await fence.release(session, journal.claim, handed_over=False)
+            moving = await fence.moving_runs(session, [journal.claim], since=utc_now() - LONG)
 
         assert await b.rows("SELECT * FROM sync_runs") == before
         assert (moving, await b.events(journal.run.id)) == (set(), [])

@@ -180,7 +180,7 @@ async def test_two_integrations_that_read_one_source_keep_apart(database_url: st
         one, other = await b.integration(), await b.integration()
         await b.sync(one)
         before = await kept_of(b, one)
-        b.source.hide("INC00003")
+        b.source.unlisted.add("id-INC00003")
 
         run = await b.sync(other)
 

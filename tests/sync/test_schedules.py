@@ -84,16 +84,18 @@ async def _shown(b: Bench, integration: UUID) -> dict[str, Any]:
 
 
 @pytest.mark.anyio
-async def test_a_due_sync_starts_once_however_many_look(database_url: str) -> None:
+async def test_a_due_sync_of_an_active_integration_starts_once_however_many_look(database_url: str) -> None:
     async with bench(database_url, workers=0) as b:
         b.source.fill(2)
-        integration = await b.integration()
-        await _make_due(b, integration, since=timedelta(hours=30))
+        integration, disabled = await b.integration(), await b.integration()
+        for each in (integration, disabled):
+            await _make_due(b, each, since=timedelta(hours=30))
+        await b.change("UPDATE integrations SET is_active = false WHERE id = :id", id=disabled)
 
         await asyncio.gather(*(b.duties().start_due() for _ in range(5)))
 
-        runs = await b.rows("SELECT id, trigger FROM sync_runs")
-        assert [run.trigger for run in runs] == ["schedule"]
+        runs = await b.rows("SELECT id, integration_id, trigger FROM sync_runs")
+        assert [(run.integration_id, run.trigger) for run in runs] == [(integration, "schedule")]
         b.start_worker()
         assert (await b.finished(runs[0].id)).added == 2
         shown = await _shown(b, integration)

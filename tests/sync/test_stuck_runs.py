@@ -7,7 +7,8 @@ import pytest
 
 from integrations_api.clock import utc_now
 from integrations_api.connectors.records import Wait
-from tests.support.syncing import PATIENCE, bench
+from integrations_api.sync.control import RunControl
+from tests.support.syncing import ADMIN, PATIENCE, bench
 
 pytestmark = pytest.mark.anyio
 
@@ -23,6 +24,10 @@ async def test_a_run_without_progress_is_taken_away_and_fails_with_words_after_i
         assert (run.state, run.attempt) == ("failed", 3)
         assert run.error == "The sync was begun too often without coming to an end"
         assert (await b.events(run.id))[-1] == ("error", {"success": False, "message": run.error})
+        b.source.gate.set()
+        await b.components[RunControl].resume(run.id, principal=ADMIN)
+        resumed = await b.finished(run.id)
+        assert (resumed.state, resumed.error) == ("succeeded", None)
 
 
 async def test_a_run_that_waits_for_a_worker_is_queued_and_not_stuck(database_url: str) -> None:

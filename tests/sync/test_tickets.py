@@ -37,9 +37,13 @@ class Scene:
 
     async def ticket(self, headers: dict[str, str]) -> str:
         """A ticket that was used in its first minute."""
+        ticket = await self.unused_ticket(headers)
+        assert await self.watch(ticket) == 204
+        return ticket
+
+    async def unused_ticket(self, headers: dict[str, str]) -> str:
         given = await self.live.client.post(self.events.replace("/events", "/ticket"), headers=headers)
         ticket: str = given.json()["ticket"]
-        assert await self.watch(ticket) == 204
         return ticket
 
     async def watch(self, ticket: str) -> int:
@@ -75,6 +79,16 @@ async def test_it_ends_when_the_token_would_have_ended(scene: Scene) -> None:
     scene.clock.now += timedelta(minutes=1)
 
     assert (before, await scene.watch(ticket)) == (204, 401)
+
+
+async def test_it_is_good_for_nothing_after_a_minute_in_which_nobody_used_it(scene: Scene) -> None:
+    late, in_time = [await scene.unused_ticket(scene.person) for _ in range(2)]
+
+    scene.clock.now += timedelta(seconds=59)
+    used = await scene.watch(in_time)
+    scene.clock.now += timedelta(seconds=1)
+
+    assert (used, await scene.watch(late), await scene.watch(in_time)) == (204, 401, 204)
 
 
 async def test_it_ends_with_a_sign_out(scene: Scene) -> None:

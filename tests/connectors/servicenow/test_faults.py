@@ -610,6 +610,19 @@ async def test_deletes_are_found_without_the_aggregate_api_under_the_classes_tha
     assert source.time.slept == []
 
 
+async def test_what_was_archived_is_found_in_the_archive_of_its_class(source: SimulatedServiceNow) -> None:
+    vip, dead, *others = source.instance.sys_ids()[:5]
+    source.instance.update_many([vip, dead, *others], {"sys_class_name": "u_vip_incident"})
+    copy = copy_of(source)
+    await copy.sync("full")
+    plain = source.instance.sys_ids()[40]
+    source.instance.archive(vip)
+    source.instance.archive(plain)
+    source.instance.delete(dead)
+    await copy.sync("full")
+    assert copy.gone == {vip: "archived", plain: "archived", dead: "deleted"}
+
+
 async def test_a_delete_log_that_ignores_the_order_is_none_and_does_not_end_the_run(
     source: SimulatedServiceNow, monkeypatch: pytest.MonkeyPatch
 ) -> None:

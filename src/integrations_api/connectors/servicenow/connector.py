@@ -184,10 +184,11 @@ class ServiceNowConnector:
         """Of the given ids, those that the filter no longer shows, each with the reason."""
         if not suspects:
             return []
-        await self._measured(afresh=True)
+        moment = await self._measured(afresh=True)
         confirmation = gone.Confirmation(
             self._client,
             table=self._config.table,
+            classes=await gone.classes_of(self._client, self._config.table, moment.rows),
             filter_text=self._config.filter,
             find_control=self._find_control,
         )

@@ -81,12 +81,22 @@ async def _named(client: ServiceNowClient, classes: Sequence[str], since: dateti
 class Confirmation:
     """Asks for ids one chunk at a time, always together with a row that lives: silence can then be told from loss.
 
-    `find_control` gives such a row's id, None where the user sees no row at all; `afresh` asks for another one.
+    `classes` are those of the table's records, each of which has an archive of its own. `find_control` gives such a
+    row's id, None where the user sees no row at all; `afresh` asks for another one.
     """
 
-    def __init__(self, client: ServiceNowClient, *, table: str, filter_text: str, find_control: FindControl) -> None:
+    def __init__(
+        self,
+        client: ServiceNowClient,
+        *,
+        table: str,
+        classes: Sequence[str],
+        filter_text: str,
+        find_control: FindControl,
+    ) -> None:
         self._client = client
         self._table = table
+        self._archives = [f"ar_{name}" for name in list(dict.fromkeys([table, *classes]))[:_MOST_CLASSES]]
         self._filter = filter_text
         self._find_control = find_control
 
@@ -146,11 +156,14 @@ class Confirmation:
         return await self._hidden(ids[:middle]) | await self._hidden(ids[middle:])
 
     async def _archived(self, ids: Sequence[str]) -> set[str]:
-        """Those that the archive table holds; none where there is no archive or it may not be read."""
-        if not ids:
-            return set()
-        try:
-            kept = {sys_id.casefold() for sys_id in await self._client.find(f"ar_{self._table}", ids)}
-        except Refused:
-            return set()
+        """Those that an archive holds; none where there is no archive or it may not be read."""
+        kept: set[str] = set()
+        for archive in list(self._archives):
+            rest = [sys_id for sys_id in ids if sys_id.casefold() not in kept]
+            if not rest:
+                break
+            try:
+                kept.update(sys_id.casefold() for sys_id in await self._client.find(archive, rest))
+            except Refused:
+                self._archives.remove(archive)  # Nobody asks for it again.
         return {sys_id for sys_id in ids if sys_id.casefold() in kept}

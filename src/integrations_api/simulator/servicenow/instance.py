@@ -10,7 +10,7 @@ from integrations_api.simulator.company.people import AGENTS, CALLERS, PEOPLE, V
 from .columns import TABLES
 from .incidents import JournalEntry
 from .store import INCIDENT, Store
-from .table import Row
+from .table import Row, Table
 
 Element = Literal["comments", "work_notes"]
 SHOWN_IN_INCIDENTS = frozenset({column.reference for column in TABLES[INCIDENT].values()} - {"", INCIDENT})
@@ -202,12 +202,15 @@ class ServiceNowInstance(Store):
             self._log_delete(self.row(sys_id))
 
     def archive(self, sys_id: str) -> None:
-        """Moves an incident to `ar_incident`. No delete log, no audit."""
+        """Moves an incident to the archive of its class, mostly `ar_incident`. No delete log, no audit."""
         with self.lock:
             row = self.row(sys_id)
             self._take(row)
             row.change({"sys_archived": stamp(self.clock.now())})
-            self.tables["ar_incident"].add(row)
+            archive = f"ar_{_class_of(row)}"
+            if archive not in self.tables:
+                self.tables[archive] = Table(archive, TABLES["ar_incident"])
+            self.tables[archive].add(row)
 
     def _take(self, row: Row) -> None:
         self.incidents.remove(row)

@@ -108,6 +108,26 @@ async def test_an_integration_is_deleted_once_the_step_of_its_sync_that_is_going
         assert len(await b.titles(integration)) == 3
 
 
+async def test_an_integration_is_deleted_beside_a_sync_that_has_just_begun(database_url: str) -> None:
+    async with bench(database_url, workers=0) as b:
+        integration = await b.integration()
+        facts = {"id": integration}
+        async with b.sessions.begin() as edit, b.sessions.begin() as step:
+            await edit.execute(text("SELECT FROM integrations WHERE id = :id FOR NO KEY UPDATE"), facts)
+            service = b.components[IntegrationService]
+            deleting = asyncio.create_task(service.delete(integration, principal=ADMIN))
+            await b.somebody_waits()
+            run_id = await b.start(integration)
+            await step.execute(text("SELECT FROM sync_runs WHERE id = :id FOR UPDATE"), {"id": run_id})
+            await edit.rollback()
+            await b.somebody_waits()
+
+            await step.execute(text("SELECT FROM integrations WHERE id = :id FOR KEY SHARE"), facts)
+
+        await deleting
+        assert await b.rows("SELECT id FROM integrations") == []
+
+
 async def _sync_that_loses_most(
     b: Bench, *, scheduled: bool = False, before: str | None = None
 ) -> tuple[UUID, SyncRun]:

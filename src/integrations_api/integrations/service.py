@@ -1,6 +1,7 @@
 """Configured connections: what people ask of them. What syncs do is in `for_sync`."""
 
 from collections.abc import Collection
+from contextlib import suppress
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -130,6 +131,15 @@ class IntegrationService:
         """
         if purge:
             principal.demand(Permission.KNOWLEDGE_PURGE)
+        while True:
+            # What is not available is a run that has just begun. It is waited for first the next time, and while it is
+            # held no other begins.
+            with suppress(asyncpg.LockNotAvailableError):
+                return await self._delete(integration_id, principal=principal, purge=purge, revisions=revisions)
+
+    async def _delete(
+        self, integration_id: UUID, *, principal: Principal, purge: bool, revisions: Collection[int] | None
+    ) -> None:
         async with transaction(self._sessions, first=statements.lock_with_run(integration_id)) as connection:
             if purge and await _purge_left_over(connection, integration_id, principal):
                 return

@@ -10,7 +10,7 @@ from pydantic import BaseModel
 from integrations_api.connectors.records import Note
 from integrations_api.db.engine import Sessions
 from integrations_api.knowledge import schemas
-from integrations_api.knowledge.versions import save_verdict
+from integrations_api.knowledge.datasets import save_verdict
 from tests.knowledge.conftest import Api
 from tests.support.knowledge import EPOCH, Story, begin_story, build_versions, doc, gone, touched
 

@@ -14,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from integrations_api.clock import utc_now
 from integrations_api.connectors.records import Wait
 from integrations_api.db.engine import Sessions
-from integrations_api.knowledge import versions
+from integrations_api.knowledge import datasets
 from integrations_api.sync import events, fence
 from integrations_api.sync.journal import Journal
 from integrations_api.sync.models import SyncRun
@@ -120,9 +120,9 @@ async def test_what_is_written_beside_steps_waits_for_a_purge_and_is_nothing_of_
 
         purged: list[str] = []
         async with b.sessions.begin() as session:
-            await versions.ensure_dataset(session, integration_id=dataset_id, service_name="ServiceNow")
+            await datasets.ensure(session, integration_id=dataset_id, service_name="ServiceNow")
         async with b.sessions.begin() as session:
-            await versions.lock_dataset(session, dataset_id)
+            await datasets.lock(session, dataset_id)
             writing = asyncio.create_task(journal.beside(work))
             await b.somebody_waits()
             purged.append("INC00001")

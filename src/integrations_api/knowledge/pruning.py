@@ -1,6 +1,6 @@
 """Taking away what need not be kept, a piece at a time. Every function works in its caller's transaction.
 
-The caller holds the dataset's lock and knows that no run is going on (`purge.run_after_lock`). A walk starts with
+The caller holds the dataset's lock and knows that no run is going on (`datasets.run_after_lock`). A walk starts with
 `after` "" and goes on with what it is told, until that is None.
 """
 

@@ -7,7 +7,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from integrations_api.errors import Conflict, NotFound
-from integrations_api.knowledge import vectors
+from integrations_api.knowledge import datasets, vectors
 from integrations_api.knowledge.terms import uncount_document
 
 
@@ -21,22 +21,9 @@ class Purged(Struct, frozen=True):
     raw_records: int
 
 
-async def run_after_lock(session: AsyncSession, dataset_id: UUID) -> UUID | None:
-    """Locks the dataset; then the run that is going on, if there is one.
-
-    Where there is none, none writes anything before the caller's transaction ends: a run's first step takes this lock.
-    """
-    await session.execute(text("SELECT FROM datasets WHERE id = :dataset FOR UPDATE"), {"dataset": dataset_id})
-    run_id: UUID | None = await session.scalar(
-        text("SELECT id FROM sync_runs WHERE dataset_id = :dataset AND state IN ('queued', 'running') LIMIT 1"),
-        {"dataset": dataset_id},
-    )
-    return run_id
-
-
 async def refuse_while_running(session: AsyncSession, dataset_id: UUID) -> None:
     """Locks the dataset, so that nothing is published meanwhile. Raises `Conflict` while a run is going on."""
-    run_id = await run_after_lock(session, dataset_id)
+    run_id = await datasets.run_after_lock(session, dataset_id)
     if run_id is not None:
         raise Conflict(f"A sync is going on (run {run_id}): purge when it has ended, or cancel it")
 

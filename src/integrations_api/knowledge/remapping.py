@@ -97,14 +97,6 @@ async def stage(
     await session.execute(_STAGE, facts)
 
 
-async def mark(session: AsyncSession, dataset_id: UUID, *, mapping_version: int) -> None:
-    """Says by which mapping a dataset was made, where a new mapping makes no difference to it."""
-    await session.execute(
-        text("UPDATE datasets SET mapping_version = :mapping WHERE id = :dataset"),
-        {"dataset": dataset_id, "mapping": mapping_version},
-    )
-
-
 _WAITING = text("""
     SELECT d.id, i.service_name, d.mapping_version FROM datasets d
     JOIN integrations i ON i.id = d.integration_id

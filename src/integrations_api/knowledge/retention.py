@@ -11,9 +11,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from integrations_api.audit import service as audit
 from integrations_api.clock import Clock
 from integrations_api.db.engine import Sessions
-from integrations_api.knowledge import pruning
+from integrations_api.knowledge import datasets, pruning
 from integrations_api.knowledge.pruning import Removed
-from integrations_api.knowledge.purge import run_after_lock
 from integrations_api.logs import get_logger
 
 log = get_logger(__name__)
@@ -132,7 +131,7 @@ class Retention:
 
 async def _only_while_quiet(session: AsyncSession, dataset_id: UUID) -> None:
     """Takes the dataset's lock. A run that begins meanwhile waits for this transaction, and ends the walk."""
-    if await run_after_lock(session, dataset_id) is not None:
+    if await datasets.run_after_lock(session, dataset_id) is not None:
         raise _Interrupted
 
 

@@ -9,39 +9,13 @@ from datetime import datetime
 from typing import Any, cast
 from uuid import UUID
 
-import orjson
 from msgspec import Struct
 from sqlalchemy import CursorResult, select, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from integrations_api.knowledge import terms
+from integrations_api.knowledge import datasets, terms
 from integrations_api.knowledge.models import Version
 from integrations_api.knowledge.staging import Plan
-
-
-async def ensure_dataset(
-    session: AsyncSession, *, integration_id: UUID, service_name: str, mapping_version: int = 1
-) -> None:
-    """Makes the dataset of an integration if there is none, and keeps its name current.
-
-    While nothing is published in it, its contents are yet to be made: by the given mapping.
-    """
-    await session.execute(
-        text("""
-            INSERT INTO datasets (id, integration_id, service_name, mapping_version) VALUES (:id, :id, :name, :mapping)
-            ON CONFLICT (id) DO UPDATE SET service_name = excluded.service_name, mapping_version =
-                CASE WHEN datasets.head IS NULL THEN excluded.mapping_version ELSE datasets.mapping_version END
-        """),
-        {"id": integration_id, "name": service_name, "mapping": mapping_version},
-    )
-
-
-async def mapping_of(session: AsyncSession, dataset_id: UUID) -> int | None:
-    """Version of the mapping that made the head's contents; None where there is no dataset."""
-    found: int | None = await session.scalar(
-        text("SELECT mapping_version FROM datasets WHERE id = :dataset"), {"dataset": dataset_id}
-    )
-    return found
 
 
 async def undo_unpublished(session: AsyncSession, dataset_id: UUID) -> int | None:
@@ -281,32 +255,6 @@ async def settle_rejections(session: AsyncSession, *, run_id: UUID, dataset_id: 
     )
 
 
-async def save_verdict(session: AsyncSession, *, dataset_id: UUID, verdict: dict[str, object]) -> None:
-    """Keeps the verdict of the last run on the dataset."""
-    await session.execute(
-        text("UPDATE datasets SET verdict = CAST(:verdict AS jsonb) WHERE id = :dataset"),
-        {"dataset": dataset_id, "verdict": orjson.dumps(verdict).decode()},
-    )
-
-
-async def note_extent(session: AsyncSession, *, dataset_id: UUID, reads_from: datetime | None) -> datetime | None:
-    """Remembers a dataset that was told to begin later than its source; a full run (reads_from None) ends that.
-
-    Returns where it begins, or None when it holds everything.
-    """
-    begins: datetime | None = await session.scalar(
-        text("""
-            UPDATE datasets SET partial_since = CASE
-                WHEN CAST(:from AS timestamptz) IS NULL THEN NULL
-                WHEN head IS NULL THEN least(coalesce(partial_since, :from), :from)
-                ELSE partial_since END
-            WHERE id = :dataset RETURNING partial_since
-        """),
-        {"dataset": dataset_id, "from": reads_from},
-    )
-    return begins
-
-
 async def hold(session: AsyncSession, *, dataset_id: UUID, version: int, plan: Plan) -> None:
     """Sets a built version aside for an admin's word; readers stay on the one before."""
     await session.execute(
@@ -324,14 +272,9 @@ async def hold(session: AsyncSession, *, dataset_id: UUID, version: int, plan: P
     )
 
 
-async def lock_dataset(session: AsyncSession, dataset_id: UUID) -> None:
-    """Lets decisions about a dataset and new runs come one after the other, until the transaction ends."""
-    await session.execute(text("SELECT FROM datasets WHERE id = :id FOR UPDATE"), {"id": dataset_id})
-
-
 async def lock_version(session: AsyncSession, *, dataset_id: UUID, number: int) -> Version | None:
     """A version's row, locked with its dataset."""
-    await lock_dataset(session, dataset_id)
+    await datasets.lock(session, dataset_id)
     return await session.scalar(
         select(Version).where(Version.dataset_id == dataset_id, Version.number == number).with_for_update()
     )
@@ -350,14 +293,6 @@ async def rolled_back_since(session: AsyncSession, dataset_id: UUID, moment: dat
             SELECT FROM versions WHERE dataset_id = :dataset AND kind = 'rollback' AND created_at >= :moment)
     """)
     return bool(await session.scalar(statement, {"dataset": dataset_id, "moment": moment}))
-
-
-async def count_live(session: AsyncSession, dataset_id: UUID) -> int:
-    """Documents live at the head, as the dataset's row has it."""
-    found: int | None = await session.scalar(
-        text("SELECT documents FROM datasets WHERE id = :dataset"), {"dataset": dataset_id}
-    )
-    return found or 0
 
 
 async def refresh_statistics(session: AsyncSession) -> None:

@@ -16,7 +16,7 @@ from integrations_api.db.engine import Sessions
 from integrations_api.errors import Conflict, NotFound
 from integrations_api.integrations import for_sync
 from integrations_api.integrations.for_sync import IntegrationReader
-from integrations_api.knowledge import staging, versions
+from integrations_api.knowledge import datasets, staging, versions
 from integrations_api.knowledge.models import Version
 from integrations_api.knowledge.rollback import roll_back
 from integrations_api.logs import bind
@@ -83,7 +83,7 @@ class RunControl:
         if run is None:
             raise NotFound("Sync run not found")
         bind(integration_id=str(run.dataset_id))
-        await versions.lock_dataset(session, run.dataset_id)  # A rollback or a purge may be going on.
+        await datasets.lock(session, run.dataset_id)  # A rollback or a purge may be going on.
         await self._refuse_resuming(session, run)
         await repository.reopen(session, run, message=f"Resumed by {principal.email}. Before: {run.error}")
         await enqueue(session, entrypoint=ENTRYPOINT, keys=[str(run_id)])
@@ -189,9 +189,9 @@ async def _tell_decided(session: AsyncSession, dataset_id: UUID, number: int, to
 async def _forget_verdict(session: AsyncSession, dataset_id: UUID, to_version: int) -> None:
     """The last run's verdict was about what it had left behind, not about what is read now."""
     source = SourceCount(total=None, why_unknown=f"rolled back to version {to_version}: the next sync counts again")
-    stored = await versions.count_live(session, dataset_id)
+    stored = await datasets.count_live(session, dataset_id)
     verdict = judge(source=source, stored=stored, rejected=0, unmapped=0)
-    await versions.save_verdict(session, dataset_id=dataset_id, verdict=verdict)
+    await datasets.save_verdict(session, dataset_id=dataset_id, verdict=verdict)
 
 
 async def _held(session: AsyncSession, dataset_id: UUID, number: int) -> Version:

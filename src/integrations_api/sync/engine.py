@@ -21,7 +21,7 @@ from integrations_api.connectors.records import FetchRequest, FetchStart, Page, 
 from integrations_api.db.engine import Sessions
 from integrations_api.integrations import for_sync
 from integrations_api.integrations.for_sync import IntegrationForSync
-from integrations_api.knowledge import contents, staging, versions
+from integrations_api.knowledge import contents, datasets, staging, versions
 from integrations_api.knowledge.documents import Content
 from integrations_api.knowledge.staging import Plan
 from integrations_api.knowledge.versions import Chunk
@@ -139,7 +139,7 @@ class SyncEngine:
         run = self._journal.run
 
         async def work(session: AsyncSession) -> StepResult:
-            await versions.ensure_dataset(
+            await datasets.ensure(
                 session,
                 integration_id=run.dataset_id,
                 service_name=self._integration.service_name,

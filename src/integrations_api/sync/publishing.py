@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from integrations_api.clock import to_wire
 from integrations_api.connectors.records import SourceCount
 from integrations_api.integrations import for_sync
-from integrations_api.knowledge import gap, staging, versions
+from integrations_api.knowledge import datasets, gap, staging, versions
 from integrations_api.knowledge.staging import Plan
 from integrations_api.sync import events
 from integrations_api.sync.journal import StepResult
@@ -40,7 +40,7 @@ async def end_run(
 ) -> StepResult:
     """Publishes what the run has built, or holds it, or only moves time stamps when nothing has changed."""
     plan = await staging.planned(session, run.id)
-    live = await versions.count_live(session, run.dataset_id)
+    live = await datasets.count_live(session, run.dataset_id)
     if run.version is not None and brake.holds(deleted=plan.deleted, live=live):
         return await _hold(session, run=run, plan=plan, live=live, at=at)
     return await publish_run(session, run=run, plan=plan, source=source, at=at)
@@ -57,7 +57,7 @@ async def publish_run(
     """The version becomes the head; watermark, verdict and status go with it."""
     assert run.integration_id is not None
     reads_from = None if run.mode == "full" else run.reads_from
-    begins = await versions.note_extent(session, dataset_id=run.dataset_id, reads_from=reads_from)
+    begins = await datasets.note_extent(session, dataset_id=run.dataset_id, reads_from=reads_from)
     if run.version is not None:
         await versions.publish(session, dataset_id=run.dataset_id, version=run.version, plan=plan, at=at)
     elif plan.touched:
@@ -130,7 +130,7 @@ async def _verdict(
     )
     if run.mode == "full":
         verdict["ids"] = await _ids_of_gap(session, verdict["state"], run=run, unmapped=unmapped)
-    await versions.save_verdict(session, dataset_id=dataset_id, verdict=verdict)
+    await datasets.save_verdict(session, dataset_id=dataset_id, verdict=verdict)
     return verdict
 
 

@@ -16,7 +16,7 @@ from integrations_api.clock import Clock
 from integrations_api.connectors.errors import RecordRejected
 from integrations_api.connectors.protocol import Connector
 from integrations_api.db.engine import Sessions
-from integrations_api.knowledge import contents, remapping, staging, versions
+from integrations_api.knowledge import contents, datasets, remapping, staging, versions
 from integrations_api.knowledge.documents import Content, content_of
 from integrations_api.knowledge.models import RawRecord
 from integrations_api.knowledge.remapping import Remapped, StoredDocument
@@ -100,11 +100,11 @@ class Remap:
         Records of another source are not mapped: their links would lead into the new one. All of it is read anew.
         """
         dataset_id = self._journal.run.dataset_id
-        if await versions.mapping_of(session, dataset_id) == self._mapping_version:
+        if await datasets.mapping_of(session, dataset_id) == self._mapping_version:
             return False
         if await repository.last_fingerprint(session, self._journal.run) in (fingerprint, None):
             return True
-        await remapping.mark(session, dataset_id, mapping_version=self._mapping_version)
+        await datasets.mark_mapping(session, dataset_id, mapping_version=self._mapping_version)
         return False
 
     def _begun(self, *, fingerprint: str | None) -> StepResult:
@@ -212,7 +212,7 @@ class Remap:
         run = self._journal.run
         at = self._clock().replace(microsecond=0)
         if run.version is None:
-            await remapping.mark(session, run.dataset_id, mapping_version=self._mapping_version)
+            await datasets.mark_mapping(session, run.dataset_id, mapping_version=self._mapping_version)
         else:
             plan = Plan(added=0, updated=run.planned, touched=0, deleted=0, restored=0, seen=run.planned, rejected=0)
             await versions.publish(session, dataset_id=run.dataset_id, version=run.version, plan=plan, at=at)

@@ -14,7 +14,8 @@ from integrations_api.search import bm25, repository
 from integrations_api.search.bm25 import FREQUENCIES, RANK_WEIGHTS, THRESHOLDS, TITLE, Term
 from integrations_api.search.candidates import Candidates, Way, candidates_sql, rank, walk_in_order, way_to
 from integrations_api.search.scope import Filters, Scope
-from integrations_api.search.service import Question, SearchService, is_common
+from integrations_api.search.service import Question, SearchService
+from integrations_api.search.sought import is_common
 from integrations_api.search.words import expected_share, lexemes, read_query, spelled, title_and_rest, widened
 from tests.search.conftest import scope_in
 from tests.support.databases import Databases

@@ -5,39 +5,23 @@ from typing import Any
 from uuid import UUID
 
 from msgspec import Struct, field
-from msgspec.structs import replace
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from integrations_api.db.engine import Sessions
 from integrations_api.db.reading import reading
 from integrations_api.knowledge.embedding import find_active_model
 from integrations_api.knowledge.lookup import Meant, meant
-from integrations_api.search import bm25, presenting, repository
-from integrations_api.search.bm25 import Term
-from integrations_api.search.candidates import MOST_HITS, Candidates, rank, way_to
+from integrations_api.search import presenting, repository
+from integrations_api.search.candidates import MOST_HITS, rank
 from integrations_api.search.fusion import fuse, standing_out
 from integrations_api.search.meaning import QueryEmbedder
 from integrations_api.search.nearest import Meaning, likenesses, nearest, stored_meaning
 from integrations_api.search.presenting import Wire
 from integrations_api.search.ranked import Ranked
-from integrations_api.search.repository import Best, Parsed, Said
+from integrations_api.search.repository import Best, Said
 from integrations_api.search.scope import Filters, Scope, find_chosen
-from integrations_api.search.words import (
-    Query,
-    either,
-    expected_share,
-    lexemes,
-    read_query,
-    spelled,
-    title_and_rest,
-    widened,
-)
-
-FEW_WORDS = 3
-"""Up to so many words all are wanted; of a longer question some will do."""
-
-AS_DEAR = 20
-"""Listing so many matches by the index costs as much as one step of a walk through the scope."""
+from integrations_api.search.sought import Sought, alike, candidates_of, marking_of, relaxed, sought_of, with_tombstones
+from integrations_api.search.words import Query, read_query, spelled, title_and_rest
 
 LEXICAL, HYBRID = "lexical", "hybrid"
 """How hits are ranked: by words alone, or by words and meaning."""
@@ -74,21 +58,6 @@ class Hits(Struct, frozen=True):
     ranking: str = LEXICAL
 
 
-class Sought(Struct, frozen=True):
-    """A query made ready: a tsquery that every hit matches, and the terms by whose weights hits are ranked."""
-
-    query: str
-    weights: Mapping[str, float]
-    whole: float = 0.0
-    """The score of an incident that says just what the question says."""
-    share: float = 0.0
-    """Of the scope: how much of it the query matches, as far as that can be told from its words."""
-    relaxed: str | None = None
-    """Another tsquery, for when the first finds nothing."""
-    relaxed_share: float = 0.0
-    is_relaxed: bool = False
-
-
 class SearchService:
     """The read side over published versions. Nothing here writes.
 
@@ -109,8 +78,8 @@ class SearchService:
             )
             parsed = await repository.parse(session, chosen, query.text, query.prefix)
             if question.filters.tombstones:
-                parsed = _with_tombstones(parsed)
-            sought = _sought(parsed, has_operators=query.has_operators)
+                parsed = with_tombstones(parsed)
+            sought = sought_of(parsed, has_operators=query.has_operators)
             named = await _named(session, parsed.scope, query, question.filters)
             if meaning is None and not named and question.offset == 0:
                 return await _first_page(session, question, query, parsed.scope, sought)
@@ -231,47 +200,6 @@ async def _page(
     )
 
 
-def _with_tombstones(parsed: Parsed) -> Parsed:
-    """Only what lives is counted: a word that tombstones alone say is one of the rarest, not one that nobody says."""
-    scope = replace(parsed.scope, documents=max(1, parsed.scope.documents))
-    said = {term: max(1, parsed.counts.get(term, 0)) for term in lexemes(parsed.tree)}
-    return replace(parsed, scope=scope, counts={**parsed.counts, **said})
-
-
-def _sought(parsed: Parsed, *, has_operators: bool) -> Sought:
-    """The query with its terms weighed; its last word may be the beginning of another."""
-    scope, terms, counts = parsed.scope, lexemes(parsed.tree), parsed.counts
-    if not terms:
-        return Sought("", {})
-    longer: Mapping[str, int] = {}
-    text = parsed.query
-    if parsed.stem in terms and counts.get(parsed.stem, 0) < bm25.MOST_MATCHES:
-        longer = parsed.longer
-        text = widened(text, parsed.stem, longer) if longer else text
-    weighed = _weighed(terms, longer, parsed.stem, counts)
-    weights = bm25.telling(weighed, scope.documents)
-    # Of a word and its completions an incident that says what the question says has one.
-    whole = bm25.whole(weighed[: len(terms)], weights, scope.average)
-    known = {term.lexeme: term.documents for term in weighed}
-    share = expected_share(parsed.query, {**counts, **known}, scope.documents)
-    if has_operators or len(terms) == 1:
-        return Sought(text, weights, whole, share)
-    relaxed = either(bm25.rarest(weighed, weights))
-    relaxed_share = expected_share(relaxed, known, scope.documents)
-    if len(terms) <= FEW_WORDS:
-        return Sought(text, weights, whole, share, relaxed=relaxed, relaxed_share=relaxed_share)
-    return Sought(relaxed, weights, whole, relaxed_share, is_relaxed=True)
-
-
-def _weighed(
-    terms: Sequence[str], longer: Mapping[str, int], stem: str | None, counts: Mapping[str, int]
-) -> list[Term]:
-    """Terms with their counts. A word and its completions count as one: a rare completion must not outweigh all."""
-    group = max(counts.get(stem or "", 0), *longer.values(), 0)
-    weighed = [Term(term, 1.0, group if longer and term == stem else counts.get(term, 0)) for term in terms]
-    return weighed + [Term(term, 0.5, group) for term in longer if term not in terms]
-
-
 async def _named(session: AsyncSession, scope: Scope, query: Query, filters: Filters) -> list[tuple[UUID, int, str]]:
     """Incidents whose number is in the query, with the version that answers and what was asked for."""
     return await repository.by_number(session, scope, query.numbers, filters) if query.numbers else []
@@ -283,11 +211,11 @@ async def _ranked(
     """The hits, and what they were found by: where few words find nothing together, some of them will do."""
     if not sought.query:
         return [], sought
-    candidates = _candidates(scope, sought, filters, but)
+    candidates = candidates_of(scope, sought, filters, but)
     found = await rank(session, candidates, hits=min(hits, MOST_HITS))
     if found or not sought.relaxed:
         return found, sought
-    return await _ranked(session, scope, _relaxed(sought), filters, hits=hits, but=but)
+    return await _ranked(session, scope, relaxed(sought), filters, hits=hits, but=but)
 
 
 async def _best(
@@ -296,35 +224,11 @@ async def _best(
     """The same as `_ranked`, with what is shown of the first `most`."""
     if not sought.query:
         return Best([], []), sought
-    candidates = _candidates(scope, sought, filters, but)
-    found = await repository.best(session, candidates, most=most, marking=_marking(sought))
+    candidates = candidates_of(scope, sought, filters, but)
+    found = await repository.best(session, candidates, most=most, marking=marking_of(sought))
     if found.ranked or not sought.relaxed:
         return found, sought
-    return await _best(session, scope, _relaxed(sought), filters, most=most, but=but)
-
-
-def _candidates(scope: Scope, sought: Sought, filters: Filters, but: UUID | None) -> Candidates:
-    expected = sought.share * scope.documents
-    most = bm25.MOST_CANDIDATES if sought.is_relaxed else bm25.most_scored(expected)
-    walks = is_common(sought.share, scope.documents, most)
-    way = way_to(scope, filters, walks=walks, all_are_scored=expected <= most)
-    return Candidates(scope, sought.query, sought.weights, most, filters, but, way)
-
-
-def _relaxed(sought: Sought) -> Sought:
-    """Some of the words will do."""
-    assert sought.relaxed is not None
-    return replace(sought, query=sought.relaxed, share=sought.relaxed_share, relaxed=None, is_relaxed=True)
-
-
-def _marking(sought: Sought) -> str:
-    """The tsquery for what is marked in a hit."""
-    return sought.query if not sought.is_relaxed else either(sought.weights)
-
-
-def is_common(share: float, documents: int, most: int) -> bool:
-    """Whether a walk through so many documents meets `most` of a share sooner than the index lists the whole share."""
-    return share > 0 and most / share * AS_DEAR < share * documents
+    return await _best(session, scope, relaxed(sought), filters, most=most, but=but)
 
 
 def _named_first(named: Sequence[tuple[UUID, int, str]], found: Sequence[Ranked]) -> list[Ranked]:
@@ -339,21 +243,16 @@ async def _alike(
     session: AsyncSession, said: Said, meaning: Meaning | None, *, limit: int, but: UUID | None = None
 ) -> Hits:
     """What says the same: ranked by all telling terms, among the documents that have the rarest; and by meaning."""
-    scope = said.scope
-    weights = bm25.telling(said.terms, scope.documents)
-    whole = bm25.whole(said.terms, weights, scope.average)
-    query = either(bm25.rarest(said.terms, weights))
-    counts = {term.lexeme: term.documents for term in said.terms}
-    sought = Sought(query, weights, whole, expected_share(query, counts, scope.documents), is_relaxed=True)
+    scope, sought = said.scope, alike(said)
     if meaning is None:
         best, _ = await _best(session, scope, sought, Filters(), most=limit, but=but)
         found, hits = Found(best.ranked), _told(best.ranked, best.rows, sought, spelling_of=said.words)
     else:
         ranked, _ = await _ranked(session, scope, sought, Filters(), hits=MOST_HITS, but=but)
-        found = await _fused(session, scope, ranked, meaning, whole=whole, filters=Filters(), but=but)
+        found = await _fused(session, scope, ranked, meaning, whole=sought.whole, filters=Filters(), but=but)
         hits = await _presented(session, found.ranked[:limit], sought, spelling_of=said.words, near=found.near)
     nothing = NOTHING_TO_FIND if not said.terms and not hits else None
-    return Hits(hits, scope, matching="some" if query or hits else "all", message=nothing, ranking=found.ranking)
+    return Hits(hits, scope, matching="some" if sought.query or hits else "all", message=nothing, ranking=found.ranking)
 
 
 async def _presented(
@@ -366,7 +265,7 @@ async def _presented(
     named: Mapping[UUID, str] | None = None,
 ) -> list[Wire]:
     """Hits as they leave, with their reasons: the number asked for, nearness in meaning, words in common."""
-    rows = await repository.shown(session, page, marking=_marking(sought), terms=list(sought.weights))
+    rows = await repository.shown(session, page, marking=marking_of(sought), terms=list(sought.weights))
     numbers = named or {}
     why = {one.id: ([numbers[one.id]] if one.id in numbers else []) + [SEMANTIC] * (one.id in near) for one in page}
     return _told(page, rows, sought, spelling_of=spelling_of, why=why)

@@ -183,7 +183,7 @@ class RunStreams:
                 tail.nudged.set()
 
     async def replay(self, run_id: UUID, *, after: int = 0) -> AsyncGenerator[bytes, None]:
-        """The same of a run that has ended: read and sent by pieces, without a tail; nothing more is to come."""
+        """As `watch`, of a run that has ended: read and sent by pieces, without a tail; nothing more is to come."""
         position = after
         while frames := list(parcels(await self._read_patiently(run_id, position))):
             for frame in frames:

@@ -80,7 +80,7 @@ async def _measure(url: str) -> None:
 
         async def ask(limit: int = limit) -> None:
             question = DiffQuestion(dataset_id=dataset, base=1, version=2, limit=limit)
-            answer = await knowledge.diff(question, base=1)
+            answer = await knowledge.diff(question)
             assert answer.counts == {"added": ADDED, "changed": CHANGED, "removed": REMOVED}
             assert len(answer.changes) == limit
 

@@ -99,7 +99,7 @@ async def test_a_diff_starts_from_what_changed(
 ) -> None:
     with noted(sessions) as statements:
         question = DiffQuestion(dataset_id=DATASET, base=base, version=version, fields=fields, limit=1000)
-        found = await knowledge.diff(question, base=base)
+        found = await knowledge.diff(question)
 
     indexes, scanned = await plans(sessions, statements)
     assert found.counts == {"added": 0, "changed": 20, "removed": 0}

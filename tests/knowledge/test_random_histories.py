@@ -111,7 +111,7 @@ async def all_changes(knowledge: KnowledgeService, story: Story, base: int, vers
     """Kinds of change by external id."""
     names = {document_id: external_id for external_id, document_id in story.ids.items()}
     question = DiffQuestion(dataset_id=story.dataset_id, base=base, version=version, limit=1000)
-    difference = await knowledge.diff(question, base=base)
+    difference = await knowledge.diff(question)
     kinds: dict[str, set[str]] = {"added": set(), "changed": set(), "removed": set()}
     for change in difference.changes:
         kinds[change["change"]].add(next(name for id_, name in names.items() if str(id_) == change["id"]))

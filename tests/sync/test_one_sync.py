@@ -97,7 +97,7 @@ async def test_a_sync_that_makes_no_version_moves_the_stamps_of_the_head_alone(d
         later = [one["number"] for one, two in pairs if one["source_updated_at"] > two["source_updated_at"]]
         assert later == ["INC00001", "INC00003"]
         assert all(one == {**two, **{name: one[name] for name in STAMPS}} for one, two in pairs)
-        diff = await b.components[KnowledgeService].diff(DiffQuestion(integration, base=1, version=3), base=1)
+        diff = await b.components[KnowledgeService].diff(DiffQuestion(integration, base=1, version=3))
         assert diff.counts == {"added": 0, "changed": 2, "removed": 0}
         await assert_counts_are_exact(b.sessions, integration)
 

@@ -24,21 +24,22 @@ KINDS: tuple[Kind, ...] = ("added", "changed", "removed")
 
 
 class DiffQuestion(Struct, frozen=True):
-    """Which two versions (0 is the emptiness before the first), which kinds and fields, and which page.
+    """Which two versions, which kinds and fields, and which page.
 
-    With `fields`, only changed incidents in which one of them differs are given.
+    `base` None is the version that `version` was built upon, 0 the emptiness before the first. With `fields`, only
+    changed incidents in which one of them differs are given.
     """
 
     dataset_id: UUID
-    base: int
     version: int
+    base: int | None = None
     kinds: Sequence[Kind] = KINDS
     fields: Sequence[str] = ()
     after: IncidentKey = BEGINNING
     limit: int = 50
 
 
-class DiffAnswer(Struct, frozen=True):
+class DiffPage(Struct, frozen=True):
     """Counts of the whole difference, how many pass the filters, and one page of those by number and id."""
 
     counts: dict[str, int]
@@ -144,8 +145,8 @@ def _statement(fields: Sequence[str]) -> tuple[TextClause, dict[str, str]]:
     return statement, values
 
 
-async def difference(session: AsyncSession, question: DiffQuestion) -> DiffAnswer:
-    """Answers a question about two versions, whichever of them is the newer. Raises `InvalidInput` for a field.
+async def difference(session: AsyncSession, question: DiffQuestion) -> DiffPage:
+    """Answers a question that names both versions, whichever of them is the newer. Raises `InvalidInput` for a field.
 
     The rest of the caller's transaction runs without parallel workers.
     """
@@ -162,7 +163,7 @@ async def difference(session: AsyncSession, question: DiffQuestion) -> DiffAnswe
     rows = found.all()
     first = rows[0]
     counts = {"added": first.added, "changed": first.changed, "removed": first.removed}
-    return DiffAnswer(counts, first.matching, [row for row in rows if row.id is not None])
+    return DiffPage(counts, first.matching, [row for row in rows if row.id is not None])
 
 
 def _facts(question: DiffQuestion) -> dict[str, Any]:

@@ -196,14 +196,14 @@ async def diff(
     """
     question = DiffQuestion(
         dataset_id=integration_id,
-        base=0,
         version=n,
+        base=base,
         kinds=change or KINDS,
         fields=field or (),
         after=key_of(cursor) or BEGINNING,
         limit=limit,
     )
-    found = await knowledge.diff(question, base=base)
+    found = await knowledge.diff(question)
     return answer(
         base=found.base,
         version=found.version,

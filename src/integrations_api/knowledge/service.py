@@ -16,7 +16,7 @@ from integrations_api.db.engine import Sessions
 from integrations_api.errors import Conflict, FieldProblem, InvalidInput
 from integrations_api.knowledge import presenting, repository
 from integrations_api.knowledge.comparing import WordComparison
-from integrations_api.knowledge.diffing import DiffAnswer, DiffQuestion, difference
+from integrations_api.knowledge.diffing import DiffPage, DiffQuestion, difference
 from integrations_api.knowledge.embedding import progress
 from integrations_api.knowledge.exporting import MEDIA_TYPES, CsvTable, Format, ndjson
 from integrations_api.knowledge.lookup import built_upon, find_ever, get_dataset, get_version, meant, the_one
@@ -142,13 +142,11 @@ class KnowledgeService:
         entries = [presenting.history_entry(fact, old) for fact, old in zip(facts, older, strict=True)][: len(rows)]
         return str(one.document_id), Listing(entries, rows[-1].version if more else None)
 
-    async def diff(self, question: DiffQuestion, *, base: int | None) -> Difference:
-        """How `question.version` differs from `base`, or else from the version it was built upon.
-
-        Base 0 is the emptiness before the first version. Raises `NotFound` or `InvalidInput`.
-        """
+    async def diff(self, question: DiffQuestion) -> Difference:
+        """How a version differs from another. Raises `NotFound` or `InvalidInput`."""
         async with snapshot(self._sessions) as session:
             version = await get_version(session, question.dataset_id, question.version)
+            base = question.base
             if base is None:
                 base = await built_upon(session, question.dataset_id, version)
             elif base:
@@ -244,7 +242,7 @@ def _unknown_start() -> IncidentKey:
     raise InvalidInput.of([FieldProblem("after", problem)])
 
 
-async def _shown(answer: DiffAnswer, *, base: int, version: int, limit: int) -> Difference:
+async def _shown(answer: DiffPage, *, base: int, version: int, limit: int) -> Difference:
     rows, more = _page(answer.rows, limit)
     words = WordComparison()
     changes = []

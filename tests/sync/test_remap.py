@@ -1,5 +1,6 @@
 """A release that maps in another way: stored records are mapped anew, and no sync takes that for news of the source."""
 
+import asyncio
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -8,6 +9,7 @@ import pytest
 from integrations_api.connectors.errors import Retryable
 from integrations_api.errors import Conflict
 from integrations_api.integrations.for_sync import IntegrationReader
+from integrations_api.integrations.schedules import Schedule
 from integrations_api.integrations.schemas import IntegrationIn
 from integrations_api.integrations.service import IntegrationService
 from integrations_api.knowledge.service import KnowledgeService
@@ -19,7 +21,8 @@ from integrations_api.sync.remap import Remap
 from integrations_api.sync.service import SyncService
 from integrations_api.worker_wiring import executor_options
 from tests.support.applications import settings_for
-from tests.support.syncing import ADMIN, Bench, bench
+from tests.support.gates import gate
+from tests.support.syncing import ADMIN, PATIENCE, Bench, bench
 
 pytestmark = pytest.mark.anyio
 
@@ -360,3 +363,23 @@ async def test_older_versions_read_as_they_did(database_url: str) -> None:
         await b.sync(integration)
 
         assert await first_version() == before
+
+
+async def test_a_sync_that_is_due_while_a_remap_takes_its_last_step_is_one_of_its_own(database_url: str) -> None:
+    """It was left out, and waited for its next time."""
+    async with bench(database_url) as b:
+        integration = await loaded(b)
+        await b.components[IntegrationService].set_schedule(integration, Schedule("0 6 * * *", "UTC"), principal=ADMIN)
+        b.source.mapping_version = 2
+        async with gate(database_url, when="NEW.state = 'succeeded' AND NEW.trigger = 'remap'") as ending:
+            await b.duties().start_remap()
+            await ending.reached()
+            await b.change("UPDATE integrations SET next_sync_at = now()")
+            starting = asyncio.create_task(b.duties().start_due())
+            await b.somebody_waits()
+            await ending.open()
+            await asyncio.wait_for(starting, PATIENCE)
+
+        begun = await b.rows("SELECT id, trigger FROM sync_runs ORDER BY created_at")
+        assert [run.trigger for run in begun] == ["manual", "remap", "schedule"]
+        assert (await b.finished(begun[-1].id)).state == "succeeded"

@@ -61,7 +61,7 @@ class SyncDuties:
             begun = await self._queue(session, due, at=now) if due else {}
             for integration_id in due:
                 # One that is going on already serves: the due time is past, and the next one will come.
-                run_id = begun.get(integration_id) or await self._turn_remap(session, integration_id)
+                run_id = begun.get(integration_id) or await self._after_remap(session, integration_id, at=now)
                 if run_id is not None:
                     await record_start(
                         session, run_id=run_id, dataset_id=integration_id, mode="incremental", trigger="schedule"
@@ -92,10 +92,12 @@ class SyncDuties:
             log.info("sync.scheduled", integration_id=str(integration_id), run_id=str(run_id))
         return begun
 
-    async def _turn_remap(self, session: AsyncSession, integration_id: UUID) -> UUID | None:
-        return await repository.turn_into_sync(
+    async def _after_remap(self, session: AsyncSession, integration_id: UUID, *, at: datetime) -> UUID | None:
+        """A remap goes on as the sync; where that has ended while we waited for its last step, a run of its own."""
+        turned = await repository.turn_into_sync(
             session, integration_id, mode="incremental", trigger="schedule", requested_by=None
         )
+        return turned or (await self._queue(session, [integration_id], at=at)).get(integration_id)
 
     async def start_remap(self) -> None:
         """Has one dataset mapped anew that an older mapping made; one at a time, and only what is at rest."""

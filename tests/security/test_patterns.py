@@ -15,10 +15,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from httpx import Headers
 
 import integrations_api
 from integrations_api.connectors.github.client import _NEXT
 from integrations_api.connectors.github.mapping import _prefixed
+from integrations_api.connectors.http import Answer
 from integrations_api.connectors.jira.jql import filter_problem
 from integrations_api.connectors.jira.wiki import to_text
 from integrations_api.integrations.origins import holds_credentials
@@ -69,6 +71,12 @@ def test_what_is_read_of_a_request_or_an_answer(reading: Callable[[str], object]
     text = piece * (LENGTH // len(piece))
 
     assert seconds(lambda: reading(text)) < MOST_SECONDS
+
+
+def test_what_a_source_says_of_an_error_may_have_the_length_of_an_answer() -> None:
+    answer = Answer(500, Headers(), b"", sent=["a password"])
+
+    assert seconds(lambda: answer.in_words("no reason " * 3_000_000)) < MOST_SECONDS
 
 
 @dataclass(frozen=True)

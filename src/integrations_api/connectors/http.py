@@ -35,6 +35,9 @@ from integrations_api.egress.transport import ResponseTooLarge
 
 _CREDENTIAL_HEADERS = ("authorization", "x-sn-apikey")
 _SHORTEST_SECRET = 4
+_LONGEST_READ = 100_000
+"""Characters of a text that is to be one line: those of a whole answer, read one by one, took half a minute and
+gigabytes of memory."""
 _CHECK_URL = "Check the URL, and that this service may reach it over the network"
 _TLS_REMEDY = "Name the certificate authority in EGRESS_CA_FILE, or give the source a certificate for its host name"
 
@@ -271,7 +274,7 @@ def _no_constant(name: str) -> Any:
 
 
 def one_line(text: str, limit: int = 200) -> str:
-    """A remote text made fit for a message: printable, on one line, cut."""
-    printable = "".join(char if char.isprintable() else " " for char in text)
+    """A remote text made fit for a message: printable, on one line, cut. Of a very long one the beginning is read."""
+    printable = "".join(char if char.isprintable() else " " for char in text[:_LONGEST_READ])
     words = " ".join(printable.split())
     return words if len(words) <= limit else f"{words[: limit - 3]}..."

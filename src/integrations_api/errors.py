@@ -29,17 +29,17 @@ class Unauthenticated(ApplicationError):
 class PermissionDenied(ApplicationError):
     """The caller is known and lacks a permission; the audit names the principal that it is denied to (`by`), if any."""
 
-    def __init__(self, permission: str, *, by: Any = None) -> None:
-        super().__init__(f"Missing permission: {permission}")
+    def __init__(self, permission: str, *, by: Any = None, message: str | None = None) -> None:
+        super().__init__(message or f"Missing permission: {permission}")
         self.permission = permission
         self.by = by
 
 
-class PersonRequired(ApplicationError):
-    """The credential is good, but only a person may do this."""
+class PersonRequired(PermissionDenied):
+    """The credential is good, but only a person may do this: what an API key lacks is called `person` in the audit."""
 
-    def __init__(self) -> None:
-        super().__init__("An API key cannot do this: sign in with e-mail and password")
+    def __init__(self, *, by: Any) -> None:
+        super().__init__("person", by=by, message="An API key cannot do this: sign in with e-mail and password")
 
 
 class PreconditionFailed(ApplicationError):

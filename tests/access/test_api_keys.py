@@ -89,10 +89,12 @@ async def test_a_key_is_shown_once_and_stored_as_a_hash(database_url: str) -> No
     assert made["key"][4:20] not in listed.text + stored
 
 
-async def test_a_key_makes_no_key_and_changes_no_password(database_url: str) -> None:
+async def test_a_key_makes_no_key_and_changes_no_password_and_the_audit_tells_that_it_was_tried(
+    database_url: str,
+) -> None:
     async with live_app(database_url) as live:
-        key = (await make(live, await live.credentials(), "user.manage")).json()["key"]
-        headers = {"Authorization": f"Bearer {key}"}
+        made = (await make(live, await live.credentials(), "user.manage")).json()
+        headers = {"Authorization": f"Bearer {made['key']}"}
         passwords = {"current_password": "correct horse battery staple", "new_password": "a long sentence of mine"}
 
         answers = [
@@ -101,8 +103,12 @@ async def test_a_key_makes_no_key_and_changes_no_password(database_url: str) -> 
             await live.client.post("/auth/logout", headers=headers),
             await live.client.post("/auth/password", json=passwords, headers=headers),
         ]
+        denied = await run(live, "SELECT object_id, credential FROM audit_entries WHERE action = 'access.denied'")
 
-    assert [answer.status_code for answer in answers] == [403, 403, 403, 403]
+    assert {(answer.status_code, answer.json()["message"]) for answer in answers} == {
+        (403, "An API key cannot do this: sign in with e-mail and password")
+    }
+    assert denied == [("person", f"key:{made['api_key']['id']}")] * 4
 
 
 async def test_nobody_sees_or_ends_anothers_key(database_url: str) -> None:

@@ -71,7 +71,7 @@ class _Person(Requirement):
         """Raises `Unauthenticated`, or `PersonRequired` for an API key."""
         principal = await super().__call__(token, access)
         if not principal.is_person:
-            raise PersonRequired
+            raise PersonRequired(by=principal)
         return principal
 
 

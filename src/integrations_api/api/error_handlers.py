@@ -28,7 +28,6 @@ from integrations_api.errors import (
     InvalidInput,
     NotFound,
     PermissionDenied,
-    PersonRequired,
     PreconditionFailed,
     TooManyRequests,
     Unauthenticated,
@@ -44,7 +43,6 @@ NoteDenial = Callable[[PermissionDenied], Awaitable[None]]
 _STATUS: Mapping[type[ApplicationError], int] = {
     Unauthenticated: 401,
     PermissionDenied: 403,
-    PersonRequired: 403,
     NotFound: 404,
     Conflict: 409,
     PreconditionFailed: 412,

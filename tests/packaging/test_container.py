@@ -170,6 +170,28 @@ def test_compose_holds_no_secret_and_stops_where_one_is_missing() -> None:
     assert environment["DATABASE_URL"] == "postgresql://integrations:${POSTGRES_PASSWORD}@postgres:5432/integrations"
 
 
+@pytest.mark.parametrize(
+    ("others", "trusted"), [("", ()), ("10.0.0.5,10.0.0.6", ("10.0.0.5", "10.0.0.6"))], ids=["none", "two"]
+)
+def test_the_proxies_that_an_operator_names_come_beside_nginx(
+    others: str, trusted: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given = SERVICES["api"]["environment"]["TRUSTED_PROXIES"].replace("${TRUSTED_PROXIES:-}", others)
+    monkeypatch.setenv("TRUSTED_PROXIES", given)
+
+    assert Settings(_env_file=None).trusted_proxies == ("10.213.47.2", *trusted)
+
+
+def test_the_secrets_that_compose_asks_for_are_made_with_the_image_alone() -> None:
+    """Nothing of this project is installed where Docker runs, and compose runs nothing before they are there."""
+    text = (ROOT / "docker-compose.yml").read_text()
+    made = [
+        text.index(f"#   {line}") for line in ("docker build --tag integrations-api .", "docker run --rm ", "echo ")
+    ]
+    assert "docker run --rm integrations-api integrations-api secrets generate >> .env\n" in text
+    assert [*made, text.index("#   docker compose up")] == sorted([*made, text.index("#   docker compose up")])
+
+
 def test_compose_sets_only_settings_that_exist() -> None:
     known = {name.upper() for name in Settings.model_fields}
     for service in OURS.values():
@@ -184,7 +206,7 @@ def test_only_loopback_is_published() -> None:
 def test_the_api_trusts_nginx_alone_whose_address_nobody_else_is_given() -> None:
     (network,) = NETWORKS["front"]["ipam"]["config"]
     nginx = SERVICES["nginx"]["networks"]["front"]["ipv4_address"]
-    assert SERVICES["api"]["environment"]["TRUSTED_PROXIES"] == f"${{TRUSTED_PROXIES:-{nginx}}}"
+    assert SERVICES["api"]["environment"]["TRUSTED_PROXIES"] == f"{nginx},${{TRUSTED_PROXIES:-}}"
     assert ip_address(nginx) in ip_network(network["subnet"])
     assert ip_address(nginx) not in ip_network(network["ip_range"])
     assert [name for name, service in SERVICES.items() if "front" in service.get("networks", [])] == [

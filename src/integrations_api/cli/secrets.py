@@ -29,7 +29,8 @@ def rotate() -> None:
     """Move every stored secret to the first key of ENCRYPTION_KEYS, while the service runs.
 
     Put the new key first and keep the old ones behind it, restart all processes, rotate, check, then take the old
-    keys out. Broken off, it goes on where it was.
+    keys out. Where there are several processes, restart them with the new key behind the old ones before that, or
+    some could not open what others store meanwhile. Broken off, it goes on where it was.
 
     \b
     Example:

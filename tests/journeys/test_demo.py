@@ -33,8 +33,9 @@ def free_port() -> str:
 
 @pytest.fixture(scope="module")
 def first_start(home: Path, port: str) -> str:
-    """What the first start says, which ends by itself."""
-    with running(home, "demo", "--once", "--port", port, "--incidents", str(INCIDENTS)) as demo:
+    """What the first start says, which ends by itself; a proxy that is set has nothing to do with its source."""
+    elsewhere = {"EGRESS_PROXY": "http://127.0.0.1:9"}
+    with running(home, "demo", "--once", "--port", port, "--incidents", str(INCIDENTS), settings=elsewhere) as demo:
         assert demo.wait() == 0, demo.said
         assert processes_below(home) == {}
         return demo.said

@@ -111,6 +111,7 @@ class _Demo:
             "HOST": self._settings.host,
             "PORT": str(self._settings.port),
             "EGRESS_ALLOWED_HOSTS": self._source.address,
+            "EGRESS_NO_PROXY": ",".join([*self._settings.egress_no_proxy, self._source.address]),
         }
         if "access_token_minutes" not in self._settings.model_fields_set:
             mine["ACCESS_TOKEN_MINUTES"] = str(TOKEN_MINUTES)

@@ -6,6 +6,7 @@
 
 import os
 import re
+import ssl
 from datetime import timedelta
 from ipaddress import ip_network
 from pathlib import Path
@@ -67,9 +68,24 @@ def _positive(value: timedelta) -> timedelta:
     return value
 
 
+def _second_to_day(value: timedelta) -> timedelta:
+    """PostgreSQL ends transactions that stand for so long, and counts to 24 days."""
+    if not timedelta(seconds=1) <= value <= timedelta(days=1):
+        raise ValueError("expected 1s at least and 1d at most")
+    return value
+
+
 def _from_home(value: Path) -> Path:
     """`~` as a shell reads it: in `.env`, and from a supervisor, no shell has."""
     return Path(os.path.expanduser(value))  # Which leaves it where nobody knows whose home is meant.
+
+
+def _holds_certificates(path: Path) -> Path:
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cafile=path)
+    except OSError:  # Also ssl.SSLError, for what is no certificate.
+        raise ValueError("cannot be read as PEM certificates") from None
+    return path
 
 
 def _names_a_file(value: str) -> str:
@@ -114,6 +130,7 @@ def _names_one_server(rest: str) -> bool:
 Duration = Annotated[timedelta, BeforeValidator(_duration)]
 PositiveDuration = Annotated[timedelta, BeforeValidator(_duration), AfterValidator(_positive)]
 HomePath = Annotated[Path, AfterValidator(_from_home)]
+Authorities = Annotated[HomePath, AfterValidator(_holds_certificates)]
 Words = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_words)]
 
 
@@ -217,7 +234,7 @@ class Settings(BaseSettings):
         description="File that gets the raw records of the latest fetch, as one JSON array; empty switches it off.",
     )
     worker_concurrency: int = Field(4, ge=1, le=64, description="Runs one worker carries out at the same time.")
-    worker_silence: Annotated[timedelta, BeforeValidator(_duration), Field(ge=timedelta(seconds=1))] = Field(
+    worker_silence: Annotated[Duration, AfterValidator(_second_to_day)] = Field(
         timedelta(seconds=10),
         description="A worker that was not heard of for this long has lost its runs: they go on elsewhere.",
     )
@@ -230,7 +247,9 @@ class Settings(BaseSettings):
         description="Hosts, host:port or CIDR ranges that may be reached though private or by plain http; "
         "comma-separated.",
     )
-    egress_ca_file: HomePath | None = Field(None, description="PEM file of private certificate authorities to trust.")
+    egress_ca_file: Authorities | None = Field(
+        None, description="PEM file of private certificate authorities to trust."
+    )
     egress_proxy: SecretStr | None = Field(
         None,
         description="Forward proxy that every connection to a source goes through, such as "

@@ -2,11 +2,13 @@
 
 import json
 import re
+import shutil
 import socket
 import subprocess
 import sys
 from pathlib import Path
 
+import certifi
 import pytest
 
 from integrations_api.cli.commands import app
@@ -33,6 +35,9 @@ GROUPS = {(), ("users",), ("secrets",), ("audit",), ("simulate",), ("embeddings"
         ("SYNC_OVERLAP", "soon", "SYNC_OVERLAP: expected a duration such as 90s, 5m, 2h or 1d"),
         ("SYNC_OVERLAP", "99999999999999d", "SYNC_OVERLAP: expected at most 36500d"),
         ("SYNC_PAGESIZE", "10", "SYNC_PAGESIZE: there is no such setting"),
+        ("EGRESS_CA_FILE", "canary-7361.pem", "EGRESS_CA_FILE: cannot be read as PEM certificates"),
+        ("EGRESS_CA_FILE", "/dev/null", "EGRESS_CA_FILE: cannot be read as PEM certificates"),
+        ("WORKER_SILENCE", "30d", "WORKER_SILENCE: expected 1s at least and 1d at most"),
         ("RAW_DUMP_PATH", ".", "RAW_DUMP_PATH: expected the path of a file"),
         ("LOG_FORMAT", "xml", "LOG_FORMAT: Input should be 'text' or 'json'"),
         ("DATABASE_URL", "mysql://canary-7361@host/x", "DATABASE_URL: expected postgresql://"),
@@ -128,11 +133,12 @@ def test_an_env_file_that_may_not_be_read_is_told_in_a_sentence(run: Run, monkey
 
 
 @pytest.mark.parametrize("name", ["DATA_DIR", "EGRESS_CA_FILE", "RAW_DUMP_PATH"])
-def test_a_path_in_the_env_file_may_begin_at_home(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("HOME", "/home/ada")
+def test_a_path_in_the_env_file_may_begin_at_home(name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    shutil.copy(certifi.where(), "service")
     Path(".env").write_text(f"{name}=~/service\n")
 
-    assert str(getattr(load_settings(), name.lower())) == "/home/ada/service"
+    assert str(getattr(load_settings(), name.lower())) == str(tmp_path / "service")
 
 
 @pytest.mark.parametrize("missing", ["SECRET_KEY", "ENCRYPTION_KEYS"])

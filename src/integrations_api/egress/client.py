@@ -60,12 +60,6 @@ def check_url(url: str, policy: EgressPolicy) -> Target:
     return target
 
 
-def check_authorities(policy: EgressPolicy) -> None:
-    """Raises `ConfigurationError` for an EGRESS_CA_FILE that is not there or no PEM file, before anything is opened."""
-    if policy.ca_file is not None:
-        _trust(ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT), policy.ca_file)
-
-
 def _tls(origin: Target, policy: EgressPolicy) -> ssl.SSLContext | None:
     """What https is verified by; reading the authorities takes tens of milliseconds, so plain http goes without."""
     proxy = policy.proxy_for(origin)

@@ -16,9 +16,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from integrations_api.connectors.records import Check
 from integrations_api.db.engine import create_engine, create_sessions
-from integrations_api.egress.client import check_authorities
 from integrations_api.egress.guard import EgressPolicy
-from integrations_api.errors import ApplicationError, ConfigurationError
+from integrations_api.errors import ApplicationError
 from integrations_api.operations import look_at_database, look_at_keys, look_outside
 from integrations_api.operations.looking import Look, Place, carefully, not_looked_at
 from integrations_api.settings import Settings
@@ -29,7 +28,7 @@ ON_OUR_SCHEMA: Mapping[str, Look] = {"queue": look_at_database.queue, "keys": lo
 
 async def examine(settings: Settings, policy: EgressPolicy) -> AsyncGenerator[Check, None]:
     """A check for each line. Bounded: each look has ten seconds at most."""
-    yield settings_check(settings, policy)
+    yield settings_check(settings)
     where = look_at_database.where(settings)
     if isinstance(where, Check):
         yield where
@@ -49,12 +48,8 @@ async def examine(settings: Settings, policy: EgressPolicy) -> AsyncGenerator[Ch
         yield service
 
 
-def settings_check(settings: Settings, policy: EgressPolicy) -> Check:
+def settings_check(settings: Settings) -> Check:
     """Which settings are set, by their names."""
-    try:
-        check_authorities(policy)
-    except ConfigurationError as error:
-        return wrong_settings(error)
     names = sorted(name.upper() for name in settings.model_fields_set)
     seen = f"well formed; set: {', '.join(names) or 'none'}"
     if _may_be_read_by_others(Path(".env")):

@@ -367,6 +367,18 @@ async def test_single_sign_on_is_named(source: SimulatedGitHub, on: str, check: 
         assert "Configure SSO" in (await names_of_failed(connector))[check]
 
 
+@pytest.mark.parametrize("on", ["page", "graphql"])
+@pytest.mark.parametrize("what", ["address", "token"])
+async def test_what_an_organizations_policy_refuses_is_not_taken_for_a_lack_of_rights(
+    source: SimulatedGitHub, what: str, on: str
+) -> None:
+    source.server.add_fault("organization_policy", what=what, on=on)
+    async with source.open() as connector:
+        with pytest.raises(Refused, match="harbour-it") as caught:
+            await fetch(connector)
+    assert "administrator of the organization" in str(caught.value.remedy)
+
+
 async def test_an_owner_that_is_not_there_is_refused(source: SimulatedGitHub) -> None:
     async with source.open(owner="nobody") as connector:
         with pytest.raises(Refused, match="The owner nobody was not found"):

@@ -27,6 +27,10 @@ _RIGHTS = (
     "public_repo for public ones)"
 )
 
+_OF_A_POLICY = re.compile(r"organization|forbids", re.IGNORECASE)
+"""What an organization's policy refuses it says so: by address, kind of token, its lifetime, or the application."""
+_POLICY = "Do as it says, or ask an administrator of the organization to let this token, application or address in"
+
 
 class SignInRefused(Refused):
     """The token is wrong, expired or revoked."""
@@ -114,7 +118,11 @@ def _server_error(answer: Answer, now: datetime) -> Retryable:
 def _forbidden(answer: Answer, because: str) -> Refused:
     if "required" in answer.headers.get("x-github-sso", ""):
         return _single_sign_on()
-    return Refused(f"Access was refused (403){because}", _RIGHTS)
+    return Refused(f"Access was refused (403){because}", _remedy_of(because))
+
+
+def _remedy_of(words: str) -> str:
+    return _POLICY if _OF_A_POLICY.search(words) else _RIGHTS
 
 
 def _single_sign_on() -> Refused:
@@ -180,7 +188,7 @@ def _graph_error(kind: Any, error: Any, answer: Answer, *, now: datetime, strike
     if _asks_for_single_sign_on(error):
         return _single_sign_on()
     if kind in {"FORBIDDEN", "INSUFFICIENT_SCOPES"}:
-        return Refused(f"Access was refused: {message}", _RIGHTS)
+        return Refused(f"Access was refused: {message}", _remedy_of(message))
     if kind is None or kind in _TOO_MUCH:
         return PageTooLarge(f"The query was not carried through: {message}", "Try a smaller page_size")
     if kind in _PASSING:

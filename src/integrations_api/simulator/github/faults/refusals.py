@@ -184,6 +184,32 @@ class SingleSignOn(GitHubRefusal):
 
 
 @register
+class OrganizationPolicy(GitHubRefusal):
+    """An organization keeps out this kind of token, or this address: REST answers 403, GraphQL 200 with an error."""
+
+    name = "organization_policy"
+    default_times: ClassVar[int | None] = None
+    WORDS: ClassVar[dict[str, str]] = {
+        "address": "Although you appear to have the correct authorization credentials, the `harbour-it` organization "
+        "has an IP allow list enabled, and your IP address is not permitted to access this resource.",
+        "token": "`harbour-it` forbids access via a personal access token (classic). Please use a GitHub App, OAuth "
+        "App, or a personal access token with fine-grained permissions.",
+    }
+
+    def __init__(
+        self, *, what: Literal["address", "token"] = "address", on: str = "", skip: int = 0, times: int | None = -1
+    ) -> None:
+        super().__init__(on=on, skip=skip, times=times)
+        self.what = what
+
+    def answer(self, call: Call, instance: GitHubInstance) -> Answer:
+        message = self.WORDS[self.what]
+        if call.path == "/graphql":
+            return Answer.json({"data": None, "errors": [{"type": "FORBIDDEN", "path": ["r0"], "message": message}]})
+        return Answer.json({"message": message, "status": "403"}, 403)
+
+
+@register
 class ResourceLimits(GitHubRefusal):
     """A query for more than `most` repositories, or for the comments of more issues, costs more than one may."""
 

@@ -10,7 +10,7 @@ from sqlalchemy import event, text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from integrations_api.db.engine import Sessions, raw_connection
-from integrations_api.knowledge import staging
+from integrations_api.knowledge import staging, terms
 from integrations_api.knowledge.diffing import DiffQuestion
 from integrations_api.knowledge.repository import IncidentKey
 from integrations_api.knowledge.rollback import roll_back
@@ -176,6 +176,28 @@ async def test_the_first_sync_of_another_integration_looks_each_record_up_once(s
     assert planned.added == 500
     assert len(statements) > 3
     assert await most_rows(sessions, statements) <= 5000
+
+
+@pytest.mark.usefixtures("many")
+async def test_words_that_no_version_reads_are_looked_for_once(sessions: Sessions) -> None:
+    second = uuid4()
+    words = [f"word{n}" for n in range(500)]
+    async with sessions() as session, session.begin():
+        counts = (
+            "INSERT INTO term_counts (dataset_id, term, version, documents) SELECT CAST(:id AS uuid), 'word' || n, 1, "
+        )
+        await session.execute(text(f"{counts} 1 FROM generate_series(1, 5000) n"), {"id": DATASET})
+        await session.execute(text("ANALYZE term_counts"))
+        await session.execute(text("INSERT INTO datasets (id, service_name) VALUES (:id, 'Jira')"), {"id": second})
+        await session.execute(text(f"{counts} n % 2 FROM generate_series(0, 999) n"), {"id": second})
+
+    with noted(sessions) as statements:
+        async with sessions() as session, session.begin():
+            gone = await terms.forget_unread(session, dataset_id=second, terms=words)
+            await session.rollback()
+
+    assert gone == 250
+    assert await most_rows(sessions, statements) <= 2000
 
 
 async def most_rows(sessions: Sessions, statements: list[tuple[str, Any]]) -> int:

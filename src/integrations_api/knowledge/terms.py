@@ -187,16 +187,18 @@ _FORGET = text("""
         SELECT coalesce(array_agg(number ORDER BY number), '{}') AS numbers
         FROM versions WHERE dataset_id = :dataset AND state = 'published'
     ), counts AS (
-        SELECT term, version, documents, lead(version) OVER (PARTITION BY term ORDER BY version) AS ended
+        SELECT ctid, term, version, documents, lead(version) OVER (PARTITION BY term ORDER BY version) AS ended
         FROM term_counts WHERE dataset_id = :dataset AND term = ANY(CAST(:terms AS text[]))
+    ), judged AS (
+        SELECT c.*, ended IS NULL
+               OR width_bucket(ended - 1, kept.numbers) > width_bucket(version - 1, kept.numbers) AS is_read
+        FROM counts c CROSS JOIN kept
     ), needed AS (
-        SELECT term, version, max(documents) OVER (PARTITION BY term ORDER BY version) AS most
-        FROM counts CROSS JOIN kept
-        WHERE ended IS NULL OR width_bucket(ended - 1, kept.numbers) > width_bucket(version - 1, kept.numbers)
+        SELECT ctid, is_read AND max(documents) FILTER (WHERE is_read) OVER (PARTITION BY term ORDER BY version) > 0
+               AS is_needed
+        FROM judged
     )
-    DELETE FROM term_counts t USING counts c
-    WHERE t.dataset_id = :dataset AND t.term = c.term AND t.version = c.version
-      AND NOT EXISTS (SELECT FROM needed n WHERE n.term = c.term AND n.version = c.version AND n.most > 0)
+    DELETE FROM term_counts WHERE ctid = ANY(ARRAY(SELECT ctid FROM needed WHERE NOT is_needed))
 """)
 """`width_bucket` counts the kept versions up to a number, by halves: where it is the same at both ends, none lies
 between."""

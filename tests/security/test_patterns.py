@@ -24,7 +24,7 @@ from integrations_api.connectors.http import Answer
 from integrations_api.connectors.jira.jql import filter_problem
 from integrations_api.connectors.jira.wiki import to_text
 from integrations_api.integrations.origins import holds_credentials
-from integrations_api.search.words import title_and_rest
+from integrations_api.search.words import spelled, title_and_rest
 from integrations_api.vault.mask import is_secret_key
 
 LENGTH = 20_000
@@ -77,6 +77,12 @@ def test_what_a_source_says_of_an_error_may_have_the_length_of_an_answer() -> No
     answer = Answer(500, Headers(), b"", sent=["a password"])
 
     assert seconds(lambda: answer.in_words("no reason " * 3_000_000)) < MOST_SECONDS
+
+
+def test_what_is_like_a_long_text_is_explained_by_its_beginning() -> None:
+    text = " ".join(f"q{n}" for n in range(1_000_000))
+
+    assert seconds(lambda: spelled([f"q{n}" for n in range(32)], text)) < MOST_SECONDS
 
 
 @dataclass(frozen=True)

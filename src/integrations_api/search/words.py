@@ -7,7 +7,7 @@ from math import prod
 
 from msgspec import Struct
 
-from integrations_api.knowledge.terms import JOINTS, quoted
+from integrations_api.knowledge.terms import JOINTS, LONGEST_TEXT, quoted
 
 _JOINED = re.compile(rf"(?<=\w)[{re.escape(JOINTS)}]+(?=\w)")
 _MEANINGLESS = re.compile(r'-{2,}|-(?![\w"])')
@@ -111,8 +111,11 @@ def title_and_rest(text: str) -> tuple[str, str]:
 
 
 def spelled(stems: Iterable[str], text: str) -> dict[str, str]:
-    """For each stem the shortest word of the text that looks like a form of it, for people to read."""
-    words = sorted(set(_WORD.findall(text.lower())))
+    """For each stem the shortest word of the text that looks like a form of it, for people to read.
+
+    Of a long text as much is looked at as is searched for.
+    """
+    words = sorted(set(_WORD.findall(text[:LONGEST_TEXT].lower())))
     return {stem: min(_forms(words, stem), key=lambda word: (len(word), word), default=stem) for stem in stems}
 
 

@@ -1,6 +1,9 @@
 """The description of the API shows what each route is sent and answers."""
 
+from collections.abc import Iterator
 from typing import Any
+
+import jsonschema_rs
 
 from tests.support.applications import bare_app
 
@@ -30,3 +33,38 @@ def test_every_route_has_words_and_examples() -> None:
                 lacking.append(f"{method} {path}: examples")
 
     assert lacking == []
+
+
+def _examples(description: dict[str, Any]) -> Iterator[tuple[str, Any, dict[str, Any]]]:
+    """Each example of a body, with where it stands and the schema that it is of."""
+    for name, schema in description["components"]["schemas"].items():
+        yield from ((name, example, schema) for example in _of(schema))
+    for path, operations in description["paths"].items():
+        for method, operation in operations.items():
+            answers = operation["responses"].items()
+            for what, message in [("body", operation.get("requestBody", {})), *answers]:
+                content = message.get("content", {}).get("application/json", {})
+                yield from ((f"{method} {path} {what}", example, content["schema"]) for example in _of(content))
+
+
+def _of(place: dict[str, Any]) -> Iterator[Any]:
+    if "example" in place:
+        yield place["example"]
+    examples = place.get("examples", [])
+    yield from examples if isinstance(examples, list) else (one["value"] for one in examples.values())
+
+
+def test_every_example_is_what_its_schema_says_nulls_included() -> None:
+    description = bare_app().openapi()
+    examples = list(_examples(description))
+
+    wrong = [
+        f"{where}: {problem.message}"
+        for where, example, schema in examples
+        for problem in jsonschema_rs.Draft202012Validator(
+            {**schema, "components": description["components"]}, validate_formats=True
+        ).iter_errors(example)
+    ]
+
+    assert len(examples) > 300
+    assert wrong == []

@@ -7,6 +7,7 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
 from integrations_api.api.envelope import ErrorEnvelope
+from integrations_api.api.openapi_examples import put_nulls_back
 from integrations_api.api.routes import AccessRule, access_rules, all_routes
 
 _EXAMPLES: dict[int, tuple[str, dict[str, Any]]] = {
@@ -87,6 +88,7 @@ def install_openapi(app: FastAPI, *, event_schema: Callable[[], dict[str, Any]])
     def openapi() -> dict[str, Any]:
         if app.openapi_schema is None:
             app.openapi_schema = _with_permissions(app)
+            put_nulls_back(app.openapi_schema)
             _describe_streams_by_their_events(app.openapi_schema, event_schema())
         return app.openapi_schema
 

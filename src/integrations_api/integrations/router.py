@@ -247,7 +247,7 @@ async def schedule_integration(
         Body(
             openapi_examples={
                 "workdays": {"value": {"cron": "0 6 * * 1-5", "time_zone": "UTC"}},
-                "end": {"value": None},
+                "end": {"value": {"cron": None, "time_zone": "UTC"}},
             }
         ),
     ],

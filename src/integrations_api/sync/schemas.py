@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 from integrations_api.api.envelope import Success, Timestamp
 from integrations_api.connectors.records import Mode
 from integrations_api.knowledge.documents import StagedRecord
+from integrations_api.knowledge.examples import VERSION
 from integrations_api.knowledge.schemas import VersionAnswer
 from integrations_api.sync.models import SyncRun
 
@@ -222,6 +223,23 @@ class RollbackRequest(BaseModel):
 
 class RollbackAnswer(VersionAnswer):
     """The version that was made, and what follows from it."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "example": {
+                "success": True,
+                "version": {
+                    **VERSION,
+                    "number": 4,
+                    "kind": "rollback",
+                    "run_id": None,
+                    "parent": 3,
+                    "source_version": 1,
+                },
+                "message": "Version 4 now equals version 1. The next sync reads everything from the source.",
+            }
+        }
+    )
 
     message: str
 

@@ -12,10 +12,12 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from integrations_api.access.administration import UserAdministration
 from integrations_api.access.passwords import HashCost, Passwords
 from integrations_api.access.throttle import LONGEST_WAIT, SignInThrottle, network_of_request, wait_after
 from integrations_api.api.current import RequestContext, serving
 from tests.support.applications import PASSWORD, LiveApp, live_app
+from tests.support.syncing import ADMIN
 
 pytestmark = pytest.mark.anyio
 
@@ -107,6 +109,20 @@ async def test_of_a_user_the_twenty_addresses_are_known_where_he_was_last(databa
         known = await at_door.rows("SELECT address FROM known_addresses")
 
     assert {row.address for row in known} == {f"192.0.2.{n}" for n in range(2, 22)}
+
+
+async def test_who_has_set_his_password_by_a_link_is_known_there_and_waits_for_no_stranger(database_url: str) -> None:
+    async with door(database_url) as at_door:
+        user = await at_door.live.access.create_user(email="ada@x.org", password=PASSWORD, permissions=[])
+        await at_door.statuses(6, user.email)
+        administration = at_door.live.components[UserAdministration]
+        _, link = await administration.reset(user.id, by=ADMIN)
+        with serving(RequestContext(request_id="r", address=OFFICE)):
+            await administration.accept(link.token, PASSWORD)
+
+        office = await at_door.knock(user.email, PASSWORD, at=OFFICE)
+
+    assert office.status_code == 200
 
 
 async def test_a_right_password_takes_back_its_own_wait_and_nobody_elses(database_url: str) -> None:

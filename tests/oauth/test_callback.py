@@ -1,11 +1,14 @@
 """What a browser brings back: taken once, in time, from the right server, and shown to nobody."""
 
 from datetime import timedelta
+from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 
 from integrations_api.access.service import AccessService
+from integrations_api.connectors.token_answers import TokenAnswer
+from integrations_api.connectors.token_requests import TokenRequests
 from integrations_api.oauth.service import OAuthService
 from integrations_api.simulator.servicenow import SimulatorServer
 from tests.support.connecting import Connecting
@@ -194,6 +197,26 @@ async def test_an_edit_in_between_ends_the_sign_in(
 
     assert "was edited or deleted in the meantime" in page.text
     assert asked(servicenow) == 0
+
+
+async def test_an_edit_while_the_code_is_exchanged_ends_it_too(
+    product: Connecting, servicenow: SimulatorServer, integration: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    by_code = TokenRequests.by_code
+
+    async def and_it_is_edited(*args: Any, **options: Any) -> TokenAnswer:
+        answer = await by_code(*args, **options)
+        await product.edit(integration, client_id="another")
+        return answer
+
+    monkeypatch.setattr(TokenRequests, "by_code", and_it_is_edited)
+
+    page = await product.connect(integration)
+
+    assert "was edited or deleted in the meantime" in page.text
+    assert asked(servicenow) == 1
+    assert (await product.shown(integration))["needs_connection"] is not None
+    assert await product.bench.rows("SELECT 1 FROM oauth_tokens WHERE ciphertext IS NOT NULL") == []
 
 
 async def test_what_gets_its_tokens_by_itself_has_no_address_to_open(

@@ -49,11 +49,10 @@ class Losing:
         return self.sessions()
 
 
-async def _claimed(b: Bench, run_id: UUID) -> SyncRun:
+async def _claimed(b: Bench, run_id: UUID) -> SyncRun | None:
+    """By another worker each time."""
     async with b.sessions.begin() as session:
-        run = await fence.claim(session, run_id=run_id, worker_id=uuid4(), now=utc_now(), silence=LONG)
-    assert run is not None
-    return run
+        return await fence.claim(session, run_id=run_id, worker_id=uuid4(), now=utc_now(), silence=LONG)
 
 
 @asynccontextmanager
@@ -61,6 +60,7 @@ async def _journal(database_url: str) -> AsyncIterator[tuple[Bench, Journal, Los
     """Of a run that was just claimed."""
     async with bench(database_url, workers=0) as b:
         run = await _claimed(b, await b.start(await b.integration()))
+        assert run is not None
         losing: Any = Losing(b.sessions)
         yield b, Journal(sessions=losing, clock=utc_now, run=run, stopping=lambda: False), losing
 
@@ -107,6 +107,27 @@ async def test_who_is_fenced_off_tells_no_wait_and_gives_nothing_back(database_u
 
         assert await b.rows("SELECT * FROM sync_runs") == before
         assert (moving, await b.events(journal.run.id)) == (set(), [])
+
+
+async def test_a_run_is_taken_from_a_worker_that_is_silent_or_busy_with_something_else(database_url: str) -> None:
+    async with _journal(database_url) as (b, journal, _):
+        run_id, worker = journal.run.id, {"id": journal.run.worker_id, "run": journal.run.id}
+        await b.change(
+            "INSERT INTO workers (id, host, pid, busy_with) VALUES (:id, '', 1, ARRAY[CAST(:run AS uuid)])", **worker
+        )
+        from_one_at_work = await _claimed(b, run_id)
+        await b.change("UPDATE workers SET busy_with = '{}'")
+        from_one_who_forgot = await _claimed(b, run_id)
+        assert from_one_who_forgot is not None
+        facts = {"worker": from_one_who_forgot.worker_id, "run": run_id}
+        await b.change("UPDATE workers SET id = :worker, busy_with = ARRAY[CAST(:run AS uuid)]", **facts)
+        await b.change("UPDATE workers SET seen_at = now() - interval '61 seconds'")
+        from_one_who_is_silent = await _claimed(b, run_id)
+
+    assert from_one_at_work is None
+    assert from_one_who_forgot.attempt == 2
+    assert from_one_who_is_silent is not None
+    assert from_one_who_is_silent.attempt == 3
 
 
 async def test_what_is_written_beside_steps_waits_for_a_purge_and_is_nothing_of_who_is_fenced_off(

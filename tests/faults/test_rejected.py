@@ -38,6 +38,27 @@ async def test_a_record_that_cannot_be_mapped_is_listed_and_the_rest_goes_on(
     await copied.assert_dataset_equals_source()
 
 
+async def test_a_record_that_is_too_much_by_itself_is_listed_until_a_full_sync_can_read_it(
+    service: Product, server: SimulatorServer
+) -> None:
+    heavy = server.instance.sys_ids()[7]
+    server.add_fault("too_much_alone", sys_ids=heavy)
+    copied = await service.connect(server)
+
+    first = await copied.sync_well()
+    again = await copied.sync_well()
+    server.faults.clear()
+    last = await copied.sync_well("full")
+
+    [(listed, reason)] = await _rejected(copied, first.id)
+    assert (listed, reason.startswith("The answer broke off, though it was asked for alone")) == (heavy, True)
+    assert await _rejected(copied, again.id) == [(listed, reason)]
+    assert first.verdict is not None
+    assert (first.verdict["state"], first.verdict["rejected"]) == ("short", 1)
+    assert (await _rejected(copied, last.id), last.added) == ([], 1)
+    await copied.assert_dataset_equals_source()
+
+
 @pytest.mark.parametrize("mode", ["incremental", "full"])
 async def test_a_rejected_record_that_is_deleted_leaves_no_ghost(
     service: Product, server: SimulatorServer, mode: str

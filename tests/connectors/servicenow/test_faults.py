@@ -14,7 +14,7 @@ from integrations_api.connectors.servicenow.mapping import one_line
 from integrations_api.connectors.text import storable
 from integrations_api.egress.guard import EgressPolicy
 from integrations_api.simulator.common.messages import Answer
-from integrations_api.simulator.servicenow import ServiceNowInstance, SimulatorServer
+from integrations_api.simulator.servicenow import SimulatorServer
 from integrations_api.simulator.servicenow.faults import Fault
 from integrations_api.simulator.servicenow.faults.bodies import SHAPES
 from integrations_api.simulator.servicenow.messages import Call
@@ -438,24 +438,11 @@ async def test_pages_shrink_to_what_the_source_can_give_and_grow_again(source: S
     assert source.time.slept == []
 
 
-class TooMuchAlone(Fault):
-    """Whatever answer has all of this record breaks off."""
-
-    def __init__(self, sys_id: str) -> None:
-        super().__init__(on="any")
-        self.sys_id = sys_id.encode()
-
-    def after(self, call: Call, answer: Answer, instance: ServiceNowInstance) -> Answer:
-        if self.sys_id in answer.body and "description" in call.params.get("sysparm_fields", ""):
-            answer.body = answer.body[:-40]
-        return answer
-
-
 async def test_a_record_that_is_too_much_by_itself_is_rejected_with_a_way_past_it_and_the_rest_goes_on(
     source: SimulatedServiceNow,
 ) -> None:
     heavy = source.instance.sys_ids()[50]
-    source.server.add_fault(TooMuchAlone(heavy))
+    source.server.add_fault("too_much_alone", sys_ids=heavy)
     copy = copy_of(source, page_size=20, budget=60)
     await copy.sync("full")
     assert set(copy.rejected) == {heavy}
@@ -476,14 +463,14 @@ async def test_a_record_that_grows_too_much_is_rejected_where_it_alone_has_chang
     source.advance(3600)
     heavy = source.instance.sys_ids()[50]
     source.instance.update(heavy, {"description": "Grown"})
-    source.server.add_fault(TooMuchAlone(heavy))
+    source.server.add_fault("too_much_alone", sys_ids=heavy)
     await copy.sync()
     assert set(copy.rejected) == {heavy}
     assert len(copy.documents) == COUNT
 
 
 async def test_no_record_is_rejected_as_too_much_while_no_other_can_be_read(source: SimulatedServiceNow) -> None:
-    source.server.add_fault(TooMuchAlone(""))
+    source.server.add_fault("too_much_alone")
     async with source.open(page_size=20, budget=60) as connector:
         with pytest.raises(Retryable, match="broke off"):
             await fetch(connector)

@@ -120,6 +120,24 @@ class QuotaTimeout(Broken200):
 
 
 @register
+class TooMuchAlone(Fault):
+    """Whatever answer has all of a record breaks off, even alone; `sys_ids` are joined by + (none: any record)."""
+
+    name = "too_much_alone"
+    default_on: ClassVar[str] = "any"
+
+    def __init__(self, *, sys_ids: str = "", on: str = "", skip: int = 0, times: int | None = -1) -> None:
+        super().__init__(on=on, skip=skip, times=times)
+        self.sys_ids = [sys_id.encode() for sys_id in sys_ids.split("+")]
+
+    def after(self, call: Call, answer: Answer, instance: ServiceNowInstance) -> Answer:
+        is_whole = "description" in call.params.get("sysparm_fields", "")
+        if is_whole and any(sys_id in answer.body for sys_id in self.sys_ids) and self.strikes(call):
+            answer.body = answer.body[:-40]
+        return answer
+
+
+@register
 class FewerRows(Fault):
     """Lists of incidents end after `most` rows, whole and well-formed, though more were asked for and are there."""
 

@@ -25,7 +25,8 @@ def render() -> str:
     blocks = []
     for name, field in Settings.model_fields.items():
         sentence = textwrap.fill(field.description or "", 110, initial_indent="# ", subsequent_indent="# ")
-        blocks.append(f"\n{sentence}\n#{name.upper()}={_in_words(field.default)}\n")
+        default = field.get_default(call_default_factory=True, validated_data={})
+        blocks.append(f"\n{sentence}\n#{name.upper()}={_in_words(default)}\n")
     return _HEAD + "".join(blocks) + _TAIL
 
 

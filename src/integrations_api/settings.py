@@ -159,12 +159,13 @@ class Settings(BaseSettings):
         description="Encrypts stored secrets: id:base64 of 32 bytes, comma-separated; the first encrypts, all "
         "decrypt. Made at first start with the bundled database, required with DATABASE_URL.",
     )
-    public_url: str = Field(
-        "http://127.0.0.1:8000",
-        description="Where clients reach this service, and where an OAuth sign-in sends the browser back to.",
-    )
     host: str = Field("127.0.0.1", description="Address `serve` listens on.")
     port: int = Field(8000, ge=0, le=65535, description="Port `serve` listens on.")
+    public_url: str = Field(
+        default_factory=lambda known: f"http://127.0.0.1:{known.get('port') or 8000}",
+        description="Where clients reach this service: one-time links begin with it, and an OAuth sign-in sends the "
+        "browser back there. Unset: this machine, at PORT.",
+    )
     trusted_proxies: Annotated[Words, AfterValidator(_proxies)] = Field(
         (),
         description="Addresses or CIDR ranges of reverse proxies whose X-Forwarded-For and X-Forwarded-Proto are "

@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import certifi
 import pytest
@@ -317,3 +318,16 @@ def test_a_start_that_breaks_shows_its_traceback_once_to_who_asks(run: Run, monk
 
 async def nothing(*_: object) -> None:
     """In the place of a look at the database."""
+
+
+@pytest.mark.parametrize(
+    ("given", "url"),
+    [
+        ({}, "http://127.0.0.1:8000"),
+        ({"port": 8431}, "http://127.0.0.1:8431"),
+        ({"port": 0}, "http://127.0.0.1:8000"),
+        ({"port": 8431, "public_url": "https://int.example.com"}, "https://int.example.com"),
+    ],
+)
+def test_links_lead_to_the_port_that_is_listened_on_unless_an_address_is_named(given: dict[str, Any], url: str) -> None:
+    assert load_settings(_env_file=None, **given).public_url == url

@@ -21,7 +21,7 @@ from integrations_api.knowledge.rollback import roll_back
 from integrations_api.knowledge.service import KnowledgeService
 from integrations_api.knowledge.versions import begin_version, publish
 from tests.knowledge.conftest import ADMIN, Api
-from tests.knowledge.test_random_histories import HISTORIES, Model, Wish, all_incidents
+from tests.knowledge.test_random_histories import HISTORIES, Ending, Model, Wish, all_incidents
 from tests.support.knowledge import EPOCH, Story, begin_story, build_versions, doc, gone, published_at, touched
 from tests.support.long import FULL
 from tests.support.terms import assert_counts_are_exact
@@ -157,11 +157,10 @@ async def test_a_stamp_that_moved_later_does_not_hide_an_older_change(api: Api, 
 @settings(max_examples=40 if FULL else 10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(history=HISTORIES, keep=st.integers(1, 4))
 async def test_whatever_happened_what_is_kept_reads_as_before(
-    knowledge: KnowledgeService, sessions: Sessions, history: list[tuple[dict[str, Wish], str | int]], keep: int
+    knowledge: KnowledgeService, sessions: Sessions, history: list[tuple[dict[str, Wish], Ending]], keep: int
 ) -> None:
     model = Model(await begin_story(sessions))
-    for wishes, ending in history:
-        await (model.roll_back(ending) if isinstance(ending, int) else model.run(wishes, ending))
+    await model.live_through(history)
     dataset_id = model.story.dataset_id
 
     async def kept() -> list[int]:

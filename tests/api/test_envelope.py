@@ -83,6 +83,12 @@ ERRORS: dict[str, tuple[Exception, int, str, dict[str, str]]] = {
         "The database can only be read at the moment, so nothing was changed; try again later",
         {"Retry-After": "5"},
     ),
+    "deadlock": (
+        asyncpg.DeadlockDetectedError(CANARY),
+        503,
+        "Others are changing the same at this moment, so nothing was changed; try again soon",
+        {"Retry-After": "5"},
+    ),
     "rights": (
         ProgrammingError("select", {}, _forbidden()),
         503,

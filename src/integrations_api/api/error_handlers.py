@@ -16,6 +16,7 @@ from integrations_api.api.refusals import error_response
 from integrations_api.api.routes import allowed_methods
 from integrations_api.db.engine import (
     cause_of,
+    is_deadlock,
     is_disk_full,
     is_forbidden,
     is_full,
@@ -166,6 +167,8 @@ def _away_words(error: Exception) -> str:
         return "The database takes no more connections; try again soon"
     if is_read_only(error):
         return "The database can only be read at the moment, so nothing was changed; try again later"
+    if is_deadlock(error):
+        return "Others are changing the same at this moment, so nothing was changed; try again soon"
     if isinstance(error, database.TimeoutError):
         return "All database connections of this process are busy; try again soon"
     return "The database does not answer; try again soon"

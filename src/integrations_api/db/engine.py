@@ -128,6 +128,11 @@ def is_read_only(error: BaseException) -> bool:
     return isinstance(cause_of(error), asyncpg.ReadOnlySQLTransactionError)
 
 
+def is_deadlock(error: BaseException) -> bool:
+    """Whether the server undid the transaction to free others, which wait for each other as this one did."""
+    return isinstance(cause_of(error), asyncpg.DeadlockDetectedError)
+
+
 def cannot_write(error: BaseException) -> bool:
     """Whether only writing is not possible at the moment: what merely notes that somebody reads may be left out."""
     return is_disk_full(error) or is_read_only(error)

@@ -1,11 +1,16 @@
 """Tokens at rest: sealed, rotated with the other secrets, dropped by edits; and access that ends."""
 
 from typing import Any
+from uuid import UUID
 
 import pytest
 
 from integrations_api.clock import utc_now
+from integrations_api.egress.guard import EgressPolicy
+from integrations_api.integrations.for_sync import IntegrationReader
 from integrations_api.integrations.secrets import SecretKeeper
+from integrations_api.oauth.losing import mark_lost
+from integrations_api.oauth.subject import subject_of
 from integrations_api.settings import Settings
 from integrations_api.simulator.servicenow import SimulatorServer
 from integrations_api.vault.cipher import Vault, key_id_of_prefix
@@ -116,6 +121,21 @@ async def test_access_that_ended_is_said_once_everywhere_and_not_tried_again(
     }
     assert len([entry for entry in servicenow.log.requests if entry.kind == "token"]) == 2
     assert (await product.audited(integration)).count("integration.disconnected") == 1
+
+
+async def test_who_finds_late_that_access_had_ended_does_not_undo_a_new_sign_in(
+    product: Connecting, servicenow: SimulatorServer
+) -> None:
+    integration = await product.create(servicenow.url, "authorization_code")
+    await product.connect(integration)
+    sessions, integrations = product.bench.sessions, product.bench.components[IntegrationReader]
+    async with sessions() as session:
+        subject = subject_of(await integrations.load(session, UUID(integration)), policy=EgressPolicy())
+    assert subject is not None
+
+    await mark_lost(sessions, subject, why="the access of before has ended", generation=0)
+
+    assert (await product.shown(integration))["needs_connection"] is None
 
 
 async def test_connecting_again_lets_the_schedule_go_on(product: Connecting, servicenow: SimulatorServer) -> None:

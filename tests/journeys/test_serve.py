@@ -6,6 +6,8 @@ import signal
 import socket
 import stat
 import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
@@ -94,24 +96,36 @@ def test_it_believes_a_trusted_proxy_and_ends_with_a_parent_that_holds_its_input
 
 
 def test_a_terminal_that_is_closed_ends_all_of_it_and_nohup_does_not(home: Path) -> None:
-    with running(home, "serve", "--port", "0", "--no-worker") as serve:
+    with (
+        children_take(signal.SIGHUP, signal.SIG_DFL),
+        running(home, "serve", "--port", "0", "--no-worker") as serve,
+    ):
         serve.wait_to_say(r"serve\.started")
         serve.tell(signal.SIGHUP)
 
         assert serve.wait() == 0
         assert processes_below(home) == {}
 
-    ignored = signal.signal(signal.SIGHUP, signal.SIG_IGN)  # Which a child takes over.
-    try:
-        with running(home, "serve", "--port", "0", "--no-worker") as serve:
-            url = serve.wait_to_say(r"serve\.started .*\burl=(\S+)")[1]
-            serve.tell(signal.SIGHUP)
+    with (
+        children_take(signal.SIGHUP, signal.SIG_IGN),
+        running(home, "serve", "--port", "0", "--no-worker") as serve,
+    ):
+        url = serve.wait_to_say(r"serve\.started .*\burl=(\S+)")[1]
+        serve.tell(signal.SIGHUP)
 
-            assert httpx.get(f"{url}/healthz", trust_env=False, timeout=PATIENCE).status_code == 200
-            serve.tell(signal.SIGTERM)
-            assert serve.wait() == 0
+        assert httpx.get(f"{url}/healthz", trust_env=False, timeout=PATIENCE).status_code == 200
+        serve.tell(signal.SIGTERM)
+        assert serve.wait() == 0
+
+
+@contextmanager
+def children_take(number: signal.Signals, action: signal.Handlers) -> Iterator[None]:
+    """What a process that is started meanwhile does at a signal; these tests may be run under nohup themselves."""
+    before = signal.signal(number, action)
+    try:
+        yield
     finally:
-        signal.signal(signal.SIGHUP, ignored)
+        signal.signal(number, before)
 
 
 @pytest.mark.parametrize("command", [("serve", "--port", "0"), ("users", "list")], ids=" ".join)

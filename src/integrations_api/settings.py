@@ -5,18 +5,12 @@
 """
 
 import os
-import re
-import ssl
 from datetime import timedelta
-from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Any, Literal
-from urllib.parse import parse_qsl, urlsplit
 
 from dotenv.parser import parse_stream
 from pydantic import (
-    AfterValidator,
-    BeforeValidator,
     Field,
     SecretStr,
     ValidationError,
@@ -24,114 +18,28 @@ from pydantic import (
     field_validator,
     model_validator,
 )
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from integrations_api.errors import ConfigurationError
+from integrations_api.setting_values import (
+    Authorities,
+    Duration,
+    FileName,
+    HomePath,
+    Origins,
+    PositiveDuration,
+    Proxies,
+    SecondToDay,
+    Words,
+    is_address_of_a_service,
+    missing_file_of_tls,
+    names_one_server,
+)
 
-_DURATION = re.compile(r"(\d+)\s*(s|m|h|d)?")
-_UNITS = {None: 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
-_LONGEST = timedelta(days=36_500)
-"""Dates end not far before and after that."""
-_ORIGIN = re.compile(r"https?://[a-z0-9.-]+(:[0-9]{1,5})?|https?://\[[0-9a-f:]+\](:[0-9]{1,5})?")
-_SERVICE = re.compile(r"https?://[^\s/?#@]+(/[^\s?#@]*)?", re.IGNORECASE)
-_SERVER = re.compile(r"(\[[0-9a-f:.]+\]|[^\[\]:@\s]*)(:[0-9]{0,5})?", re.IGNORECASE)
-_FILES_OF_TLS = ("sslrootcert", "sslcert", "sslkey", "sslcrl")
-"""Of one that is not there the driver says what it says of a server that does not run."""
 _FAMILIES = (
     "SYNC_", "EGRESS_", "KNOWLEDGE_", "LOG_", "STREAM_", "WORKER_", "ACCESS_", "RAW_", "ENCRYPTION_", "LOGIN_", "CORS_",
     "EMBEDDINGS_", "METRICS_",
 )  # fmt: skip
-
-
-def _duration(value: Any) -> Any:
-    """Reads `90`, `90s`, `5m`, `2h` or `1d`; a bare number means seconds."""
-    if isinstance(value, str):
-        match = _DURATION.fullmatch(value.strip().lower())
-        if match is None:
-            raise ValueError("expected a duration such as 90s, 5m, 2h or 1d")
-        seconds = int(match[1]) * _UNITS[match[2]]
-        if seconds > _LONGEST.total_seconds():
-            raise ValueError(f"expected at most {_LONGEST.days}d, which is a hundred years")
-        return timedelta(seconds=seconds)
-    return value
-
-
-def _words(value: Any) -> Any:
-    if isinstance(value, str):
-        return tuple(word for word in re.split(r"[,\s]+", value) if word)
-    return value
-
-
-def _positive(value: timedelta) -> timedelta:
-    if value <= timedelta(0):
-        raise ValueError("must be longer than zero")
-    return value
-
-
-def _second_to_day(value: timedelta) -> timedelta:
-    """PostgreSQL ends transactions that stand for so long, and counts to 24 days."""
-    if not timedelta(seconds=1) <= value <= timedelta(days=1):
-        raise ValueError("expected 1s at least and 1d at most")
-    return value
-
-
-def _from_home(value: Path) -> Path:
-    """`~` as a shell reads it: in `.env`, and from a supervisor, no shell has."""
-    return Path(os.path.expanduser(value))  # Which leaves it where nobody knows whose home is meant.
-
-
-def _holds_certificates(path: Path) -> Path:
-    try:
-        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cafile=path)
-    except OSError:  # Also ssl.SSLError, for what is no certificate.
-        raise ValueError("cannot be read as PEM certificates") from None
-    return path
-
-
-def _names_a_file(value: str) -> str:
-    path = os.path.expanduser(value)
-    if path and not Path(path).name:
-        raise ValueError("expected the path of a file; leave it empty to have none")
-    return path
-
-
-def _origins(values: tuple[str, ...]) -> tuple[str, ...]:
-    if not all(_ORIGIN.fullmatch(value) for value in values):
-        raise ValueError("expected origins such as https://admin.example.com, without a path; * is not one")
-    return values
-
-
-def _proxies(values: tuple[str, ...]) -> tuple[str, ...]:
-    """What is no address would be compared with addresses for ever, and never be one."""
-    for value in values:
-        try:
-            ip_network(value)
-        except ValueError:
-            raise ValueError(
-                "expected addresses or ranges such as 10.0.0.5 or 10.0.0.0/24; a name or * is neither"
-            ) from None
-    return values
-
-
-def _has_a_host_and_a_port(address: str) -> bool:
-    try:
-        parts = urlsplit(address)
-        return bool(parts.hostname) and parts.port != 0
-    except ValueError:
-        return False
-
-
-def _names_one_server(rest: str) -> bool:
-    """Otherwise a part of an unescaped password would be taken for the host or the port, and told in errors."""
-    server = re.split(r"[/?]", rest.partition("@")[2] if "@" in rest else rest)[0]
-    return _SERVER.fullmatch(server) is not None
-
-
-Duration = Annotated[timedelta, BeforeValidator(_duration)]
-PositiveDuration = Annotated[timedelta, BeforeValidator(_duration), AfterValidator(_positive)]
-HomePath = Annotated[Path, AfterValidator(_from_home)]
-Authorities = Annotated[HomePath, AfterValidator(_holds_certificates)]
-Words = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_words)]
 
 
 class Settings(BaseSettings):
@@ -166,7 +74,7 @@ class Settings(BaseSettings):
         description="Where clients reach this service: one-time links begin with it, and an OAuth sign-in sends the "
         "browser back there. Unset: this machine, at PORT.",
     )
-    trusted_proxies: Annotated[Words, AfterValidator(_proxies)] = Field(
+    trusted_proxies: Proxies = Field(
         (),
         description="Addresses or CIDR ranges of reverse proxies whose X-Forwarded-For and X-Forwarded-Proto are "
         "believed; comma-separated.",
@@ -177,7 +85,7 @@ class Settings(BaseSettings):
     access_rate_factor: float = Field(
         1.0, ge=0, le=1000, description="Multiplies what a user may do of expensive things; 0 switches limits off."
     )
-    cors_origins: Annotated[Words, AfterValidator(_origins)] = Field(
+    cors_origins: Origins = Field(
         (),
         description="Origins, such as https://admin.example.com, whose pages may call this service from a browser; "
         "comma-separated. Empty: none but its own.",
@@ -230,12 +138,12 @@ class Settings(BaseSettings):
         "maps records in another way. Empty: the newest of each incident is kept for ever.",
     )
     sync_max_attempts: int = Field(5, ge=1, le=100, description="How often a run is begun before it fails.")
-    raw_dump_path: Annotated[str, AfterValidator(_names_a_file)] = Field(
+    raw_dump_path: FileName = Field(
         "src/data/incidentspulledfromsnow.json",
         description="File that gets the raw records of the latest fetch, as one JSON array; empty switches it off.",
     )
     worker_concurrency: int = Field(4, ge=1, le=64, description="Runs one worker carries out at the same time.")
-    worker_silence: Annotated[Duration, AfterValidator(_second_to_day)] = Field(
+    worker_silence: SecondToDay = Field(
         timedelta(seconds=10),
         description="A worker that was not heard of for this long has lost its runs: they go on elsewhere.",
     )
@@ -340,24 +248,23 @@ class Settings(BaseSettings):
         scheme, separator, rest = value.get_secret_value().partition("://")
         if not separator or scheme not in {"postgresql", "postgres", "postgresql+asyncpg"}:
             raise ValueError("expected postgresql://user:password@host:port/database")
-        if not _names_one_server(rest):
+        if not names_one_server(rest):
             raise ValueError("the host or port cannot be read; @ : / of a password are written as %40 %3A %2F")
-        for name, file in parse_qsl(rest.partition("?")[2]):
-            if name in _FILES_OF_TLS and not Path(file).is_file():
-                raise ValueError(f"there is no file where {name} says")
+        if (name := missing_file_of_tls(rest)) is not None:
+            raise ValueError(f"there is no file where {name} says")
         return SecretStr(f"postgresql+asyncpg://{rest}")
 
     @field_validator("public_url")
     @classmethod
     def _is_where_clients_go(cls, value: str) -> str:
-        if not (_SERVICE.fullmatch(value) and _has_a_host_and_a_port(value)):
+        if not is_address_of_a_service(value):
             raise ValueError("expected an address such as https://integrations.example.com, without a query")
         return value
 
     @field_validator("embeddings_url")
     @classmethod
     def _is_a_plain_address(cls, value: str | None) -> str | None:
-        if value is not None and not (_SERVICE.fullmatch(value) and _has_a_host_and_a_port(value)):
+        if value is not None and not is_address_of_a_service(value):
             raise ValueError("expected an address such as https://api.openai.com/v1; a key goes to EMBEDDINGS_API_KEY")
         return value
 

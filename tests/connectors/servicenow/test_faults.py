@@ -193,6 +193,17 @@ async def test_changes_made_by_nodes_with_other_clocks_are_not_lost(source: Simu
     await survive(source, copy_of(source))
 
 
+async def test_an_incremental_read_of_few_changes_is_five_requests(source: SimulatedServiceNow) -> None:
+    copy = copy_of(source)
+    await copy.sync("full")
+    source.touch(source.instance.sys_ids()[0])
+    source.server.log.clear()
+    async with source.open() as connector:
+        await fetch(connector, "incremental", copy.watermark)
+    # The newest rows, what a time means (two at once), the changes, and that they are all.
+    assert len(source.server.log.requests) == 5
+
+
 async def test_rows_behind_a_long_hidden_run_are_read(source: SimulatedServiceNow) -> None:
     source.server.add_fault("hidden_rows", percent=0, run=90)
     async with source.open(page_size=10) as connector:

@@ -156,6 +156,11 @@ class ServiceNowClient:
             raise SignInRefused(error.message, self._sign_in_remedy or error.remedy) from None
 
     @property
+    def clocks_read(self) -> int:
+        """Answers so far that said what time it is at the source."""
+        return len(self._offsets)
+
+    @property
     def clock_spread(self) -> timedelta:
         """How far the clocks that answered lie apart: an instance has nodes, and each its own clock."""
         return timedelta(seconds=round(max(self._offsets) - min(self._offsets))) if self._offsets else timedelta(0)

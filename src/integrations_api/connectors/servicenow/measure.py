@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 
 from msgspec import Struct
 
+from integrations_api.connectors.merge import together
 from integrations_api.connectors.servicenow.client import Row, Rows, ServiceNowClient
 from integrations_api.connectors.servicenow.mapping import cell
 from integrations_api.connectors.servicenow.query import ORDER, Condition, joined, quoted, read_stamp, stamp
@@ -93,7 +94,8 @@ async def _must_heed(client: ServiceNowClient, table: str, sys_id: str, moment: 
 
 async def clock_spread(client: ServiceNowClient, table: str) -> timedelta:
     """How far the clocks of the source's nodes lie apart, zero if they agree; more are asked once two differ."""
-    await client.ask(table, ORDER, fields=["sys_id"], limit=1)
+    if client.clocks_read < 2:
+        await client.ask(table, ORDER, fields=["sys_id"], limit=1)
     if client.clock_spread < _CLOCKS_DIFFER:
         return timedelta(0)
     for _ in range(_MORE_CLOCKS):
@@ -110,10 +112,8 @@ def _candidates(value: str, shown: str) -> list[timedelta]:
 
 async def _finds(client: ServiceNowClient, table: str, sys_id: str, moment: datetime, shift: timedelta) -> bool:
     row = f"sys_id={quoted(sys_id)}"
-    at = await client.ask(table, f"{row}^sys_updated_on>={stamp(moment, shift)}", fields=["sys_id"], limit=1)
-    if not any(sys_id_of(found) == sys_id for found in at.rows):
-        return False
-    later = await client.ask(
-        table, f"{row}^sys_updated_on>={stamp(moment + _SECOND, shift)}", fields=["sys_id"], limit=1
+    at, later = await together(
+        client.ask(table, f"{row}^sys_updated_on>={stamp(bound, shift)}", fields=["sys_id"], limit=1)
+        for bound in (moment, moment + _SECOND)
     )
-    return not later.rows
+    return any(sys_id_of(found) == sys_id for found in at.rows) and not later.rows

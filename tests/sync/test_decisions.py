@@ -192,7 +192,7 @@ async def test_a_version_that_would_remove_too_much_is_held(database_url: str) -
 
 async def test_a_held_version_can_be_discarded_or_is_discarded_by_the_next_sync(database_url: str) -> None:
     async with bench(database_url, sync_delete_brake_minimum=5) as b, served(b) as api:
-        integration, _ = await _sync_that_loses_most(b)
+        integration, _ = await _sync_that_loses_most(b, scheduled=True)
 
         answer = await api.client.post(f"/knowledge/datasets/{integration}/versions/2/discard")
 
@@ -203,6 +203,8 @@ async def test_a_held_version_can_be_discarded_or_is_discarded_by_the_next_sync(
         b.source.fill(10)
         healed = await b.sync(integration, mode="full")
         assert (healed.state, healed.deleted) == ("succeeded", 0)
+        shown = (await api.client.get(f"/integrations/id/{integration}")).json()["integration"]
+        assert shown["paused"] == "Version 3 was held, and discarded by the sync that came next"
         assert (await api.client.get(f"/knowledge/datasets/{integration}/versions/3")).status_code == 404
 
 

@@ -24,7 +24,7 @@ from integrations_api.metrics import SYNC_RUNS_ENDED
 from integrations_api.queue.jobs import enqueue
 from integrations_api.sync import events, repository
 from integrations_api.sync.models import SyncRun
-from integrations_api.sync.publishing import is_held, publish_run
+from integrations_api.sync.publishing import publish_run, tell_decided
 from integrations_api.sync.recording import record_discard
 from integrations_api.sync.runs import ENTRYPOINT, PLANS_KEPT, Phase, RunState
 from integrations_api.sync.verdict import judge
@@ -126,7 +126,7 @@ class RunControl:
             plan = await staging.planned(session, run.id)
             at = self._clock().replace(microsecond=0)
             result = await publish_run(session, run=run, plan=plan, source=_COUNTED_BEFORE, at=at)
-            await _tell_decided(session, dataset_id, number, f"published by {principal.email}")
+            await tell_decided(session, dataset_id, number, f"published by {principal.email}")
             # The run's stream has ended with its `complete` event; only its row says what became of it.
             await session.execute(update(SyncRun).where(SyncRun.id == run.id).values(**result.values))
             await _record(session, "version.publish", principal, dataset_id, version=number, run_id=str(run.id))
@@ -176,14 +176,9 @@ async def _discard(session: AsyncSession, dataset_id: UUID, *, by: Principal) ->
     """Takes back what is not published; if somebody was asked about it, he no longer is."""
     held = await versions.undo_unpublished(session, dataset_id)
     await record_discard(session, dataset_id, held, by=by)
-    if held is not None:
-        told = f"discarded by {by.email}: the next sync finds the same changes again"
-        await _tell_decided(session, dataset_id, held, told)
-
-
-async def _tell_decided(session: AsyncSession, dataset_id: UUID, number: int, told: str) -> None:
-    message = f"Version {number} was held, and {told}"
-    await for_sync.retell(session, dataset_id, begins=is_held(number), message=message)
+    await tell_decided(
+        session, dataset_id, held, f"discarded by {by.email}: the next sync finds the same changes again"
+    )
 
 
 async def _forget_verdict(session: AsyncSession, dataset_id: UUID, to_version: int) -> None:

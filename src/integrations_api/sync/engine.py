@@ -39,7 +39,7 @@ from integrations_api.sync.events import LoggedEvent
 from integrations_api.sync.intake import Intake, map_page, take_in_rejected
 from integrations_api.sync.journal import Journal, StepResult
 from integrations_api.sync.page_writer import PageWriter
-from integrations_api.sync.publishing import Brake, end_run
+from integrations_api.sync.publishing import Brake, end_run, tell_decided
 from integrations_api.sync.raw_file import write_raw_file
 from integrations_api.sync.recording import record_discard
 from integrations_api.sync.remap import Remap
@@ -145,7 +145,9 @@ class SyncEngine:
                 service_name=self._integration.service_name,
                 mapping_version=self._mapping_version,
             )
-            await record_discard(session, run.dataset_id, await versions.undo_unpublished(session, run.dataset_id))
+            held = await versions.undo_unpublished(session, run.dataset_id)
+            await record_discard(session, run.dataset_id, held)
+            await tell_decided(session, run.dataset_id, held, "discarded by the sync that came next")
             remap = await self._remap.first_step(session, fingerprint=self._integration.fingerprint)
             if remap is not None:
                 return remap

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
+from uuid import UUID
 
 from msgspec import Struct
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -79,9 +80,16 @@ async def publish_run(
     )
 
 
-def is_held(version: int) -> str:
+def _is_held(version: int) -> str:
     """How everything that is told of a held version begins, until somebody has decided."""
     return f"Version {version} is held"
+
+
+async def tell_decided(session: AsyncSession, dataset_id: UUID, version: int | None, decision: str) -> None:
+    """The integration asks no longer about a held version; None: there was none."""
+    if version is not None:
+        message = f"Version {version} was held, and {decision}"
+        await for_sync.retell(session, dataset_id, begins=_is_held(version), message=message)
 
 
 async def _hold(session: AsyncSession, *, run: SyncRun, plan: Plan, live: int, at: datetime) -> StepResult:
@@ -90,7 +98,7 @@ async def _hold(session: AsyncSession, *, run: SyncRun, plan: Plan, live: int, a
     assert run.version is not None
     await versions.hold(session, dataset_id=run.dataset_id, version=run.version, plan=plan)
     message = (
-        f"{is_held(run.version)}: it would remove {plan.deleted} of {live} documents. Look at its diff, then "
+        f"{_is_held(run.version)}: it would remove {plan.deleted} of {live} documents. Look at its diff, then "
         f"publish or discard it under /knowledge/datasets/{run.dataset_id}/versions/{run.version}; "
         "a new sync discards it"
     )

@@ -100,6 +100,8 @@ async def test_a_due_sync_of_an_active_integration_starts_once_however_many_look
         assert (await b.finished(runs[0].id)).added == 2
         shown = await _shown(b, integration)
         assert datetime.fromisoformat(shown["next_sync_at"]) > datetime.now(UTC)
+        shown = await _shown(b, disabled)
+        assert (shown["next_sync_at"], shown["schedule"]["cron"]) == (None, "0 * * * *")
 
 
 @pytest.mark.anyio

@@ -259,7 +259,7 @@ def present(row: Row | Mapping[str, Any], *, running_run_id: UUID | None) -> dic
         "last_sync_error": row["last_sync_error"],
         "updated_at": to_wire(row["updated_at"]),
         "user_id": None if row["user_id"] is None else str(row["user_id"]),
-        "next_sync_at": to_wire(row["next_sync_at"]),
+        "next_sync_at": to_wire(row["next_sync_at"] if row["is_active"] else None),
         "running_run_id": None if running_run_id is None else str(running_run_id),
         "schedule": _schedule(row),
         "paused": row["paused_reason"],

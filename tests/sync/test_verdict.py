@@ -60,7 +60,7 @@ COUNTED: dict[str, tuple[dict[str, Any], tuple[str, int, str | None]]] = {
     ),
     "begun later": (
         {"total": 10, "stored": 7, "partial_since": "2026-03-01T00:00:00Z"},
-        ("short", 3, "3 are missing: the first sync began at 2026-03-01T00:00:00Z (config.lastSynced)"),
+        ("short", 0, "3 are missing: the first sync began at 2026-03-01T00:00:00Z (config.lastSynced)"),
     ),
     "not counted": (
         {"total": None, "stored": 7},

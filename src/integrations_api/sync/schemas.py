@@ -20,7 +20,10 @@ class Verdict(BaseModel):
     source: int | None = Field(description="How many records the source counts.")
     stored: int = Field(description="How many live documents the dataset holds under the same bound.")
     rejected: int
-    hidden: int
+    hidden: int = Field(
+        description="How many are not stored though no rejection and no later start (config.lastSynced) accounts for "
+        "them: access rules hide them or, in an incremental sync, they were not read; `why` tells."
+    )
     why: str | None
     ids: list[str] | None = Field(
         None,

@@ -24,7 +24,9 @@ def judge(
     `read_all` does not know why it lacks a record. Which `ids` are missing or too much is not known here.
     """
     state, why = _state(source=source, stored=stored, unmapped=unmapped, partial_since=partial_since, read_all=read_all)
-    hidden = 0 if source.total is None or source.only_visible else max(0, source.total - stored - unmapped)
+    hidden = 0  # Of what comes before the start of a dataset nobody knows what would be shown.
+    if source.total is not None and not source.only_visible and partial_since is None:
+        hidden = max(0, source.total - stored - unmapped)
     return {
         "state": state,
         "source": source.total,

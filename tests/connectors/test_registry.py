@@ -74,6 +74,7 @@ def test_a_complete_config_with_keys_of_others_is_fine() -> None:
         ({"page_size": 0}, "config.page_size", "at least 1"),
         ({"page_size": 20_000}, "config.page_size", "at most 10000"),
         ({"page_size": "many"}, "config.page_size", "whole number"),
+        ({"page_size": True}, "config.page_size", "whole number"),
         ({"overlap": "long"}, "config.overlap", "duration"),
         ({"overlap": "100d"}, "config.overlap", "31 days"),
         ({"overlap": 2**63 - 1}, "config.overlap", "31 days"),

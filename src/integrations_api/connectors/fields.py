@@ -38,6 +38,13 @@ def _web_address(text: str, *, example: str) -> str:
     return text
 
 
+def _no_flag(value: Any) -> Any:
+    """`true` would count as 1."""
+    if value is True or value is False:
+        raise ValueError("must be a whole number")
+    return value
+
+
 def _overlap(value: Any) -> Any:
     match = _DURATION.fullmatch(value.strip().lower()) if isinstance(value, str) else None
     if match is not None:
@@ -82,7 +89,7 @@ class SyncConfig(BaseModel):
 
     model_config = ConfigDict(extra="ignore", frozen=True, hide_input_in_errors=True)
 
-    page_size: int | None = Field(
+    page_size: Annotated[int | None, BeforeValidator(_no_flag)] = Field(
         None, ge=1, le=10_000, title="Page size", description="Records asked for in one request (SYNC_PAGE_SIZE)."
     )
     overlap: Annotated[timedelta, AfterValidator(_short_enough), BeforeValidator(_overlap)] | None = Field(

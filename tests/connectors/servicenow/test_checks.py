@@ -54,7 +54,8 @@ TROUBLES = [
     (None, {}, {"filter": "u_wrong=1"}, "filter and order", "failed", "u_wrong"),
     ("ignored_term", {"column": "sys_updated_on"}, {}, "time literal", "failed", "sys_updated_on"),
     ("literal_in_session_zone", {}, {}, "time literal", "ok", "-8 h"),
-    ("hidden_rows", {"percent": 30}, {}, "visible records", "warning", "hidden"),
+    ("hidden_rows", {"percent": 30}, {}, "visible records", "warning", "Of the first 7 of 60 records, "),
+    (None, {}, {"page_size": 60}, "visible records", "ok", "All of 60 records can be seen"),
     ("hidden_fields", {"fields": "comments+work_notes", "how": "empty"}, {}, "journals", "warning", "No comment"),
     (None, {}, {"filter": "number=none"}, "fields", "warning", "no record"),
 ]

@@ -170,10 +170,12 @@ class Preflight(Struct):
         )
         seen = sum(1 for row in rows.rows if sys_id_of(row))
         expected = seen if rows.total is None else min(rows.total, rows.limit)
+        is_part = rows.total is not None and rows.total > expected
+        asked = f"the first {expected} of {rows.total} records" if is_part else f"{expected} records"
         if seen < expected:
-            text = f"Of {expected} records, {expected - seen} are hidden from the user"
+            text = f"Of {asked}, {expected - seen} are hidden from the user"
             return Check("visible records", "warning", text, _READ_ALL)
-        return Check("visible records", "ok", f"All of {expected} records can be seen")
+        return Check("visible records", "ok", f"All of {asked} can be seen")
 
     async def _journals(self) -> Check:
         rows = self._rows

@@ -78,7 +78,8 @@ class Scene:
         """Everything a version of the integration says, but not when it was made."""
         return await self.bench.rows(
             """
-            SELECT d.external_id, r.number, r.change, r.source_updated_at, encode(c.hash, 'hex') AS hash, c.notes::text
+            SELECT d.external_id, r.number, r.change, r.source_updated_at, encode(c.hash, 'hex') AS hash, c.title,
+                   c.notes::text
             FROM revisions r JOIN documents d ON d.id = r.document_id JOIN contents c ON c.id = r.content_id
             WHERE r.dataset_id = :id AND r.valid_from <= :v AND :v < r.valid_to ORDER BY d.external_id
             """,
@@ -119,9 +120,14 @@ async def test_another_worker_goes_on_after_a_kill(
             run = await scene.bench.finished(run_id)
 
         assert (run.state, run.attempt, run.added, run.version) == ("succeeded", 2, 100, 1)
+        content = await scene.content(1)
+        columns = ("sys_id", "number", "short_description", "sys_updated_on")
+        table = {tuple(row[name] for name in columns) for row in simulator.instance.listing()}
+        stored = {(r.external_id, r.number, r.title, f"{r.source_updated_at:%Y-%m-%d %H:%M:%S}") for r in content}
+        assert stored == table
         events = await scene.bench.events(run_id)
         named = [number for name, data in events if name == "progress" for number in data.get("incidents", [])]
-        assert named == sorted(row.number for row in await scene.content(1))
+        assert named == sorted(row.number for row in content)
         assert [data["batch"] for name, data in events if data.get("batch")] == list(range(1, 21))
         assert run.verdict is not None
         assert run.verdict["state"] == "complete"

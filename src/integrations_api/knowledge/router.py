@@ -192,7 +192,7 @@ async def diff(
     """Incidents that read differently in version `n` and in `base`, by number, each field before and after.
 
     A source that only moved an incident's time stamp has not changed it. Texts of 80 characters and more also come
-    as word-level `segments`; where two texts have very little in common those are one deleted and one inserted block.
+    as word-level `segments`; where hundreds of words differ those are one deleted and one inserted block.
     """
     question = DiffQuestion(
         dataset_id=integration_id,

@@ -410,6 +410,22 @@ async def test_dashes_that_stand_before_no_word_exclude_none(ask: Ask, sessions:
         assert "nothing to look for" in (await ask("search", q=line))["message"]
 
 
+async def test_a_name_is_excluded_as_a_whole(ask: Ask, sessions: Sessions) -> None:
+    await build_versions(
+        sessions,
+        FILLER,
+        {
+            "INC1": doc(title="Quota", text="Of com.acme.mail, told by e-mail to ada@acme.com, as in ABC-12"),
+            "INC2": doc(title="Quota", text="12 letters of the mail that the house of acme sent to ada"),
+            "INC3": doc(title="Quota", text="Of a share"),
+        },
+    )
+
+    for query in ("quota -com.acme.mail", "quota -ABC-12", "quota -ada@acme.com", "-e-mail quota", 'quota -"e-mail"'):
+        assert sorted(numbers(await ask("search", q=query))) == ["INC2", "INC3"], query
+    assert numbers(await ask("search", q='"share -e-mail" or "letters of the mail"')) == ["INC2"]
+
+
 @settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     query=st.one_of(

@@ -13,6 +13,7 @@ _JOINED = re.compile(rf"(?<=\w)[{re.escape(JOINTS)}]+(?=\w)")
 _MEANINGLESS = re.compile(r'-{2,}|-(?![\w"])')
 """Dashes that exclude no word: a line of them, or one that stands alone. PostgreSQL takes each for an exclusion, and
 gives up at more than 32 in a row."""
+_PHRASE_OR_EXCLUDED = re.compile(r'"[^"]*"?|(?<!\S)-([^\s"]+)')
 _OPERATORS = re.compile(r'"|(?:^|\s)-\S|\bor\b', re.IGNORECASE)
 _LAST_WORD = re.compile(r"(?:^|[\s./:=@])(\w+)$")
 _QUOTED = re.compile(r"'((?:[^'\\]|''|\\\\)*)'")
@@ -48,8 +49,13 @@ class Query(Struct, frozen=True):
 def read_query(typed: str) -> Query:
     """The query that was typed; whatever it is, it can be read."""
     whole = _MEANINGLESS.sub(" ", typed).strip()
-    text = _JOINED.sub(" ", whole)
+    text = _JOINED.sub(" ", _PHRASE_OR_EXCLUDED.sub(_held_together, whole))
     return Query(text, _OPERATORS.search(whole) is not None, _prefix(text, whole), tuple(_numbers(typed.strip())))
+
+
+def _held_together(found: re.Match[str]) -> str:
+    """An excluded name is excluded as a phrase: its parts alone would be one that is excluded, and others wanted."""
+    return f'-"{found[1]}"' if found[1] and _JOINED.search(found[1]) else found[0]
 
 
 def _prefix(text: str, typed: str) -> str | None:

@@ -343,6 +343,22 @@ async def test_at_most_a_hundred_hits_are_given(ask: Ask, sessions: Sessions) ->
 
     assert (len(answer["hits"]), answer["next_cursor"]) == (100, None)
 
+async def test_a_cursor_of_a_version_that_is_not_kept_any_more_says_to_begin_anew(
+    ask: Ask, sessions: Sessions
+) -> None:
+    story = await build_versions(sessions, {"INC1": doc(title="printer"), "INC2": doc(title="printer")})
+    cursor = (await ask("search", q="printer", limit=1))["next_cursor"]
+    await story.version({"INC3": doc()})
+    async with sessions.begin() as session:
+        await pruning.prune_versions(session, story.dataset_id, keep=1)
+
+    refused = await ask("search", q="printer", cursor=cursor, status=422)
+
+    assert refused["message"] == "cursor: is of a version that cannot be read any more: leave it out to begin anew"
+    asked_for = await ask("search", q="printer", cursor=cursor, version=1, status=404)
+    assert asked_for["message"] == "Version 1 is not kept any more; the oldest that can be read is version 2"
+
+
 
 @pytest.mark.parametrize("cursor", ["x", "WzEsIngi", "WzEsIngiXQ", "WzFd", "WzEsIngiLCJ5Il0"])
 async def test_a_forged_cursor_is_refused(ask: Ask, cursor: str) -> None:

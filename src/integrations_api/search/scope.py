@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from integrations_api.db.direct import Row
 from integrations_api.db.reading import rows
-from integrations_api.errors import FieldProblem, InvalidInput
+from integrations_api.errors import FieldProblem, InvalidInput, NotFound
 from integrations_api.knowledge.lookup import get_dataset, get_version
 
 
@@ -109,8 +109,6 @@ async def find_chosen(
     if any(dataset_id not in (None, one) or version not in (None, number) for one, number in pinned):
         problem = "is of other datasets or of another version than are asked for: leave it out to begin anew"
         raise InvalidInput.of([FieldProblem("cursor", problem)])
-    for pinned_dataset, pinned_version in pinned:
-        await get_version(session, pinned_dataset, pinned_version)
     if pinned:
         return pinned
     if dataset_id is None:
@@ -118,6 +116,7 @@ async def find_chosen(
             return None
         dataset_id = _only(await rows(session, "SELECT id FROM datasets WHERE head IS NOT NULL", {}))
     row = await get_dataset(session, dataset_id)
+        await _find_pinned(session, pinned, is_asked_for=version is not None)
     number = row.head if version is None else (await get_version(session, dataset_id, version)).number
     return [] if number is None else [(dataset_id, number)]
 
@@ -128,3 +127,15 @@ def _only(datasets: Sequence[Row]) -> UUID:
         raise InvalidInput.of([FieldProblem("version", "needs ?integration=, for there is not just one dataset")])
     only: UUID = datasets[0].id
     return only
+async def _find_pinned(session: AsyncSession, pinned: Chosen, *, is_asked_for: bool) -> None:
+    """Looks whether what a page is read in is still there; whoever asked for that version himself is told of it."""
+    try:
+        for dataset_id, version in pinned:
+            await get_version(session, dataset_id, version)
+    except NotFound:
+        if is_asked_for:
+            raise
+        problem = "is of a version that cannot be read any more: leave it out to begin anew"
+        raise InvalidInput.of([FieldProblem("cursor", problem)]) from None
+
+

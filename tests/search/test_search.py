@@ -213,6 +213,23 @@ async def test_what_is_being_built_is_not_seen_by_readers_of_the_head(ask: Ask, 
     assert numbers(await ask("search", q="printer", version=2)) == ["INC2"]
 
 
+@pytest.mark.parametrize("before", [(), (FILLER,)])
+async def test_a_version_that_waits_for_a_word_is_searched_like_any_other(
+    ask: Ask, sessions: Sessions, before: tuple[dict[str, Any], ...]
+) -> None:
+    """Its words are counted when it is published."""
+    story = await build_versions(sessions, *before)
+    news = {"INC1": doc(title="Zebra crossing", text="The paint is wet"), "INC2": doc(title="Zebra", text="It is wet")}
+    held = {"version": await story.version(news, state="held"), "integration": story.dataset_id}
+
+    found = await ask("search", q="which zebra crossing has wet paint", **held)
+    alike = await ask("incidents/INC2/similar", **held)
+
+    assert numbers(found) == ["INC1", "INC2"]
+    assert found["hits"][0]["score"] > found["hits"][1]["score"] > 0
+    assert (numbers(alike), alike["hits"][0]["why"]) == (["INC1"], ["zebra", "wet"])
+
+
 async def test_a_version_needs_a_dataset_where_there_are_several(ask: Ask, sessions: Sessions) -> None:
     story = await build_versions(sessions, {"INC1": doc(title="Printer")})
     await build_versions(sessions, {"INC1": doc(title="Printer")})
@@ -326,6 +343,20 @@ async def test_a_cursor_does_not_answer_for_another_version_or_dataset_than_is_a
         assert numbers(await ask("search", q="printer", **query))
 
 
+async def test_a_cursor_of_a_version_that_is_not_kept_any_more_says_to_begin_anew(ask: Ask, sessions: Sessions) -> None:
+    story = await build_versions(sessions, {"INC1": doc(title="printer"), "INC2": doc(title="printer")})
+    cursor = (await ask("search", q="printer", limit=1))["next_cursor"]
+    await story.version({"INC3": doc()})
+    async with sessions.begin() as session:
+        await pruning.prune_versions(session, story.dataset_id, keep=1)
+
+    refused = await ask("search", q="printer", cursor=cursor, status=422)
+
+    assert refused["message"] == "cursor: is of a version that cannot be read any more: leave it out to begin anew"
+    asked_for = await ask("search", q="printer", cursor=cursor, version=1, status=404)
+    assert asked_for["message"] == "Version 1 is not kept any more; the oldest that can be read is version 2"
+
+
 async def test_a_cursor_does_not_go_on_in_another_search(ask: Ask, sessions: Sessions) -> None:
     await build_versions(sessions, {f"INC{i}": doc(title="printer jam") for i in range(4)})
     cursor = (await ask("search", q="printer", limit=2))["next_cursor"]
@@ -342,22 +373,6 @@ async def test_at_most_a_hundred_hits_are_given(ask: Ask, sessions: Sessions) ->
     answer = await ask("search", q="printer", limit=1000)
 
     assert (len(answer["hits"]), answer["next_cursor"]) == (100, None)
-
-async def test_a_cursor_of_a_version_that_is_not_kept_any_more_says_to_begin_anew(
-    ask: Ask, sessions: Sessions
-) -> None:
-    story = await build_versions(sessions, {"INC1": doc(title="printer"), "INC2": doc(title="printer")})
-    cursor = (await ask("search", q="printer", limit=1))["next_cursor"]
-    await story.version({"INC3": doc()})
-    async with sessions.begin() as session:
-        await pruning.prune_versions(session, story.dataset_id, keep=1)
-
-    refused = await ask("search", q="printer", cursor=cursor, status=422)
-
-    assert refused["message"] == "cursor: is of a version that cannot be read any more: leave it out to begin anew"
-    asked_for = await ask("search", q="printer", cursor=cursor, version=1, status=404)
-    assert asked_for["message"] == "Version 1 is not kept any more; the oldest that can be read is version 2"
-
 
 
 @pytest.mark.parametrize("cursor", ["x", "WzEsIngi", "WzEsIngiXQ", "WzFd", "WzEsIngiLCJ5Il0"])

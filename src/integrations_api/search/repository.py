@@ -187,8 +187,10 @@ async def said_by_text(session: AsyncSession, chosen: Chosen | None, *, title: s
 
 
 def _said(row: Mapping[str, Any], words: str) -> Said:
+    scope = scope_of(row)
     told = zip(row["terms"], row["often"], row["counts"], strict=True)
-    return Said(scope_of(row), [Term(term, float(often), int(count)) for term, often, count in told], words)
+    least = 0 if scope.is_counted else 1
+    return Said(scope, [Term(term, float(often), max(least, int(count))) for term, often, count in told], words)
 
 
 async def find_at(session: AsyncSession, number: str, *, dataset_id: UUID | None, version: int | None) -> list[Row]:

@@ -30,7 +30,8 @@ class Scope(Struct, frozen=True):
     """Datasets and the version in which each is read; how many documents those have, and how long they are.
 
     `average` is in words of the search vector, never 0. `living` is the share of all stored texts that live in the
-    scope, as far as PostgreSQL has counted them; 0 where it has not.
+    scope, as far as PostgreSQL has counted them; 0 where it has not. `is_counted` says that what its words stand in is
+    counted: of a version that is held or being built it is not.
     """
 
     datasets: tuple[UUID, ...]
@@ -38,6 +39,7 @@ class Scope(Struct, frozen=True):
     documents: int
     average: float
     living: float = 0.0
+    is_counted: bool = True
 
     @property
     def facts(self) -> dict[str, Any]:
@@ -54,10 +56,11 @@ Chosen = Sequence[tuple[UUID, int]]
 # Of a version that is being built nothing is counted yet: the published one below it speaks for it.
 _SIZED = """
     scope AS MATERIALIZED (
-        SELECT s.dataset_id, s.version, coalesce(v.documents, 0) AS documents, coalesce(v.words, 0) AS words
+        SELECT s.dataset_id, s.version, coalesce(v.documents, 0) AS documents, coalesce(v.words, 0) AS words,
+               v.number IS NOT DISTINCT FROM s.version AS is_counted
         FROM {source}
         LEFT JOIN LATERAL (
-            SELECT p.documents, p.words FROM versions p
+            SELECT p.number, p.documents, p.words FROM versions p
             WHERE p.dataset_id = s.dataset_id AND p.number <= s.version AND p.state = 'published'
             ORDER BY p.number DESC LIMIT 1
         ) v ON true
@@ -72,6 +75,7 @@ _OF_CHOSEN = _SIZED.format(source=SCOPED)
 SCOPE_COLUMNS = """
     ARRAY(SELECT dataset_id FROM scope) AS datasets, ARRAY(SELECT version FROM scope) AS versions,
     (SELECT coalesce(sum(documents), 0) FROM scope) AS documents, (SELECT coalesce(sum(words), 0) FROM scope) AS words,
+    (SELECT coalesce(bool_and(is_counted), true) FROM scope) AS is_counted,
     (SELECT reltuples FROM pg_class WHERE oid = CAST('contents' AS regclass)) AS stored
 """
 """SQL of what `scope_of` reads."""
@@ -89,13 +93,15 @@ def facts_of(chosen: Chosen | None) -> dict[str, Any]:
 
 def scope_of(row: Mapping[str, Any]) -> Scope:
     """The scope, from a row that has its columns."""
-    documents, stored = int(row["documents"]), row["stored"]
+    stored, is_counted = row["stored"], row["is_counted"]
+    documents = max(int(row["documents"]), 0 if is_counted else 1)
     return Scope(
         tuple(row["datasets"]),
         tuple(row["versions"]),
         documents,
         max(1.0, int(row["words"]) / max(1, documents)),
         min(1.0, documents / stored) if stored > 0 else 0.0,
+        is_counted,
     )
 
 
@@ -110,23 +116,17 @@ async def find_chosen(
         problem = "is of other datasets or of another version than are asked for: leave it out to begin anew"
         raise InvalidInput.of([FieldProblem("cursor", problem)])
     if pinned:
+        await _find_pinned(session, pinned, is_asked_for=version is not None)
         return pinned
     if dataset_id is None:
         if version is None:
             return None
         dataset_id = _only(await rows(session, "SELECT id FROM datasets WHERE head IS NOT NULL", {}))
     row = await get_dataset(session, dataset_id)
-        await _find_pinned(session, pinned, is_asked_for=version is not None)
     number = row.head if version is None else (await get_version(session, dataset_id, version)).number
     return [] if number is None else [(dataset_id, number)]
 
 
-def _only(datasets: Sequence[Row]) -> UUID:
-    """The dataset whose version is meant, where there is one alone."""
-    if len(datasets) != 1:
-        raise InvalidInput.of([FieldProblem("version", "needs ?integration=, for there is not just one dataset")])
-    only: UUID = datasets[0].id
-    return only
 async def _find_pinned(session: AsyncSession, pinned: Chosen, *, is_asked_for: bool) -> None:
     """Looks whether what a page is read in is still there; whoever asked for that version himself is told of it."""
     try:
@@ -139,3 +139,9 @@ async def _find_pinned(session: AsyncSession, pinned: Chosen, *, is_asked_for: b
         raise InvalidInput.of([FieldProblem("cursor", problem)]) from None
 
 
+def _only(datasets: Sequence[Row]) -> UUID:
+    """The dataset whose version is meant, where there is one alone."""
+    if len(datasets) != 1:
+        raise InvalidInput.of([FieldProblem("version", "needs ?integration=, for there is not just one dataset")])
+    only: UUID = datasets[0].id
+    return only

@@ -20,7 +20,7 @@ from integrations_api.search.presenting import Wire
 from integrations_api.search.ranked import Ranked
 from integrations_api.search.repository import Best, Said
 from integrations_api.search.scope import Filters, Scope, find_chosen
-from integrations_api.search.sought import Sought, alike, candidates_of, marking_of, relaxed, sought_of, with_tombstones
+from integrations_api.search.sought import Sought, alike, candidates_of, marking_of, relaxed, sought_of, with_uncounted
 from integrations_api.search.words import Query, read_query, spelled, title_and_rest
 
 LEXICAL, HYBRID = "lexical", "hybrid"
@@ -77,8 +77,8 @@ class SearchService:
                 session, dataset_id=question.dataset_id, version=question.version, pinned=question.pinned
             )
             parsed = await repository.parse(session, chosen, query.text, query.prefix)
-            if question.filters.tombstones:
-                parsed = with_tombstones(parsed)
+            if question.filters.tombstones or not parsed.scope.is_counted:
+                parsed = with_uncounted(parsed)
             sought = sought_of(parsed, has_operators=query.has_operators)
             named = await _named(session, parsed.scope, query, question.filters)
             if meaning is None and not named and question.offset == 0:

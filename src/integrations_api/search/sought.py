@@ -35,8 +35,9 @@ class Sought(Struct, frozen=True):
     is_relaxed: bool = False
 
 
-def with_tombstones(parsed: Parsed) -> Parsed:
-    """Only what lives is counted: a word that tombstones alone say is one of the rarest, not one that nobody says."""
+def with_uncounted(parsed: Parsed) -> Parsed:
+    """Only what lives in a published version is counted: a word that tombstones alone say, or a version that waits, is
+    one of the rarest, not one that nobody says."""
     scope = replace(parsed.scope, documents=max(1, parsed.scope.documents))
     said = {term: max(1, parsed.counts.get(term, 0)) for term in lexemes(parsed.tree)}
     return replace(parsed, scope=scope, counts={**parsed.counts, **said})

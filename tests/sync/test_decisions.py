@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from typing import Any
 from uuid import UUID
 
 import pytest
@@ -10,6 +11,7 @@ from sqlalchemy import text
 from integrations_api.errors import Conflict
 from integrations_api.integrations.schedules import Schedule
 from integrations_api.integrations.service import IntegrationService
+from integrations_api.sync import repository
 from integrations_api.sync.control import RunControl
 from integrations_api.sync.models import SyncRun
 from integrations_api.worker_wiring import executor_options
@@ -39,6 +41,26 @@ async def test_a_cancelled_sync_ends_at_once_and_publishes_nothing(database_url:
         assert (again.status_code, again.json()["message"]) == (409, "No sync of this integration is going on")
         b.source.gate.set()
         assert (await b.sync(integration)).added == 3
+
+
+async def test_a_sync_that_ends_while_another_wish_is_about_to_join_it_is_followed_by_a_new_one(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with bench(database_url, workers=0) as b:
+        integration = await b.integration()
+        first = await b.start(integration)
+        look = repository.turn_into_sync
+
+        async def look_after_its_end(*args: Any, **facts: Any) -> UUID | None:
+            await b.components[RunControl].cancel(integration, principal=ADMIN)
+            return await look(*args, **facts)
+
+        monkeypatch.setattr(repository, "turn_into_sync", look_after_its_end)
+
+        second = await b.start(integration)
+
+        runs = await b.rows("SELECT id, state FROM sync_runs ORDER BY created_at")
+        assert [tuple(run) for run in runs] == [(first, "cancelled"), (second, "queued")]
 
 
 async def test_a_cancel_that_comes_while_it_is_published_is_told_that_the_sync_has_ended(database_url: str) -> None:

@@ -110,7 +110,9 @@ class SyncService:
                 session, integration_id, mode=mode, trigger="manual", requested_by=principal.user_id
             )
             if turned is None:
-                return await self._join(session, integration_id, mode=mode)
+                running = await self._join(session, integration_id, mode=mode)
+                # Where it has ended between our statements, the next ones see that, and there is room for a new one.
+                return running or await self._start(session, integration_id, mode=mode, principal=principal)
             run_id = turned
         await record_start(session, run_id=run_id, dataset_id=integration_id, mode=mode, trigger="manual", by=principal)
         return run_id
@@ -163,14 +165,11 @@ class SyncService:
                 raise NotFound("This integration has not been synced yet")
         return _position(latest, after=0)
 
-    async def _join(self, session: AsyncSession, integration_id: UUID, *, mode: Mode) -> UUID:
+    async def _join(self, session: AsyncSession, integration_id: UUID, *, mode: Mode) -> UUID | None:
         running = await repository.find_active(session, integration_id)
-        if running is None:
-            # It ended between our two statements; asking again starts a new one.
-            raise Conflict("The sync that was going on has just ended: try again")
-        if mode == "full" and running.mode != "full":
+        if running is not None and mode == "full" and running.mode != "full":
             raise Conflict("An incremental sync is going on: ask for the full one when it has ended")
-        return running.id
+        return running.id if running is not None else None
 
     async def get_run(self, run_id: UUID) -> SyncRun:
         """Raises `NotFound`."""

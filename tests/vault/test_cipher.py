@@ -44,6 +44,8 @@ def test_the_secret_is_not_in_the_ciphertext_but_its_format_and_key_id_are() -> 
     assert SECRET.encode() not in sealed
     assert sealed[0] == 1
     assert key_id_of_prefix(sealed) == "key-7"
+    assert key_id_of_prefix(sealed[:7]) == "key-7"
+    assert key_id_of_prefix(sealed[:6]) is None
     assert len(sealed) == 1 + 1 + 5 + 12 + 48 + 12 + len(SECRET.encode()) + 16
 
 
@@ -53,6 +55,16 @@ def test_a_new_first_key_seals_and_the_old_ones_still_open() -> None:
 
     assert both.open(old, context=PLACE) == SECRET
     assert key_id_of_prefix(both.seal(SECRET, context=PLACE)) == "new"
+
+
+def test_what_is_signed_holds_for_its_purpose_under_the_key_that_was_the_first() -> None:
+    mac = vault(entry("old")).sign(b"a day", purpose="seal")
+    both = vault(entry("new", 9), entry("old"))
+
+    assert both.is_signed(b"a day", mac, key_id="old", purpose="seal")
+    assert not both.is_signed(b"a day", mac, key_id="old", purpose="another")
+    assert not both.is_signed(b"a day", mac, key_id="new", purpose="seal")
+    assert not both.is_signed(b"another", mac, key_id="old", purpose="seal")
 
 
 def test_a_missing_key_is_named() -> None:

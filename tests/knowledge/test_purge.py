@@ -103,10 +103,26 @@ async def test_what_a_failed_run_wrote_of_it_goes_too(api: Api, sessions: Sessio
         " VALUES (:run, 'sys-id-1', 1, :dataset, 'unnamed', :secret)",
         run=uuid4(), dataset=story.dataset_id, secret=SECRET,
     )  # fmt: skip
+    await plan(sessions, story, "sys-id-1", title=SECRET)
+    await plan(sessions, story, "sys-id-2", title="Planned of another")
 
     await api.post("/knowledge/incidents/INC1/purge", BODY)
 
-    assert SECRET not in await everything(sessions)
+    left = await everything(sessions)
+    assert SECRET not in left
+    assert "Planned of another" in left
+
+
+async def plan(sessions: Sessions, story: Story, external_id: str, *, title: str) -> None:
+    """What a run that maps anew has planned: a content that no raw record has the hash of."""
+    await execute(
+        sessions,
+        "WITH content AS (INSERT INTO contents (dataset_id, hash, title, text, notes, attributes, tsv)"
+        " VALUES (:dataset, CAST(:external AS text)::bytea, :title, '', '[]', '{}', '') RETURNING id)"
+        " INSERT INTO staged_changes (run_id, ordinal, document_id, external_id, number, change, content_id)"
+        " SELECT :run, 1, :id, :external, :external, 'updated', id FROM content",
+        run=uuid4(), dataset=story.dataset_id, id=story.id(external_id), external=external_id, title=title,
+    )  # fmt: skip
 
 
 async def test_who_comes_second_purges_nothing_of_others(sessions: Sessions) -> None:
@@ -147,6 +163,12 @@ async def test_what_another_integration_has_of_the_same_source_stays_and_keeps_n
         " SELECT :run, 'sys-id-2', 1, dataset_id, hash, '{}' FROM contents WHERE dataset_id = :dataset",
         run=uuid4(), dataset=two.dataset_id,
     )  # fmt: skip
+    await execute(
+        sessions,
+        "INSERT INTO contents (dataset_id, hash, title, text, notes, attributes, tsv)"
+        " VALUES (:dataset, 'unnamed', 'Of a run that may be resumed', '', '[]', '{}', '')",
+        dataset=two.dataset_id,
+    )
     before = await stored(sessions, two)
 
     await api.post("/knowledge/incidents/INC1/purge", BODY, integration=str(one.dataset_id))

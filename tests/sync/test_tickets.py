@@ -10,6 +10,7 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import async_sessionmaker
 
+from integrations_api.sync.tickets import Tickets
 from tests.support.applications import LiveApp, live_app
 
 pytestmark = pytest.mark.anyio
@@ -143,14 +144,20 @@ async def test_a_ticket_of_an_api_key_may_no_more_than_the_key(scene: Scene) -> 
     assert given.status_code == 403
 
 
-async def test_one_from_before_the_upgrade_is_still_good(scene: Scene) -> None:
+async def test_one_from_before_the_upgrade_is_good_for_a_day_and_then_forgotten(scene: Scene) -> None:
     ticket = await scene.ticket(scene.person)
     sessions: Any = scene.live.components[async_sessionmaker]
     async with sessions.begin() as session:
         await session.execute(text("UPDATE stream_tickets SET expires_at = NULL"))
 
     scene.clock.now += timedelta(hours=23)
+    await scene.live.components[Tickets].prune()
     before = await scene.watch(ticket)
     scene.clock.now += timedelta(hours=1)
+    after = await scene.watch(ticket)
+    scene.clock.now += timedelta(seconds=1)
+    await scene.live.components[Tickets].prune()
 
-    assert (before, await scene.watch(ticket)) == (204, 401)
+    assert (before, after) == (204, 401)
+    async with sessions() as session:
+        assert not await session.scalar(text("SELECT count(*) FROM stream_tickets"))

@@ -104,6 +104,14 @@ async def test_two_tombstones_do_not_differ_whatever_lay_between(api: Api, sessi
     assert (await api.get(path_of(story, 4), base=2))["changes"] == []
 
 
+async def test_what_was_removed_has_the_title_that_it_had_in_the_base(api: Api, sessions: Sessions) -> None:
+    story = await build_versions(sessions, {"INC1": doc()}, {"INC1": doc(title="Later")}, {"INC1": gone()})
+
+    (change,) = (await api.get(path_of(story, 3), base=1))["changes"]
+
+    assert (change["change"], change["title"]) == ("removed", "Mail is down")
+
+
 async def test_a_new_number_and_new_notes_are_changes(api: Api, sessions: Sessions) -> None:
     note = Note(at="2026-03-01T09:58:10Z", author="Beth", kind="work_notes", text="Restarted.")
     story = await build_versions(
@@ -141,7 +149,7 @@ async def test_filters_choose_kinds_and_fields_and_leave_the_counts(api: Api, se
         {
             "INC1": doc(state="Closed"),
             "INC2": doc(title="New title"),
-            "INC3": doc(group="Network"),
+            "INC3": doc(group="Network", url="https://x.example/3"),
             "INC4": gone(),
             "INC6": doc(),
         },
@@ -159,10 +167,12 @@ async def test_filters_choose_kinds_and_fields_and_leave_the_counts(api: Api, se
     assert await chosen(field="attributes.state") == ["INC1"]
     assert await chosen(field=["title", "attributes.group"]) == ["INC2", "INC3"]
     assert await chosen(field="attributes") == ["INC1", "INC3"]
+    assert await chosen(field="url") == ["INC3"]
     assert await chosen(field="number") == []
     assert await chosen(field="title", change="added") == []
     assert await chosen(field='attributes.it\'s "quoted"') == []
-    assert "field" in (await api.get(path, field="colour", status=422))["message"]
+    for no_field in ("colour", "attributes."):
+        assert "field" in (await api.get(path, field=no_field, status=422))["message"]
     assert "change" in (await api.get(path, change="moved", status=422))["message"]
 
 

@@ -2,7 +2,7 @@
 
 from datetime import timedelta
 from urllib.parse import quote
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
 from pydantic import BaseModel
@@ -221,15 +221,16 @@ async def test_a_dataset_before_its_first_version_has_no_head(api: Api, sessions
     await api.get("/knowledge/incidents/INC1", status=404)
 
 
-@pytest.mark.parametrize("number", ["owner/repo#45", "INC 1", "a/b/c", "50%", "ÄÖ?x=1"])
+@pytest.mark.parametrize("number", ["owner/repo#45", "INC 1", "a/b/c", "50%", "ÄÖ?x=1", str(UUID(int=7))])
 async def test_a_number_may_hold_any_character(api: Api, sessions: Sessions, number: str) -> None:
     await build_versions(sessions, {"id-1": doc(number)}, {"id-1": doc(number, state="Closed")})
     path = f"/knowledge/incidents/{quote(number, safe='')}"
 
     incident = (await api.get(path))["incident"]
+    before = (await api.get(path, version=1))["incident"]
     history = (await api.get(path + "/history"))["history"]
 
-    assert incident["number"] == number
+    assert incident["number"] == before["number"] == number
     assert [entry["version"] for entry in history] == [2, 1]
 
 

@@ -256,11 +256,28 @@ async def test_a_run_that_begins_meanwhile_ends_the_walk_and_it_comes_round_agai
     monkeypatch.setattr(pruning, "prune_terms", and_a_run_begins)
     await retention(sessions, versions=1).prune()
     assert await count(sessions, "contents") == 2
+    assert await count(sessions, "audit_entries WHERE details ->> 'revisions' = '1'") == 1  # It tells what has gone.
 
     monkeypatch.setattr(pruning, "prune_terms", walk)
     await execute(sessions, "UPDATE sync_runs SET state = 'cancelled', finished_at = now() WHERE id = :id", id=run[0])
     await retention(sessions, versions=1).prune()
     assert await count(sessions, "contents") == 1
+
+
+async def test_no_version_goes_once_a_run_has_begun(sessions: Sessions, monkeypatch: pytest.MonkeyPatch) -> None:
+    story = await build_versions(sessions, {"INC1": doc()}, {"INC1": doc(state="Closed")})
+    claim: Callable[..., Awaitable[UUID | None]] = pruning.claim_dataset
+
+    async def and_a_run_begins(*args: Any, **facts: Any) -> UUID | None:
+        claimed = await claim(*args, **facts)
+        if claimed is not None:
+            await add_run(sessions, story, "queued")
+        return claimed
+
+    monkeypatch.setattr(pruning, "claim_dataset", and_a_run_begins)
+    await retention(sessions, versions=1).prune()
+
+    assert await count(sessions, "versions WHERE state = 'published'") == 2
 
 
 @pytest.mark.parametrize(("state", "days_ago", "stays"), [("failed", 5, 1), ("failed", 8, 0), ("cancelled", 0, 0)])
@@ -269,6 +286,7 @@ async def test_what_a_run_wrote_stays_while_it_may_be_resumed(
 ) -> None:
     story = await build_versions(sessions, {"INC1": doc()})
     await add_unnamed_content(sessions, story)
+    await add_run(sessions, story, "succeeded", days_ago=days_ago + 2)
     await add_run(sessions, story, state, days_ago=days_ago)
 
     await retention(sessions, raw=timedelta(days=1)).prune()
@@ -294,7 +312,7 @@ async def test_raw_records_go_when_their_days_are_over(sessions: Sessions) -> No
         assert set(left) == {"held3", "succeeded0"}
 
 
-async def test_settled_rejections_go_with_the_log_of_their_run(sessions: Sessions) -> None:
+async def test_settled_rejections_go_with_the_log_of_their_run_or_with_raw_records(sessions: Sessions) -> None:
     story = await build_versions(sessions, {"INC1": doc()})
     for name, resolved, days_ago in (("open", False, 90), ("old", True, 31), ("new", True, 29)):
         await execute(
@@ -308,6 +326,12 @@ async def test_settled_rejections_go_with_the_log_of_their_run(sessions: Session
 
     async with sessions() as session:
         assert set(await session.scalars(text("SELECT external_id FROM rejected_records"))) == {"open", "new"}
+
+    await execute(sessions, "UPDATE datasets SET pruned_at = NULL")
+    await retention(sessions, raw=timedelta(days=28)).prune()
+
+    async with sessions() as session:
+        assert set(await session.scalars(text("SELECT external_id FROM rejected_records"))) == {"open"}
 
 
 async def test_an_export_of_a_version_that_is_pruned_meanwhile_breaks_off(

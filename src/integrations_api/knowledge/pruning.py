@@ -59,7 +59,7 @@ _PRUNE_VERSIONS = text("""
           ) newest)
       AND NOT EXISTS (
           SELECT FROM versions r
-          WHERE r.dataset_id = :dataset AND r.source_version = v.number AND r.state <> 'abandoned')
+          WHERE r.dataset_id = :dataset AND r.source_version = v.number)
     RETURNING number
 """)
 

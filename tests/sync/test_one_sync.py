@@ -181,10 +181,15 @@ async def test_two_integrations_that_read_one_source_keep_apart(database_url: st
         await b.sync(one)
         before = await kept_of(b, one)
         b.source.unlisted.add("id-INC00003")
+        b.source.rows["id-INC00002"]["number"] = ""
+        later = {"id": "id-INC00004", "created": "2099-01-01T00:00:00+00:00"}
+        b.source.rows["id-INC00004"] = b.source.rows["id-INC00002"] | later
 
         run = await b.sync(other)
 
-        assert (run.added, run.rejected) == (2, 0)
+        assert (run.added, run.rejected) == (1, 2)
+        assert run.verdict is not None
+        assert run.verdict["ids"] == ["id-INC00002"]
         assert await kept_of(b, one) == before
         assert len(before) == 3 + 1 + 2
 

@@ -79,6 +79,18 @@ def test_no_file_is_made_when_both_are_given_or_the_database_is_external(tmp_pat
     assert not (tmp_path / "data").exists()
 
 
+def test_who_may_only_look_makes_no_file_and_changes_none(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match=r"keys\.env cannot be used"):
+        resolve_secrets(settings(tmp_path), may_write=False)
+    assert not (tmp_path / "data").exists()
+
+    made = bundled(tmp_path)
+    (tmp_path / "data" / "keys.env").chmod(0o644)
+
+    assert resolve_secrets(settings(tmp_path), may_write=False).secret_key == made.secret_key
+    assert stat.S_IMODE((tmp_path / "data" / "keys.env").stat().st_mode) == 0o644
+
+
 @pytest.mark.parametrize("content", ["", "SECRET_KEY=\n", "garbage"])
 def test_a_half_written_file_is_told(tmp_path: Path, content: str) -> None:
     file = tmp_path / "data" / "keys.env"

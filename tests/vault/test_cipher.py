@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from integrations_api.errors import ApplicationError
-from integrations_api.vault.cipher import Vault, key_id_of_prefix
+from integrations_api.vault.cipher import LONGEST_PREFIX, Vault, key_id_of_prefix, sealed_prefix
 from integrations_api.vault.errors import SecretDamaged, SecretNotAuthentic, UnknownKey, VaultError
 from integrations_api.vault.keys import KeyRing
 
@@ -46,6 +46,7 @@ def test_the_secret_is_not_in_the_ciphertext_but_its_format_and_key_id_are() -> 
     assert key_id_of_prefix(sealed) == "key-7"
     assert key_id_of_prefix(sealed[:7]) == "key-7"
     assert key_id_of_prefix(sealed[:6]) is None
+    assert len(sealed_prefix("k" * 32)) == LONGEST_PREFIX
     assert len(sealed) == 1 + 1 + 5 + 12 + 48 + 12 + len(SECRET.encode()) + 16
 
 
@@ -88,8 +89,9 @@ def test_another_key_of_the_same_id_does_not_open() -> None:
 def test_a_ciphertext_copied_to_another_place_does_not_open(place: str) -> None:
     sealed = vault().seal(SECRET, context=PLACE)
 
-    with pytest.raises(SecretNotAuthentic):
-        vault().open(sealed, context=place)
+    for use in (vault().open, vault().rewrap):
+        with pytest.raises(SecretNotAuthentic):
+            use(sealed, context=place)
 
 
 def test_no_byte_can_be_changed() -> None:

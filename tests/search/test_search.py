@@ -248,13 +248,16 @@ async def test_a_version_needs_a_dataset_where_there_are_several(ask: Ask, sessi
     ("query", "found"),
     [
         ({"state": "resolved"}, ["INC1"]),
-        ({"state": "6"}, ["INC1"]),
+        ({"state": "s6"}, ["INC1"]),
         ({"priority": "high"}, ["INC2"]),
         ({"priority": "2 - High"}, ["INC2"]),
+        ({"priority": "p2"}, ["INC2"]),
         ({"priority": ""}, []),
         ({"state": ""}, []),
         ({"category": "NETWORK"}, ["INC2"]),
-        ({"group": "Field Services"}, ["INC1"]),
+        ({"category": "net-1"}, ["INC2"]),
+        ({"group": "field services"}, ["INC1"]),
+        ({"group": "D625DCCE"}, ["INC1"]),
         ({"opened_after": "2026-02-01T00:00:00Z"}, ["INC2"]),
         ({"opened_before": "2026-02-01T01:00:00+01:00"}, ["INC1"]),
         ({"state": "resolved", "priority": "high"}, []),
@@ -264,21 +267,23 @@ async def test_a_version_needs_a_dataset_where_there_are_several(ask: Ask, sessi
 async def test_filters_narrow_the_hits(ask: Ask, sessions: Sessions, query: dict[str, str], found: list[str]) -> None:
     first: dict[str, Any] = {
         "state": "Resolved",
-        "state_code": "6",
+        "state_code": "S6",
         "priority": "Moderate",
         "assignment_group": "Field Services",
+        "assignment_group_id": "d625dcce",
     }
     second: dict[str, Any] = {
         "state": "New",
         "state_code": "1",
         "priority": "2 - High",
-        "priority_code": "2",
+        "priority_code": "P2",
         "category": "Network",
+        "category_code": "NET-1",
     }
     await build_versions(
         sessions,
         {
-            "INC1": doc(title="Printer", opened_at="2026-01-31T23:59:59Z", **first),
+            "INC1": doc(title="Printer", created_at="2026-01-31T23:59:59Z", **first),
             "INC2": doc(title="Printer", opened_at="2026-02-01T00:00:00Z", **second),
         },
     )

@@ -257,7 +257,7 @@ async def test_a_version_needs_a_dataset_where_there_are_several(ask: Ask, sessi
         ({"category": "NETWORK"}, ["INC2"]),
         ({"category": "net-1"}, ["INC2"]),
         ({"group": "field services"}, ["INC1"]),
-        ({"group": "D625DCCE"}, ["INC1"]),
+        ({"group": "OPS"}, ["INC1"]),
         ({"opened_after": "2026-02-01T00:00:00Z"}, ["INC2"]),
         ({"opened_before": "2026-02-01T01:00:00+01:00"}, ["INC1"]),
         ({"state": "resolved", "priority": "high"}, []),
@@ -270,7 +270,7 @@ async def test_filters_narrow_the_hits(ask: Ask, sessions: Sessions, query: dict
         "state_code": "S6",
         "priority": "Moderate",
         "assignment_group": "Field Services",
-        "assignment_group_id": "d625dcce",
+        "assignment_group_id": "OPS",
     }
     second: dict[str, Any] = {
         "state": "New",

@@ -37,7 +37,8 @@ _CONDITIONS = {
     "priority": "lower(:priority) IN (lower(c.attributes ->> 'priority'), lower(c.attributes ->> 'priority_code'),"
     " lower(nullif(split_part(c.attributes ->> 'priority', ' - ', 2), '')))",
     "category": "lower(:category) IN (lower(c.attributes ->> 'category'), lower(c.attributes ->> 'category_code'))",
-    "group": "lower(:group) IN (lower(c.attributes ->> 'assignment_group'), c.attributes ->> 'assignment_group_id')",
+    "group": "lower(:group) IN (lower(c.attributes ->> 'assignment_group'),"
+    " lower(c.attributes ->> 'assignment_group_id'))",
     "opened_after": f"{_OPENED} >= :opened_after",
     "opened_before": f"{_OPENED} < :opened_before",
 }

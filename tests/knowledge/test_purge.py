@@ -1,7 +1,8 @@
 """Removing one incident for good."""
 
+from hashlib import md5
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
 from sqlalchemy import select, text
@@ -77,6 +78,7 @@ async def test_a_purged_incident_is_in_no_version_and_in_no_table(api: Api, sess
             "revisions": 4,
             "contents": 2,
             "raw_records": 1,
+            "rejected_records": 1,
         },
     }
     left = await everything(sessions)
@@ -125,6 +127,30 @@ async def plan(sessions: Sessions, story: Story, external_id: str, *, title: str
     )  # fmt: skip
 
 
+async def test_what_no_version_ever_had_can_be_purged(api: Api, sessions: Sessions) -> None:
+    """A record that could never be mapped, and one that was purged and that a failed run has read again."""
+    story = await build_versions(sessions, {"sys-id-1": doc("INC1"), "sys-id-9": doc("INC9")})
+    # Documents' ids are made from the source's own (staging.plan), so a run that planned to add it named it so.
+    story.ids["sys-id-2"] = UUID(md5(f"{story.dataset_id}/sys-id-2".encode(), usedforsecurity=False).hexdigest())
+    for external_id in ("sys-id-1", "sys-id-2"):
+        await stage_raw(sessions, story, external_id)
+    await api.post("/knowledge/incidents/INC1/purge", BODY)
+    await stage_raw(sessions, story, "sys-id-1")
+    await execute(sessions, "UPDATE raw_records SET number = 'INC1' WHERE external_id = 'sys-id-1'")
+
+    by_number = await api.post("/knowledge/incidents/INC1/purge", BODY)
+    by_id = await api.post("/knowledge/incidents/sys-id-2/purge", BODY, integration=str(story.dataset_id))
+
+    for answer in (by_number, by_id):
+        counts = answer["purged"]
+        assert (counts["revisions"], counts["raw_records"], counts["rejected_records"]) == (0, 1, 1)
+    left = await everything(sessions)
+    assert SECRET not in left
+    assert "sys-id-2" not in left
+    await api.post("/knowledge/incidents/sys-id-2/purge", BODY, status=404)
+    await api.get("/knowledge/incidents/INC9")
+
+
 async def test_who_comes_second_purges_nothing_of_others(sessions: Sessions) -> None:
     """Both have found the incident, and one has waited for the other."""
     story = await build_versions(sessions, {"sys-id-1": doc("INC1")})
@@ -143,9 +169,9 @@ async def test_who_comes_second_purges_nothing_of_others(sessions: Sessions) -> 
     )
 
     async with sessions.begin() as session:
-        await purge(session, dataset_id=story.dataset_id, document_id=story.id("sys-id-1"))
+        await purge(session, dataset_id=story.dataset_id, document_id=story.id("sys-id-1"), external_id="sys-id-1")
         with pytest.raises(NotFound):
-            await purge(session, dataset_id=story.dataset_id, document_id=story.id("sys-id-1"))
+            await purge(session, dataset_id=story.dataset_id, document_id=story.id("sys-id-1"), external_id="sys-id-1")
 
     assert "Of a run that may be resumed" in await everything(sessions)
 

@@ -183,7 +183,8 @@ class Model:
     async def purge(self, external_id: str) -> None:
         """Removes an incident from every version."""
         async with self.story.sessions.begin() as session:
-            await purge(session, dataset_id=self.story.dataset_id, document_id=self.story.id(external_id))
+            document_id = self.story.id(external_id)
+            await purge(session, dataset_id=self.story.dataset_id, document_id=document_id, external_id=external_id)
         del self.story.live[external_id]
         for state in self.versions.values():
             state.pop(external_id, None)

@@ -202,12 +202,11 @@ async def _sources(sessions: Sessions, dataset_id: UUID) -> set[int]:
 
 async def _purge_all(sessions: Sessions, story: Story) -> None:
     async with sessions() as session:
-        ids = list(
-            await session.scalars(text("SELECT id FROM documents WHERE dataset_id = :d"), {"d": story.dataset_id})
-        )
-    for document_id in ids:
+        statement = text("SELECT id, external_id FROM documents WHERE dataset_id = :d")
+        documents = (await session.execute(statement, {"d": story.dataset_id})).all()
+    for one in documents:
         async with sessions() as session, session.begin():
-            await purge(session, dataset_id=story.dataset_id, document_id=document_id)
+            await purge(session, dataset_id=story.dataset_id, document_id=one.id, external_id=one.external_id)
 
 
 async def test_pieces_make_up_the_whole(

@@ -73,7 +73,7 @@ async def test_a_purged_incident_counts_in_no_version_and_its_own_words_are_forg
     )
 
     async with sessions() as session, session.begin():
-        await purge(session, dataset_id=story.dataset_id, document_id=story.id("INC1"))
+        await purge(session, dataset_id=story.dataset_id, document_id=story.id("INC1"), external_id="INC1")
 
     await assert_counts_are_exact(sessions, story.dataset_id)
     assert "alic" not in await terms_of(sessions, story)

@@ -118,6 +118,7 @@ PURGED: dict[str, Any] = {
         "revisions": 3,
         "contents": 3,
         "raw_records": 1,
+        "rejected_records": 0,
     },
 }
 

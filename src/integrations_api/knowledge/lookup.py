@@ -126,8 +126,8 @@ async def find_at(
 
 
 _EVER = """
-    SELECT DISTINCT r.document_id AS id, r.dataset_id, s.service_name, false AS is_tombstone
-    FROM datasets s JOIN revisions r ON r.dataset_id = s.id AND {condition}
+    SELECT DISTINCT r.document_id AS id, r.dataset_id, s.service_name, d.external_id, false AS is_tombstone
+    FROM datasets s JOIN revisions r ON r.dataset_id = s.id AND {condition} JOIN documents d ON d.id = r.document_id
     WHERE s.id = coalesce(CAST(:dataset AS uuid), s.id)
     ORDER BY r.dataset_id, r.document_id
 """
@@ -143,6 +143,25 @@ async def find_ever(session: AsyncSession, number: str, *, dataset_id: UUID | No
         if found:
             return found
     return (await session.execute(_EVER_NUMBER, {"dataset": dataset_id, "number": number})).all()
+
+
+_STAGED = """
+    SELECT DISTINCT coalesce(d.id, md5(s.id::text || '/' || w.external_id)::uuid) AS id, s.id AS dataset_id,
+           s.service_name, w.external_id, false AS is_tombstone
+    FROM datasets s
+    JOIN LATERAL (
+        SELECT external_id, number FROM raw_records WHERE dataset_id = s.id
+        UNION ALL SELECT external_id, number FROM rejected_records WHERE dataset_id = s.id
+    ) w ON w.external_id = :number OR w.number = :number
+    LEFT JOIN documents d ON d.dataset_id = s.id AND d.external_id = w.external_id
+    WHERE s.id = coalesce(CAST(:dataset AS uuid), s.id)
+    ORDER BY s.id, w.external_id
+"""
+
+
+async def find_staged(session: AsyncSession, number: str, *, dataset_id: UUID | None) -> Sequence[Row[Any]]:
+    """What was read of that number or source's id, whether or not it could be mapped. Reads all records."""
+    return (await session.execute(text(_STAGED), {"dataset": dataset_id, "number": number})).all()
 
 
 def the_one(number: str, found: Sequence[Any]) -> Any:

@@ -19,6 +19,7 @@ class Purged(Struct, frozen=True):
     revisions: int
     contents: int
     raw_records: int
+    rejected_records: int
 
 
 async def refuse_while_running(session: AsyncSession, dataset_id: UUID) -> None:
@@ -59,33 +60,43 @@ _NAMED_BY_OTHERS = text("""
 """)
 _CONTENTS = text("DELETE FROM contents WHERE id = ANY(CAST(:ids AS bigint[]))")
 _RAW = text("DELETE FROM raw_records WHERE dataset_id = :dataset AND external_id = :external RETURNING run_id")
+_REJECTED = text(
+    "DELETE FROM rejected_records WHERE dataset_id = :dataset AND external_id = :external RETURNING run_id"
+)
+_DOCUMENT = text("DELETE FROM documents WHERE id = :id RETURNING id")
 _REST = (
     text("DELETE FROM staged_changes WHERE document_id = :id"),
-    text("DELETE FROM rejected_records WHERE dataset_id = :dataset AND external_id = :external"),
-    text("DELETE FROM documents WHERE id = :id"),
     # Such contents may be there of which the raw record has gone already: they are looked for within minutes.
     text("UPDATE datasets SET pruned_at = NULL WHERE id = :dataset"),
 )
 
 
-async def purge(session: AsyncSession, *, dataset_id: UUID, document_id: UUID) -> Purged:
+async def purge(session: AsyncSession, *, dataset_id: UUID, document_id: UUID, external_id: str) -> Purged:
     """Removes a document, its revisions, contents and embeddings that nothing else uses, and what it was made from.
 
     Raises `NotFound` for one that somebody else has purged meanwhile.
     """
-    external = await session.scalar(text("SELECT external_id FROM documents WHERE id = :id"), {"id": document_id})
-    if external is None:
-        raise NotFound("Incident not found")
-    facts = {"id": document_id, "dataset": dataset_id, "external": external}
+    facts = {"id": document_id, "dataset": dataset_id, "external": external_id}
     await uncount_document(session, dataset_id=dataset_id, document_id=document_id)
     for statement in _UNCOUNT:
         await session.execute(statement, facts)
     revisions = (await session.execute(_REVISIONS, facts)).all()
     contents = await _remove_unused_contents(session, facts)
     raw = (await session.execute(_RAW, facts)).all()
+    rejected = (await session.execute(_REJECTED, facts)).all()
+    document = await session.scalar(_DOCUMENT, facts)
+    if document is None and not raw and not rejected:
+        raise NotFound("Incident not found")
     for statement in _REST:
         await session.execute(statement, facts)
-    return Purged(dataset_id, document_id, revisions=len(revisions), contents=contents, raw_records=len(raw))
+    return Purged(
+        dataset_id,
+        document_id,
+        revisions=len(revisions),
+        contents=contents,
+        raw_records=len(raw),
+        rejected_records=len(rejected),
+    )
 
 
 async def _remove_unused_contents(session: AsyncSession, facts: dict[str, object]) -> int:

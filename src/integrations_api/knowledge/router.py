@@ -329,6 +329,9 @@ async def purge_incident(
 ) -> Response:
     """Removes one incident from every version, with the raw records it was made from. This cannot be undone.
 
+    A record that no version ever had, for it could not be mapped or its run failed, is named by its number or by the
+    source's own id, as `GET /integrations/runs/{run_id}/rejected` lists them.
+
     It is for personal data that must go. A line in the audit stays, with the reason and without the content. Files of
     raw records (RAW_DUMP_PATH) are deleted by the workers that wrote them, within a minute. Remove the incident at the
     source as well: the next sync that reads it would bring it back, which a full one does, and an incremental one if it
@@ -341,5 +344,6 @@ async def purge_incident(
         "revisions": purged.revisions,
         "contents": purged.contents,
         "raw_records": purged.raw_records,
+        "rejected_records": purged.rejected_records,
     }
     return answer(message="The incident is removed from every version", purged=counts)

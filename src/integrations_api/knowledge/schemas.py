@@ -255,6 +255,7 @@ class PurgeCounts(BaseModel):
     revisions: int
     contents: int
     raw_records: int
+    rejected_records: int = Field(description="Copies of it that could not be mapped.")
 
 
 class PurgeAnswer(Success):

@@ -19,7 +19,15 @@ from integrations_api.knowledge.comparing import WordComparison
 from integrations_api.knowledge.diffing import DiffPage, DiffQuestion, difference
 from integrations_api.knowledge.embedding import progress
 from integrations_api.knowledge.exporting import MEDIA_TYPES, CsvTable, Format, ndjson
-from integrations_api.knowledge.lookup import built_upon, find_ever, get_dataset, get_version, meant, the_one
+from integrations_api.knowledge.lookup import (
+    built_upon,
+    find_ever,
+    find_staged,
+    get_dataset,
+    get_version,
+    meant,
+    the_one,
+)
 from integrations_api.knowledge.purge import Purged, purge, refuse_while_running
 from integrations_api.knowledge.repository import BEGINNING, IncidentKey, snapshot
 
@@ -208,14 +216,17 @@ class KnowledgeService:
     async def purge(self, number: str, *, dataset_id: UUID | None, reason: str, principal: Principal) -> Purged:
         """Removes an incident from every version and from all that was staged of it; the audit keeps no text of it.
 
-        Raises `NotFound`, or `Conflict` when the number is not clear or a run of the dataset is going on.
+        What no version ever had (a record that could not be mapped, or of a run that failed) is found by its number or
+        the source's own id. Raises `NotFound`, or `Conflict` when the number is not clear or a run of the dataset is
+        going on.
         """
         async with self._sessions() as session, session.begin():
             if dataset_id is not None:
                 await get_dataset(session, dataset_id)
-            one = the_one(number, await find_ever(session, number, dataset_id=dataset_id))
+            found = await find_ever(session, number, dataset_id=dataset_id)
+            one = the_one(number, found or await find_staged(session, number, dataset_id=dataset_id))
             await refuse_while_running(session, one.dataset_id)
-            purged = await purge(session, dataset_id=one.dataset_id, document_id=one.id)
+            purged = await purge(session, dataset_id=one.dataset_id, document_id=one.id, external_id=one.external_id)
             details = {"dataset": str(one.dataset_id), "reason": reason, "revisions": purged.revisions}
             await record(
                 session,

@@ -63,6 +63,7 @@ INCIDENT: dict[str, Any] = {
 HISTORY: dict[str, Any] = {
     "success": True,
     "id": _INCIDENT_ID,
+    "version": 3,
     "history": [
         {
             "version": 3,

@@ -302,10 +302,12 @@ async def get_history(
     from a rollback and from a new mapping. Where old versions were pruned, an entry's fields are compared with the
     newest one before it that is kept.
     """
-    document_id, page = await knowledge.history(
+    one, page = await knowledge.history(
         number, dataset_id=integration, version=version, before=version_of(cursor), limit=limit
     )
-    return answer(id=document_id, history=page.items, next_cursor=cursor_before(page.next_key))
+    return answer(
+        id=str(one.document_id), version=one.version, history=page.items, next_cursor=cursor_before(page.next_key)
+    )
 
 
 @router.post(

@@ -184,6 +184,7 @@ class HistoryAnswer(Success):
     model_config = ConfigDict(json_schema_extra={"example": examples.HISTORY})
 
     id: UUID
+    version: int = Field(description="The version that answered.")
     history: list[HistoryEntry]
     next_cursor: NextCursor
 

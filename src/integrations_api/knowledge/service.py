@@ -20,6 +20,7 @@ from integrations_api.knowledge.diffing import DiffPage, DiffQuestion, differenc
 from integrations_api.knowledge.embedding import progress
 from integrations_api.knowledge.exporting import MEDIA_TYPES, CsvTable, Format, ndjson
 from integrations_api.knowledge.lookup import (
+    Meant,
     built_upon,
     find_ever,
     find_staged,
@@ -138,8 +139,8 @@ class KnowledgeService:
 
     async def history(
         self, number: str, *, dataset_id: UUID | None, version: int | None, before: int | None, limit: int
-    ) -> tuple[str, Listing]:
-        """An incident's id and its content changes, newest first; the key to go on is the last one's version."""
+    ) -> tuple[Meant, Listing]:
+        """An incident and its content changes, newest first; the key to go on is the last one's version."""
         async with snapshot(self._sessions) as session:
             one = await meant(session, number, dataset_id=dataset_id, version=version)
             upto = one.version if before is None else min(before - 1, one.version)
@@ -148,7 +149,7 @@ class KnowledgeService:
         facts = [row._asdict() for row in found]
         older = [*facts[1:], None]
         entries = [presenting.history_entry(fact, old) for fact, old in zip(facts, older, strict=True)][: len(rows)]
-        return str(one.document_id), Listing(entries, rows[-1].version if more else None)
+        return one, Listing(entries, rows[-1].version if more else None)
 
     async def diff(self, question: DiffQuestion) -> Difference:
         """How a version differs from another. Raises `NotFound` or `InvalidInput`."""

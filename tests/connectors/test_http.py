@@ -161,6 +161,12 @@ def test_json_is_read_whatever_its_texts_hold(body: bytes, value: object, doubtf
     assert parse_json(body) == (value, doubtful)
 
 
+@pytest.mark.parametrize("body", [b"<!DOCTYPE html><html>", b"\n<html><head>", b'<HTML lang="en">'])
+def test_a_page_for_people_is_told_by_its_beginning_where_no_header_says_so(body: bytes) -> None:
+    assert Answer(200, httpx.Headers(), body).is_html
+    assert not Answer(200, httpx.Headers(), b'{"a": "' + body + b'"}').is_html
+
+
 @pytest.mark.parametrize("body", [b"", b"{", b'{"a":}', b"[1,]", b"NaN", b'{"a":Infinity}', b"<html>", b"[" * 100_000])
 def test_what_is_no_json_is_an_error(body: bytes) -> None:
     with pytest.raises(ValueError, match=r".*"):

@@ -61,7 +61,7 @@ class Answer:
     def is_html(self) -> bool:
         """Whether a page for people came instead of data."""
         kind = self.headers.get("content-type", "").lower()
-        return "html" in kind or self.body[:200].lstrip()[:9].lower() in {b"<!doctype", b"<html>"}
+        return "html" in kind or self.body[:200].lstrip().lower().startswith((b"<!doctype", b"<html"))
 
     def in_words(self, text: str, limit: int = 200) -> str:
         """Some of its words made fit for a message; a source that repeats what it was sent does not repeat secrets."""

@@ -6,6 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from integrations_api.connectors.servicenow.connector import _lower_bound
+from integrations_api.connectors.servicenow.lanes import Since
 from integrations_api.connectors.servicenow.query import (
     Range,
     any_of,
@@ -135,3 +137,13 @@ def test_every_id_lies_in_exactly_one_lane(count: int, sys_id: str) -> None:
     folded = sys_id.casefold()
     homes = [part for part in lanes(count).values() if folded > part.low and (part.high is None or folded <= part.high)]
     assert len(homes) == 1
+
+
+@pytest.mark.parametrize(
+    ("shift", "literal", "floor"),
+    [(0, "2026-03-01 10:30:00", "2026-03-01 10:30:00"), (-8, "2026-03-01 01:30:00", "2026-03-01 08:30:00")],
+)
+def test_a_lower_bound_in_a_sessions_zone_leaves_room_for_a_clock_that_was_put_forward_or_back(
+    shift: int, literal: str, floor: str
+) -> None:
+    assert _lower_bound(MOMENT, timedelta(hours=shift)) == Since(literal, floor)

@@ -131,10 +131,17 @@ async def test_what_cannot_be_borne_fails_in_words_that_help(
     assert not any(secret in f"{caught.value.message} {caught.value.remedy}" for secret in source.secrets)
 
 
+async def test_a_bound_that_was_proved_and_is_ignored_by_pages_ends_the_sync(source: SimulatedJira) -> None:
+    source.server.add_fault("ignored", column="updated", on="page")
+    async with source.open() as connector:
+        with pytest.raises(Refused, match="ignored the condition on updated"):
+            await fetch(connector, "incremental", source.now() - timedelta(hours=1))
+
+
 async def test_pages_whose_tokens_lead_round_in_a_ring_end_the_sync_in_words(cloud: SimulatedJira) -> None:
     cloud.server.add_fault("epoch_is_no_date")  # so that pages follow each other by tokens alone
     cloud.server.add_fault("tokens_go_round", pages=3)
-    async with cloud.open() as connector, asyncio.timeout(60):
+    async with cloud.open(concurrency=3) as connector, asyncio.timeout(60):
         with pytest.raises(Refused, match="pages of the source do not end"):
             await fetch(connector)
 
@@ -245,6 +252,8 @@ async def test_a_change_that_searches_find_late_is_read_by_a_later_sync(cloud: S
 
     first = await copy.sync()
     missing = {late, created} - {record.external_id for record in first.records}
+    async with cloud.open() as connector:
+        assert await connector.confirm_gone({created: ""}) == []
     cloud.advance(600)
     await copy.sync()
 
@@ -399,6 +408,16 @@ async def test_a_comment_that_goes_while_its_pages_are_read_hides_no_other(cloud
         found = {record.external_id: connector.map(record) for record in (await fetch(connector)).records}
     notes = {note.text for note in found[issue_id].notes}
     assert {f"Comment {number}" for number in range(1, 220)} <= notes
+
+
+async def test_an_issue_that_goes_before_its_comments_are_read_does_not_end_the_sync(source: SimulatedJira) -> None:
+    issue_id = source.create("Talked about")
+    for number in range(120):
+        source.site.comment(issue_id, f"Comment {number}")
+    source.server.add_fault(AfterPage(lambda _: source.site.delete(issue_id), skip=COUNT // 50, times=1))
+    async with source.open(page_size=100) as connector:
+        fetched = await fetch(connector)
+    assert {record.external_id for record in fetched.records} >= set(source.titles())
 
 
 # ---- pages

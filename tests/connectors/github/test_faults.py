@@ -152,7 +152,9 @@ async def test_a_secondary_limit_without_a_time_is_waited_for_longer_each_time(
     ear = Ear()
     async with source.open(budget=3600, on_wait=ear) as connector:
         await fetch(connector)
-    assert [wait.seconds for wait in ear.heard] == [60, 120, 240]
+        source.server.add_fault("secondary_limit", times=1, **options)
+        await fetch(connector)
+    assert [wait.seconds for wait in ear.heard] == [60, 120, 240, 60]
 
 
 @pytest.mark.parametrize("kind", ["RATE_LIMIT", "RATE_LIMITED", ""])
@@ -223,6 +225,17 @@ async def test_a_quiet_incremental_read_is_one_request(source: SimulatedGitHub) 
     fetched = await copy.sync()
     assert fetched.pages == []
     assert [request.path for request in source.server.log.requests] == ["/graphql"]
+
+
+async def test_a_change_within_the_second_of_the_watermark_is_read(source: SimulatedGitHub) -> None:
+    here = source.create("Changed before the sync")
+    there = str(source.instance.create(DESK, "Changed after the sync"))
+    copy = copy_of(source, overlap="0s")
+    await copy.sync("full")
+    source.update(there, "Changed in the same second")
+    fetched = await copy.sync()
+    assert {record.external_id for record in fetched.records} == {here, there}
+    assert_equal(copy, source)
 
 
 async def test_pages_that_have_not_changed_cost_nothing(source: SimulatedGitHub) -> None:

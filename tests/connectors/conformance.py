@@ -67,8 +67,9 @@ class ConformanceTests:
     async def test_a_full_read_brings_every_record_once(self, source: SourceUnderTest) -> None:
         async with source.open() as connector:
             fetched = await fetch(connector)
+            counted = await connector.count_to_read(fetched.start)
         ids = [record.external_id for record in fetched.records]
-        assert len(ids) == len(set(ids))
+        assert len(ids) == len(set(ids)) == counted.total
         assert set(ids) == set(source.titles())
 
     @pytest.mark.parametrize(("page_size", "concurrency"), [(1, 1), (7, 4), (60, 1), (10_000, 4)])
@@ -153,6 +154,8 @@ class ConformanceTests:
         ids = {record.external_id for record in fetched.records}
         assert ids >= {*changed, created}
         assert len(ids) < len(source.titles()) / 2
+        async with source.open() as connector:
+            assert (await connector.count_to_read(fetched.start)).total == len(ids)
         assert {key: document.title for key, document in copy.documents.items()} == source.titles()
 
     async def test_syncing_twice_changes_nothing(self, source: SourceUnderTest) -> None:
@@ -169,15 +172,18 @@ class ConformanceTests:
             start = await connector.start(FetchRequest("full", None))
         assert start.next_watermark is not None
         assert start.next_watermark < source.now() - timedelta(seconds=89_000)
+        assert abs(start.source_now - source.now()) < timedelta(seconds=2)
 
     async def test_an_empty_source_is_an_end_and_not_an_error(self, source: SourceUnderTest) -> None:
         source.clear()
         async with source.open(concurrency=3) as connector:
             fetched = await fetch(connector)
             assert (await connector.count(fetched.start.source_now)).total == 0
+            again = await connector.start(FetchRequest("incremental", source.now()))
         assert fetched.records == []
         assert fetched.pages[-1].cursor is None
         assert fetched.start.next_watermark is None
+        assert not any("everything" in note.lower() for note in (*fetched.start.notes, *again.notes))
 
     async def test_the_count_has_the_bound_that_was_asked_for(self, source: SourceUnderTest) -> None:
         before = source.now()

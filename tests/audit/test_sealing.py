@@ -151,6 +151,18 @@ async def test_a_chain_that_was_written_anew_under_a_made_up_key_shows_as_seals_
     assert (seen.seals, seen.unproven) == (6, 5)
 
 
+async def test_the_search_for_what_is_in_no_seal_does_not_go_through_all_seals_for_each_entry(audit: Record) -> None:
+    await audit.tamper(
+        "INSERT INTO audit_seals SELECT n, now(), ARRAY[n], '', '', '', '', '' FROM generate_series(6, 999) n"
+    )
+
+    async with audit.engine.connect() as connection:
+        await connection.execute(text("SET LOCAL work_mem TO '64kB'"))  # With it a thousand are many.
+        plan = (await connection.scalars(text(f"EXPLAIN {module.NEVER_SEALED}"))).all()
+
+    assert not [line for line in plan if "SubPlan" in line]
+
+
 async def test_an_entry_that_commits_late_is_in_the_next_seal(audit: Record) -> None:
     async with audit.sessions() as late:
         await record(late, action="late", object_type="t", object_id=None, actor="worker")

@@ -1,10 +1,10 @@
 """Sealing the audit in the background, and finding what does not fit its seals. docs/decisions/audit-seals.md."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from datetime import datetime
 
 from msgspec import Struct
-from sqlalchemy import delete, func, select
+from sqlalchemy import delete, func, select, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from integrations_api.audit.merkle import BEFORE_THE_FIRST, leaf_of, link_to, root_of, signed_part, split_leaves
@@ -18,9 +18,14 @@ from integrations_api.vault.errors import UnknownKey
 log = get_logger(__name__)
 
 BATCH = 2000
-"""Entries in one seal at most."""
+"""Entries in one seal at most, and about as many as are read at once to verify seals."""
+_SEALS_AT_ONCE = 100
 _PURPOSE = "audit seals"
 _SEALING_LOCK = 7_215_003
+
+
+_Entries = Mapping[int, AuditEntry]
+"""By their ids."""
 
 
 class Verified(Struct, frozen=True):
@@ -52,8 +57,8 @@ class AuditSealer:
     async def verify(self) -> Verified:
         """Reads every seal and every entry, and stops at the first that does not fit."""
         walk = _Walk(self._vault)
-        async for session, seal in self._seals():
-            if await walk.flaw_of(session, seal) is not None:
+        async for seal, entries in self._seals():
+            if walk.flaw_of(seal, entries) is not None:
                 break
         async with self._sessions() as session:
             waiting = await session.scalar(select(func.count()).select_from(UnsealedEntry)) or 0
@@ -88,17 +93,38 @@ class AuditSealer:
         seal.mac = self._vault.sign(signed_part(seal), purpose=_PURPOSE)
         return seal
 
-    async def _seals(self) -> AsyncIterator[tuple[AsyncSession, AuditSeal]]:
-        """Every seal by its number, one in memory at a time."""
+    async def _seals(self) -> AsyncIterator[tuple[AuditSeal, _Entries]]:
+        """Every seal by its number, with the entries it names: a year has half a million of them, small ones."""
         number = 0
-        while True:
-            async with self._sessions() as session:
-                question = select(AuditSeal).where(AuditSeal.number > number).order_by(AuditSeal.number).limit(1)
-                seal = await session.scalar(question)
-                if seal is None:
-                    return
-                yield session, seal
-            number = seal.number
+        while seals := await self._seals_after(number):
+            for some in _pieces(seals):
+                entries = await self._entries_of(some)
+                for seal in some:
+                    yield seal, entries
+            number = seals[-1].number
+
+    async def _seals_after(self, number: int) -> Sequence[AuditSeal]:
+        following = select(AuditSeal).where(AuditSeal.number > number).order_by(AuditSeal.number)
+        async with self._sessions() as session:
+            return (await session.scalars(following.limit(_SEALS_AT_ONCE))).all()
+
+    async def _entries_of(self, seals: Sequence[AuditSeal]) -> _Entries:
+        named = [id_ for seal in seals for id_ in seal.entry_ids]
+        async with self._sessions() as session:
+            found = await session.scalars(select(AuditEntry).where(AuditEntry.id.in_(named)))
+            return {entry.id: entry for entry in found}
+
+
+def _pieces(seals: Sequence[AuditSeal]) -> Iterator[Sequence[AuditSeal]]:
+    """The same, in stretches that name no more than a few thousand entries together."""
+    piece: list[AuditSeal] = []
+    for seal in seals:
+        piece.append(seal)
+        if sum(len(one.entry_ids) for one in piece) >= BATCH:
+            yield piece
+            piece = []
+    if piece:
+        yield piece
 
 
 class _Walk:
@@ -117,9 +143,9 @@ class _Walk:
         last = self._last_unproven
         return f"seal {last.number} needs the encryption key {last.key_id}: add it to ENCRYPTION_KEYS" if last else None
 
-    async def flaw_of(self, session: AsyncSession, seal: AuditSeal) -> str | None:
-        """Goes on to the next seal; what does not fit of it."""
-        self.flaw = self._chain_flaw(seal) or await _entry_flaw(session, seal)
+    def flaw_of(self, seal: AuditSeal, entries: _Entries) -> str | None:
+        """Goes on to the next seal; what does not fit of it, or of what it says of the entries."""
+        self.flaw = self._chain_flaw(seal) or _entry_flaw(seal, entries)
         if self.flaw is None:
             self.number, self.link = seal.number, link_to(seal)
             self.entries += len(seal.entry_ids)
@@ -154,22 +180,25 @@ async def _take_waiting(session: AsyncSession) -> list[AuditEntry]:
     return list(await session.scalars(select(AuditEntry).where(AuditEntry.id.in_(ids)).order_by(AuditEntry.id)))
 
 
-async def _entry_flaw(session: AsyncSession, seal: AuditSeal) -> str | None:
-    question = select(AuditEntry).where(AuditEntry.id.in_(seal.entry_ids))
-    found = {entry.id: leaf_of(entry) for entry in await session.scalars(question)}
+def _entry_flaw(seal: AuditSeal, entries: _Entries) -> str | None:
     for id_, leaf in zip(seal.entry_ids, split_leaves(seal.leaves), strict=True):
-        if id_ not in found:
+        if id_ not in entries:
             return f"entry {id_} is missing (sealed {_when(seal.sealed_at)} in seal {seal.number})"
-        if found[id_] != leaf:
+        if leaf_of(entries[id_]) != leaf:
             return f"entry {id_} was changed after it was sealed ({_when(seal.sealed_at)} in seal {seal.number})"
     return None
 
 
+# Not `NOT IN`: with some ten thousand seals PostgreSQL would go through all of their ids for each of the entries.
+NEVER_SEALED = text("""
+    SELECT min(e.id) FROM audit_entries e
+    WHERE NOT EXISTS (SELECT FROM audit_unsealed u WHERE u.entry_id = e.id)
+      AND NOT EXISTS (SELECT FROM audit_seals s, unnest(s.entry_ids) AS sealed (id) WHERE sealed.id = e.id)
+""")
+
+
 async def _never_sealed(session: AsyncSession) -> str | None:
-    sealed = select(func.unnest(AuditSeal.entry_ids))
-    waiting = select(UnsealedEntry.entry_id)
-    question = select(func.min(AuditEntry.id)).where(AuditEntry.id.not_in(sealed), AuditEntry.id.not_in(waiting))
-    stray = await session.scalar(question)
+    stray = await session.scalar(NEVER_SEALED)
     return None if stray is None else f"entry {stray} is in no seal and does not wait for one"
 
 

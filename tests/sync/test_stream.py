@@ -9,6 +9,8 @@ from uuid import UUID, uuid4
 
 import httpx
 import pytest
+from sqlalchemy import event
+from sqlalchemy.ext.asyncio import AsyncEngine
 from sse_starlette import EventSourceResponse
 
 from integrations_api.connectors.errors import Retryable
@@ -301,8 +303,13 @@ async def test_however_many_runs_have_ended_the_logs_of_all_are_forgotten(
         runs = [await b.sync(integration) for _ in range(5)]
         await b.change("UPDATE sync_runs SET finished_at = now() - interval '31 days' WHERE id <> :id", id=runs[2].id)
 
+        asked: list[str] = []
+        engine = b.components[AsyncEngine].sync_engine
+        event.listen(engine, "before_cursor_execute", lambda _, __, statement, *___: asked.append(statement))
+
         await b.duties().forget_old_events()
 
+        assert len([one for one in asked if "EXISTS (SELECT FROM sync_events" in one]) == 1  # It reads all runs.
         left = await b.rows("SELECT DISTINCT run_id FROM sync_events")
         assert [row.run_id for row in left] == [runs[2].id]
 

@@ -9,6 +9,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from integrations_api.clock import Clock
+from integrations_api.connectors.merge import in_chunks
 from integrations_api.db.engine import Sessions
 from integrations_api.integrations import for_sync
 from integrations_api.knowledge import remapping, staging
@@ -105,11 +106,14 @@ class SyncDuties:
         async with self._sessions.begin() as session:
             if not await repository.may_start_remap(session):
                 return
-            resting = await remapping.datasets_at_rest(session, failed_since=now - REMAP_PAUSE)
-            outdated = [id_ for id_, name, made_by in resting if made_by < self._sources.mapping_version(name)]
+            made_by = await remapping.made_by(session)
+            outdated = [id_ for id_, name, version in made_by if version < self._sources.mapping_version(name)]
             if not outdated:
                 return
-            run_id, dataset_id = uuid4(), outdated[0]
+            dataset_id = await remapping.at_rest(session, outdated, failed_since=now - REMAP_PAUSE)
+            if dataset_id is None:
+                return
+            run_id = uuid4()
             if await repository.insert_run(
                 session,
                 id=run_id,
@@ -144,22 +148,22 @@ class SyncDuties:
 
     async def forget_old_events(self) -> None:
         """Deletes the event logs of runs that ended long ago; the runs themselves stay."""
-        while await self._forget_some() == AT_ONCE:
-            pass
+        before = self._clock() - self._keep_events
+        async with self._sessions() as session:
+            # Once for all of them: it looks through all runs, of which there are many after a year.
+            runs = (await session.scalars(_WITH_OLD_EVENTS, {"before": before})).all()
+        for some in in_chunks(runs, AT_ONCE):
+            async with self._sessions.begin() as session:
+                await session.execute(_FORGET_EVENTS, {"runs": list(some), "before": before})
 
-    async def _forget_some(self) -> int:
-        async with self._sessions.begin() as session:
-            runs = await session.scalars(
-                text("""
-                    WITH old AS (
-                        SELECT r.id FROM sync_runs r
-                        WHERE r.finished_at < :before AND EXISTS (SELECT FROM sync_events e WHERE e.run_id = r.id)
-                        ORDER BY r.finished_at LIMIT :many
-                    ), gone AS (
-                        DELETE FROM sync_events USING old WHERE run_id = old.id
-                    )
-                    SELECT id FROM old
-                """),
-                {"before": self._clock() - self._keep_events, "many": AT_ONCE},
-            )
-            return len(runs.all())
+
+_WITH_OLD_EVENTS = text("""
+    SELECT r.id FROM sync_runs r
+    WHERE r.finished_at < :before AND EXISTS (SELECT FROM sync_events e WHERE e.run_id = r.id)
+    ORDER BY r.finished_at
+""")
+# Not of one that was resumed meanwhile.
+_FORGET_EVENTS = text("""
+    DELETE FROM sync_events e USING sync_runs r
+    WHERE e.run_id = r.id AND r.id = ANY(CAST(:runs AS uuid[])) AND r.finished_at < :before
+""")

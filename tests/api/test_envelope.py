@@ -89,6 +89,24 @@ ERRORS: dict[str, tuple[Exception, int, str, dict[str, str]]] = {
         "Others are changing the same at this moment, so nothing was changed; try again soon",
         {"Retry-After": "5"},
     ),
+    "lock timeout": (
+        asyncpg.LockNotAvailableError(CANARY),
+        503,
+        "Others are changing the same at this moment, so nothing was changed; try again soon",
+        {"Retry-After": "5"},
+    ),
+    "password": (
+        asyncpg.InvalidPasswordError(CANARY),
+        503,
+        "The database does not let this service in: `integrations-api doctor` says why",
+        {"Retry-After": "5"},
+    ),
+    "memory": (
+        asyncpg.OutOfMemoryError(CANARY),
+        503,
+        "The database does not answer; try again soon",
+        {"Retry-After": "5"},
+    ),
     "rights": (
         ProgrammingError("select", {}, _forbidden()),
         503,

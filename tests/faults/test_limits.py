@@ -101,26 +101,44 @@ async def altered(operator: "asyncpg.Connection[asyncpg.Record]", name: str, how
     await operator.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = $1", name)
 
 
-async def test_a_server_without_a_free_connection_is_waited_for_and_told(
-    database_url: str, server: SimulatorServer
+@pytest.mark.parametrize(
+    ("trouble", "mended", "words", "seen"),
+    [
+        (
+            "CONNECTION LIMIT 0",
+            "CONNECTION LIMIT -1",
+            "The database takes no more connections; try again soon",
+            "not reachable: it takes no more connections",
+        ),
+        (
+            "NOLOGIN",  # As after a change of its password, or of who may come from where.
+            "LOGIN",
+            "The database does not let this service in: `integrations-api doctor` says why",
+            "not reachable: it does not let this service in",
+        ),
+    ],
+    ids=["full", "shut out"],
+)
+async def test_a_server_that_takes_no_connection_is_waited_for_and_told(
+    database_url: str, server: SimulatorServer, trouble: str, mended: str, words: str, seen: str
 ) -> None:
     async with superuser(database_url) as operator, role(operator, database_url) as (name, url):
 
-        async def others_take_all() -> None:
-            await altered(operator, name, "CONNECTION LIMIT 0")
+        async def shut() -> None:
+            await altered(operator, name, trouble)
 
         with unminded_connections():
             async with product(url) as service:
-                async with sync_in_trouble(service, server, others_take_all) as ending:
+                async with sync_in_trouble(service, server, shut) as ending:
                     refused = await service.api.client.get("/integrations/all")
                     ready = await service.api.client.get("/readyz")
-                    await operator.execute(f"ALTER ROLE {name} CONNECTION LIMIT -1")
+                    await operator.execute(f"ALTER ROLE {name} {mended}")
                     await ending
 
                 assert (refused.status_code, refused.headers["Retry-After"]) == (503, "5")
-                assert refused.json()["message"] == "The database takes no more connections; try again soon"
+                assert refused.json()["message"] == words
                 assert ready.status_code == 503
-                assert ready.json()["checks"][0]["message"] == "not reachable: it takes no more connections"
+                assert ready.json()["checks"][0]["message"] == seen
                 assert (await service.api.client.get("/integrations/all")).status_code == 200
 
 

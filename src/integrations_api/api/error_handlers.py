@@ -16,12 +16,13 @@ from integrations_api.api.refusals import error_response
 from integrations_api.api.routes import allowed_methods
 from integrations_api.db.engine import (
     cause_of,
-    is_deadlock,
+    is_contended,
     is_disk_full,
     is_forbidden,
     is_full,
     is_lost_connection,
     is_read_only,
+    is_shut_out,
 )
 from integrations_api.errors import (
     ApplicationError,
@@ -167,8 +168,10 @@ def _away_words(error: Exception) -> str:
         return "The database takes no more connections; try again soon"
     if is_read_only(error):
         return "The database can only be read at the moment, so nothing was changed; try again later"
-    if is_deadlock(error):
+    if is_contended(error):
         return "Others are changing the same at this moment, so nothing was changed; try again soon"
+    if is_shut_out(error):
+        return "The database does not let this service in: `integrations-api doctor` says why"
     if isinstance(error, database.TimeoutError):
         return "All database connections of this process are busy; try again soon"
     return "The database does not answer; try again soon"

@@ -17,7 +17,7 @@ from integrations_api.api.envelope import Success
 from integrations_api.api.openapi import errors
 from integrations_api.api.routes import PUBLIC, Router
 from integrations_api.db.compatibility import Fit, fit_of
-from integrations_api.db.engine import is_full
+from integrations_api.db.engine import is_full, is_shut_out
 from integrations_api.logs import get_logger
 from integrations_api.queue.models import Worker
 
@@ -119,6 +119,8 @@ def _why_away(engine: AsyncEngine, error: Exception) -> str:
     waited = isinstance(error, TimeoutError | PoolTimeoutError)
     if waited and isinstance(pool, QueuePool) and pool.checkedout() >= pool.size():
         return "not reachable: all connections of this process are busy"
+    if is_shut_out(error):
+        return "not reachable: it does not let this service in"
     return "not reachable: it takes no more connections" if is_full(error) else "not reachable"
 
 

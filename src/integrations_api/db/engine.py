@@ -128,9 +128,14 @@ def is_read_only(error: BaseException) -> bool:
     return isinstance(cause_of(error), asyncpg.ReadOnlySQLTransactionError)
 
 
-def is_deadlock(error: BaseException) -> bool:
-    """Whether the server undid the transaction to free others, which wait for each other as this one did."""
-    return isinstance(cause_of(error), asyncpg.DeadlockDetectedError)
+def is_contended(error: BaseException) -> bool:
+    """Whether others hold what was wanted: the server ended a deadlock, or a wait for a lock that it gives a time."""
+    return isinstance(cause_of(error), asyncpg.DeadlockDetectedError | asyncpg.LockNotAvailableError)
+
+
+def is_shut_out(error: BaseException) -> bool:
+    """Whether the server does not let us in: its password or its rules were changed, or the database is not there."""
+    return isinstance(cause_of(error), asyncpg.InvalidAuthorizationSpecificationError | asyncpg.InvalidCatalogNameError)
 
 
 def cannot_write(error: BaseException) -> bool:
@@ -144,10 +149,13 @@ def is_forbidden(error: BaseException) -> bool:
 
 
 def is_lost_connection(error: BaseException) -> bool:
-    """Whether the database went away under a statement (restart, failover, network, no space or connection left), can
-    only be read, or ended it to free others of a deadlock: nothing was done, and trying again may work.
+    """Whether the database went away under a statement (restart, failover, network, no space, memory or connection
+    left), does not let us in, can only be read, or ended it for the sake of others: nothing was done, and trying again
+    may work.
     """
     if isinstance(error, DBAPIError) and error.connection_invalidated:
+        return True
+    if is_contended(error) or is_shut_out(error):
         return True
     return isinstance(
         cause_of(error),
@@ -156,9 +164,9 @@ def is_lost_connection(error: BaseException) -> bool:
         # What asyncpg says between the server's last word and the end of the socket.
         | asyncpg.InternalClientError
         | asyncpg.OperatorInterventionError
-        | asyncpg.TooManyConnectionsError
-        | asyncpg.DiskFullError
-        | asyncpg.DeadlockDetectedError
+        | asyncpg.InsufficientResourcesError
+        # A standby ends what reads a row that its primary has taken away.
+        | asyncpg.SerializationError
         | asyncpg.ReadOnlySQLTransactionError
         | PoolTimeoutError
         | OSError,

@@ -1,13 +1,13 @@
 """Configured connections: what people ask of them. What syncs do is in `for_sync`."""
 
 from collections.abc import Collection
-from contextlib import suppress
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 import asyncpg
 from msgspec import Struct
+from sqlalchemy.exc import OperationalError
 
 from integrations_api.access.permissions import Permission
 from integrations_api.access.principal import Principal
@@ -15,7 +15,7 @@ from integrations_api.api.pagination import decode_cursor, encode_cursor
 from integrations_api.clock import Clock, utc_now
 from integrations_api.db.changes import Change, carry_out
 from integrations_api.db.direct import Row, connected, transaction
-from integrations_api.db.engine import Sessions
+from integrations_api.db.engine import Sessions, is_contended
 from integrations_api.errors import InvalidInput, NotFound, PreconditionFailed
 from integrations_api.integrations import statements
 from integrations_api.integrations.configs import SplitConfig, split, split_edit
@@ -132,10 +132,13 @@ class IntegrationService:
         if purge:
             principal.demand(Permission.KNOWLEDGE_PURGE)
         while True:
-            # What is not available is a run that has just begun. It is waited for first the next time, and while it is
-            # held no other begins.
-            with suppress(asyncpg.LockNotAvailableError):
+            # What others hold is a run that has just begun. It is waited for first the next time, and while it is held
+            # no other begins.
+            try:
                 return await self._delete(integration_id, principal=principal, purge=purge, revisions=revisions)
+            except OperationalError as error:
+                if not is_contended(error):
+                    raise
 
     async def _delete(
         self, integration_id: UUID, *, principal: Principal, purge: bool, revisions: Collection[int] | None

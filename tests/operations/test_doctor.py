@@ -184,6 +184,7 @@ async def test_a_schema_that_took_something_away_fails_and_no_row_is_asked(datab
     [
         ("SET default_transaction_read_only = on", "failed", "let DATABASE_URL name the primary"),
         ("CONNECTION LIMIT 5", "warning", "One more process may take up to 7: raise max_connections"),
+        ("SET statement_timeout = '30s'", "warning", "SET it to 0 for this user"),
     ],
 )
 async def test_a_database_that_does_not_suit_is_told(database_url: str, change: str, status: str, remedy: str) -> None:

@@ -31,6 +31,9 @@ _SERVER = """
     SELECT current_setting('server_version') AS version,
            current_setting('server_version_num')::int / 10000 AS release,
            current_setting('server_encoding') AS encoding,
+           (SELECT string_agg(name || ' = ' || current_setting(name), ', ' ORDER BY name) FROM pg_settings
+            WHERE name IN ('statement_timeout', 'lock_timeout', 'transaction_timeout') AND setting <> '0')
+               AS time_limits,
            pg_is_in_recovery() OR current_setting('default_transaction_read_only')::bool AS is_read_only,
            least(
                current_setting('max_connections')::int - current_setting('superuser_reserved_connections')::int
@@ -72,6 +75,10 @@ async def server(place: Place) -> Check:
         return Check("database", "failed", seen, trouble)
     if found.connections_left < need:
         remedy = f"One more process may take up to {need}: raise max_connections, or lower DATABASE_POOL_SIZE"
+        return Check("database", "warning", seen, remedy)
+    if found.time_limits:
+        seen += f"; {found.time_limits}"
+        remedy = "Steps of large syncs take minutes, and would never be done: ALTER ROLE, and SET it to 0 for this user"
         return Check("database", "warning", seen, remedy)
     if trip > SLOW_ANSWER:
         return Check("database", "warning", seen, "Bring this machine and PostgreSQL closer together")

@@ -263,6 +263,8 @@ async def test_a_source_that_was_never_reached_is_given_up_soon_and_one_that_was
     never, before, answering = World(), World(), World()
     with pytest.raises(Unreachable, match=r"^Connection refused$"), never.patience.first_contact():
         await never.bear(lambda: Unreachable("Connection refused"), 100)
+    with before.patience.first_contact():
+        pass
     with pytest.raises(Unreachable):
         await before.bear(lambda: Unreachable("Connection refused"), 100)
     with pytest.raises(Retryable), answering.patience.first_contact():
@@ -290,6 +292,16 @@ async def test_what_is_asked_of_one_request_holds_for_all() -> None:
     assert not world.patience.close_for(39)
     await world.patience.until_open()
     assert world.slept == [40]
+
+
+async def test_a_wait_that_is_asked_of_several_requests_is_told_once() -> None:
+    world = World()
+    trials = [world.patience.trial() for _ in range(3)]
+    moment = world.moment
+    for trial in trials:
+        world.moment = moment  # they wait side by side
+        await trial.again(RateLimited("Rate limit exceeded", retry_after=40))
+    assert len(world.told) == 1
 
 
 async def test_an_easier_request_follows_at_once() -> None:

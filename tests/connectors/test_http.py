@@ -173,6 +173,14 @@ def test_what_is_no_json_is_an_error(body: bytes) -> None:
         parse_json(body)
 
 
+@pytest.mark.parametrize("values", [b"[]," * 2_700_000, b'{"":0},' * 1_200_000, b"0," * 4_100_000])
+def test_more_values_than_fit_into_memory_are_refused_before_they_are_made(values: bytes) -> None:
+    body = b"[" + values + b"0]"
+
+    with pytest.raises(PageTooLarge, match="more values than are read at once"):
+        parse_json(body)
+
+
 @pytest.mark.parametrize("number", [2**63 - 1, 2**64 - 1, 2**64, -(2**63), -(2**63) - 1, 10**30, 0, -1, 1.5])
 def test_a_number_is_the_same_beside_a_text_that_only_the_standard_library_reads(number: float) -> None:
     ((_, plainly), _), ((_, otherwise), _) = (parse_json(f'["{text}", {number}]'.encode()) for text in ("a", "\t"))

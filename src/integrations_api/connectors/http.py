@@ -38,6 +38,11 @@ _SHORTEST_SECRET = 4
 _LONGEST_READ = 100_000
 """Characters of a text that is to be one line: those of a whole answer, read one by one, took half a minute and
 gigabytes of memory."""
+_SMALL_BODY = 3_000_000
+_MOST_CONTAINERS = 1_000_000
+_MOST_VALUES = 4_000_000
+"""Objects and lists, and commas, of a larger body. A page of 10,000 wide rows has 700,000 and two million. 200 MB of
+nothing but brackets, which a source compresses to a thousandth, took minutes and six gigabytes to read."""
 _CHECK_URL = "Check the URL, and that this service may reach it over the network"
 _TLS_REMEDY = "Name the certificate authority in EGRESS_CA_FILE, or give the source a certificate for its host name"
 
@@ -247,8 +252,10 @@ def parse_json(body: bytes) -> tuple[Any, bool]:
     """The value, and whether its texts may hold what PostgreSQL cannot store (NUL, unpaired surrogates).
 
     orjson reads nearly all; what it refuses (unpaired surrogates, raw control characters) goes to the standard
-    library. NaN and Infinity are no JSON. Raises ValueError.
+    library. NaN and Infinity are no JSON. Raises ValueError, and `PageTooLarge` for more values than fit into memory.
     """
+    if len(body) > _SMALL_BODY:
+        _refuse_too_many_values(body)
     try:
         return orjson.loads(body), b"\\u0000" in body
     except orjson.JSONDecodeError:
@@ -261,6 +268,12 @@ def parse_json(body: bytes) -> tuple[Any, bool]:
         return json.loads(text, strict=False, parse_int=_whole, parse_constant=_no_constant), True
     except RecursionError:
         raise ValueError("nested too deeply") from None
+
+
+def _refuse_too_many_values(body: bytes) -> None:
+    """Counted before they are made, those in texts too: who writes so many into his texts gets smaller pages."""
+    if body.count(b"[") + body.count(b"{") > _MOST_CONTAINERS or body.count(b",") > _MOST_VALUES:
+        raise PageTooLarge("The answer holds more values than are read at once", "Try a smaller page_size")
 
 
 def _whole(text: str) -> int | float:

@@ -222,6 +222,9 @@ async def test_where_too_many_cannot_be_mapped_each_has_its_turn_to_be_tried_aga
             (2, "3 could not be mapped: see the run's rejected records")
         ] * 2
 
+        monkeypatch.setattr(staging, "MOST_BYTES_TRIED_AGAIN", 200)  # One of them has more than a hundred.
+        assert (await b.sync(integration)).rejected == 1
+
 
 async def test_the_raw_file_holds_what_was_fetched_and_not_what_is_tried_again(
     database_url: str, tmp_path: Path

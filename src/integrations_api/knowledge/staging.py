@@ -23,6 +23,8 @@ COLUMNS = (
 
 MOST_TRIED_AGAIN = 5000
 """Records that could not be mapped and that one run tries again from their stored copy."""
+MOST_BYTES_TRIED_AGAIN = 100_000_000
+"""Of their JSON, all together: the largest record that is stored fits."""
 
 
 class Plan(Struct, frozen=True):
@@ -264,16 +266,18 @@ async def numbers_of(session: AsyncSession, *, dataset_id: UUID, external_ids: S
 
 async def open_rejections(session: AsyncSession, dataset_id: UUID) -> list[str]:
     """Raw JSON of records that earlier runs could not map, to be tried again: those first that have waited longest, so
-    many in one run, the rest later.
+    many in one run, and so large ones together, the rest later.
     """
     found = await session.execute(
         text("""
             SELECT raw FROM (
-                SELECT DISTINCT ON (external_id) external_id, at, raw FROM rejected_records
-                WHERE dataset_id = :dataset AND NOT resolved ORDER BY external_id, at DESC
-            ) newest ORDER BY at, external_id LIMIT :limit
+                SELECT raw, at, external_id, sum(octet_length(raw)) OVER (ORDER BY at, external_id) AS bytes FROM (
+                    SELECT DISTINCT ON (external_id) external_id, at, raw FROM rejected_records
+                    WHERE dataset_id = :dataset AND NOT resolved ORDER BY external_id, at DESC
+                ) newest
+            ) measured WHERE bytes <= :bytes ORDER BY at, external_id LIMIT :limit
         """),
-        {"dataset": dataset_id, "limit": MOST_TRIED_AGAIN},
+        {"dataset": dataset_id, "limit": MOST_TRIED_AGAIN, "bytes": MOST_BYTES_TRIED_AGAIN},
     )
     return list(found.scalars())
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import time
 from collections.abc import Sequence
 
 import orjson
@@ -15,8 +16,16 @@ from integrations_api.knowledge import staging
 from integrations_api.knowledge.documents import Content, Row, StagedRecord, as_row, content_of, too_long
 from integrations_api.sync.models import SyncRun
 
-SLICE = 50
-"""Records mapped before other tasks get a turn: heartbeats and streams must breathe."""
+TURN = 0.05
+"""Seconds of mapping after which other tasks get a turn: heartbeats and streams must breathe."""
+LARGE = 20_000
+"""Characters of a raw record from which on it is mapped beside the event loop: a megabyte of markup takes seconds."""
+LARGEST = 20_000_000
+"""Characters of a raw record that is stored. Four times as long as what ServiceNow is asked to take for a text."""
+_TOO_LARGE = f"it is larger than {LARGEST // 1_000_000} MB: shorten its texts or lists at the source"
+_TOO_DEEP = "it is nested too deeply"
+NOTHING = "{}"
+"""Stored in place of a raw record that is too much: it is not tried again before the source gives it anew."""
 
 
 class Intake(Struct, frozen=True):
@@ -48,28 +57,55 @@ def _restored(connector: Connector, text: str) -> SourceRecord | None:
 async def _take_in(records: Sequence[SourceRecord], *, run: SyncRun, connector: Connector, first: int) -> Intake:
     rows: list[Row] = []
     contents: list[Content] = []
+    turns = Turns()
     for seq, record in enumerate(records, first):
-        staged = judge(record, connector)
+        staged = await judged(record, connector)
         content = content_of(staged.document) if staged.document is not None else None
         rows.append(as_row(run.id, run.dataset_id, seq, staged, content))
         if content is not None:
             contents.append(content)
-        if len(rows) % SLICE == 0:
-            await asyncio.sleep(0)
+        await turns.pause()
     return Intake(rows, contents)
 
 
-def judge(record: SourceRecord, connector: Connector) -> StagedRecord:
-    """The record mapped, or rejected with its reason."""
+class Turns:
+    """Gives other tasks a turn in the middle of long work."""
+
+    def __init__(self) -> None:
+        self._since = time.monotonic()
+
+    async def pause(self) -> None:
+        """Called between two pieces of the work."""
+        if time.monotonic() - self._since > TURN:
+            await asyncio.sleep(0)
+            self._since = time.monotonic()
+
+
+async def judged(record: SourceRecord, connector: Connector) -> StagedRecord:
+    """The record mapped, or rejected with its reason; however large it is, other tasks go on meanwhile."""
+    try:
+        raw = raw_text(record.raw)
+    except RecursionError:
+        return StagedRecord(source=record, raw=NOTHING, document=None, rejection=_TOO_DEEP)
+    if len(raw) > LARGEST:
+        return StagedRecord(source=record, raw=NOTHING, document=None, rejection=_TOO_LARGE)
+    if len(raw) > LARGE:
+        return await asyncio.to_thread(_judge, record, raw, connector)
+    return _judge(record, raw, connector)
+
+
+def _judge(record: SourceRecord, raw: str, connector: Connector) -> StagedRecord:
     document: MappedDocument | None = None
     try:
         document = connector.map(record)
         reason = too_long(record, document)
     except RecordRejected as rejection:
         reason = str(rejection)
+    except (RecursionError, orjson.JSONEncodeError):
+        reason = _TOO_DEEP
     if reason is not None:
         document = None
-    return StagedRecord(source=record, raw=raw_text(record.raw), document=document, rejection=reason)
+    return StagedRecord(source=record, raw=raw, document=document, rejection=reason)
 
 
 def raw_text(raw: JsonObject) -> str:

@@ -4,7 +4,6 @@ It comes first in a run: compared with documents of the old mapping, everything 
 A run with the trigger `remap` does nothing else, unless somebody asks for a sync meanwhile.
 """
 
-import asyncio
 import json
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from typing import Any
@@ -25,7 +24,7 @@ from integrations_api.knowledge.versions import Chunk
 from integrations_api.sync import events, repository
 from integrations_api.sync.chunks import chunks_of
 from integrations_api.sync.events import LoggedEvent
-from integrations_api.sync.intake import SLICE, judge
+from integrations_api.sync.intake import Turns, judged
 from integrations_api.sync.journal import Journal, StepResult
 from integrations_api.sync.models import SyncRun
 from integrations_api.sync.runs import REMAP, Phase, RunState
@@ -170,10 +169,10 @@ class Remap:
         changes: list[Remapped] = []
         made: list[Content] = []
         unmapped = 0
-        for index, document in enumerate(documents):
-            if index % SLICE == SLICE - 1:
-                await asyncio.sleep(0)
-            mapped = self._mapped(document)
+        turns = Turns()
+        for document in documents:
+            await turns.pause()
+            mapped = await self._mapped(document)
             if mapped is None:
                 unmapped += 1
                 continue
@@ -183,11 +182,11 @@ class Remap:
                 made.append(content)
         return changes, made, unmapped
 
-    def _mapped(self, document: StoredDocument) -> tuple[str, Content] | None:
+    async def _mapped(self, document: StoredDocument) -> tuple[str, Content] | None:
         if document.raw is None:
             return None
         try:
-            mapped = judge(self._connector.restore(json.loads(document.raw)), self._connector).document
+            mapped = (await judged(self._connector.restore(json.loads(document.raw)), self._connector)).document
         except RecordRejected:
             return None
         return None if mapped is None else (mapped.number, content_of(mapped))

@@ -25,7 +25,7 @@ from integrations_api.integrations.schemas import IntegrationIn
 from integrations_api.knowledge.comparing import field_changes
 from integrations_api.knowledge.documents import StagedRecord, plain
 from integrations_api.knowledge.service import KnowledgeService
-from integrations_api.sync.intake import judge
+from integrations_api.sync.intake import judged
 from integrations_api.sync.runs import choose_mode
 from integrations_api.sync.sources import Sources
 
@@ -136,7 +136,7 @@ class Trial:
                 start = await connector.start(request)
                 counted = await connector.count_to_read(start)
                 chosen = await choose(await _first_records(connector, start))
-                staged = [judge(record, connector) for record in chosen]
+                staged = [await judged(record, connector) for record in chosen]
         except ConnectorError as error:
             source = self._sources.describe(integration)
             advice = f". {error.remedy}" if error.remedy else ""

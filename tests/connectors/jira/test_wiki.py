@@ -1,7 +1,10 @@
 """Wiki markup becomes what a reader would see."""
 
+import random
+
 import pytest
 
+from integrations_api.connectors.jira import wiki
 from integrations_api.connectors.jira.wiki import to_text
 
 
@@ -36,3 +39,15 @@ def test_markup_reads_as_its_reader_sees_it(markup: str, expected: str) -> None:
 )
 def test_markup_that_never_closes_is_read_in_reasonable_time(markup: str) -> None:
     assert isinstance(to_text(markup), str)
+
+
+def test_a_long_text_reads_the_same_by_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
+    dice = random.Random(7)
+    signs = ["\n", "\n", " ", "a", "*", "_", "|", "||", "[", "]", "{", "}", "{code}", "{panel:title=b}", "{{", "}}",
+             "!", "a.bc", "\\", "h1. ", "- ", "#", "----", "?", "~", "{color:red}"]  # fmt: skip
+    texts = ["".join(dice.choices(signs, k=60)) for _ in range(2000)]
+    whole = [to_text(text) for text in texts]
+
+    monkeypatch.setattr(wiki, "_PIECE", 1)
+
+    assert [to_text(text) for text in texts] == whole

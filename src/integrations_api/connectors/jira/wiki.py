@@ -35,6 +35,9 @@ _EMPHASIS = tuple(
     re.compile(rf"(?<![\w\\{mark}]){mark}(?=\S)([^\n]{{0,400}}?[^\s\\]){mark}(?![\w{mark}])")
     for mark in map(re.escape, ("*", "_", "+", "^", "~", "??"))
 )
+_PIECE = 10_000
+_LONGEST_LINE = 40_000
+"""One that is longer is cut there: Jira takes 32,767 characters, unless an administrator lets it take more."""
 _ESCAPED = re.compile(r"\\([{}\[\]*_+^~!|#-])")
 
 
@@ -65,6 +68,21 @@ def _verbatim(markup: str) -> Iterator[tuple[int, str, int]]:
 
 
 def _plain(markup: str) -> str:
+    """Line by line, a few at a time: no mark reaches beyond its line, and other threads get a turn in between."""
+    return "".join(map(_read, _pieces(markup)))
+
+
+def _pieces(markup: str) -> Iterator[str]:
+    position = 0
+    while len(markup) - position > _PIECE:
+        end = markup.find("\n", position + _PIECE, position + _LONGEST_LINE) + 1
+        following = end or position + _LONGEST_LINE
+        yield markup[position:following]
+        position = following
+    yield markup[position:]
+
+
+def _read(markup: str) -> str:
     markup = _PANEL.sub(_title_of_panel, markup)
     for pattern, replacement in (*_MACROS, *_LINKS, *_LINES):
         markup = pattern.sub(replacement, markup)

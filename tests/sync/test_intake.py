@@ -1,0 +1,65 @@
+"""What one record may be, whoever sends it: it is mapped, or rejected with a reason, and keeps nobody waiting."""
+
+import asyncio
+import threading
+from typing import Any
+
+import pytest
+
+from integrations_api.connectors.errors import RecordRejected
+from integrations_api.connectors.records import MappedDocument, SourceRecord
+from integrations_api.sync import intake
+from integrations_api.sync.intake import LARGE, judged
+
+pytestmark = pytest.mark.anyio
+
+
+class Mapping:
+    """As much of a connector as maps; it goes on as soon as the event loop did."""
+
+    def __init__(self) -> None:
+        self.others_went_on = threading.Event()
+
+    def map(self, record: SourceRecord) -> MappedDocument:
+        if not self.others_went_on.wait(timeout=10):
+            raise RecordRejected("everybody waited for it")
+        return MappedDocument(number="INC1", title="", text="", notes=[], attributes={}, url=None)
+
+
+def record(text: Any) -> SourceRecord:
+    return SourceRecord("1", None, None, {"id": "1", "text": text})
+
+
+async def test_while_a_large_record_is_mapped_others_go_on() -> None:
+    mapping = Mapping()
+    asyncio.get_running_loop().call_soon(mapping.others_went_on.set)
+
+    staged = await judged(record("x" * LARGE), mapping)  # type: ignore[arg-type]
+
+    assert (staged.rejection, staged.document is not None) == (None, True)
+
+
+async def test_a_record_that_is_larger_than_any_is_rejected_and_not_stored(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(intake, "LARGEST", LARGE)
+
+    staged = await judged(record("x" * LARGE), Mapping())  # type: ignore[arg-type]
+
+    assert (staged.raw, staged.document) == ("{}", None)
+    assert staged.rejection == "it is larger than 20 MB: shorten its texts or lists at the source"
+
+
+@pytest.mark.parametrize("levels", [300, 1000])
+async def test_a_record_that_is_nested_too_deeply_is_rejected(levels: int) -> None:
+    from integrations_api.connectors.servicenow.mapping import map_record
+
+    text: Any = "x"
+    for _ in range(levels):
+        text = [text]
+
+    class ServiceNow:
+        def map(self, one: SourceRecord) -> MappedDocument:
+            return map_record(one, "https://example.com/")
+
+    staged = await judged(record(text), ServiceNow())  # type: ignore[arg-type]
+
+    assert (staged.document, staged.rejection) == (None, "it is nested too deeply")

@@ -100,3 +100,23 @@ async def test_who_is_refused_by_a_bucket_that_is_full_and_pruned_a_moment_later
     monkeypatch.setattr(rates, "_TAKE", refusing)
     async with live_app(database_url) as live:
         assert await draw(live, 1) == 1
+
+
+async def test_what_leaves_a_row_behind_is_bounded_for_who_may_least(database_url: str) -> None:
+    async with live_app(database_url, access_rate_factor=0.01) as live:  # One at a time of each.
+        headers = await live.credentials(["integration.view"])
+        key = {"name": "script", "permissions": ["integration.view"], "expires_in_days": 1}
+
+        denied = [await live.client.get("/audit", headers=headers) for _ in range(3)]
+        tickets = [await live.client.post(f"/integrations/runs/{NOT_THERE}/ticket", headers=headers) for _ in range(2)]
+        keys = [await live.client.post("/auth/api-keys", headers=headers, json=key) for _ in range(2)]
+        async with live.components[AsyncEngine].connect() as connection:
+            question = text(
+                "SELECT action, count(*) AS n FROM audit_entries WHERE action ~ 'denied|api_key' GROUP BY 1"
+            )
+            written = {row.action: row.n for row in await connection.execute(question)}
+
+    assert [answer.status_code for answer in denied] == [403, 403, 403]
+    assert [answer.status_code for answer in tickets] == [404, 429]
+    assert [answer.status_code for answer in keys] == [201, 429]
+    assert written == {"access.denied": 1, "auth.create_api_key": 1}

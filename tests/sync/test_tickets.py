@@ -8,7 +8,7 @@ from uuid import uuid4
 
 import pytest
 from sqlalchemy import text
-from sqlalchemy.ext.asyncio import async_sessionmaker
+from sqlalchemy.ext.asyncio import AsyncEngine, async_sessionmaker
 
 from integrations_api.sync.tickets import Tickets
 from tests.support.applications import LiveApp, live_app
@@ -90,6 +90,10 @@ async def test_it_is_good_for_nothing_after_a_minute_in_which_nobody_used_it(sce
     scene.clock.now += timedelta(seconds=1)
 
     assert (used, await scene.watch(late), await scene.watch(in_time)) == (204, 401, 204)
+
+    await scene.live.components[Tickets].prune()
+    async with scene.live.components[AsyncEngine].connect() as connection:
+        assert await connection.scalar(text("SELECT count(*) FROM stream_tickets")) == 1
 
 
 async def test_it_ends_with_a_sign_out(scene: Scene) -> None:

@@ -60,8 +60,8 @@ def require(permission: Permission, rate: Rate | None = None) -> Requirement:
 class _Person(Requirement):
     """Somebody who signed in: an API key must not make further keys, nor change a password."""
 
-    def __init__(self) -> None:
-        super().__init__(None)
+    def __init__(self, rate: Rate | None = None) -> None:
+        super().__init__(None, rate)
 
     async def __call__(
         self,
@@ -77,6 +77,9 @@ class _Person(Requirement):
 
 Person = Annotated[Principal, Depends(_Person())]
 """For routes about one's own credentials: `me: Person`."""
+
+KeyMaker = Annotated[Principal, Depends(_Person(Rate.KEY))]
+"""For the one that makes such: each is written into the audit, and so is its end."""
 
 SignedIn = Annotated[Principal, Depends(Requirement(None))]
 """For the few routes that any signed-in user may call: `me: SignedIn`."""

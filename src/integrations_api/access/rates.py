@@ -34,6 +34,10 @@ class Rate(Enum):
     EXPORT = Allowance(at_once=10, a_minute=30)
     SEARCH = Allowance(at_once=100, a_minute=600)
     CONNECT = Allowance(at_once=10, a_minute=12)
+    TICKET = Allowance(at_once=100, a_minute=100)
+    KEY = Allowance(at_once=50, a_minute=10)
+    DENIAL = Allowance(at_once=100, a_minute=60)
+    """What is denied to a user is refused beyond this, too; it is no longer written into the audit."""
     CALLBACK = Allowance(at_once=20, a_minute=30)
     """Drawn from by address, for nobody is signed in there."""
 

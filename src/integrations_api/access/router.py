@@ -11,7 +11,7 @@ from pydantic import AwareDatetime
 from integrations_api.access.account import Account
 from integrations_api.access.administration import Link, UserAdministration
 from integrations_api.access.api_keys import ApiKeys
-from integrations_api.access.dependencies import PUBLIC, Person, SignedIn, require
+from integrations_api.access.dependencies import PUBLIC, KeyMaker, Person, SignedIn, require
 from integrations_api.access.invitation_page import PAGE, POLICY
 from integrations_api.access.permissions import Permission
 from integrations_api.access.principal import Principal
@@ -143,9 +143,9 @@ async def list_sign_ins(
     "/api-keys",
     summary="Make an API key",
     status_code=201,
-    responses=errors(401, 403, 409, 413, 415, 422, m403=_NO_KEY, m409="You have 50 API keys: delete one first"),
+    responses=errors(401, 403, 409, 413, 415, 422, 429, m403=_NO_KEY, m409="You have 50 API keys: delete one first"),
 )
-async def make_key(sent: ApiKeyRequest, person: Person, keys: Keys) -> NewApiKeyAnswer:
+async def make_key(sent: ApiKeyRequest, person: KeyMaker, keys: Keys) -> NewApiKeyAnswer:
     """For scripts: `Authorization: Bearer iak_…`. It may do what is named here and what you may do at the moment it
     is used; it ends with its expiry, with its deletion, or when you are disabled. The key is shown only now."""
     made = await keys.make(name=sent.name, permissions=sent.permissions, days=sent.expires_in_days, principal=person)

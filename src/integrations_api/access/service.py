@@ -26,7 +26,15 @@ from integrations_api.audit import service as audit
 from integrations_api.clock import Clock, utc_now
 from integrations_api.db.direct import connected
 from integrations_api.db.engine import Sessions
-from integrations_api.errors import Conflict, FieldProblem, InvalidInput, NotFound, PermissionDenied, Unauthenticated
+from integrations_api.errors import (
+    Conflict,
+    FieldProblem,
+    InvalidInput,
+    NotFound,
+    PermissionDenied,
+    TooManyRequests,
+    Unauthenticated,
+)
 from integrations_api.logs import get_logger
 
 log = get_logger(__name__)
@@ -136,7 +144,12 @@ class AccessService:
         await self._rates.draw(rate, principal.user_id)
 
     async def note_denial(self, denied: PermissionDenied) -> None:
-        """Writes down whom a request was denied to, and for want of what."""
+        """Writes down whom a request was denied to, and for want of what; of a flood, the beginning."""
+        try:
+            await self._rates.draw(Rate.DENIAL, denied.by.user_id)
+        except TooManyRequests:
+            log.warning("access.denial_not_noted", user_id=str(denied.by.user_id), permission=denied.permission)
+            return
         async with self._sessions.begin() as session:
             await audit.record(
                 session,

@@ -56,6 +56,7 @@ Streams = Annotated[RunStreams, Depends(component(RunStreams))]
 MaySync = Annotated[Principal, Depends(require(Permission.INTEGRATION_SYNC))]
 MayTry = Annotated[Principal, Depends(require(Permission.INTEGRATION_SYNC, Rate.TRIAL))]
 MayView = Annotated[Principal, Depends(require(Permission.INTEGRATION_VIEW))]
+MayAskForTickets = Annotated[Principal, Depends(require(Permission.INTEGRATION_VIEW, Rate.TICKET))]
 LastEventId = Annotated[
     str | None, Header(alias="Last-Event-ID", description="Resume after this event: `<run id>:<seq>`.")
 ]
@@ -141,9 +142,9 @@ async def watch_run(
 @router.post(
     "/runs/{run_id}/ticket",
     summary="Get a ticket for a browser's EventSource",
-    responses=errors(401, 403, 404, m404="Sync run not found"),
+    responses=errors(401, 403, 404, 429, m404="Sync run not found"),
 )
-async def give_ticket(run_id: str, principal: MayView, tickets: TicketDesk) -> TicketAnswer:
+async def give_ticket(run_id: str, principal: MayAskForTickets, tickets: TicketDesk) -> TicketAnswer:
     """`/integrations/runs/{run_id}/events?ticket=…` then needs no bearer token: an EventSource cannot send one.
 
     It is good for this run only, must be used within a minute, and then serves reconnects too, for as long as the token

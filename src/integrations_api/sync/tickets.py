@@ -78,8 +78,10 @@ class Tickets:
 
     async def prune(self) -> None:
         """Forgets tickets that nothing can be done with any more."""
+        now = self._clock()
+        too_late = StreamTicket.used_at.is_(None) & (StreamTicket.created_at <= now - FIRST_USE)
         async with self._sessions.begin() as session:
-            await session.execute(delete(StreamTicket).where(StreamTicket.created_at < self._clock() - LIFETIME))
+            await session.execute(delete(StreamTicket).where(too_late | (StreamTicket.created_at < now - LIFETIME)))
 
 
 def _is_good(ticket: StreamTicket, now: datetime) -> bool:

@@ -1,5 +1,6 @@
 """Comparing two versions."""
 
+import asyncio
 from datetime import timedelta
 from typing import Any
 
@@ -7,6 +8,9 @@ import pytest
 
 from integrations_api.connectors.records import Note
 from integrations_api.db.engine import Sessions
+from integrations_api.knowledge import service
+from integrations_api.knowledge.diffing import DiffPage, DiffQuestion, difference
+from integrations_api.knowledge.service import KnowledgeService
 from tests.knowledge.conftest import Api
 from tests.support.knowledge import EPOCH, Story, build_versions, doc, gone, touched
 
@@ -207,3 +211,26 @@ async def test_a_building_version_is_compared_with_the_head(api: Api, sessions: 
     await story.version({"INC1": doc(state="Closed")}, state="building")
 
     assert told(await api.get(path_of(story, 2))) == {"INC1": "changed"}
+
+
+async def test_no_more_than_three_diffs_hold_connections_at_once(
+    knowledge: KnowledgeService, sessions: Sessions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    story = await build_versions(sessions, {"INC1": doc()}, {"INC1": doc(state="Closed")})
+    at_once: list[int] = []
+    going_on = 0
+
+    async def counted(*asked: Any) -> DiffPage:
+        nonlocal going_on
+        going_on += 1
+        at_once.append(going_on)
+        found = await difference(*asked)
+        going_on -= 1
+        return found
+
+    monkeypatch.setattr(service, "difference", counted)
+    question = DiffQuestion(dataset_id=story.dataset_id, version=2)
+    answers = await asyncio.gather(*(knowledge.diff(question) for _ in range(12)))
+
+    assert [len(answer.changes) for answer in answers] == [1] * 12
+    assert max(at_once) <= 3

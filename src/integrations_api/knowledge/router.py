@@ -41,6 +41,7 @@ router = Router(prefix="/knowledge", tags=["knowledge"])
 
 Knowledge = Annotated[KnowledgeService, Depends(component(KnowledgeService))]
 Viewer = Annotated[Principal, Depends(require(Permission.KNOWLEDGE_VIEW))]
+Comparer = Annotated[Principal, Depends(require(Permission.KNOWLEDGE_VIEW, Rate.DIFF))]
 Exporter = Annotated[Principal, Depends(require(Permission.KNOWLEDGE_VIEW, Rate.EXPORT))]
 Purger = Annotated[Principal, Depends(require(Permission.KNOWLEDGE_PURGE))]
 DatasetId = Annotated[UUID, Path(description="The integration's id; it stays when the integration is deleted.")]
@@ -161,13 +162,13 @@ async def list_incidents(
     "/datasets/{integration_id}/versions/{n}/diff",
     summary="Compare two versions",
     response_model=DiffAnswer,
-    responses=errors(401, 403, 404, 422, m404="There is no version 7"),
+    responses=errors(401, 403, 404, 422, 429, m404="There is no version 7"),
 )
 async def diff(
     integration_id: DatasetId,
     n: VersionNumber,
     knowledge: Knowledge,
-    _: Viewer,
+    _: Comparer,
     base: Annotated[
         int | None,
         Query(

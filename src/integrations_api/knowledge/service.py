@@ -35,6 +35,9 @@ from integrations_api.knowledge.repository import BEGINNING, IncidentKey, snapsh
 EXPORT_PAGE = 200
 """Incidents in memory at a time while exporting."""
 
+MOST_DIFFS = 3
+"""At once in one process: that of two far versions takes seconds, and whoever asks for less needs a connection too."""
+
 Wire = dict[str, Any]
 
 
@@ -77,6 +80,7 @@ class KnowledgeService:
 
     def __init__(self, *, sessions: Sessions) -> None:
         self._sessions = sessions
+        self._comparing = asyncio.Semaphore(MOST_DIFFS)
 
     async def datasets(self) -> list[Wire]:
         """All datasets, newest first."""
@@ -153,7 +157,7 @@ class KnowledgeService:
 
     async def diff(self, question: DiffQuestion) -> Difference:
         """How a version differs from another. Raises `NotFound` or `InvalidInput`."""
-        async with snapshot(self._sessions) as session:
+        async with self._comparing, snapshot(self._sessions) as session:
             version = await get_version(session, question.dataset_id, question.version)
             base = question.base
             if base is None:

@@ -45,7 +45,10 @@ def add_what_answers(components: Components, *, passwords: Passwords, clock: Clo
         Trial(sessions=sessions, integrations=integrations, knowledge=knowledge, sources=sources, clock=clock)
     )
     components.add(RunControl(sessions=sessions, integrations=integrations, clock=clock))
-    components.add(RunStreams(sessions=sessions, ping=components[Settings].stream_ping))
+    settings = components[Settings]
+    components.add(
+        RunStreams(sessions=sessions, ping=settings.stream_ping, most_of_user=settings.streams_per_user)
+    )
 
 
 def _add_people(components: Components, sessions: Sessions, *, passwords: Passwords, clock: Clock) -> None:

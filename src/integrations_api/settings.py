@@ -150,6 +150,9 @@ class Settings(BaseSettings):
     stream_ping: PositiveDuration = Field(
         timedelta(seconds=15), description="How often an idle event stream sends a comment, to stay open."
     )
+    streams_per_user: int = Field(
+        2000, ge=1, description="Event streams one user may have open at the same time at one process."
+    )
 
     egress_allowed_hosts: Words = Field(
         (),

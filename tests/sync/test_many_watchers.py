@@ -57,7 +57,7 @@ async def test_every_watcher_gets_every_event_in_order(database_url: str) -> Non
 
 async def test_a_client_that_reads_nothing_delays_nobody(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("integrations_api.sync.stream.WINDOW", 50)
-    async with bench(database_url, sync_batch_size=1) as b, served(b) as api:
+    async with bench(database_url, sync_batch_size=1, streams_per_user=2) as b, served(b) as api:
         b.source.add(*(f"INC{i:05d}" + "x" * 200 for i in range(2000)))
         b.source.gate = asyncio.Event()
         integration = await b.integration()
@@ -66,6 +66,9 @@ async def test_a_client_that_reads_nothing_delays_nobody(database_url: str, monk
         path = f"/integrations/runs/{run_id}/events"
         asleep = await _open(api, path)
         awake = await _open(api, path)
+        for reader, _ in (asleep, awake):
+            assert await reader.readline() == b"HTTP/1.1 200 OK\r\n"
+        refused = [await api.client.get(path), await api.client.post(f"/integrations/sync/{integration}")]
 
         b.source.gate.set()
         async with asyncio.timeout(PATIENCE):
@@ -74,3 +77,6 @@ async def test_a_client_that_reads_nothing_delays_nobody(database_url: str, monk
             late = await _ids(*asleep)
 
         assert seen == late == list(range(1, 2005))
+        assert (await api.client.get(path)).status_code == 200  # They have ended.
+    assert [answer.status_code for answer in refused] == [429, 200]
+    assert all("You have 2 event streams open here, as many as STREAMS_PER_USER" in answer.text for answer in refused)

@@ -24,6 +24,10 @@ from tests.support.syncing import ADMIN, PATIENCE, Bench, bench
 pytestmark = pytest.mark.anyio
 
 
+def streams_of(b: Bench) -> RunStreams:
+    return RunStreams(sessions=b.sessions, ping=timedelta(seconds=15), most_of_user=9)
+
+
 async def test_the_stream_is_the_contracts_to_the_byte(database_url: str) -> None:
     async with bench(database_url) as b, served(b) as api:
         b.source.fill(6)
@@ -413,7 +417,7 @@ async def test_a_failed_run_that_was_resumed_meanwhile_is_followed_to_its_new_en
         run = await b.sync(await b.integration())
         await b.change("DELETE FROM sync_events WHERE run_id = :run AND seq > 3", run=run.id)
         await b.change("UPDATE sync_runs SET state = 'running', last_event = 3 WHERE id = :run", run=run.id)
-        streams = RunStreams(sessions=b.sessions, ping=timedelta(seconds=15))
+        streams = streams_of(b)
         replayed = streams.replay(run.id)
         first = await anext(replayed)
 
@@ -435,7 +439,7 @@ async def test_a_stream_goes_on_after_whatever_error_of_the_database(
         run = await b.sync(await b.integration())
         await b.change("DELETE FROM sync_events WHERE run_id = :run AND seq > 3", run=run.id)
         await b.change("UPDATE sync_runs SET state = 'running', last_event = 3 WHERE id = :run", run=run.id)
-        async with aclosing(RunStreams(sessions=b.sessions, ping=timedelta(seconds=15)).watch(run.id)) as watched:
+        async with aclosing(streams_of(b).watch(run.id)) as watched:
             first = await anext(watched)
             await b.change("ALTER TABLE sync_events RENAME TO restored_soon")
             following = asyncio.create_task(anext(watched))

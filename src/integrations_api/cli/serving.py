@@ -15,7 +15,7 @@ from integrations_api.cli.child import Child
 from integrations_api.cli.embedding_beside import own_embedder
 from integrations_api.cli.setup import opened_database, settings_for_process
 from integrations_api.cli.signals import Parent, Signals
-from integrations_api.cli.sockets import listen
+from integrations_api.cli.sockets import allow_open_files, listen
 from integrations_api.logs import get_logger
 from integrations_api.settings import Settings
 
@@ -39,6 +39,7 @@ def run_service(*, host: str | None, port: int | None, worker: Child | None, wit
     if with_parent:
         Parent()
     settings = settings_for_process(host=host, port=port)
+    allow_open_files()
     with (
         listen(settings.host, settings.port) as listener,
         opened_database(settings, looked_after=True) as url,

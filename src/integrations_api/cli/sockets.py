@@ -1,11 +1,22 @@
 """Listening: the port is ours before anything else is started, or the reason is said."""
 
 import errno
+import resource
 import socket
 from contextlib import closing
 
 from integrations_api.cli.errors import PortInUse
 from integrations_api.errors import ConfigurationError
+
+MOST_FILES = 65_536
+
+
+def allow_open_files() -> None:
+    """As many as this process may have, within reason: each stream is one, and a shell or systemd begins with 1,024."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = MOST_FILES if hard == resource.RLIM_INFINITY else min(hard, MOST_FILES)
+    if soft != resource.RLIM_INFINITY and soft < most:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
 
 
 def listen(host: str, port: int, *, chosen_by: str = "--port") -> socket.socket:

@@ -96,16 +96,16 @@ async def trigger_sync(
         position = await syncs.start_or_resume(
             integration_id, mode=mode, last_event_id=last_event_id, principal=principal
         )
+        return await streams.answer(position, of=principal.user_id)
     except ApplicationError as error:
         return streams.answer_with(error.message)
-    return await streams.answer(position)
 
 
 @router.get(
     "/sync/{integration_id}/events",
     summary="Watch the running or the latest sync",
     response_class=EventSourceResponse,
-    responses={**errors(401, 403, 404, 422, m404="This integration has not been synced yet"), **WATCHED},
+    responses={**errors(401, 403, 404, 422, 429, m404="This integration has not been synced yet"), **WATCHED},
 )
 async def watch_integration(
     integration_id: str,
@@ -117,14 +117,15 @@ async def watch_integration(
 ) -> Response:
     """The same events as the POST's, without starting anything. `Last-Event-ID` names its own run and resumes there."""
     wanted = as_id(integration_id, "Integration not found")
-    return await streams.answer_watcher(await syncs.latest_position(wanted, last_event_id=header or query))
+    position = await syncs.latest_position(wanted, last_event_id=header or query)
+    return await streams.answer_watcher(position, of=principal.user_id)
 
 
 @router.get(
     "/runs/{run_id}/events",
     summary="Watch a run",
     response_class=EventSourceResponse,
-    responses={**errors(401, 403, 404, 422, m404="Sync run not found"), **WATCHED},
+    responses={**errors(401, 403, 404, 422, 429, m404="Sync run not found"), **WATCHED},
 )
 async def watch_run(
     run_id: str,
@@ -136,7 +137,8 @@ async def watch_run(
 ) -> Response:
     """Every event of one run, from its first or from after `Last-Event-ID`; a browser signs in by `?ticket=`."""
     wanted = as_id(run_id, "Sync run not found")
-    return await streams.answer_watcher(await syncs.position_in(wanted, last_event_id=header or query))
+    position = await syncs.position_in(wanted, last_event_id=header or query)
+    return await streams.answer_watcher(position, of=principal.user_id)
 
 
 @router.post(

@@ -5,9 +5,9 @@ many clients watch; each client has its own position, so a slow one delays nobod
 """
 
 import asyncio
-from collections import deque
+from collections import Counter, deque
 from collections.abc import AsyncGenerator, Iterable, Iterator
-from contextlib import aclosing, suppress
+from contextlib import AbstractContextManager, aclosing, contextmanager, nullcontext, suppress
 from contextvars import Context
 from datetime import timedelta
 from itertools import islice
@@ -16,11 +16,12 @@ from uuid import UUID
 from msgspec import Struct, field
 from sse_starlette import EventSourceResponse, ServerSentEvent
 from starlette.responses import Response
-from starlette.types import Message, Send
+from starlette.types import Message, Receive, Scope, Send
 
 from integrations_api.db.direct import connected
 from integrations_api.db.engine import Sessions
 from integrations_api.db.lost import DATABASE_TROUBLE
+from integrations_api.errors import TooManyRequests
 from integrations_api.logs import get_logger
 from integrations_api.metrics import STREAMS_OPEN
 from integrations_api.sync import events, repository, run_log
@@ -35,6 +36,8 @@ WINDOW = 2000
 """Events of a run that are kept in memory; who is further behind reads the database."""
 CHUNK = 500
 QUEUED_NOTICE_SECONDS = 2.0
+RETRY_SECONDS = 15
+"""When who has too many streams may ask again."""
 GOODBYE_SECONDS = 3.0
 """How long a stream that `close` has ended may take to say so, before it is cut off."""
 PARCEL = 32_768
@@ -139,9 +142,11 @@ class _Tail(Struct):
 class RunStreams:
     """All tails of this process, and the answers that stream them."""
 
-    def __init__(self, *, sessions: Sessions, ping: timedelta) -> None:
+    def __init__(self, *, sessions: Sessions, ping: timedelta, most_of_user: int) -> None:
         self._sessions = sessions
         self._ping = ping
+        self._most_of_user = most_of_user
+        self._open: Counter[UUID] = Counter()
         self._tails: dict[UUID, _Tail] = {}
         self._is_closed = False
 
@@ -151,18 +156,32 @@ class RunStreams:
         for tail in self._tails.values():
             tail.wake_watchers()
 
-    async def answer(self, position: Position) -> Response:
-        """Streams a run from a position on; what is over and short is answered whole, at two thirds of the work."""
+    async def answer(self, position: Position, *, of: UUID) -> Response:
+        """Streams a run to a user from a position on; what is over and short is answered whole, at two thirds of the
+        work. Raises `TooManyRequests` where he has as many streams open as one may have.
+        """
         if position.is_over:
             return _respond(_just())
+        if self._open[of] >= self._most_of_user:
+            raise _too_many(self._most_of_user)
         if not position.is_final:
-            return _respond(self.watch(position.run_id, after=position.after))
+            return _respond(self.watch(position.run_id, after=position.after), self._counted(of))
         whole = await self._whole(position)
-        return whole or _respond(self.replay(position.run_id, after=position.after))
+        return whole or _respond(self.replay(position.run_id, after=position.after), self._counted(of))
 
-    async def answer_watcher(self, position: Position) -> Response:
+    async def answer_watcher(self, position: Position, *, of: UUID) -> Response:
         """The same for a GET, where 204 tells an EventSource not to come back."""
-        return Response(status_code=204) if position.is_over else await self.answer(position)
+        return Response(status_code=204) if position.is_over else await self.answer(position, of=of)
+
+    @contextmanager
+    def _counted(self, user_id: UUID) -> Iterator[None]:
+        self._open[user_id] += 1
+        try:
+            yield
+        finally:
+            self._open[user_id] -= 1
+            if not self._open[user_id]:
+                del self._open[user_id]
 
     async def _whole(self, position: Position) -> Response | None:
         """All that follows in a run that has ended; None where that is too much at once, or cannot be read now."""
@@ -299,13 +318,29 @@ class RunStreams:
 class _Stream(EventSourceResponse):
     """The answer without a scope around each send: none of them has a time limit, and it was a seventh of an event."""
 
+    counted: AbstractContextManager[None] = nullcontext()
+    """Entered for as long as it is open."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        with self.counted:
+            await super().__call__(scope, receive, send)
+
     async def _send_with_timeout(self, send: Send, message: Message) -> None:
         await send(message)
 
 
-def _respond(frames: AsyncGenerator[bytes, None]) -> EventSourceResponse:
+def _respond(
+    frames: AsyncGenerator[bytes, None], counted: AbstractContextManager[None] | None = None
+) -> EventSourceResponse:
     # `watch` sends the pings itself: a task for each of a thousand clients would do nothing else.
-    return _Stream(frames, sep="\n", ping=0, shutdown_grace_period=GOODBYE_SECONDS)
+    stream = _Stream(frames, sep="\n", ping=0, shutdown_grace_period=GOODBYE_SECONDS)
+    stream.counted = counted or nullcontext()
+    return stream
+
+
+def _too_many(streams: int) -> TooManyRequests:
+    message = f"You have {streams} event streams open here, as many as STREAMS_PER_USER allows; close some"
+    return TooManyRequests(message, retry_after=RETRY_SECONDS)
 
 
 async def _happens(event: asyncio.Event, *, within: timedelta) -> bool:

@@ -46,9 +46,7 @@ def add_what_answers(components: Components, *, passwords: Passwords, clock: Clo
     )
     components.add(RunControl(sessions=sessions, integrations=integrations, clock=clock))
     settings = components[Settings]
-    components.add(
-        RunStreams(sessions=sessions, ping=settings.stream_ping, most_of_user=settings.streams_per_user)
-    )
+    components.add(RunStreams(sessions=sessions, ping=settings.stream_ping, most_of_user=settings.streams_per_user))
 
 
 def _add_people(components: Components, sessions: Sessions, *, passwords: Passwords, clock: Clock) -> None:

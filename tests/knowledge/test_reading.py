@@ -1,5 +1,6 @@
 """What readers see of datasets, versions and incidents."""
 
+import json
 from datetime import timedelta
 from urllib.parse import quote
 from uuid import UUID, uuid4
@@ -9,7 +10,7 @@ from pydantic import BaseModel
 
 from integrations_api.connectors.records import Note
 from integrations_api.db.engine import Sessions
-from integrations_api.knowledge import schemas
+from integrations_api.knowledge import repository, schemas
 from integrations_api.knowledge.datasets import save_verdict
 from tests.knowledge.conftest import Api
 from tests.support.knowledge import EPOCH, Story, begin_story, build_versions, doc, gone, touched
@@ -339,3 +340,19 @@ def test_examples_are_what_the_description_says() -> None:
             example = model.model_config["json_schema_extra"]["example"]
 
             assert model.model_validate(example).model_dump(mode="json", exclude_unset=True) == example
+
+
+async def test_a_page_of_large_incidents_ends_early_and_an_export_has_them_all(
+    api: Api, sessions: Sessions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    numbers = [f"INC{n}" for n in range(1, 8)]
+    story = await build_versions(sessions, {number: doc(text="x" * 1000) for number in numbers})
+    monkeypatch.setattr(repository, "MOST_BYTES", 2500)
+
+    pages = await api.pages(path_of(story, 1), limit=1000)
+    export = await api.raw(path_of(story, 1, "/export"))
+
+    assert [[incident["number"] for incident in page["incidents"]] for page in pages] == [
+        numbers[:3], numbers[3:6], numbers[6:],
+    ]  # fmt: skip
+    assert [json.loads(line)["number"] for line in export.text.splitlines()] == numbers

@@ -118,27 +118,41 @@ _BESIDE = """
     ) o ON true
 """
 
+MOST_BYTES = 30_000_000
+"""Of the texts of a page, as they are stored: where the incidents are that large, it ends after fewer than were asked
+for.
+"""
+_BYTES = "octet_length(c.text) + pg_column_size(c.notes) + pg_column_size(c.attributes)"
+
 # The limit stands inside, so that a page costs its own length whatever the planner makes of the joins.
 _PAGE = text(f"""
-    SELECT {_SHOWN}
-    FROM (
-        SELECT * FROM revisions
-        WHERE dataset_id = :dataset AND valid_from <= :version AND valid_to > :version
-          AND (change <> 'deleted' OR :tombstones)
-          AND (number, document_id) > (CAST(:number AS text) COLLATE "C", CAST(:id AS uuid))
-        ORDER BY number, document_id LIMIT :limit
-    ) r {_BESIDE}
-    ORDER BY r.number, r.document_id
+    SELECT * FROM (
+        SELECT {_SHOWN}, count(*) OVER () AS found,
+               sum({_BYTES}) OVER (ORDER BY r.number, r.document_id) - ({_BYTES}) AS bytes_before
+        FROM (
+            SELECT * FROM revisions
+            WHERE dataset_id = :dataset AND valid_from <= :version AND valid_to > :version
+              AND (change <> 'deleted' OR :tombstones)
+              AND (number, document_id) > (CAST(:number AS text) COLLATE "C", CAST(:id AS uuid))
+            ORDER BY number, document_id LIMIT :limit
+        ) r {_BESIDE}
+    ) page
+    WHERE bytes_before <= :most_bytes
+    ORDER BY number, id
 """).columns(notes=JSONB, attributes=JSONB)  # nosec B608 # noqa: S608 - put together from constants
 
 
 async def incidents(
     session: AsyncSession, dataset_id: UUID, version: int, *, after: IncidentKey, limit: int, tombstones: bool = False
 ) -> Sequence[Row[Any]]:
-    """Incidents of a version by number and id, ascending, from the one after `after` on."""
+    """Incidents of a version by number and id, ascending, from the one after `after` on.
+
+    There are as many as each row's `found` says, and fewer rows where they are too large together.
+    """
     found = await session.execute(
         _PAGE,
         {
+            "most_bytes": MOST_BYTES,
             "dataset": dataset_id,
             "version": version,
             "tombstones": tombstones,

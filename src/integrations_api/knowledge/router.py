@@ -148,7 +148,8 @@ async def list_incidents(
     cursor: Cursor = None,
     include: Include = None,
 ) -> Response:
-    """Incidents by number, ascending: what a published version says, it says for ever.
+    """Incidents by number, ascending: what a published version says, it says for ever. A page of very large ones ends
+    early: `next_cursor` tells whether there are more.
 
     Of the version a running sync is building, this shows what is committed so far.
     """

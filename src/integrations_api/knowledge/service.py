@@ -114,7 +114,8 @@ class KnowledgeService:
             found = await repository.incidents(
                 session, dataset_id, number, after=after or BEGINNING, limit=limit + 1, tombstones=tombstones
             )
-        rows, more = _page(found, limit)
+        rows = found[:limit]
+        more = bool(rows) and rows[0].found > len(rows)
         incidents = [presenting.incident(row, number) for row in rows]
         return VersionListing(version.state, incidents, _key(rows[-1]) if more else None)
 

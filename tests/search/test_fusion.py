@@ -46,6 +46,12 @@ def test_a_likeness_near_identity_is_not_outvoted_by_half_of_the_words() -> None
     assert fused(lexical, ranking((1, 0.95), (2, 0.3)), {7: 0.3})[:2] == [1, 7]
 
 
+def test_who_says_the_words_time_and_again_counts_no_more_than_who_says_just_them() -> None:
+    lexical = ranking((7, 3 * WHOLE), *((100 + i, 4.0) for i in range(20)))
+
+    assert fused(lexical, ranking((1, 0.99), (2, 0.3)), {7: 0.0})[:2] == [1, 7]
+
+
 def test_what_both_find_comes_first() -> None:
     lexical = ranking((7, 20.0), (8, 20.0), *((100 + i, 4.0) for i in range(20)))
 

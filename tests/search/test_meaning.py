@@ -105,3 +105,13 @@ async def test_a_query_is_asked_once_for_each_model_and_cut_to_what_is_embedded(
         await meaning.vector_of("x" * 100_000, model=model)
 
     assert [len(text) for text in service.asked] == [LONGEST_TEXT] * 2
+
+
+async def test_the_latest_queries_are_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("integrations_api.search.meaning._REMEMBERED", 1)
+    service, _, meaning = made()
+
+    for text in ("first", "second", "second", "first"):
+        await meaning.vector_of(text, model="m")
+
+    assert service.asked == ["first", "second", "first"]

@@ -21,7 +21,7 @@ from integrations_api.db.migrations import upgrade
 from integrations_api.logs import configure_logging
 from integrations_api.settings import Settings
 from integrations_api.sync.models import SyncRun
-from integrations_api.sync.runs import RunState
+from integrations_api.sync.runs import is_final
 from tests.support.databases import Databases, databases, throwaway_server
 from tests.support.processes import as_environment, several, workplace
 from tests.support.source_process import Sources, running_sources
@@ -140,7 +140,7 @@ async def _measure(url: str, count: int, sources: list[Sources]) -> Measured:
 
 async def _ended(b: Bench, run_id: UUID) -> SyncRun:
     """The run, once it is over; asked for seldom, for asking is no part of a sync."""
-    while not RunState((run := await b.run(run_id)).state).is_final:  # noqa: ASYNC110 - another process ends it
+    while not is_final((run := await b.run(run_id)).state):  # noqa: ASYNC110 - another process ends it
         await asyncio.sleep(0.1)
     return run
 

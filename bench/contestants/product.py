@@ -12,7 +12,7 @@ from integrations_api.cli import loops
 from integrations_api.db.migrations import upgrade
 from integrations_api.logs import configure_logging
 from integrations_api.sync.models import SyncRun
-from integrations_api.sync.runs import RunState
+from integrations_api.sync.runs import is_final
 from tests.support.databases import databases
 from tests.support.syncing import Bench, bench
 
@@ -49,7 +49,7 @@ async def _timed(b: Bench, integration: UUID, *, look_every: float) -> float:
 
 async def _finished(b: Bench, run_id: UUID, look_every: float) -> SyncRun:
     """The run, once it is over."""
-    while not RunState((run := await b.run(run_id)).state).is_final:  # noqa: ASYNC110 - the worker ends it
+    while not is_final((run := await b.run(run_id)).state):  # noqa: ASYNC110 - the worker ends it
         await asyncio.sleep(look_every)
     return run
 

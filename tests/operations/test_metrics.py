@@ -17,7 +17,7 @@ from integrations_api.operations.exposition import Exposition
 from integrations_api.operations.gauges import STALEST
 from integrations_api.operations.port import metrics_app
 from integrations_api.settings import Settings, load_settings
-from integrations_api.sync.runs import RunState
+from integrations_api.sync.runs import RunState, is_final
 from integrations_api.vault.bootstrap import resolve_secrets
 from integrations_api.vault.cipher import Vault
 from integrations_api.vault.errors import SecretDamaged, SecretNotAuthentic, UnknownKey
@@ -194,5 +194,5 @@ def test_what_the_vault_and_the_guard_refuse_is_counted() -> None:
 
 
 def test_the_words_that_stand_as_labels_are_all_there_are() -> None:
-    assert set(RUN_ENDS) == {state.value for state in RunState if state.is_final}
+    assert set(RUN_ENDS) == {state.value for state in RunState if is_final(state)}
     assert set(VAULT_REASONS) == {error.reason for error in (UnknownKey, SecretDamaged, SecretNotAuthentic)}

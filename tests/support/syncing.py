@@ -26,7 +26,7 @@ from integrations_api.integrations.schemas import IntegrationIn
 from integrations_api.integrations.service import IntegrationService
 from integrations_api.sync.duties import SyncDuties
 from integrations_api.sync.models import SyncRun
-from integrations_api.sync.runs import RunState
+from integrations_api.sync.runs import is_final
 from integrations_api.sync.service import SyncService
 from integrations_api.sync.sources import Sources
 from integrations_api.wiring import assemble
@@ -74,7 +74,7 @@ class Bench:
     async def finished(self, run_id: UUID) -> SyncRun:
         """The run, once it is over."""
         async with asyncio.timeout(self.patience):
-            while not RunState((run := await self.run(run_id)).state).is_final:  # noqa: ASYNC110 - another process ends it
+            while not is_final((run := await self.run(run_id)).state):  # noqa: ASYNC110 - another process ends it
                 await asyncio.sleep(GLANCE)
         return run
 

@@ -44,7 +44,7 @@ from integrations_api.sync.raw_file import write_raw_file
 from integrations_api.sync.recording import record_discard
 from integrations_api.sync.remap import Remap
 from integrations_api.sync.removals import find_gone
-from integrations_api.sync.runs import Phase, RunState, choose_mode
+from integrations_api.sync.runs import Phase, RunState, choose_mode, is_final
 
 log = get_logger(__name__)
 
@@ -104,7 +104,7 @@ class SyncEngine:
         """Yields every event after the commit that wrote it. Raises ConnectorError, Fenced, HandOver."""
         if self._remap.is_overtaken:
             await self._remap.start_over()
-        while not RunState(self._journal.run.state).is_final:
+        while not is_final(self._journal.run.state):
             phase = Phase(self._journal.run.phase)
             with SYNC_PHASE_SECONDS.labels(phase).time():
                 async with aclosing(self._carry_out(phase)) as told:

@@ -22,7 +22,16 @@ from integrations_api.sync import events, fence, repository
 from integrations_api.sync.engine import EngineOptions, SyncEngine
 from integrations_api.sync.journal import Journal
 from integrations_api.sync.models import SyncRun
-from integrations_api.sync.runs import ENTRYPOINT, INTEGRATION_DELETED, REMAP, Claim, Fenced, HandOver, RunState
+from integrations_api.sync.runs import (
+    ENTRYPOINT,
+    INTEGRATION_DELETED,
+    REMAP,
+    Claim,
+    Fenced,
+    HandOver,
+    RunState,
+    is_final,
+)
 from integrations_api.sync.sources import Sources
 
 log = get_logger(__name__)
@@ -48,7 +57,7 @@ class _Active(Struct):
     @property
     def has_ended_its_run(self) -> bool:
         """Whether this process itself has brought the run to its end, and only tidies up after it."""
-        return self.journal is not None and RunState(self.journal.run.state).is_final
+        return self.journal is not None and is_final(self.journal.run.state)
 
 
 class RunExecutor:
@@ -129,7 +138,7 @@ class RunExecutor:
     async def _is_over(self, run_id: UUID) -> bool:
         async with self._sessions() as session:
             run = await repository.find_run(session, run_id)
-        return run is None or RunState(run.state).is_final
+        return run is None or is_final(run.state)
 
     async def _carry_out(self, run: SyncRun, claim: Claim) -> bool:
         log.info("sync.attempt_started", phase=run.phase, mode=run.mode)

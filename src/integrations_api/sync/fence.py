@@ -17,7 +17,7 @@ from integrations_api.sync import run_log
 from integrations_api.sync.events import LoggedEvent, NewEvent
 from integrations_api.sync.models import SyncRun
 from integrations_api.sync.recording import record_end
-from integrations_api.sync.runs import ACTIVE, Claim, Fenced, RunState
+from integrations_api.sync.runs import ACTIVE, Claim, Fenced, RunState, is_final
 
 
 def held_by(claim: Claim) -> Sequence[ColumnElement[bool]]:
@@ -87,7 +87,7 @@ async def conclude(
     """The last statements of a step's transaction: the run's row as it is now, its events, and its end in the audit."""
     logged = await run_log.tell(session, SyncRun.id == run_id, events=events, values=values)
     assert logged is not None
-    if "state" in values and RunState(values["state"]).is_final:
+    if "state" in values and is_final(values["state"]):
         await record_end(session, run_id)
     return logged
 

@@ -27,13 +27,13 @@ class RunState(StrEnum):
     CANCELLED = "cancelled"
     HELD = "held"
 
-    @property
-    def is_final(self) -> bool:
-        """Whether nothing more happens to the run."""
-        return self not in {RunState.QUEUED, RunState.RUNNING}
-
 
 ACTIVE = (RunState.QUEUED, RunState.RUNNING)
+
+
+def is_final(state: str) -> bool:
+    """Whether nothing more happens to a run in this state."""
+    return state not in ACTIVE
 
 
 class Phase(StrEnum):

@@ -24,7 +24,7 @@ from integrations_api.queue.jobs import enqueue
 from integrations_api.sync import repository
 from integrations_api.sync.models import SyncRun
 from integrations_api.sync.recording import record_start
-from integrations_api.sync.runs import ENTRYPOINT, RunState, read_mode
+from integrations_api.sync.runs import ENTRYPOINT, is_final, read_mode
 from integrations_api.sync.sources import Sources
 
 
@@ -55,15 +55,10 @@ def _wrong_event_id(message: str) -> InvalidInput:
 
 def _position(run: SyncRun | Row, *, after: int) -> Position:
     bind(run_id=str(run.id), integration_id=str(run.dataset_id))
-    ended = is_final(run)
+    ended = is_final(run.state)
     # Nobody has seen more than there is; and who joins first decides where the log is read from for all.
     after = min(after, run.last_event)
     return Position(run_id=run.id, after=after, is_over=ended and after == run.last_event, is_final=ended)
-
-
-def is_final(run: SyncRun | Row) -> bool:
-    """Whether nothing more happens to a run."""
-    return RunState(run.state).is_final
 
 
 class SyncService:

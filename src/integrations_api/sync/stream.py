@@ -26,8 +26,8 @@ from integrations_api.logs import get_logger
 from integrations_api.metrics import STREAMS_OPEN
 from integrations_api.sync import events, repository, run_log
 from integrations_api.sync.events import LoggedEvent
-from integrations_api.sync.runs import INTEGRATION_DELETED
-from integrations_api.sync.service import Position, is_final
+from integrations_api.sync.runs import INTEGRATION_DELETED, is_final
+from integrations_api.sync.service import Position
 
 log = get_logger(__name__)
 
@@ -287,7 +287,7 @@ class RunStreams:
                 run = await repository.find_run(session, tail.run_id)
             if run is None:
                 return _last_frame(tail, encode_loose(events.error(INTEGRATION_DELETED)))
-            if is_final(run) and not await self._read(tail.run_id, tail.newest):
+            if is_final(run.state) and not await self._read(tail.run_id, tail.newest):
                 # By its id an EventSource that comes back is told to stay away.
                 gone = LoggedEvent(seq=run.last_event, event="error", payload=events.error(EVENTS_GONE).payload)
                 return _last_frame(tail, encode(tail.run_id, gone).data)

@@ -173,7 +173,5 @@ async def _know(session: AsyncSession, user_id: UUID, address: str, now: datetim
     newest = select(KnownAddress.address).where(KnownAddress.user_id == user_id)
     newest = newest.order_by(KnownAddress.seen_at.desc()).limit(_MOST_ADDRESSES)
     await session.execute(
-        delete(KnownAddress)
-        .where(KnownAddress.user_id == user_id, KnownAddress.address.not_in(newest))
-        .execution_options(synchronize_session=False)
+        delete(KnownAddress).where(KnownAddress.user_id == user_id, KnownAddress.address.not_in(newest))
     )

@@ -176,7 +176,7 @@ class _Walk:
 async def _take_waiting(session: AsyncSession) -> list[AuditEntry]:
     waiting = select(UnsealedEntry.entry_id).order_by(UnsealedEntry.entry_id).limit(BATCH)
     taken = delete(UnsealedEntry).where(UnsealedEntry.entry_id.in_(waiting)).returning(UnsealedEntry.entry_id)
-    ids = (await session.scalars(taken.execution_options(synchronize_session=False))).all()
+    ids = (await session.scalars(taken)).all()
     return list(await session.scalars(select(AuditEntry).where(AuditEntry.id.in_(ids)).order_by(AuditEntry.id)))
 
 

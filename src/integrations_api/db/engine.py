@@ -73,8 +73,8 @@ def connector(url: str, **arguments: Any) -> Callable[[], Awaitable[asyncpg.Conn
 
 
 def create_sessions(engine: AsyncEngine) -> Sessions:
-    """Sessions whose objects stay readable after commit."""
-    return async_sessionmaker(engine, expire_on_commit=False)
+    """Sessions whose objects stay readable after commit, as they were read: UPDATE and DELETE leave them alone."""
+    return async_sessionmaker(engine, expire_on_commit=False, execution_options={"synchronize_session": False})
 
 
 @asynccontextmanager

@@ -179,7 +179,5 @@ async def expect_full_sync(session: AsyncSession, integration_id: UUID, *, pause
 async def _write(session: AsyncSession, integration_id: UUID, values: Mapping[str, Any]) -> str | None:
     """Gives the schedule, if there is one."""
     statement = update(Integration).where(Integration.id == integration_id).values(**values)
-    cron: str | None = await session.scalar(
-        statement.returning(Integration.schedule_cron).execution_options(synchronize_session=False)
-    )
+    cron: str | None = await session.scalar(statement.returning(Integration.schedule_cron))
     return cron

@@ -132,7 +132,7 @@ class SecretKeeper:
         fresh = self._vault.rewrap(secret.ciphertext, context=place.context_of(secret))
         statement = update(place.table).values(ciphertext=fresh)
         statement = statement.where(place.table.integration_id == secret.integration_id, place.path == secret.path)
-        await session.execute(statement.execution_options(synchronize_session=False))
+        await session.execute(statement)
 
     async def _page(self, place: "_Place", after: tuple[UUID, str] | None) -> Sequence["_Secret"]:
         question = place.rows().where(place.is_set).order_by(place.table.integration_id, place.path).limit(BATCH)

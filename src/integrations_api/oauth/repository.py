@@ -65,21 +65,17 @@ async def write_tokens(
         set_at=func.clock_timestamp(),
         generation=OAuthTokens.generation + 1,
     )
-    done = await session.execute(
-        statement.returning(OAuthTokens.generation).execution_options(synchronize_session=False)
-    )
+    done = await session.execute(statement.returning(OAuthTokens.generation))
     return done.first() is not None
 
 
 async def take_flow(session: AsyncSession, state_hash: bytes, *, begun_after: datetime) -> OAuthFlow | None:
     """A sign-in that was begun, which is its first and only use; None for one that is too old, too."""
     statement = delete(OAuthFlow).where(OAuthFlow.state_hash == state_hash).returning(OAuthFlow)
-    flow = (await session.scalars(statement.execution_options(synchronize_session=False))).one_or_none()
+    flow = (await session.scalars(statement)).one_or_none()
     return flow if flow is not None and flow.created_at > begun_after else None
 
 
 async def forget_flows(session: AsyncSession, *, begun_before: datetime) -> None:
     """Deletes sign-ins that nobody can complete any more."""
-    await session.execute(
-        delete(OAuthFlow).where(OAuthFlow.created_at < begun_before).execution_options(synchronize_session=False)
-    )
+    await session.execute(delete(OAuthFlow).where(OAuthFlow.created_at < begun_before))

@@ -48,7 +48,6 @@ async def claim(
             progress_at=now,
         )
         .returning(SyncRun)
-        .execution_options(synchronize_session=False)
     )
 
 
@@ -63,7 +62,6 @@ async def advance(session: AsyncSession, claim: Claim, *, step: int, now: dateti
         # What was on its way when the source asked to wait is no progress that ends the wait.
         .values(step=SyncRun.step + 1, progress_at=func.greatest(SyncRun.progress_at, now))
         .returning(SyncRun.id)
-        .execution_options(synchronize_session=False)
     )
     if advanced.scalar() is None:
         raise Fenced
@@ -112,7 +110,6 @@ async def release(session: AsyncSession, claim: Claim, *, handed_over: bool) -> 
         update(SyncRun)
         .where(*held_by(claim))
         .values(state=RunState.QUEUED, worker_id=None, handovers=SyncRun.handovers + int(handed_over))
-        .execution_options(synchronize_session=False)
     )
 
 

@@ -82,7 +82,6 @@ async def turn_into_sync(
         .where(SyncRun.integration_id == integration_id, SyncRun.state.in_(ACTIVE), SyncRun.trigger == REMAP)
         .values(mode=mode, trigger=trigger, requested_by=requested_by)
         .returning(SyncRun.id)
-        .execution_options(synchronize_session=False)
     )
     return turned
 
@@ -206,7 +205,6 @@ async def reopen(session: AsyncSession, run: SyncRun, *, message: str) -> None:
         update(SyncEvent)
         .where(SyncEvent.run_id == run.id, SyncEvent.seq == run.last_event)
         .values(event=news.event, payload=news.payload)
-        .execution_options(synchronize_session=False)
     )
     await session.execute(
         update(SyncRun)
@@ -220,5 +218,4 @@ async def reopen(session: AsyncSession, run: SyncRun, *, message: str) -> None:
             # Its tries are counted anew.
             handovers=SyncRun.attempt,
         )
-        .execution_options(synchronize_session=False)
     )

@@ -30,7 +30,6 @@ async def tell(
         .where(*which)
         .values(last_event=SyncRun.last_event + len(events), **(values or {}))
         .returning(SyncRun.id, SyncRun.last_event)
-        .execution_options(synchronize_session=False)
     )
     run = told.one_or_none()
     return None if run is None else await write_events(session, run_id=run.id, last=run.last_event, events=events)

@@ -2,12 +2,13 @@
 
 from dataclasses import replace
 from datetime import datetime
-from uuid import uuid4
 
 from integrations_api.errors import InvalidInput
 from integrations_api.integrations.configs import reassemble, split, split_edit
 from integrations_api.integrations.drafts import Draft, draft_of, service_of
+from integrations_api.integrations.edits import new_values
 from integrations_api.integrations.for_sync import IntegrationForSync
+from integrations_api.integrations.models import Integration
 from integrations_api.integrations.schemas import IntegrationIn
 
 
@@ -15,20 +16,8 @@ def as_if_stored(sent: IntegrationIn, *, now: datetime) -> IntegrationForSync:
     """A new one. Raises `InvalidInput`; a masked secret is nobody's."""
     draft = _complete(sent, now)
     taken = split(draft.config, secret_names=draft.secret_names)
-    return IntegrationForSync(
-        id=uuid4(),
-        service_name=draft.service_name,
-        auth_type=draft.auth_type,
-        is_active=draft.is_active,
-        config_revision=0,
-        public_config=taken.public,
-        secrets=taken.secrets,
-        config=draft.config,
-        fingerprint=draft.fingerprint,
-        watermark=draft.last_synced,
-        needs_full=False,
-        last_synced_at=None,
-    )
+    values = new_values(draft, taken, now=now, creator=None) | {"config_revision": 0}
+    return IntegrationForSync.of(Integration(**values), taken.secrets)
 
 
 def as_if_edited(stored: IntegrationForSync, sent: IntegrationIn, *, now: datetime) -> IntegrationForSync:

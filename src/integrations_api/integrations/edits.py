@@ -12,7 +12,7 @@ from integrations_api.integrations.drafts import Draft, service_of
 from integrations_api.integrations.last_synced import SyncPosition, after_edit, at_creation
 
 
-def new_values(draft: Draft, taken: SplitConfig, *, now: datetime, creator: UUID) -> dict[str, Any]:
+def new_values(draft: Draft, taken: SplitConfig, *, now: datetime, creator: UUID | None) -> dict[str, Any]:
     """The columns of a new integration."""
     position = at_creation(draft.last_synced)
     return {

@@ -40,6 +40,24 @@ class IntegrationForSync:
     needs_full: bool
     last_synced_at: datetime | None
 
+    @classmethod
+    def of(cls, row: Integration, secrets: Mapping[str, str]) -> "IntegrationForSync":
+        """A row with its secrets."""
+        return cls(
+            id=row.id,
+            service_name=row.service_name,
+            auth_type=row.auth_type,
+            is_active=row.is_active,
+            config_revision=row.config_revision,
+            public_config=row.config,
+            secrets=secrets,
+            config=reassemble(row.config, secrets),
+            fingerprint=row.fingerprint,
+            watermark=row.watermark,
+            needs_full=row.needs_full,
+            last_synced_at=row.last_synced_at,
+        )
+
     @property
     def is_stored(self) -> bool:
         """Whether it is more than a config that is only tried."""
@@ -59,20 +77,7 @@ class IntegrationReader:
             path: self._vault.open(ciphertext, context=context_of(integration_id, path))
             for path, ciphertext in (await repository.secrets_of(session, integration_id)).items()
         }
-        return IntegrationForSync(
-            id=row.id,
-            service_name=row.service_name,
-            auth_type=row.auth_type,
-            is_active=row.is_active,
-            config_revision=row.config_revision,
-            public_config=row.config,
-            secrets=secrets,
-            config=reassemble(row.config, secrets),
-            fingerprint=row.fingerprint,
-            watermark=row.watermark,
-            needs_full=row.needs_full,
-            last_synced_at=row.last_synced_at,
-        )
+        return IntegrationForSync.of(row, secrets)
 
 
 async def get(session: AsyncSession, integration_id: UUID) -> Integration:

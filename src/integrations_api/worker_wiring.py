@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine, async_sessionmaker
 from integrations_api.access.rates import Rates
 from integrations_api.access.throttle import SignInThrottle
 from integrations_api.audit.sealing import AuditSealer
-from integrations_api.clock import Clock, utc_now
+from integrations_api.clock import utc_now
 from integrations_api.components import Components
 from integrations_api.db.engine import asyncpg_dsn
 from integrations_api.integrations.for_sync import IntegrationReader
@@ -31,7 +31,7 @@ from integrations_api.sync.service import SyncService
 from integrations_api.sync.tickets import Tickets
 
 
-def build_worker(components: Components, *, clock: Clock = utc_now) -> QueueWorker:
+def build_worker(components: Components) -> QueueWorker:
     """A worker over the same parts; nothing runs until its `run`."""
     settings = components[Settings]
     worker_id = uuid4()
@@ -40,7 +40,7 @@ def build_worker(components: Components, *, clock: Clock = utc_now) -> QueueWork
         sessions=components[async_sessionmaker],
         integrations=components[IntegrationReader],
         sources=components[SyncService].sources,
-        clock=clock,
+        clock=utc_now,
         options=executor_options(settings),
     )
     worker = QueueWorker(
@@ -57,11 +57,11 @@ def build_worker(components: Components, *, clock: Clock = utc_now) -> QueueWork
     duties = SyncDuties(
         sessions=components[async_sessionmaker],
         sources=components[SyncService].sources,
-        clock=clock,
+        clock=utc_now,
         keep_events=settings.sync_keep_events,
         raw_dump_path=raw_dump_path(settings),
     )
-    tidying = QueueTidying(sessions=components[async_sessionmaker], clock=clock)
+    tidying = QueueTidying(sessions=components[async_sessionmaker], clock=utc_now)
     worker.duties += [
         ("watch", timedelta(seconds=1), executor.watch),
         ("sweep", timedelta(seconds=5), executor.sweep),

@@ -108,7 +108,7 @@ def test_every_missing_key_is_named() -> None:
 )
 def test_every_known_way_of_signing_in_has_its_required_keys(name: str, auth_type: str, config: dict[str, str]) -> None:
     assert service(name).validate(auth_type, config) == []
-    for key in service(name).required_keys(auth_type):
+    for key in service(name).required_keys(auth_type, {}):
         without = {k: v for k, v in config.items() if k != key}
         assert [p.field for p in service(name).validate(auth_type, without)] == [f"config.{key}"]
 

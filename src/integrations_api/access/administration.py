@@ -20,7 +20,7 @@ from integrations_api.access.service import UserDetails, checked_email, details_
 from integrations_api.access.throttle import SignInThrottle
 from integrations_api.api.pagination import decode_cursor, encode_cursor
 from integrations_api.audit import service as audit
-from integrations_api.clock import Clock, utc_now
+from integrations_api.clock import Clock
 from integrations_api.db.engine import Sessions
 from integrations_api.errors import Conflict, NotFound, PermissionDenied
 
@@ -38,9 +38,7 @@ class Link:
 class UserAdministration:
     """Each method is one transaction, written into the audit with it."""
 
-    def __init__(
-        self, *, sessions: Sessions, passwords: Passwords, throttle: SignInThrottle, clock: Clock = utc_now
-    ) -> None:
+    def __init__(self, *, sessions: Sessions, passwords: Passwords, throttle: SignInThrottle, clock: Clock) -> None:
         self._sessions = sessions
         self._passwords = passwords
         self._throttle = throttle

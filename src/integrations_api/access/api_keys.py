@@ -15,7 +15,7 @@ from integrations_api.access.one_time import digest_of, is_api_key, new_api_key
 from integrations_api.access.permissions import Permission, known_permissions, parse_permissions
 from integrations_api.access.principal import Principal
 from integrations_api.audit import service as audit
-from integrations_api.clock import Clock, utc_now
+from integrations_api.clock import Clock
 from integrations_api.db.engine import Sessions, cannot_write
 from integrations_api.errors import Conflict, NotFound, Unauthenticated
 
@@ -47,7 +47,7 @@ class MadeKey:
 class ApiKeys:
     """Makes, lists, ends and recognises keys."""
 
-    def __init__(self, *, sessions: Sessions, clock: Clock = utc_now) -> None:
+    def __init__(self, *, sessions: Sessions, clock: Clock) -> None:
         self._sessions = sessions
         self._clock = clock
 

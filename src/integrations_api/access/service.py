@@ -23,7 +23,7 @@ from integrations_api.access.rates import Rate, Rates
 from integrations_api.access.throttle import SignInThrottle
 from integrations_api.access.tokens import IssuedToken, Tokens
 from integrations_api.audit import service as audit
-from integrations_api.clock import Clock, utc_now
+from integrations_api.clock import Clock
 from integrations_api.db.direct import connected
 from integrations_api.db.engine import Sessions
 from integrations_api.errors import (
@@ -76,7 +76,7 @@ class AccessService:
         rates: Rates,
         passwords: Passwords,
         token_lifetime: timedelta,
-        clock: Clock = utc_now,
+        clock: Clock,
     ) -> None:
         self._sessions = sessions
         self._tokens = tokens

@@ -1,6 +1,7 @@
 """What is known of the services before anything is opened: names, ways of signing in, what their configs must hold."""
 
 import hashlib
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import Any
@@ -65,7 +66,7 @@ def _is_write_only(schema: Mapping[str, Any]) -> bool:
     return bool(schema.get("writeOnly")) or any(_is_write_only(part) for part in schema.get("anyOf", ()))
 
 
-class ServiceDescription:
+class ServiceDescription(ABC):
     """One known service. Subclasses say how its sources are told apart and how it is opened."""
 
     def __init__(self, *, name: str, noun: str, auth_types: Sequence[AuthType], mapping_version: int = 1) -> None:
@@ -79,15 +80,12 @@ class ServiceDescription:
         """Keys whose values never leave, whatever the way of signing in."""
         return frozenset(key for auth_type in self.auth_types.values() for key in auth_type.secret_keys)
 
-    def required_keys(self, auth_type: str, config: JsonObject | None = None) -> tuple[str, ...]:
-        """Keys that a config for this way of signing in must have; those of the first way for an unknown one.
-
-        With the `config` those too that its grant needs.
-        """
+    def required_keys(self, auth_type: str, config: JsonObject) -> tuple[str, ...]:
+        """Keys that a config must have to sign in this way, with its grant; those of the first way for an unknown."""
         known = self.auth_types.get(auth_type) or next(iter(self.auth_types.values()))
-        return known.required_for(config or {})
+        return known.required_for(config)
 
-    def missing_message(self, auth_type: str, config: JsonObject | None = None) -> str:
+    def missing_message(self, auth_type: str, config: JsonObject) -> str:
         """The contract's sentence for an incomplete config."""
         return f"Missing {self.name} configuration ({', '.join(self.required_keys(auth_type, config))})"
 
@@ -150,9 +148,9 @@ class ServiceDescription:
             raise InvalidInput.of(problems)
         return self.connector(self.auth_types[auth_type].model.model_validate(dict(config)), context, policy, time)
 
+    @abstractmethod
     def connector(self, config: Any, context: ConnectorContext, policy: EgressPolicy, time: Time | None) -> Connector:
         """The connector for a valid config, an object of the model of its way of signing in."""
-        raise NotImplementedError
 
 
 def signed_in(context: ConnectorContext) -> AccessTokens:

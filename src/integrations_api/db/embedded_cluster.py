@@ -342,9 +342,9 @@ def _environment() -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if not name.startswith("PG")} | {"LC_ALL": "C"}
 
 
-def _wait_for_exit(pid: int, *, timeout: float = 10.0) -> None:
+def _wait_for_exit(pid: int) -> None:
     """`pg_ctl stop` returns when the pid file is gone; the process itself lives a moment longer."""
-    deadline = time.monotonic() + timeout
+    deadline = time.monotonic() + 10
     while process_name(pid).startswith("postgres") and time.monotonic() < deadline:
         time.sleep(0.005)
 
@@ -359,9 +359,9 @@ def _last_words(log: Path, position: int) -> str:
     return ""
 
 
-def wait_until_settled(cluster: Cluster, *, timeout: float = START_TIMEOUT) -> bool:
+def wait_until_settled(cluster: Cluster) -> bool:
     """True when a running server is ready, False when none runs; waits while one starts, recovers or stops."""
-    deadline = time.monotonic() + timeout
+    deadline = time.monotonic() + START_TIMEOUT
     while True:
         postmaster = cluster.postmaster()
         if postmaster is None or not postmaster.is_alive():
@@ -370,7 +370,7 @@ def wait_until_settled(cluster: Cluster, *, timeout: float = START_TIMEOUT) -> b
             return True
         if time.monotonic() > deadline:
             raise EmbeddedDatabaseError(
-                f"The bundled PostgreSQL (process {postmaster.pid}) has not become ready in {timeout:.0f} seconds; "
-                f"see {cluster.folder / _LOG} and try again."
+                f"The bundled PostgreSQL (process {postmaster.pid}) has not become ready in {START_TIMEOUT:.0f} "
+                f"seconds; see {cluster.folder / _LOG} and try again."
             )
         time.sleep(0.05)

@@ -16,8 +16,8 @@ _LINES = 10
 class Screen:
     """Lines and the bar. Nothing is wrapped: what is to be pasted stays on one line."""
 
-    def __init__(self, console: Console | None = None) -> None:
-        self._console = console or Console(highlight=False)
+    def __init__(self) -> None:
+        self._console = Console(highlight=False)
 
     def say(self, text: str = "") -> None:
         """A plain line."""

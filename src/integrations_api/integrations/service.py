@@ -12,7 +12,7 @@ from sqlalchemy.exc import OperationalError
 from integrations_api.access.permissions import Permission
 from integrations_api.access.principal import Principal
 from integrations_api.api.pagination import decode_cursor, encode_cursor
-from integrations_api.clock import Clock, utc_now
+from integrations_api.clock import Clock
 from integrations_api.db.changes import Change, carry_out
 from integrations_api.db.direct import Row, connected, transaction
 from integrations_api.db.engine import Sessions, is_contended
@@ -43,7 +43,7 @@ class Revised(Struct, frozen=True):
 class IntegrationService:
     """Each method is one short transaction, committed before it returns."""
 
-    def __init__(self, *, sessions: Sessions, vault: Vault, clock: Clock = utc_now) -> None:
+    def __init__(self, *, sessions: Sessions, vault: Vault, clock: Clock) -> None:
         self._sessions = sessions
         self._vault = vault
         self._clock = clock

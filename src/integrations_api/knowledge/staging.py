@@ -293,7 +293,11 @@ async def rejections_of(session: AsyncSession, *, run_id: UUID, after: str, limi
     return list(found)
 
 
-async def raw_texts(sessions: Sessions, run_id: UUID, *, chunk: int = 500) -> AsyncIterator[str]:
+_RAW_TEXTS = 500
+"""Raw records in memory at a time."""
+
+
+async def raw_texts(sessions: Sessions, run_id: UUID) -> AsyncIterator[str]:
     """The raw JSON of every record that a run fetched, by external id, in flat memory and short transactions."""
     after = ("", -1)
     while True:
@@ -304,12 +308,12 @@ async def raw_texts(sessions: Sessions, run_id: UUID, *, chunk: int = 500) -> As
                     WHERE run_id = :run AND (external_id, seq) > (CAST(:id AS text) COLLATE "C", :seq) AND seq >= 0
                     ORDER BY external_id, seq LIMIT :chunk
                 """),
-                {"run": run_id, "id": after[0], "seq": after[1], "chunk": chunk},
+                {"run": run_id, "id": after[0], "seq": after[1], "chunk": _RAW_TEXTS},
             )
             rows = found.all()
         for row in rows:
             yield row.raw
-        if len(rows) < chunk:
+        if len(rows) < _RAW_TEXTS:
             return
         after = (rows[-1].external_id, rows[-1].seq)
 

@@ -1,7 +1,7 @@
 """Embeds what live heads lack, in the background: after a publish, never in its way."""
 
 import time
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing, suppress
 
 from msgspec import Struct
@@ -55,14 +55,12 @@ class EmbeddingFiller:
         embedder: Embedder,
         model: str,
         batch: int,
-        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._sessions = sessions
         self.embedder = embedder
         self._model = model
         self._batch = batch
         self._smallest = max(1, batch // SMALLEST_PART)
-        self._monotonic = monotonic
         self._resumes_at = 0.0
         self._told: str | None = None
 
@@ -73,7 +71,7 @@ class EmbeddingFiller:
 
     async def fill(self) -> None:
         """A worker's duty: embeds until nothing waits. What stands in the way is logged once, and tried again later."""
-        if self._monotonic() < self._resumes_at:
+        if time.monotonic() < self._resumes_at:
             return
         try:
             async with aclosing(self.filling(watched=False)) as steps:
@@ -81,7 +79,7 @@ class EmbeddingFiller:
                     pass
             self._told = None
         except CannotEmbed as reason:
-            self._resumes_at = self._monotonic() + PAUSE
+            self._resumes_at = time.monotonic() + PAUSE
             if reason.message != self._told:
                 log.warning("embeddings.waiting", reason=reason.message)
             self._told = reason.message

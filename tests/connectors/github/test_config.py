@@ -39,7 +39,7 @@ def test_an_address_leads_to_its_api(url: str | None, origin: str, rest: str, gr
 
 
 def test_a_token_and_repositories_or_an_owner_are_enough(github: ServiceDescription) -> None:
-    assert github.required_keys("api_token") == ("api_token",)
+    assert github.required_keys("api_token", {}) == ("api_token",)
     assert github.validate("api_token", CONFIG) == []
     assert github.validate("api_token", {"api_token": "x", "owner": "octo-org", "page_size": 50, "overlap": "2m"}) == []
 

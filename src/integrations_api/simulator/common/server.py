@@ -52,17 +52,15 @@ class SimulatorServer(Generic[S]):
     `url` is the base URL; `simulator`, `faults` and `log` may be used from the test's thread while the server runs.
     """
 
-    def __init__(
-        self, simulator: S, *, host: str = "127.0.0.1", port: int = 0, certificate: Certificate | None = None
-    ) -> None:
+    def __init__(self, simulator: S, *, port: int, certificate: Certificate | None) -> None:
         self.simulator = simulator
         self._server = uvicorn.Server(_config(simulator, certificate))
         # Named as TCP, or asyncio leaves Nagle's algorithm on and every answer waits 40 ms for an acknowledgement.
         self._socket = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        self._socket.bind((host, port))
+        self._socket.bind(("127.0.0.1", port))
         scheme = "https" if certificate else "http"
-        self.url = f"{scheme}://{host}:{self._socket.getsockname()[1]}"
+        self.url = f"{scheme}://127.0.0.1:{self._socket.getsockname()[1]}"
         self._thread = threading.Thread(target=self._run, name="simulator", daemon=True)
         self._started = threading.Event()
 

@@ -54,17 +54,15 @@ class Tale(Struct, frozen=True):
         return tuple([*found, self.dice.pick(PRIORITIES)] if self.dice.percent(60) else found)
 
 
-def with_issues(
-    count: int, *, seed: int = 1, clock: Clock | None = None, owner: str = OWNER, pulls: int | None = None
-) -> GitHubInstance:
+def with_issues(count: int, *, seed: int = 1, clock: Clock | None = None) -> GitHubInstance:
     """Three repositories with so many issues between them, and pull requests (a third as many); all before now."""
     instance = GitHubInstance(clock)
     for name in REPOSITORIES:
-        instance.add_repository(name, owner=owner)
+        instance.add_repository(name)
     for name in ("playground", "handbook"):
-        instance.add_repository(name, owner=owner)
-    instance.switch_issues(f"{owner}/handbook", on=False)
-    extra = count // 3 if pulls is None else pulls
+        instance.add_repository(name)
+    instance.switch_issues(f"{OWNER}/handbook", on=False)
+    extra = count // 3
     until = instance.clock.now() - 60
     order = Dice(f"{seed}:order")
     begun = sorted(until - order.below(SPAN_DAYS * DAY) for _ in range(count + extra))
@@ -72,17 +70,17 @@ def with_issues(
     for index, created in enumerate(begun):
         is_pull = order.below(count + extra - index) >= left
         left -= not is_pull
-        _lived(instance, f"{seed}:{index}", owner, created, until, is_pull=is_pull)
-    instance.archive(f"{owner}/business-apps")
+        _lived(instance, f"{seed}:{index}", created, until, is_pull=is_pull)
+    instance.archive(f"{OWNER}/business-apps")
     return instance
 
 
-def _lived(instance: GitHubInstance, name: str, owner: str, created: int, until: int, *, is_pull: bool) -> None:
+def _lived(instance: GitHubInstance, name: str, created: int, until: int, *, is_pull: bool) -> None:
     tale = Tale.of(name)
     dice = Dice(f"{name}:life")
     title = f"Fix: {tale.title()}" if is_pull else tale.title()
     issue_id = instance.create(
-        f"{owner}/{dice.pick(REPOSITORIES)}", title, body=tale.body(), author=dice.pick(LOGINS),
+        f"{OWNER}/{dice.pick(REPOSITORIES)}", title, body=tale.body(), author=dice.pick(LOGINS),
         labels=tale.labels(), is_pull=is_pull, at=created,
     )  # fmt: skip
     at = created

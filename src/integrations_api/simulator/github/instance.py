@@ -57,10 +57,10 @@ class GitHubInstance:
 
     # ---- repositories
 
-    def add_repository(self, name: str, *, owner: str = OWNER, is_private: bool = True) -> int:
+    def add_repository(self, name: str, *, owner: str = OWNER) -> int:
         """An empty repository; its id."""
         with self.lock:
-            repository = Repository(700_000_000 + 311 * (len(self.repositories) + 1), owner, name, is_private)
+            repository = Repository(700_000_000 + 311 * (len(self.repositories) + 1), owner, name)
             self.repositories[repository.id] = repository
             self.by_name[repository.full_name.casefold()] = repository.id
             return repository.id
@@ -76,10 +76,10 @@ class GitHubInstance:
             repository.name = new_name
             self.by_name[repository.full_name.casefold()] = repository.id
 
-    def archive(self, full_name: str, *, archived: bool = True) -> None:
+    def archive(self, full_name: str) -> None:
         """An archived repository can be read and not be written."""
         with self.lock:
-            self.repository(full_name).is_archived = archived
+            self.repository(full_name).is_archived = True
 
     def switch_issues(self, full_name: str, *, on: bool) -> None:
         """Whether the repository has issues at all."""

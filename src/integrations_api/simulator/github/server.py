@@ -3,7 +3,6 @@
 from collections.abc import Iterable
 
 from integrations_api.simulator.common import server
-from integrations_api.simulator.common.server import Certificate
 
 from .app import Simulator
 from .faults import parse_fault
@@ -17,13 +16,11 @@ class GitHubServer(server.SimulatorServer[Simulator]):
     def __init__(
         self,
         instance: GitHubInstance,
-        host: str = "127.0.0.1",
         port: int = 0,
         *,
         control: bool = True,
-        certificate: Certificate | None = None,
     ) -> None:
-        super().__init__(Simulator(instance, control=control), host=host, port=port, certificate=certificate)
+        super().__init__(Simulator(instance, control=control), port=port, certificate=None)
         self.instance = instance
 
 

@@ -17,13 +17,12 @@ class SimulatorServer(server.SimulatorServer[Simulator]):
     def __init__(
         self,
         site: JiraSite,
-        host: str = "127.0.0.1",
         port: int = 0,
         *,
         control: bool = True,
         certificate: Certificate | None = None,
     ) -> None:
-        super().__init__(Simulator(site, control=control), host=host, port=port, certificate=certificate)
+        super().__init__(Simulator(site, control=control), port=port, certificate=certificate)
         self.site = site
 
 

@@ -117,10 +117,10 @@ class ServiceNowInstance(Store):
             row.change(values)
             self._row_changed(table, row)
 
-    def update_many(self, sys_ids: Iterable[str], changes: Mapping[str, str], *, at: str = "") -> None:
+    def update_many(self, sys_ids: Iterable[str], changes: Mapping[str, str]) -> None:
         """A bulk update: all rows get the same second."""
         with self.lock:
-            at = at or stamp(self.clock.now())
+            at = stamp(self.clock.now())
             for sys_id in sys_ids:
                 self.update(sys_id, changes, at=at)
 

@@ -12,8 +12,7 @@ class RowsCache:
     When it is full it keeps what it has: a scan that repeats then still finds its first part.
     """
 
-    def __init__(self, most_bytes: int = MOST_BYTES) -> None:
-        self.most_bytes = most_bytes
+    def __init__(self) -> None:
         self._looks: dict[Look, dict[str, Written]] = {}
         self._bytes = 0
 
@@ -22,7 +21,7 @@ class RowsCache:
 
     def keep(self, kept: dict[str, Written], rows: list[tuple[str, bytes]]) -> None:
         """Keeps rows (by case-folded sys_id) that were written together."""
-        if self._bytes >= self.most_bytes:
+        if self._bytes >= MOST_BYTES:
             return
         # One block for all of them: one by one, between the serialiser's buffers, they take three times the room.
         block = memoryview(b"".join([text for _, text in rows]))

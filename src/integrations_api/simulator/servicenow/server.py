@@ -17,13 +17,12 @@ class SimulatorServer(server.SimulatorServer[Simulator]):
     def __init__(
         self,
         instance: ServiceNowInstance,
-        host: str = "127.0.0.1",
         port: int = 0,
         *,
         control: bool = True,
         certificate: Certificate | None = None,
     ) -> None:
-        super().__init__(Simulator(instance, control=control), host=host, port=port, certificate=certificate)
+        super().__init__(Simulator(instance, control=control), port=port, certificate=certificate)
         self.instance = instance
 
 

@@ -18,8 +18,7 @@ class Session(Struct):
 class Sessions:
     """Sessions by the value of JSESSIONID."""
 
-    def __init__(self, depth: int = QUEUE_DEPTH) -> None:
-        self.depth = depth
+    def __init__(self) -> None:
         self._sessions: dict[str, Session] = {}
 
     def find(self, session_id: str | None) -> Session | None:
@@ -46,7 +45,7 @@ class Sessions:
         if session is None:
             yield True
             return
-        if session.waiting > self.depth:
+        if session.waiting > QUEUE_DEPTH:
             yield False
             return
         session.waiting += 1

@@ -18,7 +18,7 @@ from integrations_api.access.permissions import Permission, known_permissions, p
 from integrations_api.access.principal import Principal
 from integrations_api.access.service import UserDetails, checked_email, details_of, grant, shut_out
 from integrations_api.access.throttle import SignInThrottle
-from integrations_api.api.pagination import decode_cursor, encode_cursor
+from integrations_api.api.pagination import cut, decode_cursor, encode_cursor
 from integrations_api.audit import service as audit
 from integrations_api.clock import Clock
 from integrations_api.db.engine import Sessions
@@ -49,8 +49,8 @@ class UserAdministration:
         after = None if cursor is None else decode_cursor(cursor, str)[0]
         async with self._sessions() as session:
             users = await repository.by_email(session, limit=limit + 1, after=after)
-        page = [details_of(user) for user in users[:limit]]
-        return page, encode_cursor(page[-1].email) if len(users) > limit else None
+        page, last = cut(users, limit)
+        return [details_of(user) for user in page], encode_cursor(last.email) if last else None
 
     async def get(self, user_id: UUID) -> UserDetails:
         """One user. Raises `NotFound`."""

@@ -4,7 +4,7 @@ import base64
 import binascii
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TypeVar
 from uuid import UUID
 
 import orjson
@@ -15,6 +15,13 @@ DEFAULT_LIMIT = 50
 MAX_LIMIT = 1000
 LONGEST_CURSOR = 4000
 _BIGGEST = 2**63
+T = TypeVar("T")
+
+
+def cut(found: Sequence[T], limit: int) -> tuple[Sequence[T], T | None]:
+    """A page of what was found, where one more than `limit` was asked for; and its last item if there is more."""
+    page = found[:limit]
+    return page, page[-1] if len(found) > limit else None
 
 
 def encode_cursor(*values: str | int | datetime | UUID) -> str:

@@ -8,7 +8,7 @@ import orjson
 from msgspec import Struct
 from sqlalchemy import Select, select
 
-from integrations_api.api.pagination import decode_cursor, encode_cursor
+from integrations_api.api.pagination import cut, decode_cursor, encode_cursor
 from integrations_api.audit.models import AuditEntry
 from integrations_api.audit.service import Who, record
 from integrations_api.clock import to_wire
@@ -59,8 +59,8 @@ class AuditReader:
             question = question.where(AuditEntry.id < decode_cursor(cursor, int)[0])
         async with self._sessions() as session:
             found = (await session.scalars(question)).all()
-        page = found[:limit]
-        return [on_the_wire(entry) for entry in page], encode_cursor(page[-1].id) if len(found) > limit else None
+        page, last = cut(found, limit)
+        return [on_the_wire(entry) for entry in page], encode_cursor(last.id) if last else None
 
     async def export(self, wanted: AuditFilter, *, by: Who) -> AsyncIterator[bytes]:
         """All entries as lines of JSON, oldest first; that somebody asked is one of them."""

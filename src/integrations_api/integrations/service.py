@@ -11,7 +11,7 @@ from sqlalchemy.exc import OperationalError
 
 from integrations_api.access.permissions import Permission
 from integrations_api.access.principal import Principal
-from integrations_api.api.pagination import decode_cursor, encode_cursor
+from integrations_api.api.pagination import cut, decode_cursor, encode_cursor
 from integrations_api.clock import Clock
 from integrations_api.db.changes import Change, carry_out
 from integrations_api.db.direct import Row, connected, transaction
@@ -59,9 +59,8 @@ class IntegrationService:
         after = None if cursor is None else decode_cursor(cursor, datetime, UUID)
         async with connected(self._sessions) as connection:
             found = await statements.newest_first(connection, limit=limit + 1, after=after)
-        page = found[:limit]
-        last = page[-1] if len(found) > limit else None
-        return [_shown(row) for row in page], None if last is None else encode_cursor(last.created_at, last.id)
+        page, last = cut(found, limit)
+        return [_shown(row) for row in page], encode_cursor(last.created_at, last.id) if last else None
 
     async def get(self, integration_id: UUID) -> Revised:
         """One integration. Raises `NotFound`."""

@@ -1,5 +1,6 @@
 """What people ask of syncs: start one or join the one that is going on, look at runs."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from uuid import UUID, uuid4
 
@@ -9,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from integrations_api.access.principal import Principal
 from integrations_api.api.ids import as_id
-from integrations_api.api.pagination import decode_cursor, encode_cursor
+from integrations_api.api.pagination import cut, decode_cursor, encode_cursor
 from integrations_api.clock import Clock
 from integrations_api.connectors.records import Mode
 from integrations_api.db.direct import Row, connected
@@ -177,7 +178,7 @@ class SyncService:
 
     async def list_runs(
         self, integration_id: UUID, *, limit: int, cursor: str | None
-    ) -> tuple[list[SyncRun], str | None]:
+    ) -> tuple[Sequence[SyncRun], str | None]:
         """Runs of an integration, newest first, of one that was deleted too; and the cursor of the next page.
 
         Raises `NotFound`, and `InvalidInput` for a cursor that is none of ours.
@@ -187,16 +188,16 @@ class SyncService:
             runs = await repository.page_of_runs(session, integration_id=integration_id, before=before, limit=limit + 1)
             if not runs and cursor is None:
                 await for_sync.get(session, integration_id)
-        page, more = runs[:limit], len(runs) > limit
-        return page, encode_cursor(page[-1].created_at, page[-1].id) if more else None
+        page, last = cut(runs, limit)
+        return page, encode_cursor(last.created_at, last.id) if last else None
 
     async def list_rejected(
         self, run_id: UUID, *, limit: int, cursor: str | None
-    ) -> tuple[list[RejectedRecord], str | None]:
+    ) -> tuple[Sequence[RejectedRecord], str | None]:
         """Records of a run that could not be mapped, by external id. Raises `NotFound`, `InvalidInput`."""
         await self.get_run(run_id)
         after = "" if cursor is None else decode_cursor(cursor, str)[0]
         async with self._sessions() as session:
             found = await staging.rejections_of(session, run_id=run_id, after=after, limit=limit + 1)
-        page, more = found[:limit], len(found) > limit
-        return page, encode_cursor(page[-1].external_id) if more else None
+        page, last = cut(found, limit)
+        return page, encode_cursor(last.external_id) if last else None

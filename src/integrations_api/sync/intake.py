@@ -16,8 +16,8 @@ from integrations_api.knowledge import staging
 from integrations_api.knowledge.documents import Content, Row, StagedRecord, as_row, content_of, too_long
 from integrations_api.sync.models import SyncRun
 
-TURN = 0.05
-"""Seconds of mapping after which other tasks get a turn: heartbeats and streams must breathe."""
+TURN = 0.01
+"""Seconds of mapping after which others get a turn: heartbeats must breathe, and pages before are being written."""
 LARGE = 20_000
 """Characters of a raw record from which on it is mapped beside the event loop: a megabyte of markup takes seconds."""
 LARGEST = 20_000_000

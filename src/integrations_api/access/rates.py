@@ -32,7 +32,7 @@ class Rate(Enum):
 
     TRIAL = Allowance(at_once=10, a_minute=20)
     EXPORT = Allowance(at_once=10, a_minute=30)
-    DIFF = Allowance(at_once=100, a_minute=600)
+    DIFF = Allowance(at_once=100, a_minute=500)
     SEARCH = Allowance(at_once=100, a_minute=600)
     CONNECT = Allowance(at_once=10, a_minute=12)
     TICKET = Allowance(at_once=100, a_minute=100)

@@ -40,7 +40,13 @@ async def test_a_good_site_is_told_what_it_has(source: SimulatedJira) -> None:
     [
         ({"url": "http://127.0.0.1:9"}, "reachable", "failed", "Connection", "network"),
         ({"wrong_password": True}, "signed in", "failed", "401", "e-mail"),
-        ({"wrong_password": True}, "signed in", "failed", "401", "made without scopes"),
+        (
+            {"wrong_password": True},
+            "signed in",
+            "failed",
+            "401",
+            "with scopes (as service accounts have) needs api_url",
+        ),
         ({"projects": ["NOWHERE"]}, "issues", "failed", "'NOWHERE' does not exist", "projects"),
         ({"filter": "nonsense = 1"}, "issues", "failed", "Field 'nonsense'", "filter"),
         ({"filter": "summary ~ zebra"}, "issues", "warning", "No issue can be seen", "Browse Projects"),

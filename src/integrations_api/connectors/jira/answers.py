@@ -9,8 +9,9 @@ from integrations_api.connectors.text import storable_json
 
 _FAILED_SIGN_IN = {"AUTHENTICATED_FAILED", "AUTHENTICATION_DENIED"}
 _CREDENTIALS = (
-    "Check the credentials: on Jira Cloud an API token is made without scopes (a site refuses one that has them), goes "
-    "with its owner's e-mail address and expires within a year; on Data Center a personal access token goes without one"
+    "Check the credentials: on Jira Cloud an API token goes with its owner's e-mail address and expires within a year; "
+    "one with scopes (as service accounts have) needs api_url in the config and the scopes read:jira-work and "
+    "read:jira-user; on Data Center a personal access token goes without an e-mail address"
 )
 
 

@@ -2,6 +2,7 @@
 
 import re
 from typing import Annotated
+from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field
 
@@ -34,12 +35,30 @@ def _field(text: str) -> str:
 
 
 _Address = AfterValidator(address_like("https://your-site.atlassian.net"))
+_GATEWAY_HOST = "api.atlassian.com"
+_GATEWAY = re.compile(r"/ex/jira/[\w-]{1,64}/?")
+
+
+def _site(text: str) -> str:
+    """Links are made from it, and a site stays the same source whichever way it is reached."""
+    if urlsplit(text).hostname == _GATEWAY_HOST:
+        raise ValueError(
+            f"must be the site itself, such as https://your-site.atlassian.net: https://{_GATEWAY_HOST}/ex/jira/… is "
+            "entered as api_url, with an API token"
+        )
+    return text
+
+
+def _gateway(text: str) -> str:
+    if not _GATEWAY.fullmatch(urlsplit(text).path):
+        raise ValueError(f"must be https://{_GATEWAY_HOST}/ex/jira/ and the cloud id of the site")
+    return text
 
 
 class JiraConfig(SyncConfig):
     """What every way of signing in shares."""
 
-    url: Annotated[str, Field(max_length=2000), _Address] = Field(
+    url: Annotated[str, Field(max_length=2000), _Address, AfterValidator(_site)] = Field(
         title="Site URL",
         description="Address of the Jira site, Cloud or Data Center, with its context path if it has one.",
         examples=["https://your-site.atlassian.net", "https://jira.example.com"],
@@ -76,7 +95,24 @@ class JiraConfig(SyncConfig):
         return scope(self.filter, self.projects)
 
 
-class BasicAuthConfig(JiraConfig):
+class TokenConfig(JiraConfig):
+    """What those share that may sign in with an API token of Cloud."""
+
+    api_url: Annotated[str, Field(max_length=2000), _Address, AfterValidator(_gateway)] | None = Field(
+        None,
+        title="API gateway",
+        description="Only for API tokens with scopes, and so for service accounts: Atlassian's gateway, with the "
+        "site's cloud id, which https://your-site.atlassian.net/_edge/tenant_info shows.",
+        examples=["https://api.atlassian.com/ex/jira/11223344-a1b2-3b33-c444-def123456789"],
+    )
+
+    @property
+    def api_base(self) -> str:
+        """Where requests go, without a slash at its end."""
+        return self.api_url.rstrip("/") if self.api_url else self.base_url
+
+
+class BasicAuthConfig(TokenConfig):
     """Signing in with a name and a password; on Cloud that is an e-mail address and an API token."""
 
     username: Text = Field(
@@ -87,7 +123,7 @@ class BasicAuthConfig(JiraConfig):
     password: Secret = Field(title="Password", description="API token of the account (Cloud), or password.")
 
 
-class ApiTokenConfig(JiraConfig):
+class ApiTokenConfig(TokenConfig):
     """Signing in with an API token and its owner's e-mail (Cloud), or with a personal access token (Data Center)."""
 
     api_token: HeaderSecret = Field(

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from integrations_api.connectors.jira.config import CONFIGS, JiraConfig, OAuth2Config
+from integrations_api.connectors.jira.config import CONFIGS, JiraConfig, OAuth2Config, TokenConfig
 from integrations_api.connectors.jira.version import MAPPING_VERSION
 from integrations_api.connectors.oauth import OAuthServer
 from integrations_api.connectors.protocol import Connector
@@ -22,11 +22,14 @@ class Jira(ServiceDescription):
         super().__init__(name="Jira", noun="issues", auth_types=auth_types, mapping_version=MAPPING_VERSION)
 
     def reached_at(self, auth_type: str, config: JsonObject) -> str:
-        """Atlassian's gateway for Cloud by OAuth, which takes its tokens only there."""
-        if auth_type == "oauth2" and not self.validate(auth_type, config):
-            read = OAuth2Config.model_validate(dict(config))
+        """Atlassian's gateway for Cloud by OAuth, and for API tokens with scopes, which are good only there."""
+        if self.validate(auth_type, config):
+            return self.address(config)
+        read = self.auth_types[auth_type].model.model_validate(dict(config))
+        if isinstance(read, OAuth2Config):
             return (read.api_url or _API_URL) if read.is_cloud else read.base_url
-        return self.address(config)
+        assert isinstance(read, TokenConfig)
+        return read.api_base
 
     def source_facts(self, config: JsonObject) -> list[str]:
         """With the context path, if there is one: several sites may stand on one host, each with ids of its own."""
@@ -70,7 +73,7 @@ class Jira(ServiceDescription):
         if isinstance(config, OAuth2Config) and config.is_cloud:
             http = open_client(policy, (config.api_url or _API_URL).rstrip("/"), auth=auth)
             return JiraConnector(http=http, config=config, context=context, gateway_for=config.base_url, time=time)
-        http = open_client(policy, config.base_url, auth=auth)
+        http = open_client(policy, config.api_base if isinstance(config, TokenConfig) else config.base_url, auth=auth)
         return JiraConnector(http=http, config=config, context=context, time=time)
 
 

@@ -15,6 +15,7 @@ Flavour = Literal["cloud", "datacenter"]
 
 DEFAULT_API_TOKEN = "simulator-api-token"  # noqa: S105  (a simulator's, printed in its help)
 DEFAULT_PASSWORD = "simulator-password"  # noqa: S105
+DEFAULT_SCOPED_TOKEN = "simulator-api-token-with-scopes"  # noqa: S105
 DEFAULT_PAT = "simulator-personal-access-token"
 DEFAULT_CLIENT_ID = "simulator-client"
 DEFAULT_CLIENT_SECRET = "simulator-client-secret"  # noqa: S105
@@ -29,6 +30,7 @@ class User(Struct):
     display_name: str = "Integration"
     time_zone: str = "America/Los_Angeles"
     api_token: str = DEFAULT_API_TOKEN
+    scoped_token: str = DEFAULT_SCOPED_TOKEN
     password: str = DEFAULT_PASSWORD
     pat: str = DEFAULT_PAT
 
@@ -74,20 +76,21 @@ class Door:
     def identify(self, authorization: str, *, by_gateway: bool = False) -> tuple[User | None, str]:
         """The user who signs in with this header, or None, and the kind: basic, bearer or none.
 
-        `by_gateway`: through api.atlassian.com, which takes OAuth tokens only.
+        `by_gateway`: through api.atlassian.com, which takes OAuth tokens and API tokens with scopes, as no site does.
         """
         scheme, _, value = authorization.partition(" ")
         match scheme.lower():
             case "basic":
-                return None if by_gateway else self._by_basic(*_decoded(value)), "basic"
+                return self._by_basic(*_decoded(value), by_gateway=by_gateway), "basic"
             case "bearer":
                 return self._by_bearer(value.strip(), by_gateway=by_gateway), "bearer"
             case _:
                 return None, "none"
 
-    def _by_basic(self, name: str, secret: str) -> User | None:
+    def _by_basic(self, name: str, secret: str, *, by_gateway: bool) -> User | None:
         for user in self.users.values():
-            known = (user.email, user.api_token) if self.flavour == "cloud" else (user.user_name, user.password)
+            token = user.scoped_token if by_gateway else user.api_token
+            known = (user.email, token) if self.flavour == "cloud" else (user.user_name, user.password)
             if known[0].casefold() == name.casefold() and _same(known[1], secret):
                 return user
         return None

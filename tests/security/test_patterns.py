@@ -23,7 +23,6 @@ from integrations_api.connectors.github.mapping import _prefixed
 from integrations_api.connectors.http import Answer
 from integrations_api.connectors.jira.jql import filter_problem
 from integrations_api.connectors.jira.wiki import to_text
-from integrations_api.connectors.servicenow import markup
 from integrations_api.integrations.origins import holds_credentials
 from integrations_api.search.words import spelled, title_and_rest
 from integrations_api.vault.mask import is_secret_key
@@ -53,17 +52,6 @@ def test_wiki_markup(piece: str) -> None:
     text = piece * (LENGTH // len(piece)) + "x"
 
     assert seconds(lambda: to_text(text)) < MOST_SECONDS
-
-
-@pytest.mark.parametrize(
-    "piece",
-    ["[code]", "<", "<p", "<!--", "<script", "</script ", "<a href=", "<a href=http://x>", "<li>", "<ul>", "<td>",
-     "&#1", "&#x", "&amp", "<pre>", "<p href "],
-)  # fmt: skip
-def test_html_of_a_note(piece: str) -> None:
-    text = piece * (LENGTH // len(piece))
-
-    assert seconds(lambda: markup.to_text(f"[code]{text}[/code]{text}")) < MOST_SECONDS
 
 
 @pytest.mark.parametrize(

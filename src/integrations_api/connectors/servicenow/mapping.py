@@ -15,7 +15,6 @@ from msgspec import Struct, field
 
 from integrations_api.connectors.errors import RecordRejected
 from integrations_api.connectors.records import JsonObject, MappedDocument, SourceRecord
-from integrations_api.connectors.servicenow import markup
 from integrations_api.connectors.servicenow.config import ColumnChoice
 from integrations_api.connectors.servicenow.notes import notes_of
 from integrations_api.connectors.servicenow.query import read_stamp
@@ -256,7 +255,7 @@ def _keep_other(parts: _Parts, column: str, value: str, label: str) -> None:
     if (_ISO_VALUE.fullmatch(value) and not _is_duration(value, label)) or _is_day(value, label):
         parts.attributes[column] = to_wire(value)
         return
-    parts.attributes[column] = markup.to_text(label)
+    parts.attributes[column] = label
     if value and label != value:
         parts.attributes.setdefault(f"{column}_code", value)  # unless there is a column of that name
 
@@ -321,4 +320,4 @@ def _body(texts: Mapping[str, str], more: Sequence[tuple[str, str]]) -> str:
 def _lines(text: str) -> str:
     if "\r" in text:
         text = text.replace("\r\n", "\n").replace("\r", "\n")
-    return markup.to_text(text).strip()
+    return text.strip()

@@ -5,7 +5,6 @@ from collections.abc import Iterator, Mapping
 from operator import attrgetter
 
 from integrations_api.connectors.records import Note
-from integrations_api.connectors.servicenow.markup import to_text
 from integrations_api.connectors.servicenow.times import SHAPE, Zone
 
 _KIND = r"\((?:[^()\n]|\([^()\n]*\))+\)"
@@ -32,13 +31,13 @@ def _entries(column: str, block: str, zone: Zone | None) -> list[Note]:
         block = block.replace("\r\n", "\n").replace("\r", "\n")
     headers = list(_headers(block))
     if not headers:
-        text = to_text(block.strip())
+        text = block.strip()
         return [Note("", "", column, text)] if text else []
     notes = []
     for header, end in zip(headers, [*(following.start() for following in headers[1:]), len(block)], strict=True):
         at, author = header.groups()
-        notes.append(Note(_moment(at, zone), author.strip(), column, to_text(block[header.end() : end].strip())))
-    before = to_text(block[: headers[0].start()].strip())
+        notes.append(Note(_moment(at, zone), author.strip(), column, block[header.end() : end].strip()))
+    before = block[: headers[0].start()].strip()
     return [Note("", "", column, before), *notes] if before else notes
 
 

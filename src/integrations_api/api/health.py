@@ -1,7 +1,7 @@
 """`/healthz` and `/readyz`: for load balancers, supervisors and people."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime, timedelta
 from typing import Annotated
 
@@ -26,6 +26,9 @@ log = get_logger(__name__)
 WORKER_SILENCE = timedelta(seconds=30)
 """A worker that has not been seen for this long is taken for gone."""
 _PATIENCE = 5.0
+_NOT_NEEDED_TO_SERVE = {"worker"}
+"""What is the same for every process: a balancer that took them out for it would have none left to read from. A worker
+cannot give a sign of life, either, while the database is full or can only be read."""
 
 router = Router(tags=["health"], dependencies=[PUBLIC])
 
@@ -47,7 +50,7 @@ class ReadyCheck(BaseModel):
 
 
 class Readiness(BaseModel):
-    """Whether requests can be served and syncs will run; every condition by its name."""
+    """Whether requests can be served, and whether syncs will run; every condition by its name."""
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -78,18 +81,26 @@ async def healthz() -> Alive:
 
 @router.get(
     "/readyz",
-    summary="Is everything in place?",
-    responses={503: {"model": Readiness, "description": "At least one check fails."}},
+    summary="Can requests be served, and is everything in place?",
+    responses={503: {"model": Readiness, "description": "The check of the database or of its schema fails."}},
 )
 async def readyz(response: Response, engine: Annotated[AsyncEngine, Depends(component(AsyncEngine))]) -> Readiness:
-    """The database is reachable, its schema serves this release, and a worker was seen in the last 30 seconds."""
+    """The database is reachable, its schema serves this release, and a worker was seen in the last 30 seconds.
+
+    Without a worker the answer is 200 all the same, and the check says so: syncs wait, and everything else is served.
+    """
     checks = await readiness(engine)
     failing = [check.name for check in checks if not check.ok]
-    if failing:
+    can_serve = set(failing) <= _NOT_NEEDED_TO_SERVE
+    if not can_serve:
         response.status_code = 503
-    return Readiness(
-        success=not failing, message=f"Not ready: {', '.join(failing)}" if failing else "ready", checks=checks
-    )
+    return Readiness(success=can_serve, message=_in_words(failing, can_serve=can_serve), checks=checks)
+
+
+def _in_words(failing: Sequence[str], *, can_serve: bool) -> str:
+    if not failing:
+        return "ready"
+    return "ready, but syncs wait for a worker" if can_serve else f"Not ready: {', '.join(failing)}"
 
 
 async def readiness(engine: AsyncEngine) -> list[ReadyCheck]:

@@ -15,8 +15,9 @@ from sse_starlette import EventSourceResponse
 
 from integrations_api.connectors.errors import Retryable
 from integrations_api.connectors.records import Wait
-from integrations_api.sync import duties, events, repository, stream
+from integrations_api.sync import duties, events, repository, run_log, stream
 from integrations_api.sync.control import RunControl
+from integrations_api.sync.models import SyncRun
 from integrations_api.sync.stream import PARCEL, Frame, RunStreams, parcels
 from tests.support.served import served
 from tests.support.syncing import ADMIN, PATIENCE, Bench, bench
@@ -279,7 +280,7 @@ async def test_a_stream_ends_when_its_run_is_purged_with_the_integration(databas
         purged = await api.client.delete(f"/integrations/delete/{integration}?purge=true")
 
         assert purged.status_code == 200
-        assert json.loads((await watching)[-1].data) == {"success": False, "message": "Integration was deleted"}
+        assert json.loads((await watching)[-1].data) == {"success": False, "message": stream.RUN_GONE}
 
 
 async def test_a_log_that_was_pruned_says_so_instead_of_hanging(database_url: str) -> None:
@@ -479,3 +480,24 @@ async def test_who_still_reads_the_first_end_of_a_run_does_not_keep_others_from_
 async def _all_of(streams: RunStreams, run_id: UUID) -> bytes:
     async with aclosing(streams.watch(run_id)) as watched:
         return b"".join([data async for data in watched])
+
+
+async def test_a_run_whose_log_a_failover_has_set_back_ends_as_it_ended_and_not_as_one_that_is_not_kept(
+    database_url: str,
+) -> None:
+    async with bench(database_url, workers=0) as b:
+        run_id = await b.start(await b.integration())
+        async with b.sessions.begin() as session:
+            told = [events.progress(f"Step {n}") for n in range(5)]
+            await run_log.tell(session, SyncRun.id == run_id, events=told)
+
+        async with aclosing(streams_of(b).watch(run_id)) as watched:
+            assert (await anext(watched)).count(b"event: ") == 5
+            await b.change("DELETE FROM sync_events WHERE seq > 2")
+            await b.change("UPDATE sync_runs SET last_event = 2")
+            async with b.sessions.begin() as session:
+                await repository.finish(session, run_id=run_id, event=events.error("It ended"), state="failed")
+            last = await asyncio.wait_for(anext(watched), PATIENCE)
+
+        assert b"It ended" in last
+        assert f"id: {run_id}:3".encode() in last

@@ -26,7 +26,7 @@ from integrations_api.logs import get_logger
 from integrations_api.metrics import STREAMS_OPEN
 from integrations_api.sync import events, repository, run_log
 from integrations_api.sync.events import LoggedEvent
-from integrations_api.sync.runs import INTEGRATION_DELETED, is_final
+from integrations_api.sync.runs import is_final
 from integrations_api.sync.service import Position
 
 log = get_logger(__name__)
@@ -43,6 +43,10 @@ GOODBYE_SECONDS = 3.0
 PARCEL = 32_768
 """Bytes of frames that are sent together, at least: a send costs far more than what is in it."""
 EVENTS_GONE = "The events of this run are no longer kept; GET /integrations/runs/{run_id} tells how it ended"
+RUN_GONE = (
+    "This sync is not known any more: its integration was deleted together with its data, or a database that took over "
+    "had not heard of it; look at the integration, and start the sync again"
+)
 COME_BACK = ServerSentEvent(comment="restarting: come back with Last-Event-ID", retry=1000, sep="\n").encode()
 MOST_PACKED = 64
 PING = b": ping\n\n"
@@ -286,11 +290,13 @@ class RunStreams:
             async with self._sessions() as session:
                 run = await repository.find_run(session, tail.run_id)
             if run is None:
-                return _last_frame(tail, encode_loose(events.error(INTEGRATION_DELETED)))
+                return _last_frame(tail, encode_loose(events.error(RUN_GONE)))
             if is_final(run.state) and not await self._read(tail.run_id, tail.newest):
+                # After a failover that lost commits the log may have come to its end before what was seen of it.
+                kept = await self._read(tail.run_id, run.last_event - 1)
                 # By its id an EventSource that comes back is told to stay away.
                 gone = LoggedEvent(seq=run.last_event, event="error", payload=events.error(EVENTS_GONE).payload)
-                return _last_frame(tail, encode(tail.run_id, gone).data)
+                return _last_frame(tail, (kept or [encode(tail.run_id, gone)])[0].data)
         return None
 
     async def _read_patiently(self, run_id: UUID, seq: int) -> list[Frame]:

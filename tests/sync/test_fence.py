@@ -34,9 +34,19 @@ async def _in_the_middle(database_url: str) -> AsyncIterator[tuple[Bench, UUID, 
         assert carrying.done()
 
 
-async def test_who_is_fenced_off_commits_nothing_and_keeps_the_job_for_the_one_who_goes_on(database_url: str) -> None:
+@pytest.mark.parametrize(
+    ("taken", "attempt"),
+    [
+        ("attempt = attempt + 1", 2),
+        # A standby that took over had not heard of the claim, and another worker has got its number.
+        ("worker_id = gen_random_uuid()", 1),
+    ],
+)
+async def test_who_is_fenced_off_commits_nothing_and_keeps_the_job_for_the_one_who_goes_on(
+    database_url: str, taken: str, attempt: int
+) -> None:
     async with _in_the_middle(database_url) as (b, run_id, carrying):
-        await b.change("UPDATE sync_runs SET attempt = attempt + 1")
+        await b.change(f"UPDATE sync_runs SET {taken}")
         events = await b.events(run_id)
         assert b.source.gate is not None
         b.source.gate.set()
@@ -45,7 +55,7 @@ async def test_who_is_fenced_off_commits_nothing_and_keeps_the_job_for_the_one_w
             await asyncio.wait_for(carrying, PATIENCE)
 
         run = await b.run(run_id)
-        assert (run.state, run.attempt, run.fetched, await b.events(run_id)) == ("running", 2, 0, events)
+        assert (run.state, run.attempt, run.fetched, await b.events(run_id)) == ("running", attempt, 0, events)
 
 
 async def test_who_is_fenced_off_because_the_run_has_ended_is_done_with_the_job(database_url: str) -> None:

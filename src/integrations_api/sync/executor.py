@@ -124,7 +124,7 @@ class RunExecutor:
             )
         if run is None:
             return await self._is_over(run_id)
-        claim = Claim(run_id=run.id, attempt=run.attempt)
+        claim = Claim(run_id=run.id, attempt=run.attempt, worker_id=run.worker_id)
         self._active[run_id].claim = claim
         bind(integration_id=str(run.integration_id), attempt=run.attempt)
         try:

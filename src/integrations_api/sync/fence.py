@@ -22,7 +22,12 @@ from integrations_api.sync.runs import ACTIVE, Claim, Fenced, RunState, is_final
 
 def held_by(claim: Claim) -> Sequence[ColumnElement[bool]]:
     """Conditions: nobody else has taken the run since, and it has not ended."""
-    return (SyncRun.id == claim.run_id, SyncRun.attempt == claim.attempt, SyncRun.state == RunState.RUNNING)
+    return (
+        SyncRun.id == claim.run_id,
+        SyncRun.attempt == claim.attempt,
+        SyncRun.worker_id == claim.worker_id,
+        SyncRun.state == RunState.RUNNING,
+    )
 
 
 async def claim(
@@ -93,7 +98,9 @@ async def conclude(
 async def was_done(session: AsyncSession, claim: Claim, *, step: int) -> bool:
     """Whether the step was committed although its answer got lost."""
     found = await session.scalar(
-        select(SyncRun.step).where(SyncRun.id == claim.run_id, SyncRun.attempt == claim.attempt)
+        select(SyncRun.step).where(
+            SyncRun.id == claim.run_id, SyncRun.attempt == claim.attempt, SyncRun.worker_id == claim.worker_id
+        )
     )
     return found == step + 1
 
@@ -116,11 +123,11 @@ async def release(session: AsyncSession, claim: Claim, *, handed_over: bool) -> 
 async def moving_runs(session: AsyncSession, claims: Sequence[Claim], *, since: datetime) -> set[UUID]:
     """Those of the claimed runs that nobody else has taken or ended, and that made progress since then."""
     found = await session.execute(
-        select(SyncRun.id, SyncRun.attempt).where(
+        select(SyncRun.id, SyncRun.attempt, SyncRun.worker_id).where(
             SyncRun.id.in_([claim.run_id for claim in claims]),
             SyncRun.state == RunState.RUNNING,
             SyncRun.progress_at > since,
         )
     )
-    attempts = {row.id: row.attempt for row in found}
-    return {claim.run_id for claim in claims if attempts.get(claim.run_id) == claim.attempt}
+    moving = {Claim(run_id=row.id, attempt=row.attempt, worker_id=row.worker_id) for row in found}
+    return {claim.run_id for claim in claims if claim in moving}

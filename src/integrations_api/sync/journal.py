@@ -42,7 +42,7 @@ class Journal:
         self._clock = clock
         self.stopping = stopping
         self.run = run
-        self.claim = Claim(run_id=run.id, attempt=run.attempt)
+        self.claim = Claim(run_id=run.id, attempt=run.attempt, worker_id=run.worker_id)
 
     def come_to_boundary(self) -> None:
         """Between two steps. Raises `HandOver` where this worker is to stop."""

@@ -54,10 +54,14 @@ REMAP = "remap"
 
 
 class Claim(Struct, frozen=True):
-    """The right to work on a run: `attempt` is the fencing token that every transaction checks."""
+    """The right to work on a run: `attempt` is the fencing token that every transaction checks.
+
+    And whose it is: a standby that took over may not have heard of a claim, and give its number once more.
+    """
 
     run_id: UUID
     attempt: int
+    worker_id: UUID | None
 
 
 class Fenced(Exception):

@@ -104,8 +104,19 @@ def is_address_of_a_service(text: str) -> bool:
 
 def names_one_server(rest: str) -> bool:
     """Otherwise a part of an unescaped password would be taken for the host or the port, and told in errors."""
-    server = re.split(r"[/?]", rest.partition("@")[2] if "@" in rest else rest)[0]
-    return _SERVER.fullmatch(server) is not None
+    return _SERVER.fullmatch(_server_of(rest)) is not None
+
+
+def names_several_servers(rest: str) -> bool:
+    """The driver asks them in turn within one time limit: the first one that is silent uses all of it up, as a machine
+    without power is."""
+    servers = _server_of(rest).split(",")
+    in_the_query = any("," in value for name, value in parse_qsl(rest.partition("?")[2]) if name == "host")
+    return in_the_query or (len(servers) > 1 and all(_SERVER.fullmatch(server) for server in servers))
+
+
+def _server_of(rest: str) -> str:
+    return re.split(r"[/?]", rest.partition("@")[2] if "@" in rest else rest)[0]
 
 
 def missing_file_of_tls(rest: str) -> str | None:

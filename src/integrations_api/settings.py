@@ -34,6 +34,7 @@ from integrations_api.setting_values import (
     is_address_of_a_service,
     missing_file_of_tls,
     names_one_server,
+    names_several_servers,
 )
 
 _FAMILIES = (
@@ -251,6 +252,8 @@ class Settings(BaseSettings):
         scheme, separator, rest = value.get_secret_value().partition("://")
         if not separator or scheme not in {"postgresql", "postgres", "postgresql+asyncpg"}:
             raise ValueError("expected postgresql://user:password@host:port/database")
+        if names_several_servers(rest):
+            raise ValueError("name one address, that leads to the primary also after a failover, and not several hosts")
         if not names_one_server(rest):
             raise ValueError("the host or port cannot be read; @ : / of a password are written as %40 %3A %2F")
         if (name := missing_file_of_tls(rest)) is not None:
@@ -307,6 +310,7 @@ def load_settings(**overrides: Any) -> Settings:
         lines = [
             ": ".join([*_named(problem["loc"]), _in_words(problem["type"], problem["msg"])])
             for problem in error.errors(include_input=False, include_url=False, include_context=False)
+            if problem["type"] != "default_factory_not_called"  # Another setting, before it, is wrong.
         ]
         raise ConfigurationError("Wrong settings: " + "; ".join(lines)) from None
 

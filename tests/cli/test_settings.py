@@ -48,6 +48,16 @@ GROUPS = {(), ("users",), ("secrets",), ("audit",), ("simulate",), ("embeddings"
             "postgresql://u:canary-7361@h/d?sslmode=verify-full&sslrootcert=/etc/canary-7361.pem",
             "DATABASE_URL: there is no file where sslrootcert says",
         ),
+        (
+            "DATABASE_URL",
+            "postgresql://u:canary-7361@one:5432,two:5432/d?target_session_attrs=read-write",
+            "DATABASE_URL: name one address, that leads to the primary also after a failover",
+        ),
+        (
+            "DATABASE_URL",
+            "postgresql://u:canary-7361@/d?host=one:5432,two:5432",
+            "DATABASE_URL: name one address, that leads to the primary also after a failover",
+        ),
         ("EMBEDDINGS_URL", "https://canary-7361@host/v1", "EMBEDDINGS_URL: expected an address"),
         ("EMBEDDINGS_URL", "https://host:99999/canary-7361", "EMBEDDINGS_URL: expected an address"),
         ("PUBLIC_URL", "integrations.example.com", "PUBLIC_URL: expected an address such as https://"),
@@ -67,6 +77,7 @@ def test_a_wrong_setting_stops_the_start_and_is_named_without_its_value(
 
     assert refused.code == 1
     assert said in refused.complaint
+    assert "default factory" not in refused.complaint
     assert "canary-7361" not in refused.err
 
 

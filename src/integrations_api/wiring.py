@@ -147,7 +147,7 @@ def _add_rooms(components: Components, *, sources: Sources, clock: Clock) -> Non
     _add_connecting(components, clock=clock)
     components.add(SecretKeeper(sessions=sessions, vault=components[Vault]))
     components.add(Retention(sessions=sessions, clock=clock, keep=what_is_kept(components[Settings])))
-    components.add(SyncService(sessions=sessions, integrations=integrations, sources=sources, clock=clock))
+    components.add(SyncService(sessions=sessions, integrations=integrations, sources=sources))
     components.add(Tickets(sessions=sessions, access=components[AccessService], clock=clock))
     components.add(Exposition(engine=components[AsyncEngine]))
 

@@ -17,7 +17,7 @@ from sqlalchemy.ext.asyncio import async_sessionmaker
 from integrations_api.access.passwords import Passwords
 from integrations_api.access.permissions import ROLES, Role
 from integrations_api.access.principal import Principal
-from integrations_api.clock import utc_now
+from integrations_api.clock import Clock, utc_now
 from integrations_api.components import Components
 from integrations_api.connectors.records import Mode
 from integrations_api.db.engine import is_lost_connection
@@ -121,12 +121,12 @@ class Bench:
             while not await self.rows(waiting):  # noqa: ASYNC110 - only the database knows
                 await asyncio.sleep(0.02)
 
-    def duties(self, *, raw_dump_path: Path | None = None) -> SyncDuties:
+    def duties(self, *, raw_dump_path: Path | None = None, clock: Clock = utc_now) -> SyncDuties:
         """What a worker does now and then, to be done by hand."""
         return SyncDuties(
             sessions=self.sessions,
             sources=self.components[SyncService].sources,
-            clock=utc_now,
+            clock=clock,
             keep_events=timedelta(days=30),
             raw_dump_path=raw_dump_path,
         )

@@ -7,6 +7,7 @@ from uuid import UUID
 
 import pytest
 
+from integrations_api.clock import utc_now
 from integrations_api.connectors.errors import Refused
 from integrations_api.errors import InvalidInput
 from integrations_api.integrations.for_sync import take_due
@@ -84,7 +85,9 @@ async def _shown(b: Bench, integration: UUID) -> dict[str, Any]:
 
 
 @pytest.mark.anyio
-async def test_a_due_sync_of_an_active_integration_starts_once_however_many_look(database_url: str) -> None:
+async def test_a_due_sync_of_an_active_integration_starts_once_however_many_look_and_is_dated_by_the_database(
+    database_url: str,
+) -> None:
     async with bench(database_url, workers=0) as b:
         b.source.fill(2)
         integration, disabled = await b.integration(), await b.integration()
@@ -92,10 +95,12 @@ async def test_a_due_sync_of_an_active_integration_starts_once_however_many_look
             await _make_due(b, each, since=timedelta(hours=30))
         await b.change("UPDATE integrations SET is_active = false WHERE id = :id", id=disabled)
 
-        await asyncio.gather(*(b.duties().start_due() for _ in range(5)))
+        ahead = timedelta(minutes=5)
 
-        runs = await b.rows("SELECT id, integration_id, trigger FROM sync_runs")
-        assert [(run.integration_id, run.trigger) for run in runs] == [(integration, "schedule")]
+        await asyncio.gather(*(b.duties(clock=lambda: utc_now() + ahead).start_due() for _ in range(5)))
+
+        runs = await b.rows("SELECT id, integration_id, trigger, created_at <= now() AS is_past FROM sync_runs")
+        assert [(run.integration_id, run.trigger, run.is_past) for run in runs] == [(integration, "schedule", True)]
         b.start_worker()
         assert (await b.finished(runs[0].id)).added == 2
         shown = await _shown(b, integration)

@@ -8,6 +8,7 @@ from typing import Any
 from sqlalchemy import Row, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from integrations_api.access.tokens import LEEWAY
 from integrations_api.clock import utc_now
 from integrations_api.connectors.records import Check
 from integrations_api.db.compatibility import Fit, fit_of
@@ -184,6 +185,6 @@ async def clock(place: Place) -> Check:
     seen = f"this machine is {abs(apart.total_seconds()):.3f} s {side} the database"
     if abs(apart) <= CLOCKS_APART:
         return Check("clock", "ok", seen)
-    # A worker's sign of life is dated by the database, and judged by other machines' clocks.
-    is_lost = abs(apart) >= place.settings.worker_silence
-    return Check("clock", "failed" if is_lost else "warning", seen, "Set both by NTP")
+    # What workers do is dated by the database; tokens and tickets are dated here, and judged by other machines' clocks.
+    are_refused = abs(apart) >= LEEWAY
+    return Check("clock", "failed" if are_refused else "warning", seen, "Set both by NTP")

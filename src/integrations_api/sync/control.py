@@ -108,7 +108,7 @@ class RunControl:
         latest = await repository.page_of_runs(session, integration_id=run.dataset_id, before=None, limit=1)
         if latest[0].id != run.id:
             raise Conflict(_LATER_RUN)
-        # By the version itself, for times are those of clocks: a later run may have been queued by one that is slow.
+        # By the version itself, for times are those of a clock: after a failover that of a slow machine, say.
         number = run.version
         if number is not None and not await versions.is_being_built(session, dataset_id=run.dataset_id, number=number):
             raise Conflict(_LATER_RUN)

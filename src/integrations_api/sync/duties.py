@@ -59,17 +59,17 @@ class SyncDuties:
         async with self._sessions.begin() as session:
             now = self._clock()
             due = await for_sync.take_due(session, now=now, limit=AT_ONCE)
-            begun = await self._queue(session, due, at=now) if due else {}
+            begun = await self._queue(session, due) if due else {}
             for integration_id in due:
                 # One that is going on already serves: the due time is past, and the next one will come.
-                run_id = begun.get(integration_id) or await self._after_remap(session, integration_id, at=now)
+                run_id = begun.get(integration_id) or await self._after_remap(session, integration_id)
                 if run_id is not None:
                     await record_start(
                         session, run_id=run_id, dataset_id=integration_id, mode="incremental", trigger="schedule"
                     )
         return len(due)
 
-    async def _queue(self, session: AsyncSession, due: Sequence[UUID], *, at: datetime) -> dict[UUID, UUID]:
+    async def _queue(self, session: AsyncSession, due: Sequence[UUID]) -> dict[UUID, UUID]:
         """Queues a run for each integration that has none; integration → run.
 
         To add one beside a run that is going on would wait for its step, and that may wait for the integration, which
@@ -79,7 +79,7 @@ class SyncDuties:
         wanted = {integration_id: uuid4() for integration_id in due if integration_id not in busy}
         if not wanted:
             return {}
-        facts = {"mode": "incremental", "trigger": "schedule", "created_at": at}
+        facts = {"mode": "incremental", "trigger": "schedule"}
         added = await repository.insert_runs(
             session,
             [
@@ -93,12 +93,12 @@ class SyncDuties:
             log.info("sync.scheduled", integration_id=str(integration_id), run_id=str(run_id))
         return begun
 
-    async def _after_remap(self, session: AsyncSession, integration_id: UUID, *, at: datetime) -> UUID | None:
+    async def _after_remap(self, session: AsyncSession, integration_id: UUID) -> UUID | None:
         """A remap goes on as the sync; where that has ended while we waited for its last step, a run of its own."""
         turned = await repository.turn_into_sync(
             session, integration_id, mode="incremental", trigger="schedule", requested_by=None
         )
-        return turned or (await self._queue(session, [integration_id], at=at)).get(integration_id)
+        return turned or (await self._queue(session, [integration_id])).get(integration_id)
 
     async def start_remap(self) -> None:
         """Has one dataset mapped anew that an older mapping made; one at a time, and only what is at rest."""
@@ -121,7 +121,6 @@ class SyncDuties:
                 dataset_id=dataset_id,
                 mode="incremental",
                 trigger=REMAP,
-                created_at=now,
             ):
                 await enqueue(session, entrypoint=ENTRYPOINT, keys=[str(run_id)])
                 await record_start(session, run_id=run_id, dataset_id=dataset_id, mode="incremental", trigger=REMAP)

@@ -29,10 +29,13 @@ async def insert_run(session: AsyncSession, **values: Any) -> bool:
 
 
 async def insert_runs(session: AsyncSession, runs: Sequence[Mapping[str, Any]]) -> set[UUID]:
-    """Adds queued runs of integrations that have none that is going on; the ids of those it added."""
+    """Adds queued runs of integrations that have none that is going on; the ids of those it added.
+
+    They are dated by the database: which run is an integration's latest goes by that, whichever machines queued them.
+    """
     added = await session.scalars(
         pg_insert(SyncRun)
-        .values([dict(run) for run in runs])
+        .values([{**run, "created_at": func.clock_timestamp()} for run in runs])
         .on_conflict_do_nothing(
             index_elements=[SyncRun.integration_id], index_where=text("state IN ('queued', 'running')")
         )

@@ -11,7 +11,6 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from integrations_api.access.principal import Principal
 from integrations_api.api.ids import as_id
 from integrations_api.api.pagination import cut, decode_cursor, encode_cursor
-from integrations_api.clock import Clock
 from integrations_api.connectors.records import Mode
 from integrations_api.db.direct import Row, connected
 from integrations_api.db.engine import Sessions
@@ -65,11 +64,10 @@ def _position(run: SyncRun | Row, *, after: int) -> Position:
 class SyncService:
     """Each method is one transaction."""
 
-    def __init__(self, *, sessions: Sessions, integrations: IntegrationReader, sources: Sources, clock: Clock) -> None:
+    def __init__(self, *, sessions: Sessions, integrations: IntegrationReader, sources: Sources) -> None:
         self._sessions = sessions
         self._integrations = integrations
         self.sources = sources
-        self._clock = clock
 
     async def start(self, integration_id: UUID, *, mode: Mode, principal: Principal) -> UUID:
         """Starts a run, or gives the one that is going on. Its row and its job are committed together.
@@ -97,7 +95,6 @@ class SyncService:
             mode=mode,
             trigger="manual",
             requested_by=principal.user_id,
-            created_at=self._clock(),
         )
         if started:
             await enqueue(session, entrypoint=ENTRYPOINT, keys=[str(run_id)])

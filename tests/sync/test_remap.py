@@ -6,6 +6,7 @@ from uuid import UUID, uuid4
 
 import pytest
 
+from integrations_api.clock import utc_now
 from integrations_api.connectors.errors import Retryable
 from integrations_api.errors import Conflict
 from integrations_api.integrations.for_sync import IntegrationReader
@@ -141,7 +142,7 @@ def stopping_executor(b: Bench, database_url: str) -> RunExecutor:
         sessions=b.sessions,
         integrations=b.components[IntegrationReader],
         sources=b.components[SyncService].sources,
-        clock=b.components[SyncService]._clock,
+        clock=utc_now,
         options=executor_options(settings_for(database_url, raw_dump_path="", sync_chunk_size=5)),
     )
     executor.stop()

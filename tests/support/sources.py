@@ -147,6 +147,8 @@ class MemoryConnector:
         return MappedDocument(raw["number"], raw["title"], raw.get("text", ""), notes, attributes, None)
 
     def restore(self, raw: JsonObject) -> SourceRecord:
+        if "id" not in raw:
+            raise RecordRejected("it has no id")
         moment = datetime.fromisoformat
         return SourceRecord(raw["id"], moment(raw["updated"]), moment(raw["created"]), raw)
 

@@ -3,13 +3,17 @@
 import asyncio
 import threading
 from typing import Any
+from uuid import uuid4
 
 import pytest
 
 from integrations_api.connectors.errors import RecordRejected
-from integrations_api.connectors.records import MappedDocument, SourceRecord
+from integrations_api.connectors.records import JsonObject, MappedDocument, SourceRecord
+from integrations_api.knowledge import staging
+from integrations_api.knowledge.staging import Rejection
 from integrations_api.sync import intake
-from integrations_api.sync.intake import LARGE, judged
+from integrations_api.sync.intake import LARGE, judged, take_in_rejected
+from integrations_api.sync.models import SyncRun
 
 pytestmark = pytest.mark.anyio
 
@@ -24,6 +28,9 @@ class Mapping:
         if not self.others_went_on.wait(timeout=10):
             raise RecordRejected("everybody waited for it")
         return MappedDocument(number="INC1", title="", text="", notes=[], attributes={}, url=None)
+
+    def restore(self, raw: JsonObject) -> SourceRecord:
+        return SourceRecord("1", None, None, raw)
 
 
 def record(text: Any) -> SourceRecord:
@@ -63,3 +70,17 @@ async def test_a_record_that_is_nested_too_deeply_is_rejected(levels: int) -> No
     staged = await judged(record(text), ServiceNow())  # type: ignore[arg-type]
 
     assert (staged.document, staged.rejection) == (None, "it is nested too deeply")
+
+
+async def test_a_stored_copy_that_cannot_be_read_stays_rejected_for_its_reason(monkeypatch: pytest.MonkeyPatch) -> None:
+    run, nested = SyncRun(id=uuid4(), dataset_id=uuid4()), "[" * 100_000
+
+    async def stored(*_: object) -> list[Rejection]:
+        return [Rejection("1", "it is nested too deeply", None, None, nested)]
+
+    monkeypatch.setattr(staging, "open_rejections", stored)
+
+    taken = await take_in_rejected(None, run=run, connector=Mapping())  # type: ignore[arg-type]
+
+    row = (run.id, "1", -1, run.dataset_id, None, None, "it is nested too deeply", nested, None, None)
+    assert (taken.rows, taken.contents) == ([row], [])

@@ -11,6 +11,7 @@ from integrations_api.connectors.errors import Refused
 from integrations_api.knowledge import staging
 from integrations_api.knowledge.diffing import DiffQuestion
 from integrations_api.knowledge.service import KnowledgeService
+from integrations_api.sync import intake
 from tests.support.syncing import Bench, bench
 from tests.support.terms import assert_counts_are_exact
 
@@ -171,6 +172,27 @@ async def test_a_record_that_cannot_be_mapped_is_listed_and_tried_again(database
         assert (third.added, third.rejected) == (1, 0)
         assert third.verdict is not None
         assert third.verdict["state"] == "complete"
+
+
+async def test_a_record_of_which_too_much_came_to_be_stored_is_listed_as_long_as_it_is_there(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(intake, "LARGEST", 1000)
+    async with bench(database_url) as b:
+        b.source.fill(3)
+        b.source.change("INC00002", text="x" * 1000)
+        integration = await b.integration()
+        first = await b.sync(integration)
+        b.source.ticks += 3600
+
+        later = await b.sync(integration)
+        b.source.remove("INC00002")
+        last = await b.sync(integration)
+
+        assert [(run.added, run.rejected) for run in (first, later, last)] == [(2, 1), (0, 1), (0, 0)]
+        assert later.verdict is not None
+        assert later.verdict["why"] == "1 could not be mapped: see the run's rejected records"
+        assert await b.rows("SELECT 1 FROM rejected_records WHERE NOT resolved") == []
 
 
 async def test_two_integrations_that_read_one_source_keep_apart(database_url: str) -> None:

@@ -54,6 +54,16 @@ class Plan(Struct, frozen=True):
         return self.to_ingest + self.deleted > 0
 
 
+class Rejection(Struct, frozen=True):
+    """A record that an earlier run could not map: why, and its JSON."""
+
+    external_id: str
+    reason: str
+    source_updated_at: datetime | None
+    source_created_at: datetime | None
+    raw: str
+
+
 async def stage(session: AsyncSession, rows: Sequence[Row]) -> None:
     """Adds rows by COPY. A statement must have been executed in the session's transaction before."""
     if not rows:
@@ -264,22 +274,22 @@ async def numbers_of(session: AsyncSession, *, dataset_id: UUID, external_ids: S
     return {row.external_id: row.number for row in found}
 
 
-async def open_rejections(session: AsyncSession, dataset_id: UUID) -> list[str]:
-    """Raw JSON of records that earlier runs could not map, to be tried again: those first that have waited longest, so
-    many in one run, and so large ones together, the rest later.
+async def open_rejections(session: AsyncSession, dataset_id: UUID) -> list[Rejection]:
+    """Records that earlier runs could not map, to be tried again: those first that have waited longest, so many in one
+    run, and so large ones together, the rest later.
     """
     found = await session.execute(
         text("""
-            SELECT raw FROM (
-                SELECT raw, at, external_id, sum(octet_length(raw)) OVER (ORDER BY at, external_id) AS bytes FROM (
-                    SELECT DISTINCT ON (external_id) external_id, at, raw FROM rejected_records
+            SELECT external_id, reason, source_updated_at, source_created_at, raw FROM (
+                SELECT *, sum(octet_length(raw)) OVER (ORDER BY at, external_id) AS bytes FROM (
+                    SELECT DISTINCT ON (external_id) * FROM rejected_records
                     WHERE dataset_id = :dataset AND NOT resolved ORDER BY external_id, at DESC
                 ) newest
             ) measured WHERE bytes <= :bytes ORDER BY at, external_id LIMIT :limit
         """),
         {"dataset": dataset_id, "limit": MOST_TRIED_AGAIN, "bytes": MOST_BYTES_TRIED_AGAIN},
     )
-    return list(found.scalars())
+    return [Rejection(**row._mapping) for row in found]
 
 
 async def rejections_of(session: AsyncSession, *, run_id: UUID, after: str, limit: int) -> list[RejectedRecord]:

@@ -3,7 +3,7 @@
 import asyncio
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Awaitable, Iterable
 
 import orjson
 from msgspec import Struct
@@ -14,6 +14,7 @@ from integrations_api.connectors.protocol import Connector
 from integrations_api.connectors.records import JsonObject, MappedDocument, Page, SourceRecord
 from integrations_api.knowledge import staging
 from integrations_api.knowledge.documents import Content, Row, StagedRecord, as_row, content_of, too_long
+from integrations_api.knowledge.staging import Rejection
 from integrations_api.sync.models import SyncRun
 
 TURN = 0.01
@@ -25,7 +26,7 @@ LARGEST = 20_000_000
 _TOO_LARGE = f"it is larger than {LARGEST // 1_000_000} MB: shorten its texts or lists at the source"
 _TOO_DEEP = "it is nested too deeply"
 NOTHING = "{}"
-"""Stored in place of a raw record that is too much: it is not tried again before the source gives it anew."""
+"""Stored in place of a raw record that is too much: it stays rejected until the source gives it anew."""
 
 
 class Intake(Struct, frozen=True):
@@ -37,29 +38,31 @@ class Intake(Struct, frozen=True):
 
 async def map_page(page: Page, *, run: SyncRun, connector: Connector, first: int) -> Intake:
     """A page made ready, its rows numbered from `first` on."""
-    return await _take_in(page.records, run=run, connector=connector, first=first)
+    return await _take_in((judged(record, connector) for record in page.records), run=run, first=first)
 
 
 async def take_in_rejected(session: AsyncSession, *, run: SyncRun, connector: Connector) -> Intake:
     """The records that earlier runs could not map, numbered to come before all pages: a fresh copy counts more."""
     stored = await staging.open_rejections(session, run.dataset_id)
-    records = [record for text in stored if (record := _restored(connector, text)) is not None]
-    return await _take_in(records, run=run, connector=connector, first=-len(records))
+    return await _take_in((_judged_again(one, connector) for one in stored), run=run, first=-len(stored))
 
 
-def _restored(connector: Connector, text: str) -> SourceRecord | None:
+async def _judged_again(one: Rejection, connector: Connector) -> StagedRecord:
+    """Tried from its stored copy; what that is too little for stays rejected, for the reason it has."""
     try:
-        return connector.restore(json.loads(text))
-    except RecordRejected:
-        return None
+        record = connector.restore(json.loads(one.raw))
+    except (RecordRejected, RecursionError):
+        source = SourceRecord(one.external_id, one.source_updated_at, one.source_created_at, {})
+        return StagedRecord(source=source, raw=one.raw, document=None, rejection=one.reason)
+    return await judged(record, connector)
 
 
-async def _take_in(records: Sequence[SourceRecord], *, run: SyncRun, connector: Connector, first: int) -> Intake:
+async def _take_in(judging: Iterable[Awaitable[StagedRecord]], *, run: SyncRun, first: int) -> Intake:
     rows: list[Row] = []
     contents: list[Content] = []
     turns = Turns()
-    for seq, record in enumerate(records, first):
-        staged = await judged(record, connector)
+    for seq, judgement in enumerate(judging, first):
+        staged = await judgement
         content = content_of(staged.document) if staged.document is not None else None
         rows.append(as_row(run.id, run.dataset_id, seq, staged, content))
         if content is not None:

@@ -51,11 +51,33 @@ async def test_who_is_fenced_off_commits_nothing_and_keeps_the_job_for_the_one_w
         assert b.source.gate is not None
         b.source.gate.set()
 
-        with pytest.raises(NotDoneYet):
+        with pytest.raises(NotDoneYet) as again:
             await asyncio.wait_for(carrying, PATIENCE)
 
         run = await b.run(run_id)
         assert (run.state, run.attempt, run.fetched, await b.events(run_id)) == ("running", attempt, 0, events)
+        assert again.value.after > 0  # Else it came back time and again while the other one is at work.
+
+
+async def test_giving_a_run_back_is_not_cut_off_when_it_is_looked_at_again(database_url: str) -> None:
+    async with bench(database_url, workers=0) as b:
+        b.source.fill(3)
+        b.source.gate = asyncio.Event()
+        run_id, worker = await b.start(await b.integration()), build_worker(b.components)
+        watch = next(duty for name, _, duty in worker.duties if name == "watch")
+        carrying = asyncio.ensure_future(worker.handlers[ENTRYPOINT](str(run_id)))
+        await asyncio.wait_for(b.source.reached.wait(), PATIENCE)
+        await b.change("UPDATE sync_runs SET progress_at = now() - interval '1 day'")
+        async with b.sessions.begin() as session:
+            await session.execute(text("SELECT FROM sync_runs FOR UPDATE"))
+            await watch()
+            await b.somebody_waits()
+            await watch()
+
+        with pytest.raises(NotDoneYet):
+            await asyncio.wait_for(carrying, PATIENCE)
+
+        assert (await b.run(run_id)).state == "queued"
 
 
 async def test_who_is_fenced_off_because_the_run_has_ended_is_done_with_the_job(database_url: str) -> None:

@@ -70,6 +70,7 @@ async def test_a_step_whose_answer_gets_lost_is_not_done_twice_and_the_next_one_
         losing.commits = 1
 
         told = await journal.note(events.progress("one"), fetched=1)
+        assert journal.run.fetched == 1
         more = await journal.note(events.progress("two"), fetched=2)
 
         assert ([event.seq for event in told], [event.seq for event in more]) == ([], [2])
@@ -104,9 +105,10 @@ async def test_who_is_fenced_off_tells_no_wait_and_gives_nothing_back(database_u
         async with b.sessions.begin() as session:
             await fence.release(session, journal.claim, handed_over=False)
             moving = await fence.moving_runs(session, [journal.claim], since=utc_now() - LONG)
+            done = await fence.was_done(session, journal.claim, step=journal.run.step - 1)
 
         assert await b.rows("SELECT * FROM sync_runs") == before
-        assert (moving, await b.events(journal.run.id)) == (set(), [])
+        assert (moving, done, await b.events(journal.run.id)) == (set(), False, [])
 
 
 async def test_a_run_is_taken_from_a_worker_that_is_silent_or_busy_with_something_else(database_url: str) -> None:
@@ -127,10 +129,10 @@ async def test_a_run_is_taken_from_a_worker_that_is_silent_or_busy_with_somethin
     assert from_one_at_work is None
     assert from_one_who_forgot.attempt == 2
     assert from_one_who_is_silent is not None
-    assert from_one_who_is_silent.attempt == 3
+    assert (from_one_who_is_silent.attempt, from_one_who_is_silent.started_at) == (3, journal.run.started_at)
 
 
-async def test_what_is_written_beside_steps_waits_for_a_purge_and_is_nothing_of_who_is_fenced_off(
+async def test_what_is_written_beside_steps_waits_for_a_purge_and_nothing_is_of_who_is_fenced_off(
     database_url: str,
 ) -> None:
     async with _journal(database_url) as (b, journal, _):
@@ -148,9 +150,12 @@ async def test_what_is_written_beside_steps_waits_for_a_purge_and_is_nothing_of_
             await b.somebody_waits()
             purged.append("INC00001")
         await writing
-        await b.change("UPDATE sync_runs SET attempt = attempt + 1")
 
-        with pytest.raises(Fenced):
-            await journal.beside(work)
+        for lost in ("integration_id = NULL", "integration_id = dataset_id, attempt = attempt + 1"):
+            await b.change(f"UPDATE sync_runs SET {lost}")
+            with pytest.raises(Fenced):
+                await journal.beside(work)
+            with pytest.raises(Fenced):
+                await journal.note(events.progress("one"))
 
-        assert written == [1]
+        assert (written, await b.events(journal.run.id)) == ([1], [])

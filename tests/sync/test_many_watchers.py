@@ -5,6 +5,7 @@ import re
 
 import pytest
 
+from integrations_api.sync import stream
 from tests.support.long import FULL
 from tests.support.served import Served, served
 from tests.support.syncing import PATIENCE, bench
@@ -35,7 +36,8 @@ async def _ids(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> li
     return seen
 
 
-async def test_every_watcher_gets_every_event_in_order(database_url: str) -> None:
+async def test_every_watcher_gets_every_event_in_order(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stream, "POLL_SECONDS", 3600.0)
     async with bench(database_url) as b, served(b) as api:
         b.source.fill(300)
         b.source.gate = asyncio.Event()

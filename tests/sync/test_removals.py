@@ -71,7 +71,7 @@ async def test_a_worker_that_is_to_stop_hands_over_between_two_questions(
                 return []
 
             patch.setattr(MemoryConnector, "confirm_gone", none_gone)
-            with pytest.raises(NotDoneYet):
+            with pytest.raises(NotDoneYet, match="again in 0 s"):
                 await worker.handlers[ENTRYPOINT](str(run_id))
 
         await build_worker(b.components).handlers[ENTRYPOINT](str(run_id))

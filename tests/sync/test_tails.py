@@ -1,0 +1,71 @@
+"""What reads a run's log for all who watch it: as often as it is told to, to its end, and no longer than they stay."""
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import aclosing, nullcontext
+from datetime import timedelta
+from types import SimpleNamespace
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+
+from integrations_api.sync import repository, stream
+from integrations_api.sync.events import LoggedEvent
+from integrations_api.sync.stream import Frame, RunStreams, encode
+
+pytestmark = pytest.mark.anyio
+
+HOURS = 3600.0
+
+
+def streams_that_ping() -> RunStreams:
+    sessions: Any = nullcontext
+    return RunStreams(sessions=sessions, ping=timedelta(milliseconds=1), most_of_user=1)
+
+
+async def test_it_looks_when_it_is_told_to_and_ends_when_everybody_has_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stream, "POLL_SECONDS", HOURS)
+    monkeypatch.setattr(stream, "QUEUED_NOTICE_SECONDS", HOURS)
+    looks: asyncio.Queue[int] = asyncio.Queue()
+
+    async def nothing_yet(_: RunStreams, run_id: UUID, seq: int) -> list[Frame]:
+        looks.put_nowait(seq)
+        return []
+
+    monkeypatch.setattr(RunStreams, "_read", nothing_yet)
+    before, streams, run_id = asyncio.all_tasks(), streams_that_ping(), uuid4()
+
+    async with aclosing(streams.watch(run_id)) as watched:
+        for told in (str(run_id), None):
+            await anext(watched)
+            await looks.get()
+            streams.nudge(str(uuid4()))
+            streams.nudge(told)
+        await looks.get()
+        pings = [await anext(watched) for _ in range(10)]
+
+    assert (set(pings), looks.qsize()) == ({stream.PING}, 0)
+    for _ in range(5):
+        await asyncio.sleep(0)
+    assert asyncio.all_tasks() == before
+
+
+async def test_an_end_that_comes_just_after_a_look_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stream, "POLL_SECONDS", 0.0)
+    run_id = uuid4()
+    end = encode(run_id, LoggedEvent(seq=1, event="complete", payload="{}"))
+    looks: Iterator[list[Frame]] = iter([[]])
+
+    async def too_early_at_first(_: RunStreams, run_id: UUID, seq: int) -> list[Frame]:
+        return next(looks, [end])
+
+    async def has_ended(*_: object) -> SimpleNamespace:
+        return SimpleNamespace(state="succeeded", last_event=1)
+
+    monkeypatch.setattr(RunStreams, "_read", too_early_at_first)
+    monkeypatch.setattr(repository, "find_run", has_ended)
+
+    told = [data async for data in streams_that_ping().watch(run_id) if data != stream.PING]
+
+    assert told == [end.data]

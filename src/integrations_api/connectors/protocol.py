@@ -58,7 +58,9 @@ class Connector(Protocol):
         ...
 
     async def deleted_since(self, since: datetime) -> Sequence[str] | None:
-        """External ids the source's delete log names since then; None where it cannot be read."""
+        """External ids of what may be gone since then, by the source's delete log or because the filter no longer takes
+        it; None where the source tells nothing of it. Each is confirmed before it counts.
+        """
         ...
 
     async def confirm_gone(self, suspects: Mapping[str, str]) -> Sequence[Gone]:

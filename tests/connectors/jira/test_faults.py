@@ -377,6 +377,23 @@ async def test_projects_and_filter_limit_what_is_read(source: SimulatedJira) -> 
     assert counted.total == len(documents)
 
 
+async def test_what_leaves_projects_or_filter_is_gone_with_the_next_incremental_sync(source: SimulatedJira) -> None:
+    copy = Copy(lambda: source.open(projects=["OPS", "NET"], filter="status = Closed"))
+    await copy.sync("full")
+    opened, moved, changed, dead = sorted(copy.documents)[:4]
+    source.advance(7200)
+    source.site.transition(opened, "Open")
+    source.site.move(moved, "APP")
+    source.update(changed, "Still here")
+    source.site.delete(dead)  # only a full sync can tell
+
+    fetched = await copy.sync()
+
+    assert fetched.start.since is not None
+    assert copy.gone == {opened: "out_of_filter", moved: "out_of_filter"}
+    assert copy.documents[changed].title == "Still here"
+
+
 async def test_a_filter_that_the_source_does_not_understand_is_told_in_its_own_words(source: SimulatedJira) -> None:
     async with source.open(filter="nonsense = 1") as connector:
         with pytest.raises(ConnectorError, match="Field 'nonsense' does not exist"):

@@ -643,6 +643,37 @@ async def test_a_delete_log_that_may_not_be_read_is_none_and_not_empty(source: S
         assert await connector.deleted_since(source.now()) is None
 
 
+@pytest.mark.parametrize(("page", "most_rows"), [(50, 1000), (5000, 250)])
+async def test_what_leaves_the_filter_is_gone_with_the_next_incremental_sync(
+    source: SimulatedServiceNow, monkeypatch: pytest.MonkeyPatch, page: int, most_rows: int
+) -> None:
+    monkeypatch.setattr(gone, "_IDS_PAGE", page)
+    source.server.add_fault("quota_timeout", most_rows=most_rows)
+    source.instance.revoke("delete_log_reader")
+    for sys_id in source.instance.sys_ids():
+        source.instance.update(sys_id, {"active": "true"})
+    copy = copy_of(source, filter="active=true")
+    await copy.sync("full")
+    left, changed, *_ = source.instance.sys_ids()
+    source.advance(3600)
+    source.instance.update(left, {"active": "false"})
+    source.instance.update(changed, {"short_description": "Still here"})
+
+    fetched = await copy.sync()
+
+    assert fetched.start.since is not None
+    assert copy.gone == {left: "out_of_filter"}
+    assert copy.documents[changed].title == "Still here"
+
+
+async def test_a_table_that_is_too_large_without_the_filter_does_not_end_a_sync(source: SimulatedServiceNow) -> None:
+    async with source.open(filter="active=true") as connector:
+        await connector.start(FetchRequest("incremental", source.now()))
+        source.instance.delete(dead := source.instance.sys_ids()[0])
+        source.server.add_fault("quota_timeout", most_rows=100)
+        assert await connector.deleted_since(source.now() - timedelta(days=365)) == [dead]
+
+
 async def test_ids_are_not_confirmed_gone_by_a_source_that_ignores_the_question(source: SimulatedServiceNow) -> None:
     ids = source.instance.sys_ids()[:3]
     for params in ({"column": "sys_id", "operator": "IN"},):

@@ -8,6 +8,7 @@ from functools import partial
 import httpx
 from msgspec.structs import replace
 
+from integrations_api.connectors.errors import Refused
 from integrations_api.connectors.jira import mapping
 from integrations_api.connectors.jira.checks import Preflight
 from integrations_api.connectors.jira.client import JiraClient
@@ -164,23 +165,26 @@ class JiraConnector:
         """Issues that the user sees, created at or before a source time; counted one by one where no total is told."""
         until = millis(created_until)
         if not await self._times_are_heeded():
-            return SourceCount(await self._sweep(Cursor(moves=False), until), only_visible=True)
+            return SourceCount(len(await self._sweep(Cursor(moves=False), until)), only_visible=True)
         if await self._client.flavour() == "Cloud":
-            return SourceCount(await self._sweep(Cursor(), until), only_visible=True)
+            return SourceCount(len(await self._sweep(Cursor(), until)), only_visible=True)
         minute = whole_minute(until)
         before = await self._client.estimate(joined(self._scope, f"created < {minute}"))
         assert before is not None  # Data Center tells its totals
         rest = await self._sweep(Cursor(anchor=minute, until=minute + MINUTE), until)
-        return SourceCount(before + rest, only_visible=True)
+        return SourceCount(before + len(rest), only_visible=True)
 
-    async def _sweep(self, cursor: Cursor, until: int) -> int:
-        """Reads nothing but ids and times. A query's own bound is precise to the minute only."""
-        reader = Reader(self._client, scope=self._scope, fields=["created"], page_size=_SWEEP, as_of=until)
+    async def _sweep(self, cursor: Cursor, until: int, scope: str | None = None) -> set[str]:
+        """The ids of what was created until then, and nothing else of it. A query's own bound is precise to the minute
+        only.
+        """
+        scope = self._scope if scope is None else scope
+        reader = Reader(self._client, scope=scope, fields=["created"], page_size=_SWEEP, as_of=until)
         found: set[str] = set()
         async with aclosing(reader.pages(cursor)) as pages:
             async for issues, _ in pages:
                 found.update(str(i.get("id")) for i in issues if (at := created_of(i)) is not None and at <= until)
-        return len(found)
+        return found
 
     async def count_to_read(self, start: FetchStart) -> SourceCount:
         """About how many issues there are from the lower bound on; exact on Data Center."""
@@ -192,8 +196,18 @@ class JiraConnector:
     # ---- what vanished
 
     async def deleted_since(self, since: datetime) -> Sequence[str] | None:
-        """Jira keeps no log of deletions."""
-        return None
+        """Issues that may have left projects or filter. Jira keeps no log of deletions.
+
+        What leaves them (`statusCategory != Done`) is in no page: it would stay as it was last read.
+        """
+        if not self._scope or not await self._times_are_heeded():
+            return None
+        changed, until = Cursor(since=whole_minute(millis(since))), millis((await self._measured()).now)
+        try:
+            everywhere = await self._sweep(changed, until, scope="")
+            return sorted(everywhere - await self._sweep(changed, until)) if everywhere else []
+        except Refused:
+            return None  # A full sync finds out.
 
     async def confirm_gone(self, suspects: Mapping[str, str]) -> Sequence[Gone]:
         """Of the given ids, those that the filter no longer shows, each with the reason."""

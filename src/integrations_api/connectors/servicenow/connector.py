@@ -175,10 +175,22 @@ class ServiceNowConnector:
         return SourceCount(await self._client.count(self._config.table, joined(self._config.filter, bound)))
 
     async def deleted_since(self, since: datetime) -> Sequence[str] | None:
-        """Ids that the delete log names; None where it cannot be read."""
+        """Ids that the delete log names, and those that may have left the filter; None where nothing is known."""
         moment = await self._measured()
         classes = await gone.classes_of(self._client, self._config.table, moment.rows)
-        return await gone.deleted_since(self._client, classes, since)
+        logged = await gone.deleted_since(self._client, classes, since)
+        outside = await self._changed_outside(since)
+        return logged if logged is None and not outside else [*(logged or ()), *outside]
+
+    async def _changed_outside(self, since: datetime) -> Sequence[str]:
+        """A row that leaves the filter (`active=true`) is in no page: it would stay as it was last read."""
+        shift = await self._literal_shift() if self._config.filter else None
+        if shift is None:
+            return []
+        bound = f"sys_updated_on>={_lower_bound(since, shift).literal}"
+        return await gone.changed_outside(
+            self._client, self._config.table, filter_text=self._config.filter, bound=bound
+        )
 
     async def confirm_gone(self, suspects: Mapping[str, str]) -> Sequence[Gone]:
         """Of the given ids, those that the filter no longer shows, each with the reason."""

@@ -1,13 +1,13 @@
-"""Records that are no longer there: named by the delete log, confirmed one by one, and why they went."""
+"""Records that are no longer there: named by the delete log or outside of the filter, each confirmed, and why."""
 
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime, timedelta
 from typing import Literal
 
-from integrations_api.connectors.errors import PageTooLarge, Refused
+from integrations_api.connectors.errors import PageTooLarge, Refused, Retryable
 from integrations_api.connectors.merge import in_chunks
 from integrations_api.connectors.records import Gone
-from integrations_api.connectors.servicenow.client import Row, ServiceNowClient
+from integrations_api.connectors.servicenow.client import Row, Rows, ServiceNowClient
 from integrations_api.connectors.servicenow.mapping import cell
 from integrations_api.connectors.servicenow.query import ORDER, Range, any_of, joined, stamp
 from integrations_api.connectors.servicenow.verify import check_ids, ignored, sys_id_of
@@ -15,6 +15,7 @@ from integrations_api.connectors.servicenow.verify import check_ids, ignored, sy
 DELETE_LOG = "sys_audit_delete"
 _CHUNK = 100
 _LOG_PAGE = 1000
+_IDS_PAGE, _SMALL_PAGE = 5000, 200
 _MOST_CLASSES = 50
 """In one question: some tables have hundreds, and an address has a greatest length."""
 _ANY_ZONE = timedelta(hours=15)
@@ -76,6 +77,48 @@ async def _named(client: ServiceNowClient, classes: Sequence[str], since: dateti
         if len(ids) < answer.limit:
             return named
         part = part.after(ids[-1])
+
+
+async def changed_outside(client: ServiceNowClient, table: str, *, filter_text: str, bound: str) -> list[str]:
+    """Ids of the table's rows that changed within the bound and that the filter does not take: some may have left it.
+
+    None of them where the table is too large to be asked without the filter: a full sync finds out.
+    """
+    try:
+        changed = await _ids(client, table, bound)
+        taken = set(await _ids(client, table, joined(filter_text, bound))) if changed else set()
+    except (PageTooLarge, Refused):
+        return []
+    return [sys_id for sys_id in changed if sys_id not in taken]
+
+
+async def _ids(client: ServiceNowClient, table: str, query: str) -> list[str]:
+    """All that can be seen, by sys_id. Raises `PageTooLarge` soon, for a run need not know them."""
+    found: list[str] = []
+    part = Range()
+    while True:
+        answer = await _ids_page(client, table, joined(query, part.condition(), ORDER))
+        ids = [sys_id for row in answer.rows if (sys_id := sys_id_of(row))]
+        check_ids(ids, part)
+        found += ids
+        is_end = len(answer.rows) < answer.limit if answer.total is None else answer.total <= answer.limit
+        if is_end or not ids:
+            return found
+        part = part.after(ids[-1])
+
+
+async def _ids_page(client: ServiceNowClient, table: str, query: str) -> Rows:
+    trial = client.patience.trial()
+    limit = _IDS_PAGE
+    while True:
+        try:
+            return await client.page(table, query, fields=["sys_id"], limit=limit, count=True)
+        except PageTooLarge:
+            if limit == _SMALL_PAGE:
+                raise
+            limit = _SMALL_PAGE
+        except Retryable as error:
+            await trial.again(error)
 
 
 class Confirmation:

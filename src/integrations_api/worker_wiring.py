@@ -19,7 +19,7 @@ from integrations_api.integrations.for_sync import IntegrationReader
 from integrations_api.knowledge.retention import Retention
 from integrations_api.oauth.service import OAuthService
 from integrations_api.queue.tidying import QueueTidying
-from integrations_api.queue.worker import QueueWorker
+from integrations_api.queue.worker import QueueWorker, brief
 from integrations_api.search.filler import EmbeddingFiller
 from integrations_api.settings import Settings
 from integrations_api.sync.duties import SyncDuties
@@ -63,9 +63,9 @@ def build_worker(components: Components) -> QueueWorker:
     )
     tidying = QueueTidying(sessions=components[async_sessionmaker], clock=utc_now)
     worker.duties += [
-        ("watch", timedelta(seconds=1), executor.watch),
-        ("sweep", timedelta(seconds=5), executor.sweep),
-        ("start_due", timedelta(seconds=5), duties.start_due),
+        ("watch", timedelta(seconds=1), brief(executor.watch)),
+        ("sweep", timedelta(seconds=5), brief(executor.sweep)),
+        ("start_due", timedelta(seconds=5), brief(duties.start_due)),
         ("tidy_queue", timedelta(minutes=10), tidying.forget),
         ("forget_old_events", timedelta(hours=1), duties.forget_old_events),
         ("forget_old_plans", timedelta(hours=1), duties.forget_old_plans),

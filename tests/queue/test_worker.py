@@ -1,14 +1,17 @@
-"""A worker's end is not kept waiting by the database."""
+"""Neither a worker's end nor its signs of life are kept waiting by the database."""
 
 import asyncio
 from datetime import timedelta
 
 import asyncpg
 import pytest
+from sqlalchemy import text
 
+from integrations_api.db.engine import create_engine, create_sessions
 from integrations_api.queue import worker
 from tests.support.databases import plain_url
 from tests.support.processes import PATIENCE
+from tests.support.silence import forgetful_network
 from tests.support.syncing import bench
 
 pytestmark = pytest.mark.anyio
@@ -29,3 +32,44 @@ async def test_a_worker_that_cannot_say_goodbye_leaves_without(
 
             await asyncio.wait_for(running, PATIENCE)
         await other.close()
+
+
+async def test_duties_go_on_over_other_connections_when_a_server_stands_still_and_closes_none(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(worker, "BRIEF", timedelta(seconds=0.5))
+    looked = asyncio.Event()
+    async with forgetful_network(database_url) as network, bench(database_url, workers=0) as b:
+        engine = create_engine(network.url, pool_size=2)
+        sessions = create_sessions(engine)
+
+        async def look() -> None:
+            async with sessions() as session:
+                await session.execute(text("SELECT 1"))
+            looked.set()
+
+        async def signs_of_life() -> object:
+            return await b.rows("SELECT seen_at FROM workers")
+
+        one = worker.QueueWorker(
+            dsn="", sessions=sessions, concurrency=1, silence=timedelta(seconds=0.25), busy_with=list,
+            on_stop=lambda: None, on_leave=noop, duties=[("look", timedelta(seconds=0.05), worker.brief(look))],
+        )  # fmt: skip
+        stopping = asyncio.Event()
+        at_work = [asyncio.create_task(one._repeat(*each, stopping)) for each in one._all()]
+        async with asyncio.timeout(PATIENCE):
+            await looked.wait()
+            network.forget()
+            last = await signs_of_life()
+            for _ in range(2):  # One may have been on its way.
+                looked.clear()
+                await looked.wait()
+            while await signs_of_life() == last:  # noqa: ASYNC110 - only the database tells
+                await asyncio.sleep(0.05)
+            stopping.set()
+            await asyncio.gather(*at_work)
+        await engine.dispose()
+
+
+async def noop() -> None:
+    pass

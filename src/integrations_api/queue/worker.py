@@ -28,7 +28,21 @@ _SIGN_OF_LIFE = """
 """
 LEAVING = timedelta(seconds=3)
 """How long it may take to give back what has not come to a boundary, and to say goodbye."""
+BRIEF = timedelta(minutes=1)
+"""How long what comes round every few seconds may take. A server that stands still closes no connection, also when
+another has taken over: who waits for its answer waits for ever, and the worker counts as dead, or looks after nothing.
+"""
 Duty = Callable[[], Awaitable[None]]
+
+
+def brief(duty: Duty) -> Duty:
+    """The same duty, given up after `BRIEF` to come round again over another connection."""
+
+    async def bounded() -> None:
+        async with asyncio.timeout(BRIEF.total_seconds()):
+            await duty()
+
+    return bounded
 
 
 class QueueWorker(Struct, kw_only=True):
@@ -64,7 +78,7 @@ class QueueWorker(Struct, kw_only=True):
                     await self._end(helpers)
 
     def _all(self) -> list[tuple[str, timedelta, Duty]]:
-        return [("sign_of_life", self.silence / 5, self._show_life), *self.duties]
+        return [("sign_of_life", self.silence / 5, brief(self._show_life)), *self.duties]
 
     async def _repeat(self, name: str, every: timedelta, duty: Duty, stopping: asyncio.Event) -> None:
         """A duty now and then every so often; one that fails is logged and comes round again."""

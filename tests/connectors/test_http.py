@@ -69,6 +69,23 @@ def test_statuses_are_classed_by_cure(status: int, kind: type[ConnectorError]) -
     assert type(status_error(answered(status), NOW)) is kind
 
 
+@pytest.mark.parametrize(
+    ("location", "seen"),
+    [
+        ("https://sso.example/in?RelayState=s3cret", "The server redirects to sso.example"),
+        ("/login_redirect.do", "The server redirects to another of its pages"),
+        ("", "The server redirects to another of its pages"),
+        ("https://a:b", "The server redirects to another address"),
+    ],
+)
+def test_a_redirect_is_told_by_where_it_leads(location: str, seen: str) -> None:
+    error = status_error(answered(302, location=location), NOW)
+
+    assert isinstance(error, Refused)
+    assert error.message == seen
+    assert "sign-in or maintenance page" in str(error.remedy)
+
+
 def test_the_hourly_reset_that_stands_in_every_answer_is_heeded_where_a_limit_was_reached_and_nowhere_else() -> None:
     told = {"x_ratelimit_reset": str(int(NOW.timestamp()) + 2400), "x_ratelimit_remaining": "4000"}
     errors = [status_error(answered(status, **told), NOW) for status in (429, 500, 503)]

@@ -44,6 +44,10 @@ _MOST_VALUES = 4_000_000
 """Objects and lists, and commas, of a larger body. A page of 10,000 wide rows has 700,000 and two million. 200 MB of
 nothing but brackets, which a source compresses to a thousandth, took minutes and six gigabytes to read."""
 _CHECK_URL = "Check the URL, and that this service may reach it over the network"
+_REDIRECTED = (
+    "If the source has moved there, enter that URL; if it is a sign-in or maintenance page, have requests with these "
+    "credentials let past it, or sync again later"
+)
 _TLS_REMEDY = "Name the certificate authority in EGRESS_CA_FILE, or give the source a certificate for its host name"
 
 
@@ -242,10 +246,19 @@ def status_error(answer: Answer, now: datetime) -> ConnectorError | None:
     if status == 202:
         return Retryable("The request was queued and dropped (202)")
     if 300 <= status < 400:
-        return Refused("The server redirects to another address", "Enter the URL that the redirect leads to")
+        return Refused(f"The server redirects to {_redirect_target(answer)}", _REDIRECTED)
     if 200 < status < 300 or status < 200:
         return Retryable(f"The server answered with an unexpected status ({status})")
     return None
+
+
+def _redirect_target(answer: Answer) -> str:
+    """The host alone: the rest of such an address may hold what is secret."""
+    try:
+        host = httpx.URL(answer.headers.get("location", "")).host
+    except httpx.InvalidURL:
+        return "another address"
+    return answer.in_words(host, 100) if host else "another of its pages"
 
 
 def parse_json(body: bytes) -> tuple[Any, bool]:

@@ -171,6 +171,43 @@ async def test_pages_do_not_ask_the_service_again(hybrid: Hybrid, sessions: Sess
     assert len(hybrid.service.asked) == 1
 
 
+async def test_pages_repeat_and_leave_out_nothing_though_the_service_dies_between_them(
+    hybrid: Hybrid, sessions: Sessions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another process answers, or this one has forgotten the query's vector."""
+    monkeypatch.setattr(meaning, "_REMEMBERED", 0)
+    cars = {f"INC{i}": doc(title="Car", text=f"number {i}") for i in range(3)}
+    broken = {f"REQ{i}": doc(title="Broken", text=f"chair, number {i}") for i in range(12)}
+    await build_versions(sessions, cars | broken)
+    await hybrid.fill()
+
+    pages = [await hybrid.get("search", q="automobile vehicle broken", limit=4)]
+    hybrid.service.is_dead = True
+    while cursor := pages[-1]["next_cursor"]:
+        pages.append(await hybrid.get("search", q="automobile vehicle broken", limit=7, cursor=cursor))
+
+    first, found = set(numbers(pages[0])), [number for page in pages for number in numbers(page)]
+    assert [page["ranking"] for page in pages][:2] == ["hybrid", "lexical"]
+    assert first & cars.keys()
+    assert first & broken.keys()
+    assert sorted(found) == sorted(first | broken.keys())
+
+
+async def test_what_was_ranked_by_words_goes_on_so_though_the_service_is_back(
+    hybrid: Hybrid, sessions: Sessions
+) -> None:
+    await build_versions(sessions, {f"INC{i}": doc(title="Broken car", text=f"number {i}") for i in range(5)})
+    await hybrid.fill()
+
+    hybrid.service.refuses = {"broken"}
+    first = await hybrid.get("search", q="automobile broken", limit=3)
+    hybrid.service.refuses = set()
+    second = await hybrid.get("search", q="automobile broken", limit=3, cursor=first["next_cursor"])
+
+    assert (first["ranking"], second["ranking"]) == ("lexical", "lexical")
+    assert sorted(numbers(first) + numbers(second)) == [f"INC{i}" for i in range(5)]
+
+
 async def test_a_dead_service_fails_no_search_and_is_left_alone(hybrid: Hybrid, sessions: Sessions) -> None:
     await build_versions(sessions, {"INC1": CAR, "INC2": PRINTER})
     await hybrid.fill()

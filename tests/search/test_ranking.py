@@ -13,6 +13,7 @@ from integrations_api.db.reading import numbered_sql, reading, rows, run
 from integrations_api.search import bm25, repository
 from integrations_api.search.bm25 import FREQUENCIES, RANK_WEIGHTS, THRESHOLDS, TITLE, Term
 from integrations_api.search.candidates import Candidates, Way, candidates_sql, rank, walk_in_order, way_to
+from integrations_api.search.cursors import ReadSoFar
 from integrations_api.search.scope import Filters, Scope
 from integrations_api.search.service import Question, SearchService
 from integrations_api.search.sought import is_common
@@ -244,7 +245,8 @@ async def test_what_lives_is_found_however_much_that_matches_has_died_before_it(
         await session.execute(text("ANALYZE contents"))  # three quarters of the texts live, and none of the first 30
 
     found = await search.search(Question(query="mail", dataset_id=story.dataset_id, limit=5))
-    more = await search.search(Question(query="mail", dataset_id=story.dataset_id, limit=5, offset=5))
+    so_far = ReadSoFar(found.shown)
+    more = await search.search(Question(query="mail", dataset_id=story.dataset_id, limit=5, so_far=so_far))
     together = await search.search(Question(query="mail quota", dataset_id=story.dataset_id, limit=100))
 
     numbers = [hit["number"] for hit in found.hits + more.hits]

@@ -87,18 +87,17 @@ async def search(
         tombstones="tombstones" in (include or ()),
     )
     name = name_of(q, filters)
-    offset, pinned = read_cursor(cursor, name=name)
     question = Question(
         query=q,
         dataset_id=integration,
         version=version,
         filters=filters,
         limit=min(limit, MOST_HITS),
-        offset=offset,
-        pinned=pinned,
+        so_far=read_cursor(cursor, name=name),
     )
     found = await search.search(question)
-    return _answer(found, next_cursor=cursor_of(found.next_offset, found.scope, name=name))
+    more = cursor_of(found.shown, found.ranking, found.scope, name=name) if found.has_more else None
+    return _answer(found, next_cursor=more)
 
 
 @router.get(

@@ -13,6 +13,7 @@ from integrations_api.knowledge.embedding import find_active_model
 from integrations_api.knowledge.lookup import Meant, meant
 from integrations_api.search import presenting, repository
 from integrations_api.search.candidates import MOST_HITS, rank
+from integrations_api.search.cursors import ReadSoFar, mark_of
 from integrations_api.search.fusion import fuse, standing_out
 from integrations_api.search.meaning import QueryEmbedder
 from integrations_api.search.nearest import Meaning, likenesses, nearest, stored_meaning
@@ -36,23 +37,28 @@ NOTHING_TO_FIND = (
 
 
 class Question(Struct, frozen=True):
-    """A search; `pinned` are the datasets and versions that the page before was read in."""
+    """A search, and what its pages before this one were."""
 
     query: str
     dataset_id: UUID | None = None
     version: int | None = None
     filters: Filters = field(default_factory=Filters)
     limit: int = 10
-    offset: int = 0
-    pinned: tuple[tuple[UUID, int], ...] = ()
+    so_far: ReadSoFar = ReadSoFar()
+
+    @property
+    def most(self) -> int:
+        """How many hits this page may have."""
+        return min(self.limit, MOST_HITS - len(self.so_far.shown))
 
 
 class Hits(Struct, frozen=True):
-    """A page of hits, best first; `next_offset` is None at the end. `message` says why there is none."""
+    """A page of hits, best first; `shown` are the marks of all so far. `message` says why there is none."""
 
     hits: list[Wire]
     scope: Scope
-    next_offset: int | None = None
+    shown: frozenset[str] = frozenset()
+    has_more: bool = False
     matching: str = "all"
     message: str | None = None
     ranking: str = LEXICAL
@@ -71,17 +77,19 @@ class SearchService:
     async def search(self, question: Question) -> Hits:
         """What a query finds. Raises `NotFound` and `InvalidInput` for datasets and versions that cannot be meant."""
         query = read_query(question.query)
-        meaning = None if query.is_literal else await self._understood(question.query)
+        # What was ranked by words alone goes on so, though the service may be back by now.
+        by_words = query.is_literal or question.so_far.ranking == LEXICAL
+        meaning = None if by_words else await self._understood(question.query)
         async with reading(self._sessions) as session:
             chosen = await find_chosen(
-                session, dataset_id=question.dataset_id, version=question.version, pinned=question.pinned
+                session, dataset_id=question.dataset_id, version=question.version, pinned=question.so_far.pinned
             )
             parsed = await repository.parse(session, chosen, query.text, query.prefix)
             if question.filters.tombstones or not parsed.scope.is_counted:
                 parsed = with_uncounted(parsed)
             sought = sought_of(parsed, has_operators=query.has_operators)
             named = await _named(session, parsed.scope, query, question.filters)
-            if meaning is None and not named and question.offset == 0:
+            if meaning is None and not named and not question.so_far.shown:
                 return await _first_page(session, question, query, parsed.scope, sought)
             return await _page(session, question, query, parsed.scope, sought, named, meaning)
 
@@ -160,12 +168,13 @@ async def _fused(
 
 async def _first_page(session: AsyncSession, question: Question, query: Query, scope: Scope, sought: Sought) -> Hits:
     """What most searches are: ranked by words alone, nothing asked for by its number, not read on."""
-    best, used = await _best(session, scope, sought, question.filters, most=min(question.limit, MOST_HITS))
+    best, used = await _best(session, scope, sought, question.filters, most=question.most)
     hits = _told(best.ranked, best.rows, used, spelling_of=query.text)
     return Hits(
         hits,
         scope,
-        next_offset=len(hits) if best.has_more and len(hits) < MOST_HITS else None,
+        shown=question.so_far.with_page(one.id for one in best.ranked),
+        has_more=best.has_more and len(hits) < MOST_HITS,
         matching="some" if used.is_relaxed else "all",
         message=NOTHING_TO_FIND if not used.query else None,
     )
@@ -181,21 +190,22 @@ async def _page(
     meaning: Meaning | None,
 ) -> Hits:
     """Any page of any search."""
+    shown = question.so_far.shown
     # One more than the page: whether there is another.
-    wanted = question.offset + question.limit + 1 if meaning is None else MOST_HITS
+    wanted = len(shown) + question.most + 1 if meaning is None else MOST_HITS
     words, used = await _ranked(session, scope, sought, question.filters, hits=wanted)
     found = await _fused(session, scope, words, meaning, whole=used.whole, filters=question.filters)
-    ranked = _named_first(named, found.ranked)
-    page = ranked[question.offset : question.offset + question.limit]
+    ranked = [one for one in _named_first(named, found.ranked) if mark_of(one.id) not in shown]
+    page = ranked[: question.most]
     why = {id_: number for id_, _, number in named}
-    shown = await _presented(session, page, used, spelling_of=query.text, named=why, near=found.near)
-    end = question.offset + len(page)
+    hits = await _presented(session, page, used, spelling_of=query.text, named=why, near=found.near)
     return Hits(
-        shown,
+        hits,
         scope,
-        next_offset=end if page and end < len(ranked) else None,
+        shown=question.so_far.with_page(one.id for one in page),
+        has_more=len(page) < len(ranked) and len(shown) + len(page) < MOST_HITS,
         matching="some" if used.is_relaxed or found.goes_beyond else "all",
-        message=NOTHING_TO_FIND if not used.query and not shown else None,
+        message=NOTHING_TO_FIND if not used.query and not hits else None,
         ranking=found.ranking,
     )
 

@@ -8,7 +8,7 @@ from datetime import timedelta
 import pytest
 
 from integrations_api.connectors.embeddings.embedder import Vector
-from integrations_api.connectors.embeddings.errors import TextRefused
+from integrations_api.connectors.embeddings.errors import TextRefused, TooSlow
 from integrations_api.connectors.errors import ConnectorError, Retryable
 from integrations_api.knowledge.embedding import LONGEST_TEXT
 from integrations_api.search.meaning import LEFT_ALONE, WITHIN, QueryEmbedder
@@ -87,6 +87,24 @@ async def test_a_client_that_hangs_up_during_the_trial_leaves_it_to_another() ->
     service.gate.set()
 
     assert await meaning.vector_of("another", model="m") == (1.0, 0.0)
+
+
+async def test_the_slowest_of_many_answers_does_not_make_the_others_go_without() -> None:
+    service, clock, meaning = made()
+    service.gate = asyncio.Event()
+    slow = asyncio.create_task(meaning.vector_of("slow", model="m"))
+    await asyncio.sleep(0)
+    gate, service.gate = service.gate, None
+
+    clock.advance(WITHIN / 2)
+    await meaning.vector_of("meanwhile", model="m")
+    service.error = TooSlow("no answer")
+    gate.set()
+
+    assert await slow is None
+    assert await meaning.vector_of("alone", model="m") is None
+    assert await meaning.vector_of("left out", model="m") is None
+    assert service.asked == ["slow", "meanwhile", "alone"]
 
 
 async def test_a_text_that_the_service_does_not_take_says_nothing_against_the_service() -> None:

@@ -8,7 +8,7 @@ from datetime import timedelta
 from msgspec import Struct
 
 from integrations_api.connectors.embeddings.embedder import Embedder, Vector
-from integrations_api.connectors.embeddings.errors import TextRefused
+from integrations_api.connectors.embeddings.errors import TextRefused, TooSlow
 from integrations_api.connectors.errors import ConnectorError
 from integrations_api.knowledge.embedding import LONGEST_TEXT
 from integrations_api.logs import get_logger
@@ -18,7 +18,8 @@ log = get_logger(__name__)
 WITHIN = timedelta(milliseconds=800)
 """The longest a search waits for its vector."""
 LEFT_ALONE = 15.0
-"""Seconds after a failure in which no search waits; then one tries, while the others go on without."""
+"""Seconds after a failure in which no search waits; then one tries, while the others go on without. Being slow is none
+while others are answered: the slowest of many answers says nothing of the next."""
 _REMEMBERED = 500
 
 
@@ -28,6 +29,7 @@ class Breaker(Struct):
     monotonic: Callable[[], float]
     opens_until: float = 0.0
     is_tried: bool = False
+    answered_at: float = 0.0
 
     def admits(self) -> bool:
         """Whether this one may ask; it must then say `succeeded`, `failed` or `given_up`."""
@@ -40,7 +42,7 @@ class Breaker(Struct):
 
     def succeeded(self) -> None:
         """All may ask again."""
-        self.opens_until, self.is_tried = 0.0, False
+        self.opens_until, self.is_tried, self.answered_at = 0.0, False, self.monotonic()
 
     def given_up(self) -> None:
         """The one who asked has gone: another may try."""
@@ -50,12 +52,18 @@ class Breaker(Struct):
         """Nobody asks for a while."""
         self.opens_until, self.is_tried = self.monotonic() + LEFT_ALONE, False
 
+    def was_slow(self, asked_at: float) -> None:
+        """The same, unless others have been answered since this one asked."""
+        if self.answered_at <= asked_at:
+            self.failed()
+
 
 class QueryEmbedder:
     """Turns queries into vectors, where that can be had in time. Remembers the latest, so that pages cost nothing."""
 
     def __init__(self, *, embedder: Embedder, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._embedder = embedder
+        self._monotonic = monotonic
         self._breaker = Breaker(monotonic)
         self._remembered: OrderedDict[tuple[str, str], Vector] = OrderedDict()
 
@@ -75,13 +83,17 @@ class QueryEmbedder:
         return vector
 
     async def _asked(self, text: str, *, model: str) -> Vector | None:
+        asked_at = self._monotonic()
         try:
             vector = await self._embedder.embed_at_once(text, model=model, within=WITHIN)
         except TextRefused:
             self._breaker.succeeded()  # The service is well, and others may ask.
             return None
         except ConnectorError as error:
-            self._breaker.failed()
+            if isinstance(error, TooSlow):
+                self._breaker.was_slow(asked_at)
+            else:
+                self._breaker.failed()
             log.warning("embeddings.search_goes_without", model=model, reason=error.message)
             return None
         except BaseException:

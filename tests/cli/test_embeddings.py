@@ -2,16 +2,18 @@
 
 import asyncio
 import sys
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import httpx
+import orjson
 import pytest
 from anyio.from_thread import start_blocking_portal
+from starlette.types import Message
 from structlog.testing import capture_logs
 
-from integrations_api.cli.embedder import MOST_TEXTS, create_embedder
+from integrations_api.cli.embedder import AT_ONCE, MOST_TEXTS, create_embedder
 from integrations_api.cli.embedding_beside import own_embedder
 from integrations_api.db.engine import create_engine, create_sessions
 from tests.cli.conftest import Run
@@ -19,6 +21,7 @@ from tests.packaging.test_locks import PROJECT
 from tests.support.applications import settings_for
 from tests.support.embedding import embed, embedding_server, fake_library, skip_without_pgvector, with_library
 from tests.support.knowledge import build_versions, doc
+from tests.support.processes import PATIENCE
 
 pytestmark = pytest.mark.anyio
 
@@ -103,6 +106,37 @@ async def test_a_text_or_a_list_of_texts_is_embedded_in_order(service_of_ours: h
     assert [item["index"] for item in two.json()["data"]] == [0, 1]
     assert two.json()["data"][1]["embedding"] == one.json()["data"][0]["embedding"] == embed("car")
     assert (await service_of_ours.get("/v1/models")).json()["data"][0]["id"] == "bag"
+
+
+async def test_a_query_is_embedded_in_the_midst_of_a_batch_and_a_batch_that_nobody_waits_for_is_left() -> None:
+    encoded: list[str] = []
+    is_gone = False
+
+    def encode(texts: Sequence[str]) -> list[list[float]]:
+        encoded.append(texts[0])
+        return [embed(text) for text in texts]
+
+    app = create_embedder(encode, model="bag")
+
+    async def ask(first: str, many: int) -> None:
+        body = orjson.dumps({"model": "bag", "input": [first] * many})
+        received = iter([{"type": "http.request", "body": body}])
+
+        async def receive() -> Message:
+            if message := next(received, None):
+                return message
+            return {"type": "http.disconnect" if is_gone else "http.request"}
+
+        async def send(message: Message) -> None: ...
+
+        await app({"type": "http", "method": "POST", "path": "/v1/embeddings", "headers": []}, receive, send)
+
+    async with asyncio.timeout(PATIENCE):
+        await asyncio.gather(ask("batch", AT_ONCE * 3), ask("query", 1))
+        is_gone = True
+        await ask("left", AT_ONCE)
+
+    assert encoded == ["batch", "query", "batch", "batch"]
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,6 @@
 """An OpenAI-compatible embedding service: the application, over whatever makes vectors of texts."""
 
 import asyncio
-import threading
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -14,8 +13,11 @@ from starlette.routing import Route
 Encode = Callable[[Sequence[str]], Sequence[Sequence[float]]]
 """One vector for each text; called in a thread, by one at a time."""
 
+AT_ONCE = 8
+"""Texts that are encoded in one go: then whoever waits has his turn, such as a search, which has less than a second."""
 MOST_TEXTS = 2048
 LONGEST_BODY = 32_000_000  # bytes
+_NOBODY_WAITS = 499
 
 
 def create_embedder(encode: Encode, *, model: str) -> Starlette:
@@ -40,7 +42,7 @@ class _Service:
     def __init__(self, encode: Encode, model: str) -> None:
         self._encode = encode
         self._model = model
-        self._one_at_a_time = threading.Lock()
+        self._turn = asyncio.Lock()  # Who waits longest has it next.
 
     async def models(self, _: Request) -> Response:
         return JSONResponse({"object": "list", "data": [{"id": self._model, "object": "model"}]})
@@ -51,7 +53,12 @@ class _Service:
         except _Refusal as refusal:
             error = {"message": refusal.message, "type": "invalid_request_error"}
             return JSONResponse({"error": error}, status_code=refusal.status)
-        found = await asyncio.to_thread(self._encoded, texts)
+        found: list[Sequence[float]] = []
+        while len(found) < len(texts):
+            async with self._turn:
+                if await request.is_disconnected():
+                    return Response(status_code=_NOBODY_WAITS)
+                found += await asyncio.to_thread(self._encode, texts[len(found) : len(found) + AT_ONCE])
         data = [
             {"object": "embedding", "index": index, "embedding": [float(number) for number in vector]}
             for index, vector in enumerate(found)
@@ -59,10 +66,6 @@ class _Service:
         return Response(
             orjson.dumps({"object": "list", "model": self._model, "data": data}), media_type="application/json"
         )
-
-    def _encoded(self, texts: Sequence[str]) -> Sequence[Sequence[float]]:
-        with self._one_at_a_time:
-            return self._encode(texts)
 
     def _texts_of(self, body: Any) -> list[str]:
         if not isinstance(body, dict):

@@ -72,7 +72,17 @@ async def test_an_exact_number_comes_first_in_any_case(ask: Ask, sessions: Sessi
 
     assert numbers(answer) == ["INC0010023", "INC2"]
     assert answer["hits"][0]["why"][0] == "INC0010023"
-    assert numbers(await ask("search", q="printer like INC0010023 ?"))[0] == "INC0010023"
+    in_full_width = "\uff29\uff2e\uff23\uff10\uff10\uff11\uff10\uff10\uff12\uff13"
+    for query in ("like INC0010023 ?", "what of INC0010023?", "[INC0010023]: again", "inc 0010023", in_full_width):
+        assert numbers(await ask("search", q=query))[0] == "INC0010023", query
+
+
+async def test_letters_whose_accents_come_apart_are_the_same_letters(ask: Ask, sessions: Sessions) -> None:
+    await build_versions(sessions, {"INC1": doc(title="St\u00f6rung", state="\u00dcberf\u00e4llig")})
+
+    found = await ask("search", q="sto\u0308rung", state="u\u0308berfa\u0308llig ")
+
+    assert numbers(found) == ["INC1"]
 
 
 async def test_a_number_with_signs_in_it_is_found(ask: Ask, sessions: Sessions) -> None:

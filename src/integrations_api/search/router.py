@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from uuid import UUID
 
 from fastapi import Depends, Path, Query, Response
-from pydantic import StringConstraints
+from pydantic import AfterValidator, StringConstraints
 
 from integrations_api.access.dependencies import require
 from integrations_api.access.permissions import Permission
@@ -23,6 +23,7 @@ from integrations_api.search.cursors import cursor_of, name_of, read_cursor
 from integrations_api.search.schemas import HitsAnswer, SimilarRequest
 from integrations_api.search.scope import Filters
 from integrations_api.search.service import Hits, Question, SearchService
+from integrations_api.search.words import composed
 
 router = Router(prefix="/knowledge", tags=["knowledge"])
 
@@ -34,7 +35,8 @@ AsOf = Annotated[
     Query(ge=1, le=NEWEST_VERSION, description="The version that is to answer, of one dataset; by default the head."),
 ]
 Word = Annotated[
-    Annotated[str, StringConstraints(max_length=255)] | None, Query(description="A label or its code, in any case.")
+    Annotated[str, StringConstraints(max_length=255, strip_whitespace=True), AfterValidator(composed)] | None,
+    Query(description="A label or its code, in any case."),
 ]
 Moment = Annotated[
     WrittenTime[datetime] | None, Query(description="A time such as 2026-03-01T10:30:00Z; without a zone it is UTC.")

@@ -1,6 +1,7 @@
 """A query as it was typed, read: pure functions over its text."""
 
 import re
+import unicodedata
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from math import prod
@@ -22,6 +23,9 @@ _WORD = re.compile(r"\w+")
 _TITLE = re.compile(r"\s*+([^\n]{1,300})\n\s*+\S")
 SHORTEST_PREFIX = 3
 """Characters of a last word from which on it also stands for longer words."""
+_AROUND_NUMBERS = "\"'.,:;!?()[]{}<>*`\u201c\u201d\u201e\u00ab\u00bb"
+"""What may stand at a number in a sentence, and is no part of it."""
+_TAKEN_APART = re.compile(r"\W*([^\W\d_]+)[\s-]+(\d+)\W*")
 _LONGEST_NUMBER = 255
 _MOST_NUMBERS = 5
 _LONGEST_ENDING = 5
@@ -48,9 +52,15 @@ class Query(Struct, frozen=True):
 
 def read_query(typed: str) -> Query:
     """The query that was typed; whatever it is, it can be read."""
+    typed = composed(typed)
     whole = _MEANINGLESS.sub(" ", typed).strip()
     text = _JOINED.sub(" ", _PHRASE_OR_EXCLUDED.sub(_held_together, whole))
     return Query(text, _OPERATORS.search(whole) is not None, _prefix(text, whole), tuple(_numbers(typed.strip())))
+
+
+def composed(text: str) -> str:
+    """The text with each letter and its accents as one character, as sources write it and some programs do not."""
+    return unicodedata.normalize("NFC", text)
 
 
 def _held_together(found: re.Match[str]) -> str:
@@ -68,9 +78,12 @@ def _prefix(text: str, typed: str) -> str | None:
 
 
 def _numbers(typed: str) -> Iterable[str]:
-    """Spellings of what may be a number: words with a digit in them, and the whole if there is one."""
-    words = [word.strip("\"',;()") for word in typed.split() if any(c.isdigit() for c in word)][:_MOST_NUMBERS]
+    """Spellings of what may be a number: words with a digit in them, and the whole if there is one; `inc 12` is one."""
+    plain = unicodedata.normalize("NFKC", typed)  # Some keyboards write letters and digits in full width.
+    words = [word.strip(_AROUND_NUMBERS) for word in plain.split() if any(c.isdigit() for c in word)][:_MOST_NUMBERS]
     words = [typed, *words] if words else []
+    if apart := _TAKEN_APART.fullmatch(plain):
+        words += [apart[1] + apart[2], f"{apart[1]}-{apart[2]}"]
     spellings = (spelling for word in words for spelling in (word, word.upper(), word.lower()))
     return dict.fromkeys(spelling for spelling in spellings if 0 < len(spelling) <= _LONGEST_NUMBER)
 

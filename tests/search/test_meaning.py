@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 
 import pytest
+from structlog.testing import capture_logs
 
 from integrations_api.connectors.embeddings.embedder import Vector
 from integrations_api.connectors.embeddings.errors import TextRefused, TooSlow
@@ -114,6 +115,16 @@ async def test_a_text_that_the_service_does_not_take_says_nothing_against_the_se
     assert await meaning.vector_of("odd", model="m") is None
     service.error = None
     assert await meaning.vector_of("fine", model="m") == (1.0, 0.0)
+
+
+async def test_another_model_by_the_same_name_is_left_alone_and_named_in_the_log() -> None:
+    service, _, meaning = made()
+
+    with capture_logs() as logged:
+        found = [await meaning.vector_of(text, model="m", dimension=3) for text in ("query", "again")]
+
+    assert (found, service.asked) == ([None, None], ["query"])
+    assert logged[0]["reason"] == "It gives vectors of 2 numbers, and gave those of 3 before"
 
 
 async def test_a_query_is_asked_once_for_each_model_and_cut_to_what_is_embedded() -> None:

@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from integrations_api.connectors.embeddings.embedder import Embedder, Vector
 from integrations_api.connectors.embeddings.errors import TextRefused, TooSlow
-from integrations_api.connectors.errors import ConnectorError
+from integrations_api.connectors.errors import ConnectorError, Refused
 from integrations_api.knowledge.embedding import LONGEST_TEXT
 from integrations_api.logs import get_logger
 
@@ -65,27 +65,29 @@ class QueryEmbedder:
         self._embedder = embedder
         self._monotonic = monotonic
         self._breaker = Breaker(monotonic)
-        self._remembered: OrderedDict[tuple[str, str], Vector] = OrderedDict()
+        self._remembered: OrderedDict[tuple[str, int | None, str], Vector] = OrderedDict()
 
-    async def vector_of(self, text: str, *, model: str) -> Vector | None:
-        """The vector of a text by a model; None where the service does not give it in time."""
-        key = (model, text[:LONGEST_TEXT])
+    async def vector_of(self, text: str, *, model: str, dimension: int | None = None) -> Vector | None:
+        """The vector of a text by a model; None where the service does not give one of so many numbers in time."""
+        key = (model, dimension, text[:LONGEST_TEXT])
         if key in self._remembered:
             self._remembered.move_to_end(key)
             return self._remembered[key]
         if not self._breaker.admits():
             return None
-        vector = await self._asked(key[1], model=model)
+        vector = await self._asked(key[2], model=model, dimension=dimension)
         if vector is not None:
             self._remembered[key] = vector
             if len(self._remembered) > _REMEMBERED:
                 self._remembered.popitem(last=False)
         return vector
 
-    async def _asked(self, text: str, *, model: str) -> Vector | None:
+    async def _asked(self, text: str, *, model: str, dimension: int | None) -> Vector | None:
         asked_at = self._monotonic()
         try:
             vector = await self._embedder.embed_at_once(text, model=model, within=WITHIN)
+            if dimension not in (None, len(vector)):
+                raise Refused(f"It gives vectors of {len(vector)} numbers, and gave those of {dimension} before")
         except TextRefused:
             self._breaker.succeeded()  # The service is well, and others may ask.
             return None

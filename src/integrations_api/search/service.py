@@ -125,8 +125,8 @@ class SearchService:
             model = await find_active_model(session)
         if model is None:
             return None
-        vector = await self._meaning.vector_of(text, model=model.name)
-        return None if vector is None or len(vector) != model.dimension else Meaning(model, vector)
+        vector = await self._meaning.vector_of(text, model=model.name, dimension=model.dimension)
+        return None if vector is None else Meaning(model, vector)
 
     async def _kept(self, session: AsyncSession, one: Meant) -> Meaning | None:
         """The vector that is kept of an incident: nobody needs to be asked for it."""

@@ -38,6 +38,13 @@ def test_every_field_that_differs_is_named_with_both_values() -> None:
     ]
 
 
+def test_values_that_python_takes_for_the_same_differ_as_they_are_written() -> None:
+    before = CONTENT | {"attributes": {"flag": True, "points": 1, "same": 2}}
+    after = CONTENT | {"attributes": {"flag": 1, "points": 1.0, "same": 2}}
+
+    assert [change.field for change in field_changes(before, after)] == ["attributes.flag", "attributes.points"]
+
+
 def test_equal_contents_have_no_changes() -> None:
     assert field_changes(CONTENT, dict(CONTENT)) == []
 

@@ -149,11 +149,11 @@ async def test_long_texts_come_word_by_word(api: Api, sessions: Sessions) -> Non
 async def test_filters_choose_kinds_and_fields_and_leave_the_counts(api: Api, sessions: Sessions) -> None:
     story = await build_versions(
         sessions,
-        {f"INC{i}": doc() for i in range(1, 6)},
+        {f"INC{i}": doc(points=3) for i in range(1, 6)},
         {
-            "INC1": doc(state="Closed"),
-            "INC2": doc(title="New title"),
-            "INC3": doc(group="Network", url="https://x.example/3"),
+            "INC1": doc(state="Closed", points=3.0),
+            "INC2": doc(title="New title", points=3),
+            "INC3": doc(group="Network", url="https://x.example/3", points=3),
             "INC4": gone(),
             "INC6": doc(),
         },
@@ -168,7 +168,7 @@ async def test_filters_choose_kinds_and_fields_and_leave_the_counts(api: Api, se
 
     assert await chosen(change="added") == ["INC6"]
     assert await chosen(change=["added", "removed"]) == ["INC4", "INC6"]
-    assert await chosen(field="attributes.state") == ["INC1"]
+    assert await chosen(field="attributes.state") == await chosen(field="attributes.points") == ["INC1"]
     assert await chosen(field=["title", "attributes.group"]) == ["INC2", "INC3"]
     assert await chosen(field="attributes") == ["INC1", "INC3"]
     assert await chosen(field="url") == ["INC3"]

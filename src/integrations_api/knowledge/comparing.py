@@ -46,8 +46,13 @@ def field_changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[F
     return changes + [
         FieldChange(ATTRIBUTE + name, old.get(name), new.get(name))
         for name in sorted(old.keys() | new.keys())
-        if old.get(name) != new.get(name)
+        if _differ(old.get(name), new.get(name))
     ]
+
+
+def _differ(before: Any, after: Any) -> bool:
+    """As they are written: to Python true is 1, and 1 is 1.0."""
+    return before != after or type(before) is not type(after)
 
 
 def is_long_text(change: FieldChange) -> bool:

@@ -121,13 +121,15 @@ def _field_condition(index: int, field: str) -> tuple[str, dict[str, str]]:
     if field.startswith(ATTRIBUTE):
         key = f"field_{index}"
         return (
-            f"coalesce(b.attributes -> CAST(:{key} AS text), 'null')"
-            f" <> coalesce(n.attributes -> CAST(:{key} AS text), 'null')",
+            f"coalesce(CAST(b.attributes -> CAST(:{key} AS text) AS text), 'null')"
+            f" <> coalesce(CAST(n.attributes -> CAST(:{key} AS text) AS text), 'null')",
             {key: field.removeprefix(ATTRIBUTE)},
         )
     if field == "number":
         return "x.base_number <> x.new_number", {}
-    known = next(name for name in (*PLAIN_FIELDS, "attributes") if name == field)
+    if field == "attributes":  # As texts, for to jsonb 1 is 1.0.
+        return "CAST(b.attributes AS text) <> CAST(n.attributes AS text)", {}
+    known = next(name for name in PLAIN_FIELDS if name == field)
     return f"b.{known} IS DISTINCT FROM n.{known}", {}
 
 

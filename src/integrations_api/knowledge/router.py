@@ -252,7 +252,7 @@ async def export(
         UUID | None,
         Query(
             description="`id` of the last whole line of an export that broke off: goes on behind it, without the "
-            "csv header, so that the pieces can be joined."
+            "csv header, so that the pieces can be joined, unless an incident was purged between them (csv)."
         ),
     ] = None,
 ) -> StreamingResponse:

@@ -1,25 +1,21 @@
 """What the knowledge room asks of PostgreSQL follows indexes, in a dataset where reading everything would show."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
-from sqlalchemy import event, text
-from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy import text
 
-from integrations_api.db.engine import Sessions, raw_connection
-from integrations_api.knowledge import staging, terms
+from integrations_api.db.engine import Sessions
+from integrations_api.knowledge import pruning, staging, terms
 from integrations_api.knowledge.diffing import DiffQuestion
 from integrations_api.knowledge.repository import IncidentKey
 from integrations_api.knowledge.rollback import roll_back
 from integrations_api.knowledge.service import KnowledgeService
+from tests.support.plans import most_rows, noted, plans, who_passes_on
 
 pytestmark = pytest.mark.anyio
 
 DATASET = uuid4()
-TABLES = {"revisions", "contents", "documents"}
 
 # 20,000 documents in version 1; version 2 changes 20 of them and touches 5,000.
 _FILL = """
@@ -50,45 +46,6 @@ async def many(sessions: Sessions) -> None:
         for statement in _FILL.split(";"):
             if statement.strip():
                 await session.execute(text(statement), {"dataset": DATASET})
-
-
-@contextmanager
-def noted(sessions: Sessions) -> Iterator[list[tuple[str, Any]]]:
-    """The statements that are sent meanwhile, with their parameters."""
-    engine: AsyncEngine = sessions.kw["bind"]
-    seen: list[tuple[str, Any]] = []
-
-    def note(_: Any, __: Any, statement: str, parameters: Any, *___: Any) -> None:
-        seen.append((statement, parameters))
-
-    event.listen(engine.sync_engine, "before_cursor_execute", note)
-    try:
-        yield seen
-    finally:
-        event.remove(engine.sync_engine, "before_cursor_execute", note)
-
-
-async def plans(sessions: Sessions, statements: list[tuple[str, Any]]) -> tuple[set[str], set[str]]:
-    """Names of the indexes that the statements use, and of our tables that they read from end to end."""
-    indexes: set[str] = set()
-    scanned: set[str] = set()
-    async with sessions() as session:
-        await session.execute(text("SELECT 1"))
-        async with raw_connection(session) as driver:
-            for statement, parameters in statements:
-                if statement.startswith("SET"):
-                    continue
-                (answer,) = await driver.fetch(f"EXPLAIN (FORMAT JSON) {statement}", *parameters)
-                for node in nodes(answer[0][0]["Plan"]):
-                    indexes |= {node["Index Name"]} if "Index Name" in node else set()
-                    scanned |= {node["Relation Name"]} if node["Node Type"] == "Seq Scan" else set()
-    return indexes, scanned & TABLES
-
-
-def nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    yield plan
-    for child in plan.get("Plans", ()):
-        yield from nodes(child)
 
 
 @pytest.mark.usefixtures("many")
@@ -200,16 +157,14 @@ async def test_words_that_no_version_reads_are_looked_for_once(sessions: Session
     assert await most_rows(sessions, statements) <= 2000
 
 
-async def most_rows(sessions: Sessions, statements: list[tuple[str, Any]]) -> int:
-    """The most rows that one step of a statement goes through, all its rounds together, kept and dropped ones."""
-    async with sessions() as session:
-        await session.execute(text("SELECT 1"))
-        most = 0
-        async with raw_connection(session) as driver:
-            for statement, parameters in statements:
-                (answer,) = await driver.fetch(f"EXPLAIN (ANALYZE, TIMING OFF, FORMAT JSON) {statement}", *parameters)
-                for node in nodes(answer[0][0]["Plan"]):
-                    dropped = node.get("Rows Removed by Join Filter", 0) + node.get("Rows Removed by Filter", 0)
-                    most = max(most, (node["Actual Rows"] + dropped) * node["Actual Loops"])
-        await session.rollback()
-    return most
+@pytest.mark.usefixtures("many")
+async def test_pruning_does_not_copy_the_numbers_of_all_kept_versions_for_each_row(sessions: Sessions) -> None:
+    with noted(sessions) as statements:
+        async with sessions() as session:
+            await pruning.prune_revisions(session, DATASET, "")
+            await terms.forget_unread(session, dataset_id=DATASET, terms=["mail"])
+            await session.rollback()
+
+    asked = [one for one in statements if "array_agg" in one[0]]
+    assert len(asked) == 2
+    assert await who_passes_on(sessions, asked, ("array_agg", "numbers")) <= {"Aggregate", "CTE Scan"}

@@ -120,10 +120,12 @@ _REVISIONS = text("""
         SELECT r.document_id, r.valid_from,
                max(r.valid_from) FILTER (WHERE r.change <> 'touched')
                  OVER (PARTITION BY r.document_id ORDER BY r.valid_from) AS origin,
-               r.valid_to > kept.head
-                 OR width_bucket(r.valid_to - 1, kept.numbers) > width_bucket(r.valid_from - 1, kept.numbers) AS is_read
-        FROM documents d JOIN revisions r ON r.document_id = d.id CROSS JOIN kept
-        WHERE d.dataset_id = :dataset AND d.external_id = ANY(CAST(:ids AS text[])) AND kept.head IS NOT NULL
+               r.valid_to > (SELECT head FROM kept)
+                 OR width_bucket(r.valid_to - 1, (SELECT numbers FROM kept))
+                    > width_bucket(r.valid_from - 1, (SELECT numbers FROM kept)) AS is_read
+        FROM documents d JOIN revisions r ON r.document_id = d.id
+        WHERE d.dataset_id = :dataset AND d.external_id = ANY(CAST(:ids AS text[]))
+          AND (SELECT head FROM kept) IS NOT NULL
     ), needed AS (
         SELECT document_id, valid_from FROM walked WHERE is_read
         UNION SELECT document_id, origin FROM walked WHERE is_read

@@ -190,9 +190,9 @@ _FORGET = text("""
         SELECT ctid, term, version, documents, lead(version) OVER (PARTITION BY term ORDER BY version) AS ended
         FROM term_counts WHERE dataset_id = :dataset AND term = ANY(CAST(:terms AS text[]))
     ), judged AS (
-        SELECT c.*, ended IS NULL
-               OR width_bucket(ended - 1, kept.numbers) > width_bucket(version - 1, kept.numbers) AS is_read
-        FROM counts c CROSS JOIN kept
+        SELECT c.*, ended IS NULL OR width_bucket(ended - 1, (SELECT numbers FROM kept))
+                                     > width_bucket(version - 1, (SELECT numbers FROM kept)) AS is_read
+        FROM counts c
     ), needed AS (
         SELECT ctid, is_read AND max(documents) FILTER (WHERE is_read) OVER (PARTITION BY term ORDER BY version) > 0
                AS is_needed
@@ -201,4 +201,4 @@ _FORGET = text("""
     DELETE FROM term_counts WHERE ctid = ANY(ARRAY(SELECT ctid FROM needed WHERE NOT is_needed))
 """)
 """`width_bucket` counts the kept versions up to a number, by halves: where it is the same at both ends, none lies
-between."""
+between. The numbers are no column of a join: they would be copied, of a year 200 kB, for each row."""

@@ -66,6 +66,21 @@ async def most_rows(sessions: Sessions, statements: list[tuple[str, Any]]) -> in
     return most
 
 
+async def kept_plans_scan(sessions: Sessions, statements: Sequence[tuple[str, Any]]) -> set[str]:
+    """Tables that the statements read from end to end by the plans that a connection keeps for any parameters."""
+    scanned: set[str] = set()
+    async with sessions() as session:
+        await session.execute(text("SET LOCAL plan_cache_mode TO force_generic_plan"))
+        async with raw_connection(session) as driver:
+            for statement, parameters in statements:
+                await driver.execute(f"PREPARE kept AS {statement}")
+                values = ", ".join(["NULL"] * len(parameters))
+                answer = await driver.fetchval(f"EXPLAIN (FORMAT JSON) EXECUTE kept{f'({values})' if values else ''}")
+                await driver.execute("DEALLOCATE kept")
+                scanned |= {n["Relation Name"] for n in nodes(answer[0]["Plan"]) if n["Node Type"] == "Seq Scan"}
+    return scanned
+
+
 async def who_passes_on(sessions: Sessions, statements: Sequence[tuple[str, Any]], what: tuple[str, ...]) -> set[str]:
     """The steps of the statements whose rows carry a column that is called so."""
     async with sessions() as session:

@@ -15,9 +15,9 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from integrations_api.queue.models import Worker
 from integrations_api.sync import run_log
 from integrations_api.sync.events import LoggedEvent, NewEvent
-from integrations_api.sync.models import SyncRun
+from integrations_api.sync.models import IS_ACTIVE, SyncRun
 from integrations_api.sync.recording import record_end
-from integrations_api.sync.runs import ACTIVE, Claim, Fenced, RunState, is_final
+from integrations_api.sync.runs import Claim, Fenced, RunState, is_final
 
 
 def held_by(claim: Claim) -> Sequence[ColumnElement[bool]]:
@@ -44,7 +44,7 @@ async def claim(
     )
     return await session.scalar(
         update(SyncRun)
-        .where(SyncRun.id == run_id, SyncRun.state.in_(ACTIVE), or_(SyncRun.state == RunState.QUEUED, ~alive))
+        .where(SyncRun.id == run_id, IS_ACTIVE, or_(SyncRun.state == RunState.QUEUED, ~alive))
         .values(
             state=RunState.RUNNING,
             attempt=SyncRun.attempt + 1,

@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Index, LargeBinary, Text, func
+from sqlalchemy import BigInteger, Boolean, CheckConstraint, ForeignKey, Index, LargeBinary, Text, func, literal_column
 from sqlalchemy.orm import Mapped, mapped_column
 
 from integrations_api.connectors.records import Mode
@@ -80,6 +80,12 @@ class SyncRun(Base):
     error: Mapped[str | None]
     remedy: Mapped[str | None]
     last_event: Mapped[int] = mapped_column(server_default="0", comment="seq of the newest event")
+
+
+IS_ACTIVE = literal_column("sync_runs.state IN ('queued', 'running')", Boolean)
+"""Condition: the run goes on. As parameters its states would be unknown to a plan that a connection keeps, and that
+plan could not use the indexes of such runs: it read all runs of a year.
+"""
 
 
 class SyncEvent(Base):

@@ -18,9 +18,9 @@ from integrations_api.connectors.records import Mode
 from integrations_api.db.direct import Row
 from integrations_api.sync import run_log
 from integrations_api.sync.events import NewEvent, progress
-from integrations_api.sync.models import SyncEvent, SyncRun
+from integrations_api.sync.models import IS_ACTIVE, SyncEvent, SyncRun
 from integrations_api.sync.recording import record_end
-from integrations_api.sync.runs import ACTIVE, REMAP, RunState
+from integrations_api.sync.runs import REMAP, RunState
 
 
 async def insert_run(session: AsyncSession, **values: Any) -> bool:
@@ -46,16 +46,12 @@ async def insert_runs(session: AsyncSession, runs: Sequence[Mapping[str, Any]]) 
 
 async def find_active(session: AsyncSession, integration_id: UUID) -> SyncRun | None:
     """The run of an integration that is queued or running."""
-    return await session.scalar(
-        select(SyncRun).where(SyncRun.integration_id == integration_id, SyncRun.state.in_(ACTIVE))
-    )
+    return await session.scalar(select(SyncRun).where(SyncRun.integration_id == integration_id, IS_ACTIVE))
 
 
 async def busy_among(session: AsyncSession, integration_ids: Sequence[UUID]) -> set[UUID]:
     """Those of the integrations that have a run which is queued or running."""
-    statement = select(SyncRun.integration_id).where(
-        SyncRun.integration_id.in_(integration_ids), SyncRun.state.in_(ACTIVE)
-    )
+    statement = select(SyncRun.integration_id).where(SyncRun.integration_id.in_(integration_ids), IS_ACTIVE)
     return {found for found in await session.scalars(statement) if found is not None}
 
 
@@ -82,7 +78,7 @@ async def turn_into_sync(
     """Lets a run that only maps anew what is stored go on as a sync; None when no such run is going on."""
     turned: UUID | None = await session.scalar(
         update(SyncRun)
-        .where(SyncRun.integration_id == integration_id, SyncRun.state.in_(ACTIVE), SyncRun.trigger == REMAP)
+        .where(SyncRun.integration_id == integration_id, IS_ACTIVE, SyncRun.trigger == REMAP)
         .values(mode=mode, trigger=trigger, requested_by=requested_by)
         .returning(SyncRun.id)
     )
@@ -116,7 +112,7 @@ async def finish(
 
     Its phase stays where it was: a failed run tells how far it came, and can be resumed there.
     """
-    going_on = (SyncRun.id == run_id, SyncRun.state.in_(ACTIVE), *where)
+    going_on = (SyncRun.id == run_id, IS_ACTIVE, *where)
     told = await run_log.tell(session, *going_on, events=[event], values={"finished_at": func.now(), **values})
     if told is None:
         return False
@@ -143,7 +139,7 @@ async def page_of_runs(
 
 async def latest_sync(session: AsyncSession, integration_id: UUID) -> SyncRun | None:
     """The newest run of an integration (or of what was one), of those that asked the source or still may."""
-    syncs = or_(SyncRun.trigger != REMAP, SyncRun.state.in_(ACTIVE))
+    syncs = or_(SyncRun.trigger != REMAP, IS_ACTIVE)
     query = select(SyncRun).where(SyncRun.dataset_id == integration_id, syncs)
     return await session.scalar(query.order_by(SyncRun.created_at.desc(), SyncRun.id.desc()).limit(1))
 
@@ -181,7 +177,7 @@ async def may_start_remap(session: AsyncSession) -> bool:
     """Whether no remap is going on; holds off other workers that ask until the transaction ends."""
     if not await session.scalar(text("SELECT pg_try_advisory_xact_lock(hashtextextended('start-remap', 0))")):
         return False
-    going_on = exists().where(SyncRun.trigger == REMAP, SyncRun.state.in_(ACTIVE))
+    going_on = exists().where(SyncRun.trigger == REMAP, IS_ACTIVE)
     return not await session.scalar(select(going_on))
 
 

@@ -1,0 +1,65 @@
+"""After a year of syncs every few minutes nothing that is asked again and again reads all of them."""
+
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+from uuid import UUID, uuid4
+
+import pytest
+from sqlalchemy import text
+
+from integrations_api.db.engine import Sessions, create_engine, create_sessions
+from integrations_api.sync import repository
+from tests.support.plans import kept_plans_scan, noted
+
+pytestmark = pytest.mark.anyio
+
+DATASET = UUID(int=7)
+RUNS = 10_000
+LONG_AGO = datetime.now(UTC) - timedelta(days=2)
+
+# Each run has made a version, of which ten are kept, and has two entries in the audit; twenty still have a log.
+_FILL = """
+    INSERT INTO datasets (id, service_name, head, last_version) VALUES (:dataset, 'ServiceNow', :runs, :runs);
+    INSERT INTO sync_runs (id, dataset_id, mode, trigger, state, created_at, finished_at)
+    SELECT md5(n::text)::uuid, :dataset, 'incremental', 'schedule', 'succeeded', at, at FROM (
+        SELECT n, now() - (:runs - n) * interval '5 minutes' AS at FROM generate_series(1, :runs) n) years;
+    INSERT INTO sync_events (run_id, seq, event, payload, at)
+    SELECT md5(n::text)::uuid, 1, 'complete', '{}', now() - (:runs - n) * interval '5 minutes'
+    FROM generate_series(:runs - 19, :runs) n;
+    INSERT INTO versions (dataset_id, number, state, kind)
+    SELECT :dataset, n, CASE WHEN n > :runs - 10 THEN 'published' ELSE 'pruned' END, 'sync'
+    FROM generate_series(1, :runs) n;
+    INSERT INTO audit_entries (actor, action, object_type)
+    SELECT CASE n WHEN 1 THEN 'ada@example.com' ELSE 'worker' END, CASE n WHEN 2 THEN 'integration.create'
+        ELSE 'sync.end' END, 'integration' FROM generate_series(1, 2 * :runs) n;
+    ANALYZE;
+"""
+
+
+@pytest.fixture
+async def sessions(database_url: str) -> AsyncIterator[Sessions]:
+    engine = create_engine(database_url, pool_size=2)
+    sessions = create_sessions(engine)
+    async with sessions.begin() as session:
+        for statement in _FILL.split(";"):
+            if statement.strip():
+                facts = {"dataset": DATASET, "runs": RUNS}
+                await session.execute(text(statement), {name: facts[name] for name in facts if f":{name}" in statement})
+    yield sessions
+    await engine.dispose()
+
+
+async def test_plans_that_are_kept_look_for_runs_that_go_on_by_their_index(sessions: Sessions) -> None:
+    with noted(sessions) as statements:
+        async with sessions.begin() as session:
+            assert await repository.may_start_remap(session)
+            assert await repository.find_active(session, DATASET) is None
+            assert await repository.busy_among(session, [DATASET]) == set()
+            turned = await repository.turn_into_sync(
+                session, DATASET, mode="full", trigger="manual", requested_by=uuid4()
+            )
+            assert turned is None
+
+    asked = [one for one in statements if "sync_runs" in one[0]]
+    assert len(asked) == 4
+    assert await kept_plans_scan(sessions, asked) == set()

@@ -7,9 +7,17 @@ from uuid import UUID, uuid4
 import pytest
 from sqlalchemy import text
 
+from integrations_api.audit.reading import AuditFilter, AuditReader
+from integrations_api.clock import utc_now
 from integrations_api.db.engine import Sessions, create_engine, create_sessions
+from integrations_api.knowledge import pruning, remapping
+from integrations_api.knowledge.repository import oldest_kept
+from integrations_api.knowledge.service import KnowledgeService
+from integrations_api.knowledge.versions import rolled_back_since
 from integrations_api.sync import repository
-from tests.support.plans import kept_plans_scan, noted
+from integrations_api.sync.duties import SyncDuties
+from tests.support.plans import kept_plans_scan, most_rows, noted
+from tests.support.sources import MemorySource, MemorySources
 
 pytestmark = pytest.mark.anyio
 
@@ -26,8 +34,9 @@ _FILL = """
     INSERT INTO sync_events (run_id, seq, event, payload, at)
     SELECT md5(n::text)::uuid, 1, 'complete', '{}', now() - (:runs - n) * interval '5 minutes'
     FROM generate_series(:runs - 19, :runs) n;
-    INSERT INTO versions (dataset_id, number, state, kind)
-    SELECT :dataset, n, CASE WHEN n > :runs - 10 THEN 'published' ELSE 'pruned' END, 'sync'
+    INSERT INTO versions (dataset_id, number, state, kind, created_at)
+    SELECT :dataset, n, CASE WHEN n > :runs - 10 THEN 'published' ELSE 'pruned' END, 'sync',
+           now() - (:runs - n) * interval '5 minutes'
     FROM generate_series(1, :runs) n;
     INSERT INTO audit_entries (actor, action, object_type)
     SELECT CASE n WHEN 1 THEN 'ada@example.com' ELSE 'worker' END, CASE n WHEN 2 THEN 'integration.create'
@@ -47,6 +56,33 @@ async def sessions(database_url: str) -> AsyncIterator[Sessions]:
                 await session.execute(text(statement), {name: facts[name] for name in facts if f":{name}" in statement})
     yield sessions
     await engine.dispose()
+
+
+async def test_what_is_asked_again_and_again_does_not_read_all_that_was(sessions: Sessions) -> None:
+    duties = SyncDuties(
+        sessions=sessions, sources=MemorySources(MemorySource()), clock=utc_now, keep_events=timedelta(minutes=42)
+    )
+    reader = AuditReader(sessions=sessions)
+
+    with noted(sessions) as statements:
+        await duties.forget_old_events()
+        page, _ = await reader.page(AuditFilter(action="integration.create"), limit=50, cursor=None)
+        mine, _ = await reader.page(AuditFilter(actor="ada@example.com"), limit=50, cursor=None)
+        versions = await KnowledgeService(sessions=sessions).versions(DATASET, below=None, limit=50)
+        async with sessions() as session:
+            oldest = await oldest_kept(session, DATASET)
+            found = await remapping.at_rest(session, [DATASET], failed_since=LONG_AGO)
+            went_back = await rolled_back_since(session, DATASET, LONG_AGO)
+            may_go_on = await pruning.a_run_may_go_on(session, DATASET, failed_since=LONG_AGO)
+            left = (await session.scalars(text("SELECT count(*) FROM sync_events"))).one()
+
+    assert (left, len(page), len(mine)) == (9, 1, 1)
+    assert [version["number"] for version in versions.items] == list(range(RUNS, RUNS - 10, -1))
+    assert (oldest, found, went_back, may_go_on) == (RUNS - 9, DATASET, False, False)
+    asked = [one for one in statements if one[0].lstrip().startswith(("SELECT", "WITH"))]
+    assert len(asked) > 8
+    for one in asked:
+        assert await most_rows(sessions, [one]) <= 3000, one[0]
 
 
 async def test_plans_that_are_kept_look_for_runs_that_go_on_by_their_index(sessions: Sessions) -> None:

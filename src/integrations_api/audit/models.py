@@ -18,6 +18,9 @@ class AuditEntry(Base):
     __table_args__ = (
         Index("ix_audit_entries_object", "object_type", "object_id"),
         Index("ix_audit_entries_at", "at"),
+        # Nearly all entries are of syncs, by workers: what people did would be looked for among all of them.
+        Index("ix_audit_entries_action", "action", "id"),
+        Index("ix_audit_entries_actor", "actor", "id"),
     )
 
     id: Mapped[int] = mapped_column(BigInteger, Identity(), primary_key=True)

@@ -47,6 +47,8 @@ class Version(Base):
     __table_args__ = (
         CheckConstraint("state IN ('building', 'published', 'held', 'abandoned', 'pruned')", name="state"),
         CheckConstraint("kind IN ('sync', 'rollback', 'remap')", name="kind"),
+        # After a year there are tens of thousands, nearly all of them published, or else pruned.
+        Index("ix_versions_state", "dataset_id", "state", "number"),
     )
 
     dataset_id: Mapped[UUID] = mapped_column(ForeignKey("datasets.id", ondelete="CASCADE"), primary_key=True)

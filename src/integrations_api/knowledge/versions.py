@@ -288,9 +288,13 @@ async def is_being_built(session: AsyncSession, *, dataset_id: UUID, number: int
 
 async def rolled_back_since(session: AsyncSession, dataset_id: UUID, moment: datetime) -> bool:
     """Whether the dataset was rolled back since then: what was built or read before is of no use after that."""
+    # Not all versions: those behind the newest that is an hour older, for numbers are drawn within a transaction.
     statement = text("""
         SELECT EXISTS (
-            SELECT FROM versions WHERE dataset_id = :dataset AND kind = 'rollback' AND created_at >= :moment)
+            SELECT FROM versions WHERE dataset_id = :dataset AND kind = 'rollback' AND created_at >= :moment
+              AND number > coalesce((
+                SELECT max(number) FROM versions
+                WHERE dataset_id = :dataset AND created_at < CAST(:moment AS timestamptz) - interval '1 hour'), 0))
     """)
     return bool(await session.scalar(statement, {"dataset": dataset_id, "moment": moment}))
 

@@ -92,6 +92,7 @@ class SyncEvent(Base):
     """One line of the run log, as it is sent: `payload` is the compact JSON of the event's data."""
 
     __tablename__ = "sync_events"
+    __table_args__ = (Index("ix_sync_events_at", "at"),)
 
     run_id: Mapped[UUID] = mapped_column(ForeignKey("sync_runs.id", ondelete="CASCADE"), primary_key=True)
     seq: Mapped[int] = mapped_column(primary_key=True)

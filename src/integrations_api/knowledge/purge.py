@@ -29,22 +29,14 @@ async def refuse_while_running(session: AsyncSession, dataset_id: UUID) -> None:
         raise Conflict(f"A sync is going on (run {run_id}): purge when it has ended, or cancel it")
 
 
-# Versions and the dataset count what can be read in them; what a version once added, updated or deleted stays told.
-_UNCOUNT = (
-    text("""
-        UPDATE versions v SET documents = v.documents - 1
-        FROM revisions r
-        WHERE r.document_id = :id AND r.change <> 'deleted' AND v.dataset_id = r.dataset_id AND v.documents > 0
-          AND v.number >= r.valid_from AND v.number < r.valid_to AND v.state = 'published'
-    """),
-    text("""
-        UPDATE datasets d
-        SET documents = d.documents - CASE WHEN r.change = 'deleted' THEN 0 ELSE 1 END,
-            tombstones = d.tombstones - CASE WHEN r.change = 'deleted' THEN 1 ELSE 0 END
-        FROM revisions r
-        WHERE r.document_id = :id AND d.id = r.dataset_id AND r.valid_from <= d.head AND r.valid_to > d.head
-    """),
-)
+# What a version once added, updated or deleted stays told.
+_UNCOUNT = text("""
+    UPDATE datasets d
+    SET documents = d.documents - CASE WHEN r.change = 'deleted' THEN 0 ELSE 1 END,
+        tombstones = d.tombstones - CASE WHEN r.change = 'deleted' THEN 1 ELSE 0 END
+    FROM revisions r
+    WHERE r.document_id = :id AND d.id = r.dataset_id AND r.valid_from <= d.head AND r.valid_to > d.head
+""")
 
 _REVISIONS = text("DELETE FROM revisions WHERE document_id = :id RETURNING valid_from")
 # Contents are written before revisions name them: a fetch that was broken off may have left some of this incident,
@@ -78,8 +70,7 @@ async def purge(session: AsyncSession, *, dataset_id: UUID, document_id: UUID, e
     """
     facts = {"id": document_id, "dataset": dataset_id, "external": external_id}
     await uncount_document(session, dataset_id=dataset_id, document_id=document_id)
-    for statement in _UNCOUNT:
-        await session.execute(statement, facts)
+    await session.execute(_UNCOUNT, facts)
     revisions = (await session.execute(_REVISIONS, facts)).all()
     contents = await _remove_unused_contents(session, facts)
     raw = (await session.execute(_RAW, facts)).all()

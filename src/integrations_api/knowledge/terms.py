@@ -151,16 +151,17 @@ _UNCOUNT_TERMS = text(f"""
     WHERE t.dataset_id = :dataset AND t.term = h.term AND t.version >= h.begun AND t.version < h.ended
 """)  # nosec B608 # noqa: S608 - put together from constants
 
-_UNCOUNT_WORDS = text(f"""
+# Both in one statement: a year has tens of thousands of versions in which the document lived.
+_UNCOUNT_VERSIONS = text(f"""
     WITH {_LIVED}
-    UPDATE versions v SET words = v.words - c.words
+    UPDATE versions v SET words = v.words - c.words, documents = greatest(v.documents - 1, 0)
     FROM lived l JOIN contents c ON c.id = l.content_id
     WHERE v.dataset_id = :dataset AND v.number >= l.begun AND v.number < l.ended AND v.state = 'published'
 """)  # nosec B608 # noqa: S608 - put together from constants
 
 
 async def uncount_document(session: AsyncSession, *, dataset_id: UUID, document_id: UUID) -> None:
-    """Takes a document out of the counts of every version, before it is purged; its rare words go altogether."""
+    """Takes a document out of what is counted of every version, before it is purged; its rare words go altogether."""
     facts = {"dataset": dataset_id, "id": document_id}
     terms = await session.scalars(
         text(f"WITH {_LIVED} SELECT DISTINCT u.lexeme FROM lived JOIN contents c ON c.id = content_id, unnest(tsv) u"),  # nosec B608 # noqa: S608 - put together from constants
@@ -168,7 +169,7 @@ async def uncount_document(session: AsyncSession, *, dataset_id: UUID, document_
     )
     await session.execute(_BOUNDS, facts)
     await session.execute(_UNCOUNT_TERMS, facts)
-    await session.execute(_UNCOUNT_WORDS, facts)
+    await session.execute(_UNCOUNT_VERSIONS, facts)
     # A word of a purged text must not stay behind here.
     await forget_unread(session, dataset_id=dataset_id, terms=list(terms))
 

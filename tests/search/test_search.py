@@ -405,6 +405,13 @@ async def test_a_query_that_says_nothing_is_told_so(ask: Ask, sessions: Sessions
     assert "nothing to look for" in answer["message"]
 
 
+async def test_a_query_whose_words_nobody_has_said_is_not_told_that_it_says_nothing(ask: Ask) -> None:
+    for query in ("zebra", "zebra crossing closed until tomorrow"):
+        answer = await ask("search", q=query)
+
+        assert (answer["hits"], answer["message"]) == ([], None), query
+
+
 @pytest.mark.parametrize("query", ["", "x" * 2001, "nul\0"])
 async def test_a_query_that_cannot_be_one_is_refused(ask: Ask, query: str) -> None:
     await ask("search", q=query, status=422)

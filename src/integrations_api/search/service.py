@@ -176,7 +176,7 @@ async def _first_page(session: AsyncSession, question: Question, query: Query, s
         shown=question.so_far.with_page(one.id for one in best.ranked),
         has_more=best.has_more and len(hits) < MOST_HITS,
         matching="some" if used.is_relaxed else "all",
-        message=NOTHING_TO_FIND if not used.query else None,
+        message=NOTHING_TO_FIND if used.says_nothing else None,
     )
 
 
@@ -205,7 +205,7 @@ async def _page(
         shown=question.so_far.with_page(one.id for one in page),
         has_more=len(page) < len(ranked) and len(shown) + len(page) < MOST_HITS,
         matching="some" if used.is_relaxed or found.goes_beyond else "all",
-        message=NOTHING_TO_FIND if not used.query and not hits else None,
+        message=NOTHING_TO_FIND if used.says_nothing and not hits else None,
         ranking=found.ranking,
     )
 

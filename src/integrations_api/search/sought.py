@@ -34,6 +34,11 @@ class Sought(Struct, frozen=True):
     relaxed_share: float = 0.0
     is_relaxed: bool = False
 
+    @property
+    def says_nothing(self) -> bool:
+        """Whether there is no word to look for; of a question whose words nobody has said there is nothing to find."""
+        return not self.query and not self.is_relaxed
+
 
 def with_uncounted(parsed: Parsed) -> Parsed:
     """Only what lives in a published version is counted: a word that tombstones alone say, or a version that waits, is

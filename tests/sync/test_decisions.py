@@ -193,7 +193,7 @@ async def test_a_version_that_would_remove_too_much_is_held(database_url: str) -
 
         assert (run.state, run.deleted, run.version) == ("held", 6, 2)
         name, last = (await b.events(run.id))[-1]
-        assert (name, last["held"]) == ("complete", True)
+        assert (name, last["held"], last["stats"]["last_synced"]) == ("complete", True, None)
         assert last["message"].startswith("Version 2 is held: it would remove 6 of 10 documents.")
         assert len(await b.titles(integration)) == 10
         shown = (await api.client.get(f"/integrations/id/{integration}")).json()["integration"]

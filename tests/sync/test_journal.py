@@ -19,6 +19,7 @@ from integrations_api.sync import events, fence
 from integrations_api.sync.journal import Journal
 from integrations_api.sync.models import SyncRun
 from integrations_api.sync.runs import Fenced
+from integrations_api.worker_wiring import build_worker
 from tests.support.syncing import Bench, bench
 
 pytestmark = pytest.mark.anyio
@@ -113,12 +114,14 @@ async def test_who_is_fenced_off_tells_no_wait_and_gives_nothing_back(database_u
 
 async def test_a_run_is_taken_from_a_worker_that_is_silent_or_busy_with_something_else(database_url: str) -> None:
     async with _journal(database_url) as (b, journal, _):
-        run_id, worker = journal.run.id, {"id": journal.run.worker_id, "run": journal.run.id}
-        await b.change(
-            "INSERT INTO workers (id, host, pid, busy_with) VALUES (:id, '', 1, ARRAY[CAST(:run AS uuid)])", **worker
-        )
+        run_id, busy = journal.run.id, [journal.run.id]
+        has_it = build_worker(b.components)
+        assert journal.run.worker_id is not None
+        has_it.id, has_it.busy_with = journal.run.worker_id, lambda: busy
+        await has_it._show_life()
         from_one_at_work = await _claimed(b, run_id)
-        await b.change("UPDATE workers SET busy_with = '{}'")
+        busy.clear()
+        await has_it._show_life()
         from_one_who_forgot = await _claimed(b, run_id)
         assert from_one_who_forgot is not None
         facts = {"worker": from_one_who_forgot.worker_id, "run": run_id}

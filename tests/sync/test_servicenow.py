@@ -107,13 +107,14 @@ async def test_an_edit_shows_its_effect_on_stored_incidents_before_it_is_stored(
 ) -> None:
     async with _service(database_url, simulator) as (b, api, integration):
         await b.sync(integration)
+        simulator.instance.create({"sys_id": "0" * 32})  # Comes first, and is not stored.
         fields = ["u_business_unit", {"name": "sys_created_by", "to": "text"}]
         config = {"url": simulator.url, "username": "integration", "password": "********", "fields": fields}
         body = {"service_name": "ServiceNow", "auth_type": "basic_auth", "config": config, "is_active": True}
 
         shown = (await api.client.post(f"/integrations/preview/{integration}", json=body)).json()
 
-        assert (shown["mode"], shown["to_read"], len(shown["incidents"])) == ("full", 120, 5)
+        assert (shown["mode"], shown["to_read"], len(shown["incidents"])) == ("full", 121, 5)
         for one in shown["incidents"]:
             assert one["fields"] == ["text", "attributes.u_business_unit"]
             assert "u_business_unit" not in one["before"]["attributes"]
@@ -124,6 +125,12 @@ async def test_an_edit_shows_its_effect_on_stored_incidents_before_it_is_stored(
         assert len(await b.rows("SELECT 1 FROM sync_runs")) == 1
         unchanged = (await api.client.get(f"/integrations/id/{integration}")).json()["integration"]
         assert "fields" not in unchanged["config"]
+        del config["fields"]
+        modes = []
+        for needs_full in (False, True):
+            await b.change("UPDATE integrations SET needs_full = :it", it=needs_full)
+            modes.append((await api.client.post(f"/integrations/preview/{integration}", json=body)).json()["mode"])
+        assert modes == ["incremental", "full"]
 
 
 async def test_a_preview_of_an_edit_is_an_edit_as_far_as_secrets_go(

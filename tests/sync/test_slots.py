@@ -60,6 +60,19 @@ async def test_who_is_cancelled_while_he_asks_leaves_no_slot_taken(database_url:
                 pass
 
 
+async def test_who_is_cancelled_while_he_gives_a_slot_back_gives_it_back(database_url: str) -> None:
+    async with HostSlots(dsn=asyncpg_dsn(database_url), limit=1) as slots:
+        for turns in range(1, 6):
+            holding = slots.of("a")()
+            async with asyncio.timeout(PATIENCE):
+                await holding.__aenter__()
+            giving = asyncio.create_task(holding.__aexit__(None, None, None))
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            giving.cancel()
+            await asyncio.gather(giving, return_exceptions=True)
+
+
 MOMENT = timedelta(milliseconds=100)
 
 
@@ -74,10 +87,16 @@ async def test_a_process_that_is_stopped_while_it_holds_slots_loses_them(databas
             pass
 
 
-async def test_a_process_that_holds_no_slot_is_not_cut_off(database_url: str) -> None:
-    async with HostSlots(dsn=asyncpg_dsn(database_url), limit=2, silence=MOMENT) as slots:
-        async with slots.of("a")(), slots.of("b")():
-            pass
+async def test_a_process_is_cut_off_when_it_is_silent_as_long_as_it_holds_any_slot(database_url: str) -> None:
+    async with HostSlots(dsn=asyncpg_dsn(database_url), limit=2, silence=timedelta(hours=1)) as slots:
 
-        assert slots._connection is not None
-        assert await slots._connection.fetchval("SHOW idle_session_timeout") == "0"
+        async def cut_off_after() -> str:
+            assert slots._connection is not None
+            return str(await slots._connection.fetchval("SHOW idle_session_timeout"))
+
+        async with slots.of("a")():
+            async with slots.of("b")():
+                pass
+            while_it_holds_one = await cut_off_after()
+
+        assert (while_it_holds_one, await cut_off_after()) == ("1h", "0")

@@ -51,21 +51,22 @@ async def test_it_looks_when_it_is_told_to_and_ends_when_everybody_has_left(monk
     assert asyncio.all_tasks() == before
 
 
-async def test_an_end_that_comes_just_after_a_look_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_what_comes_just_after_the_last_look_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(stream, "POLL_SECONDS", 0.0)
     run_id = uuid4()
-    end = encode(run_id, LoggedEvent(seq=1, event="complete", payload="{}"))
+    logged = [LoggedEvent(seq=seq, event=event, payload="{}") for seq, event in ((1, "progress"), (2, "complete"))]
+    frames = [encode(run_id, event) for event in logged]
     looks: Iterator[list[Frame]] = iter([[]])
 
     async def too_early_at_first(_: RunStreams, run_id: UUID, seq: int) -> list[Frame]:
-        return next(looks, [end])
+        return next(looks, [frame for frame in frames if frame.seq > seq])
 
     async def has_ended(*_: object) -> SimpleNamespace:
-        return SimpleNamespace(state="succeeded", last_event=1)
+        return SimpleNamespace(state="succeeded", last_event=2)
 
     monkeypatch.setattr(RunStreams, "_read", too_early_at_first)
     monkeypatch.setattr(repository, "find_run", has_ended)
 
     told = [data async for data in streams_that_ping().watch(run_id) if data != stream.PING]
 
-    assert told == [end.data]
+    assert b"".join(told) == b"".join(frame.data for frame in frames)

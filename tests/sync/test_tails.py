@@ -13,6 +13,7 @@ import pytest
 from integrations_api.sync import repository, stream
 from integrations_api.sync.events import LoggedEvent
 from integrations_api.sync.stream import Frame, RunStreams, encode
+from tests.support.processes import PATIENCE
 
 pytestmark = pytest.mark.anyio
 
@@ -31,12 +32,13 @@ async def test_it_looks_when_it_is_told_to_and_ends_when_everybody_has_left(monk
 
     async def nothing_yet(_: RunStreams, run_id: UUID, seq: int) -> list[Frame]:
         looks.put_nowait(seq)
+        await asyncio.sleep(0)
         return []
 
     monkeypatch.setattr(RunStreams, "_read", nothing_yet)
     before, streams, run_id = asyncio.all_tasks(), streams_that_ping(), uuid4()
 
-    async with aclosing(streams.watch(run_id)) as watched:
+    async with asyncio.timeout(PATIENCE) as patience, aclosing(streams.watch(run_id)) as watched:
         for told in (str(run_id), None):
             await anext(watched)
             await looks.get()
@@ -44,11 +46,12 @@ async def test_it_looks_when_it_is_told_to_and_ends_when_everybody_has_left(monk
             streams.nudge(told)
         await looks.get()
         pings = [await anext(watched) for _ in range(10)]
+        assert (set(pings), looks.qsize()) == ({stream.PING}, 0)
+        streams.nudge(None)  # At the very moment at which the last one leaves.
 
-    assert (set(pings), looks.qsize()) == ({stream.PING}, 0)
     for _ in range(5):
         await asyncio.sleep(0)
-    assert asyncio.all_tasks() == before
+    assert (asyncio.all_tasks(), patience.expired()) == (before, False)
 
 
 async def test_what_comes_just_after_the_last_look_is_told(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -274,8 +274,8 @@ class RunStreams:
                     if frames[-1].is_terminal:
                         return
                     continue
-                with suppress(TimeoutError):
-                    await asyncio.wait_for(tail.nudged.wait(), timeout=POLL_SECONDS)
+                # Not by `wait_for`: of a nudge and a cancellation at the same moment it takes the nudge alone.
+                if await _happens(tail.nudged, within=timedelta(seconds=POLL_SECONDS)):
                     continue
                 if (farewell := await self._farewell(tail)) is not None:
                     tail.add([farewell])

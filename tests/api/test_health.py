@@ -1,4 +1,4 @@
-"""Alive means the process answers; ready means that requests are served. Whether a worker is there is told beside."""
+"""Alive means the process answers; ready means database, schema and a worker."""
 
 from uuid import uuid4
 
@@ -8,6 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from integrations_api.components import Components
 from tests.support.applications import LiveApp, live_app
+from tests.support.databases import database_name
 
 pytestmark = pytest.mark.anyio
 
@@ -48,13 +49,22 @@ async def test_ready_with_a_migrated_database_and_a_worker_seen_lately(database_
 
 
 @pytest.mark.parametrize("seen", [[], [31]])
-async def test_requests_are_served_without_a_living_worker_and_that_is_told(database_url: str, seen: list[int]) -> None:
+async def test_not_ready_without_a_living_worker(database_url: str, seen: list[int]) -> None:
     async with live_app(database_url) as live:
         for seconds in seen:
             await _see_worker(live.components, seconds_ago=seconds)
 
-        assert await _ready(live) == (200, True, {"database": True, "schema": True, "worker": False})
-        assert (await live.client.get("/readyz")).json()["message"] == "ready, but syncs wait for a worker"
+        assert await _ready(live) == (503, False, {"database": True, "schema": True, "worker": False})
+
+
+async def test_a_database_that_can_only_be_read_does_not_take_every_process_out(database_url: str) -> None:
+    name = database_name(database_url)
+    async with live_app(database_url) as live:
+        await _see_worker(live.components, seconds_ago=31)
+        await _run(live.components, f'ALTER DATABASE "{name}" SET default_transaction_read_only = on')
+        await live.components[AsyncEngine].dispose()
+
+        assert await _ready(live) == (200, True, {"database": True, "schema": True, "worker": True})
 
 
 async def test_not_ready_on_an_unmigrated_database(empty_database_url: str) -> None:

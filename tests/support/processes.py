@@ -69,7 +69,7 @@ class Running:
         return wait_for(look, f"{pattern!r}")
 
     def wait_until_ready(self) -> str:
-        """The base URL, once each of the checks of `/readyz` says yes, that of the worker too."""
+        """The base URL, once `/readyz` says yes."""
         url = self.wait_to_say(r"serve\.started .*\burl=(\S+)")[1]
 
         def is_ready() -> bool:
@@ -100,7 +100,7 @@ class Running:
 
 def _is_ready(url: str) -> bool:
     try:
-        return all(check["ok"] for check in httpx.get(f"{url}/readyz", trust_env=False).json()["checks"])
+        return httpx.get(f"{url}/readyz", trust_env=False).status_code == 200
     except httpx.TransportError:
         return False
 

@@ -1,7 +1,7 @@
 """`/healthz` and `/readyz`: for load balancers, supervisors and people."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
 from typing import Annotated
 
@@ -26,9 +26,6 @@ log = get_logger(__name__)
 WORKER_SILENCE = timedelta(seconds=30)
 """A worker that has not been seen for this long is taken for gone."""
 _PATIENCE = 5.0
-_NOT_NEEDED_TO_SERVE = {"worker"}
-"""What is the same for every process: a balancer that took them out for it would have none left to read from. A worker
-cannot give a sign of life, either, while the database is full or can only be read."""
 
 router = Router(tags=["health"], dependencies=[PUBLIC])
 
@@ -50,7 +47,7 @@ class ReadyCheck(BaseModel):
 
 
 class Readiness(BaseModel):
-    """Whether requests can be served, and whether syncs will run; every condition by its name."""
+    """Whether requests can be served and syncs will run; every condition by its name."""
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -81,26 +78,18 @@ async def healthz() -> Alive:
 
 @router.get(
     "/readyz",
-    summary="Can requests be served, and is everything in place?",
-    responses={503: {"model": Readiness, "description": "The check of the database or of its schema fails."}},
+    summary="Is everything in place?",
+    responses={503: {"model": Readiness, "description": "At least one check fails."}},
 )
 async def readyz(response: Response, engine: Annotated[AsyncEngine, Depends(component(AsyncEngine))]) -> Readiness:
-    """The database is reachable, its schema serves this release, and a worker was seen in the last 30 seconds.
-
-    Without a worker the answer is 200 all the same, and the check says so: syncs wait, and everything else is served.
-    """
+    """The database is reachable, its schema serves this release, and a worker was seen in the last 30 seconds."""
     checks = await readiness(engine)
     failing = [check.name for check in checks if not check.ok]
-    can_serve = set(failing) <= _NOT_NEEDED_TO_SERVE
-    if not can_serve:
+    if failing:
         response.status_code = 503
-    return Readiness(success=can_serve, message=_in_words(failing, can_serve=can_serve), checks=checks)
-
-
-def _in_words(failing: Sequence[str], *, can_serve: bool) -> str:
-    if not failing:
-        return "ready"
-    return "ready, but syncs wait for a worker" if can_serve else f"Not ready: {', '.join(failing)}"
+    return Readiness(
+        success=not failing, message=f"Not ready: {', '.join(failing)}" if failing else "ready", checks=checks
+    )
 
 
 async def readiness(engine: AsyncEngine) -> list[ReadyCheck]:
@@ -156,8 +145,13 @@ async def _schema(connection: AsyncConnection) -> _Finding:
 async def _worker(connection: AsyncConnection) -> _Finding:
     if await connection.scalar(select(func.to_regclass(Worker.__tablename__))) is None:
         return False, "unknown, for the schema is not there"
-    now, seen = (await connection.execute(select(func.now(), func.max(Worker.seen_at)))).one()
-    return _silence(now, seen)
+    reads_only = func.current_setting("transaction_read_only") == "on"
+    now, seen, can_only_read = (
+        await connection.execute(select(func.now(), func.max(Worker.seen_at), reads_only))
+    ).one()
+    is_there, message = _silence(now, seen)
+    # A worker cannot give its sign of life then, and a balancer that took all replicas out had none to read from.
+    return is_there or can_only_read, f"{message}; the database can only be read" if can_only_read else message
 
 
 def _silence(now: datetime, seen: datetime | None) -> _Finding:

@@ -94,7 +94,8 @@ class Child:
                 pause = self._first_pause
             log.error(f"serve.{self._name}_died", exit_code=code, starts_again_in_seconds=pause)
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._stopping.wait(), pause)
+                async with asyncio.timeout(pause):
+                    await self._stopping.wait()
             pause = min(pause * 2, LONGEST_PAUSE)
 
     def _start(self) -> subprocess.Popen[bytes]:

@@ -62,9 +62,11 @@ class Listener:
             await connection.add_listener(self._channel, self._pass_on)
             self._on_nudge(None)
             while not lost.is_set():
+                # Not by `wait_for`: of a loss and a cancellation at the same moment it takes the loss alone.
                 with suppress(TimeoutError):
-                    await asyncio.wait_for(lost.wait(), timeout=30)
-                    return
+                    async with asyncio.timeout(30):
+                        await lost.wait()
+                        return
                 # A connection cut by a firewall stays silent: asking it something finds out.
                 await connection.execute("SELECT 1", timeout=10)
         finally:

@@ -138,6 +138,24 @@ async def test_the_words_of_a_query_are_counted_whatever_signs_stand_with_them(s
     assert (begun.stem, begun.longer) == ("prin", {"printer": 1, "print": 1})
 
 
+@pytest.mark.parametrize(("read", "walked"), [(1, 100), (2, 100), (3, 100), (9, 100), (1, 2)])
+async def test_completions_are_right_however_many_versions_a_word_has_changed_in(
+    sessions: Sessions, monkeypatch: pytest.MonkeyPatch, read: int, walked: int
+) -> None:
+    first = {"INC1": doc(title="serum"), "INC2": doc(title="serum"), "INC3": doc(title="serum"), "INC4": doc(title="x")}
+    later = [{"INC4": doc(title="serif")}, {"INC2": doc(title="service")}, {"INC1": doc(title="server service")}]
+    one, other = await build_versions(sessions, first, *later), await build_versions(sessions, first, *later[:1])
+    monkeypatch.setattr(repository, "COMPLETIONS_READ", read)
+    monkeypatch.setattr(repository, "COMPLETIONS_WALKED", walked)
+    async with reading(sessions) as session:
+        found = await repository.parse(session, [(one.dataset_id, 4), (other.dataset_id, 2)], "ser", "ser")
+        before = await repository.parse(session, [(one.dataset_id, 2)], "ser", "ser")
+
+    whole = {"serum": 4, "servic": 2, "serif": 2, "server": 1}
+    assert (found.longer == whole) == (walked == 100), found.longer
+    assert before.longer == {"serum": 3, "serif": 1}
+
+
 def test_words_are_shown_as_they_were_written() -> None:
     assert spelled(["happi", "issu", "vpn"], "Unhappy? Happy! Issues with the VPN") == {
         "happi": "happy",

@@ -30,6 +30,12 @@ from integrations_api.search.scope import (
 from integrations_api.search.words import lexemes
 
 MOST_COMPLETIONS = 6
+COMPLETIONS_READ = 20_000
+"""Counts of terms that begin as the last word does, of all versions, that are read one after another: fast where there
+are few versions."""
+COMPLETIONS_WALKED = 2_000
+"""Terms that are visited beyond those, each for its newest count alone: after a year of syncs a few hundred terms may
+have more counts than can be read."""
 MARKS = ("\ue000", "\ue001")
 """Stand around a found word until the snippet has been escaped; taken out of the texts themselves."""
 BREAK = "\u200b"
@@ -83,17 +89,38 @@ _PARSE = f"""
         FROM websearch_to_tsquery('english', CAST(:text AS text)) q
     ), counted AS MATERIALIZED (
         {_counts_of("unnest(tsvector_to_array(to_tsvector('english', CAST(:text AS text))))", scope="scope s")}
+    ), read AS MATERIALIZED (
+        SELECT s.dataset_id, t.term, t.version, t.documents FROM asked CROSS JOIN scope s
+        CROSS JOIN LATERAL (
+            SELECT t.term, t.version, t.documents FROM term_counts t
+            WHERE t.dataset_id = s.dataset_id AND t.term >= :prefix AND t.term < :beyond AND t.version <= s.version
+            ORDER BY t.term, t.version LIMIT :rows
+        ) t
+        WHERE asked.stem IS NOT NULL
+              AND NOT EXISTS (SELECT FROM counted c WHERE c.term = asked.stem AND c.documents >= :frequent)
+        LIMIT :rows
+    ), walk AS (
+        SELECT s.dataset_id, s.version, (
+            SELECT coalesce(max(r.term), CAST(:prefix AS text)) FROM read r WHERE r.dataset_id = s.dataset_id) AS term
+        FROM scope s WHERE (SELECT count(*) FROM read) = :rows
+        UNION ALL
+        SELECT w.dataset_id, w.version, (
+            SELECT t.term FROM term_counts t
+            WHERE t.dataset_id = w.dataset_id AND t.term > w.term AND t.term < :beyond ORDER BY t.term LIMIT 1)
+        FROM walk w WHERE w.term IS NOT NULL
+    ), known AS (
+        SELECT * FROM read
+        UNION ALL
+        SELECT w.dataset_id, w.term, t.version, t.documents FROM (SELECT * FROM walk LIMIT :steps) w
+        CROSS JOIN LATERAL (
+            SELECT t.version, t.documents FROM term_counts t
+            WHERE t.dataset_id = w.dataset_id AND t.term = w.term AND t.version <= w.version
+            ORDER BY t.version DESC LIMIT 1
+        ) t
     ), longer AS MATERIALIZED (
         SELECT term, CAST(sum(documents) AS integer) AS documents FROM (
-            SELECT term, max({_DATED}) % {FOREVER} AS documents FROM (
-                SELECT t.dataset_id, t.term, t.version, t.documents, asked.stem FROM asked CROSS JOIN scope s
-                JOIN term_counts t ON t.dataset_id = s.dataset_id AND t.term >= :prefix AND t.term < :beyond
-                     AND t.version <= s.version
-                WHERE asked.stem IS NOT NULL
-                      AND NOT EXISTS (SELECT FROM counted c WHERE c.term = asked.stem AND c.documents >= :frequent)
-                LIMIT 20000
-            ) known
-            WHERE term <> stem GROUP BY dataset_id, term
+            SELECT term, max({_DATED}) % {FOREVER} AS documents FROM known
+            WHERE term <> (SELECT stem FROM asked) GROUP BY dataset_id, term
         ) latest
         WHERE documents > 0 GROUP BY term ORDER BY 2 DESC, term LIMIT :most
     )
@@ -106,13 +133,14 @@ _PARSE = f"""
 
 def parse_sql(chosen: Chosen | None) -> str:
     """SQL that reads a query and sizes its scope."""
-    return f"WITH {scope_sql(chosen)}, {_PARSE}"
+    return f"WITH RECURSIVE {scope_sql(chosen)}, {_PARSE}"
 
 
 async def parse(session: AsyncSession, chosen: Chosen | None, query: str, prefix: str | None) -> Parsed:
     """Stems a query, reads its operators and counts its words; whatever was typed, this does not fail."""
     facts = {"text": query, "prefix": prefix or "", "beyond": f"{prefix or ''}\U0010ffff"}
     bounds = {"frequent": bm25.MOST_MATCHES, "most": MOST_COMPLETIONS}
+    bounds |= {"rows": COMPLETIONS_READ, "steps": COMPLETIONS_WALKED}
     (row,) = await rows(session, parse_sql(chosen), {**facts_of(chosen), **facts, **bounds})
     scope = scope_of(row)
     counts = {term: int(count) for term, count in zip(row["terms"], row["counts"], strict=True)}

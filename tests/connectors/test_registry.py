@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import jsonschema_rs
 import pytest
 
 from integrations_api.connectors.records import ConnectorContext
@@ -139,9 +140,8 @@ def test_secrets_are_known_and_marked_in_the_schema() -> None:
             for name, schema in auth_type.schema["properties"].items():
                 assert schema.get("title"), name
                 assert schema.get("description"), name
-                assert ("secret" in name or "password" in name or name == "api_token") == (
-                    name in auth_type.secret_keys
-                ), name
+                is_secret = "secret" in name or "password" in name or name == "api_token"
+                assert (name in auth_type.secret_keys, schema.get("writeOnly", False)) == (is_secret, is_secret), name
 
 
 def test_what_is_malformed_or_not_allowed_is_not_opened() -> None:
@@ -243,6 +243,18 @@ def test_what_has_to_be_typed_in_has_an_example() -> None:
             schema = auth_type.schema
             for name in set(schema["required"]) - auth_type.secret_keys:
                 assert schema["properties"][name].get("examples"), (known.name, auth_type.name, name)
+
+
+def test_what_a_form_fills_in_by_itself_is_what_its_schema_takes() -> None:
+    wrong = [
+        (known.name, auth_type.name, name)
+        for known in services()
+        for auth_type in known.auth_types.values()
+        for name, about in auth_type.schema["properties"].items()
+        if "default" in about and not jsonschema_rs.Draft202012Validator(about).is_valid(about["default"])
+    ]
+
+    assert wrong == []
 
 
 def test_a_wrong_way_of_signing_in_names_the_right_ones_of_every_service() -> None:

@@ -97,5 +97,7 @@ class SyncConfig(BaseModel):
         title="Overlap",
         description="How far an incremental sync reads back behind its watermark (SYNC_OVERLAP).",
         examples=["5m"],
-        json_schema_extra={"anyOf": [{"type": "string", "pattern": r"^\d+\s*[smhd]?$"}, {"type": "integer"}]},
+        json_schema_extra={
+            "anyOf": [{"type": "string", "pattern": r"^\d+\s*[smhd]?$"}, {"type": "integer"}, {"type": "null"}]
+        },
     )

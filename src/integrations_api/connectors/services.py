@@ -46,12 +46,15 @@ class AuthType(Struct, frozen=True):
     def secret_keys(self) -> frozenset[str]:
         """Keys whose values never leave."""
         properties = self.schema["properties"]
-        return frozenset(name for name, schema in properties.items() if _is_write_only(schema))
+        return frozenset(name for name, schema in properties.items() if schema.get("writeOnly"))
 
     @property
     def schema(self) -> dict[str, Any]:
         """The config's JSON Schema; secrets are writeOnly, and `allOf` says what a grant requires besides."""
         schema = self.model.model_json_schema()
+        for about in schema["properties"].values():
+            if _is_write_only(about):  # A form looks at the key itself, not at each of the types it may have.
+                about["writeOnly"] = True
         if self.by_grant:
             schema["allOf"] = [_requirement(grant, keys) for grant, keys in self.by_grant.items()]
         return schema

@@ -78,6 +78,16 @@ async def test_a_key_expires_and_a_deleted_one_is_gone(database_url: str) -> Non
     assert statuses == [200, 200, 401, 200, 401]
 
 
+async def test_the_audit_says_when_a_key_ends_as_the_key_does(database_url: str) -> None:
+    async with live_app(database_url) as live:
+        person = await live.credentials()
+        made = (await make(live, person)).json()
+
+        audit = (await live.client.get("/audit?action=auth.create_api_key", headers=person)).json()
+
+    assert audit["entries"][0]["details"]["expires_at"] == made["api_key"]["expires_at"]
+
+
 async def test_a_key_is_shown_once_and_stored_as_a_hash(database_url: str) -> None:
     async with live_app(database_url) as live:
         person = await live.credentials()

@@ -15,7 +15,7 @@ from integrations_api.access.one_time import digest_of, is_api_key, new_api_key
 from integrations_api.access.permissions import Permission, known_permissions, parse_permissions
 from integrations_api.access.principal import Principal
 from integrations_api.audit import service as audit
-from integrations_api.clock import Clock
+from integrations_api.clock import Clock, to_wire
 from integrations_api.db.engine import Sessions, cannot_write
 from integrations_api.errors import Conflict, NotFound, Unauthenticated
 
@@ -144,7 +144,7 @@ async def _record(session: AsyncSession, action: str, key: ApiKey, principal: Pr
         "user_id": str(key.user_id),
         "name": key.name,
         "permissions": key.permissions,
-        "expires_at": key.expires_at.isoformat(),
+        "expires_at": to_wire(key.expires_at),
     }
     await audit.record(
         session, action=action, object_type="api_key", object_id=key.id, principal=principal, details=details

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from integrations_api.connectors.records import Note
 from integrations_api.db.engine import Sessions
 from integrations_api.knowledge import pruning
+from integrations_api.search import cursors
 from integrations_api.search.service import Question, SearchService
 from tests.search.conftest import Ask
 from tests.support.knowledge import build_versions, doc, gone
@@ -356,6 +357,20 @@ async def test_a_cursor_does_not_answer_for_another_version_or_dataset_than_is_a
         assert (await ask("search", q="printer", status=422, **query))["errors"][0]["field"] == "cursor"
     for query in ({"cursor": cursor, "version": 1, **here}, {"cursor": cursor}, {"cursor": of_both}):
         assert numbers(await ask("search", q="printer", **query))
+
+
+async def test_nor_does_one_of_more_datasets_than_it_can_name(
+    ask: Ask, sessions: Sessions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cursors, "_MOST_PINNED", 1)
+    story = await build_versions(sessions, {f"INC{i}": doc(title="printer") for i in range(3)})
+    await build_versions(sessions, {"OTHER1": doc(title="printer")})
+    cursor = (await ask("search", q="printer", limit=3))["next_cursor"]
+
+    refused = await ask("search", q="printer", cursor=cursor, integration=story.dataset_id, status=422)
+
+    assert refused["errors"][0]["field"] == "cursor"
+    assert len(numbers(await ask("search", q="printer", cursor=cursor))) == 1
 
 
 async def test_a_cursor_of_a_version_that_is_not_kept_any_more_says_to_begin_anew(ask: Ask, sessions: Sessions) -> None:

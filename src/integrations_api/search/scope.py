@@ -106,13 +106,15 @@ def scope_of(row: Mapping[str, Any]) -> Scope:
 
 
 async def find_chosen(
-    session: AsyncSession, *, dataset_id: UUID | None, version: int | None, pinned: Chosen = ()
+    session: AsyncSession, *, dataset_id: UUID | None, version: int | None, pinned: Chosen = (), goes_on: bool = False
 ) -> Chosen | None:
     """One dataset, in `version` if one is asked for, or what a page is `pinned` to; None for the heads of all.
 
-    Raises `NotFound`, and `InvalidInput` for a version of no single dataset, or a page of others than are asked for.
+    A page that `goes_on` and is pinned to nothing is of more datasets than a cursor names. Raises `NotFound`, and
+    `InvalidInput` for a version of no single dataset, or a page of others than are asked for.
     """
-    if any(dataset_id not in (None, one) or version not in (None, number) for one, number in pinned):
+    is_of_all = goes_on and not pinned and dataset_id is not None
+    if is_of_all or any(dataset_id not in (None, one) or version not in (None, number) for one, number in pinned):
         problem = "is of other datasets or of another version than are asked for: leave it out to begin anew"
         raise InvalidInput.of([FieldProblem("cursor", problem)])
     if pinned:

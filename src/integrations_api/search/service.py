@@ -82,7 +82,11 @@ class SearchService:
         meaning = None if by_words else await self._understood(question.query)
         async with reading(self._sessions) as session:
             chosen = await find_chosen(
-                session, dataset_id=question.dataset_id, version=question.version, pinned=question.so_far.pinned
+                session,
+                dataset_id=question.dataset_id,
+                version=question.version,
+                pinned=question.so_far.pinned,
+                goes_on=question.so_far.ranking is not None,
             )
             parsed = await repository.parse(session, chosen, query.text, query.prefix)
             if question.filters.tombstones or not parsed.scope.is_counted:

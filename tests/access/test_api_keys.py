@@ -88,6 +88,16 @@ async def test_the_audit_says_when_a_key_ends_as_the_key_does(database_url: str)
     assert audit["entries"][0]["details"]["expires_at"] == made["api_key"]["expires_at"]
 
 
+async def test_the_answer_says_where_the_new_key_is(database_url: str) -> None:
+    async with live_app(database_url) as live:
+        person = await live.credentials()
+        made = await make(live, person)
+
+        ended = await live.client.delete(made.headers["Location"], headers=person)
+
+    assert (made.status_code, ended.status_code) == (201, 200)
+
+
 async def test_a_key_is_shown_once_and_stored_as_a_hash(database_url: str) -> None:
     async with live_app(database_url) as live:
         person = await live.credentials()

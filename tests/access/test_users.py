@@ -63,6 +63,16 @@ async def test_an_invited_user_sets_his_password_by_the_link_and_signs_in(databa
     assert accepted.json()["user"].items() >= {"email": "new@x.org", "state": "active"}.items()
 
 
+async def test_the_answer_to_an_invitation_says_where_the_new_user_is(database_url: str) -> None:
+    async with live_app(database_url) as live:
+        admin = await live.credentials()
+        invited = await invite(live, admin, "knowledge.view")
+
+        there = await live.client.get(invited.headers["Location"], headers=admin)
+
+    assert there.json()["user"] == invited.json()["user"]
+
+
 async def test_a_link_is_good_once_and_a_refused_password_does_not_use_it_up(database_url: str) -> None:
     async with live_app(database_url) as live:
         token = (await invite(live, await live.credentials())).json()["link"]["token"]

@@ -72,6 +72,13 @@ def test_a_route_that_takes_input_documents_our_422_and_not_fastapis(schema: dic
     assert "HTTPValidationError" not in schema["components"]["schemas"]
 
 
+def test_a_route_that_creates_documents_that_it_says_where(schema: dict[str, Any]) -> None:
+    created = {name: one["responses"]["201"] for name, one in _operations(schema) if "201" in one["responses"]}
+
+    assert set(created) == {"POST /integrations/create", "POST /users", "POST /auth/api-keys"}
+    assert all("Location" in answer["headers"] for answer in created.values())
+
+
 def test_a_protected_route_names_the_security_scheme(schema: dict[str, Any]) -> None:
     assert schema["paths"]["/auth/me"]["get"]["security"]
     assert "security" not in schema["paths"]["/healthz"]["get"]

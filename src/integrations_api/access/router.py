@@ -3,7 +3,7 @@
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import Depends, Path, Query, Response
+from fastapi import Depends, Path, Query, Request, Response
 from fastapi.responses import HTMLResponse, StreamingResponse
 from fastapi.security import OAuth2PasswordRequestForm
 from pydantic import AwareDatetime
@@ -38,7 +38,7 @@ from integrations_api.access.schemas import (
 )
 from integrations_api.access.service import AccessService, UserDetails
 from integrations_api.access.tokens import IssuedToken
-from integrations_api.api.answers import answer
+from integrations_api.api.answers import answer, created
 from integrations_api.api.components import component
 from integrations_api.api.envelope import SuccessMessage
 from integrations_api.api.openapi import errors
@@ -143,13 +143,15 @@ async def list_sign_ins(
     "/api-keys",
     summary="Make an API key",
     status_code=201,
+    response_model=NewApiKeyAnswer,
     responses=errors(401, 403, 409, 413, 415, 422, 429, m403=_NO_KEY, m409="You have 50 API keys: delete one first"),
 )
-async def make_key(sent: ApiKeyRequest, person: KeyMaker, keys: Keys) -> NewApiKeyAnswer:
+async def make_key(sent: ApiKeyRequest, person: KeyMaker, keys: Keys, request: Request) -> Response:
     """For scripts: `Authorization: Bearer iak_…`. It may do what is named here and what you may do at the moment it
     is used; it ends with its expiry, with its deletion, or when you are disabled. The key is shown only now."""
     made = await keys.make(name=sent.name, permissions=sent.permissions, days=sent.expires_in_days, principal=person)
-    return NewApiKeyAnswer(api_key=ApiKeyOut.of(made.details), key=made.text)
+    new = NewApiKeyAnswer(api_key=ApiKeyOut.of(made.details), key=made.text)
+    return created(answer(**new.model_dump(mode="json")), request, f"/auth/api-keys/{made.details.id}")
 
 
 @router.get("/api-keys", summary="List your API keys", responses=errors(401, 403, m403=_NO_KEY))
@@ -182,6 +184,7 @@ async def list_users(
     "",
     summary="Invite a user",
     status_code=201,
+    response_model=LinkAnswer,
     responses=errors(
         401, 403, 409, 413, 415, 422,
         m403="Missing permission: knowledge.purge",
@@ -189,11 +192,13 @@ async def list_users(
         m422="email: must be an e-mail address such as ada@example.com",
     ),
 )  # fmt: skip
-async def invite(sent: InviteRequest, principal: Manager, administration: Administration, chosen: Chosen) -> LinkAnswer:
+async def invite(
+    sent: InviteRequest, principal: Manager, administration: Administration, chosen: Chosen, request: Request
+) -> Response:
     """Makes a user who sets his password by the link in the answer, within three days. You can give only what you
     have yourself. No mail is sent: pass the link on over a channel you trust."""
     user, link = await administration.invite(email=sent.email, permissions=sent.permissions, by=principal)
-    return _link(user, link, chosen)
+    return created(answer(**_link(user, link, chosen).model_dump(mode="json")), request, f"/users/{user.id}")
 
 
 @users.get("/{user_id}", summary="Get a user", responses=errors(401, 403, 404, 422, m403=_LACKS, m404=_NO_USER))

@@ -44,6 +44,7 @@ _EXAMPLES: dict[int, tuple[str, dict[str, Any]]] = {
 _SCHEMAS = "#/components/schemas/"
 _ENVELOPE = {"$ref": f"{_SCHEMAS}{ErrorEnvelope.__name__}"}
 
+_LOCATION = {"description": "Where the new thing is.", "required": True, "schema": {"type": "string"}}
 _ANYWHERE = {"413": "BodyTooLarge", "414": "QueryTooLong", "422": "Malformed", "431": "HeadersTooLong"}
 """What is answered before a route is asked, whichever it is; a 422 there is about the URL itself."""
 
@@ -133,6 +134,8 @@ def _describe_streams_by_their_events(schema: dict[str, Any], event: dict[str, A
 def _tell_what_any_route_answers(schema: dict[str, Any]) -> None:
     schema["components"]["responses"] = {name: _described(int(status)) for status, name in _ANYWHERE.items()}
     for operation in (operation for item in schema["paths"].values() for operation in item.values()):
+        if "201" in operation["responses"]:
+            operation["responses"]["201"]["headers"] = {"Location": _LOCATION}
         for status, name in _ANYWHERE.items():
             operation["responses"].setdefault(status, {"$ref": f"#/components/responses/{name}"})
 

@@ -9,7 +9,7 @@ from fastapi import Body, Depends, Header, Path, Query, Request, Response
 from integrations_api.access.dependencies import require
 from integrations_api.access.permissions import Permission
 from integrations_api.access.principal import Principal
-from integrations_api.api.answers import answer
+from integrations_api.api.answers import answer, created
 from integrations_api.api.components import component
 from integrations_api.api.envelope import SuccessMessage
 from integrations_api.api.ids import as_id
@@ -186,11 +186,8 @@ async def create(
     The first word of `service_name` picks the connector, in any case. `config.lastSynced`, where it is sent, is the
     start of the first sync; without it that one reads everything.
     """
-    created = await integrations.create(sent, principal=principal)
-    location = f"{request.scope.get('root_path', '').rstrip('/')}/integrations/id/{created.integration['id']}"
-    response = _tagged(created)
-    response.status_code, response.headers["Location"] = 201, location
-    return response
+    new = await integrations.create(sent, principal=principal)
+    return created(_tagged(new), request, f"/integrations/id/{new.integration['id']}")
 
 
 @router.put(

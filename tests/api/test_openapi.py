@@ -79,6 +79,13 @@ def test_a_route_that_creates_documents_that_it_says_where(schema: dict[str, Any
     assert all("Location" in answer["headers"] for answer in created.values())
 
 
+def test_no_answer_may_lack_the_word_whether_it_went_well(schema: dict[str, Any]) -> None:
+    told = [one for one in schema["components"]["schemas"].values() if "success" in one.get("properties", {})]
+
+    assert len(told) > 30
+    assert all("success" in one["required"] for one in told)
+
+
 def test_a_protected_route_names_the_security_scheme(schema: dict[str, Any]) -> None:
     assert schema["paths"]["/auth/me"]["get"]["security"]
     assert "security" not in schema["paths"]["/healthz"]["get"]

@@ -117,7 +117,11 @@ def _with_permissions(app: FastAPI) -> dict[str, Any]:
 
 def _tell_the_envelope(schema: dict[str, Any]) -> None:
     envelope = ErrorEnvelope.model_json_schema(mode="serialization", ref_template=f"{_SCHEMAS}{{model}}")
-    schema["components"]["schemas"] |= {**envelope.pop("$defs"), ErrorEnvelope.__name__: envelope}
+    schemas = schema["components"]["schemas"]
+    schemas |= {**envelope.pop("$defs"), ErrorEnvelope.__name__: envelope}
+    # What has a default is taken for something that may be missing; this never is.
+    for one in (one for one in schemas.values() if "success" in one.get("properties", {})):
+        one["required"] = list(dict.fromkeys(["success", *one.get("required", ())]))
 
 
 def _describe_streams_by_their_events(schema: dict[str, Any], event: dict[str, Any]) -> None:

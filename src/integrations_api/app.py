@@ -44,8 +44,8 @@ DESCRIPTION = """
 Connects external service-management systems, pulls their incidents, and keeps them in a versioned knowledge base.
 
 Sign in with "Authorize" (e-mail as username) or send `Authorization: Bearer <token>`. Every JSON answer is an envelope:
-`{"success": true, …}` or `{"success": false, "message": "…"}` with a true HTTP status. Lists give `next_cursor`, null
-at the end. Times are UTC.
+`{"success": true, …}` or `{"success": false, "message": "…"}` with a true HTTP status. Lists that take a `cursor` give
+`next_cursor`, null at the end. Times are UTC.
 """
 TAGS = [
     {"name": "access", "description": "Signing in, users and permissions."},

@@ -1,5 +1,6 @@
 """The description of the API shows what each route is sent and answers."""
 
+import json
 from collections.abc import Iterator
 from typing import Any
 
@@ -68,3 +69,15 @@ def test_every_example_is_what_its_schema_says_nulls_included() -> None:
 
     assert len(examples) > 300
     assert wrong == []
+
+
+def test_every_example_of_lines_of_json_is_lines_of_json() -> None:
+    answers = [
+        answer["content"]["application/x-ndjson"]["example"]
+        for operations in bare_app().openapi()["paths"].values()
+        for operation in operations.values()
+        for answer in operation["responses"].values()
+        if "application/x-ndjson" in answer.get("content", {})
+    ]
+
+    assert [set(json.loads(line)) & {"id"} for answer in answers for line in answer.splitlines()] == [{"id"}, {"id"}]

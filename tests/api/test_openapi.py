@@ -62,6 +62,57 @@ def test_an_example_of_malformed_input_lists_the_field_that_its_message_names(sc
             assert example["message"] == f"{problem['field']}: {problem['message']}", name
 
 
+def test_an_example_of_malformed_input_names_what_the_operation_takes(schema: dict[str, Any]) -> None:
+    described = [(name, one, one["responses"]["422"]) for name, one in _operations(schema)]
+    wrong = [
+        (name, problem["field"])
+        for name, operation, answer in described
+        if "content" in answer
+        for problem in answer["content"]["application/json"]["example"].get("errors", [])
+        if problem["field"].partition(".")[0] not in _taken(operation, schema["components"]["schemas"])
+    ]
+
+    assert wrong == []
+
+
+def _taken(operation: dict[str, Any], schemas: dict[str, Any]) -> set[str]:
+    """Names of parameters and of a body's fields."""
+    names = {parameter["name"] for parameter in operation.get("parameters", [])}
+    for content in operation.get("requestBody", {}).get("content", {}).values():
+        for part in content["schema"].get("anyOf", [content["schema"]]):
+            names |= set(schemas.get(part.get("$ref", "").rpartition("/")[2], {}).get("properties", {}))
+    return names
+
+
+def test_an_example_of_a_denial_names_the_operations_own_permission(schema: dict[str, Any]) -> None:
+    named = {
+        name: (operation["responses"]["403"]["content"]["application/json"]["example"]["message"], permission)
+        for name, operation in _operations(schema)
+        if (permission := operation["x-permission"]) and "403" in operation["responses"]
+    }
+    wrong = {name for name, (message, permission) in named.items() if message != f"Missing permission: {permission}"}
+
+    assert len(named) > 30
+    assert wrong == {"POST /users"}  # Nobody gives what he has not himself.
+
+
+def test_a_route_that_only_says_that_it_is_done_shows_its_own_words(schema: dict[str, Any]) -> None:
+    shown = {}
+    for name, operation in _operations(schema):
+        content = operation["responses"].get("200", {}).get("content", {}).get("application/json", {})
+        if content.get("schema", {}).get("$ref", "").endswith("/SuccessMessage"):
+            example = content.get("example") or schema["components"]["schemas"]["SuccessMessage"]["examples"][0]
+            shown[name] = example["message"]
+
+    assert shown == {
+        "POST /auth/logout": "Signed out everywhere",
+        "DELETE /auth/api-keys/{key_id}": "API key deleted successfully",
+        "DELETE /users/{user_id}/api-keys/{key_id}": "API key deleted successfully",
+        "DELETE /integrations/delete/{integration_id}": "Integration deleted successfully",
+        "POST /knowledge/datasets/{integration_id}/versions/{n}/discard": "Version 3 was discarded",
+    }
+
+
 def test_a_route_that_reads_a_body_documents_that_it_asks_for_its_type(schema: dict[str, Any]) -> None:
     missing = [name for name, one in _operations(schema) if "requestBody" in one and "415" not in one["responses"]]
 
@@ -72,18 +123,18 @@ def test_a_route_that_takes_input_documents_our_422_and_not_fastapis(schema: dic
     assert "HTTPValidationError" not in schema["components"]["schemas"]
 
 
-def test_a_route_that_creates_documents_that_it_says_where(schema: dict[str, Any]) -> None:
-    created = {name: one["responses"]["201"] for name, one in _operations(schema) if "201" in one["responses"]}
-
-    assert set(created) == {"POST /integrations/create", "POST /users", "POST /auth/api-keys"}
-    assert all("Location" in answer["headers"] for answer in created.values())
-
-
 def test_no_answer_may_lack_the_word_whether_it_went_well(schema: dict[str, Any]) -> None:
     told = [one for one in schema["components"]["schemas"].values() if "success" in one.get("properties", {})]
 
     assert len(told) > 30
     assert all("success" in one["required"] for one in told)
+
+
+def test_a_route_that_creates_documents_that_it_says_where(schema: dict[str, Any]) -> None:
+    created = {name: one["responses"]["201"] for name, one in _operations(schema) if "201" in one["responses"]}
+
+    assert set(created) == {"POST /integrations/create", "POST /users", "POST /auth/api-keys"}
+    assert all("Location" in answer["headers"] for answer in created.values())
 
 
 def test_a_protected_route_names_the_security_scheme(schema: dict[str, Any]) -> None:

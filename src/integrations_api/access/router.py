@@ -17,7 +17,8 @@ from integrations_api.access.permissions import Permission
 from integrations_api.access.principal import Principal
 from integrations_api.access.rates import Rate
 from integrations_api.access.schemas import (
-    AUDIT_ENTRY,
+    AUDIT_LINE,
+    DISABLED_USER,
     AcceptRequest,
     ApiKeyOut,
     ApiKeyRequest,
@@ -41,7 +42,7 @@ from integrations_api.access.tokens import IssuedToken
 from integrations_api.api.answers import answer, created
 from integrations_api.api.components import component
 from integrations_api.api.envelope import SuccessMessage
-from integrations_api.api.openapi import errors
+from integrations_api.api.openapi import answers, errors
 from integrations_api.api.page_parameters import Cursor, Limit
 from integrations_api.api.pagination import DEFAULT_LIMIT
 from integrations_api.api.routes import Router
@@ -63,20 +64,20 @@ Keys = Annotated[ApiKeys, Depends(component(ApiKeys))]
 UserId = Annotated[UUID, Path(description="The user's id.")]
 KeyId = Annotated[UUID, Path(description="The key's id.")]
 
-_LACKS = "Missing permission: user.manage"
 _NO_KEY = "An API key cannot do this: sign in with e-mail and password"
-_NO_AUDIT = "Missing permission: audit.view"
 _NO_USER = "User not found"
 _LAST = "Nobody could manage users any more: give somebody else user.manage first"
 _VOID = "This link is not valid, was used already, or has expired: ask for a new one"
 _SHORT = "must have at least 12 characters"
+_WAIT = "Too many attempts: wait 30 seconds"
+_KEY_DELETED = {"message": "API key deleted successfully"}
 
 
 @router.post(
     "/token",
     summary="Sign in",
     dependencies=[PUBLIC],
-    responses=errors(401, 413, 415, 422, 429, m401="Wrong e-mail or password"),
+    responses=errors(401, 413, 415, 422, 429, m401="Wrong e-mail or password", m429=_WAIT),
 )
 async def sign_in(form: Annotated[OAuth2PasswordRequestForm, Depends()], access: Access) -> TokenAnswer:
     """Gives a bearer token for an e-mail (as `username`) and password: the OAuth2 password form."""
@@ -89,7 +90,11 @@ async def me(principal: SignedIn) -> MeAnswer:
     return MeAnswer(user=UserOnTheWire.of(principal))
 
 
-@router.post("/logout", summary="Sign out", responses=errors(401, 403, m403=_NO_KEY))
+@router.post(
+    "/logout",
+    summary="Sign out",
+    responses=answers(200, {"message": "Signed out everywhere"}, 401, 403, m403=_NO_KEY),
+)
 async def sign_out(principal: Person, account: OwnAccount) -> SuccessMessage:
     """Ends this token and every older one of yours, on whatever device."""
     await account.sign_out(principal)
@@ -99,7 +104,7 @@ async def sign_out(principal: Person, account: OwnAccount) -> SuccessMessage:
 @router.post(
     "/password",
     summary="Change your password",
-    responses=errors(401, 403, 413, 415, 422, 429, m403=_NO_KEY, m422=f"new_password: {_SHORT}"),
+    responses=errors(401, 403, 413, 415, 422, 429, m403=_NO_KEY, m422=f"new_password: {_SHORT}", m429=_WAIT),
 )
 async def change_password(sent: PasswordRequest, principal: Person, account: OwnAccount) -> TokenAnswer:
     """Ends every older token of yours; the answer holds the one to go on with."""
@@ -163,7 +168,7 @@ async def list_keys(person: Person, keys: Keys) -> ApiKeysAnswer:
 @router.delete(
     "/api-keys/{key_id}",
     summary="Delete an API key",
-    responses=errors(401, 403, 404, 422, m403=_NO_KEY, m404="API key not found"),
+    responses=answers(200, _KEY_DELETED, 401, 403, 404, 422, m403=_NO_KEY, m404="API key not found"),
 )
 async def delete_key(key_id: KeyId, person: Person, keys: Keys) -> SuccessMessage:
     """Ends a key of yours from the next request on."""
@@ -171,7 +176,7 @@ async def delete_key(key_id: KeyId, person: Person, keys: Keys) -> SuccessMessag
     return SuccessMessage(message="API key deleted successfully")
 
 
-@users.get("", summary="List users", responses=errors(401, 403, 422, m403=_LACKS))
+@users.get("", summary="List users", responses=errors(401, 403, 422))
 async def list_users(
     _: Manager, administration: Administration, limit: Limit = DEFAULT_LIMIT, cursor: Cursor = None
 ) -> UsersAnswer:
@@ -201,7 +206,7 @@ async def invite(
     return created(answer(**_link(user, link, chosen).model_dump(mode="json")), request, f"/users/{user.id}")
 
 
-@users.get("/{user_id}", summary="Get a user", responses=errors(401, 403, 404, 422, m403=_LACKS, m404=_NO_USER))
+@users.get("/{user_id}", summary="Get a user", responses=errors(401, 403, 404, 422, m404=_NO_USER))
 async def get_user(user_id: UserId, _: Manager, administration: Administration) -> UserAnswer:
     """One user: his state and what he may do."""
     return _user(await administration.get(user_id))
@@ -210,7 +215,7 @@ async def get_user(user_id: UserId, _: Manager, administration: Administration) 
 @users.put(
     "/{user_id}/permissions",
     summary="Say what a user may do",
-    responses=errors(401, 403, 404, 409, 413, 415, 422, m403=_LACKS, m404=_NO_USER, m409=_LAST),
+    responses=errors(401, 403, 404, 409, 413, 415, 422, m404=_NO_USER, m409=_LAST),
 )
 async def set_permissions(
     user_id: UserId, sent: PermissionsRequest, principal: Manager, administration: Administration
@@ -222,7 +227,7 @@ async def set_permissions(
 @users.post(
     "/{user_id}/disable",
     summary="Disable a user",
-    responses=errors(401, 403, 404, 409, 422, m403=_LACKS, m404=_NO_USER, m409=_LAST),
+    responses=answers(200, {"user": DISABLED_USER}, 401, 403, 404, 409, 422, m404=_NO_USER, m409=_LAST),
 )
 async def disable(user_id: UserId, principal: Manager, administration: Administration) -> UserAnswer:
     """Ends his access from the next request on, whatever credential he uses. You need every permission he has."""
@@ -232,7 +237,7 @@ async def disable(user_id: UserId, principal: Manager, administration: Administr
 @users.post(
     "/{user_id}/enable",
     summary="Enable a user",
-    responses=errors(401, 403, 404, 422, m403=_LACKS, m404=_NO_USER),
+    responses=errors(401, 403, 404, 422, m404=_NO_USER),
 )
 async def enable(user_id: UserId, principal: Manager, administration: Administration) -> UserAnswer:
     """Lets a disabled user sign in again, with the permissions he had; older tokens stay void."""
@@ -242,7 +247,9 @@ async def enable(user_id: UserId, principal: Manager, administration: Administra
 @users.post(
     "/{user_id}/reset",
     summary="Reset a user's password",
-    responses=errors(401, 403, 404, 409, 422, m403=_LACKS, m404=_NO_USER, m409="The user is disabled"),
+    responses=errors(
+        401, 403, 404, 409, 422, m404=_NO_USER, m409="The user ada@example.com is disabled: enable him first"
+    ),
 )
 async def reset(user_id: UserId, principal: Manager, administration: Administration, chosen: Chosen) -> LinkAnswer:
     """Gives a link with which he sets a new password (or his first); a link given before is void. The old password
@@ -254,7 +261,7 @@ async def reset(user_id: UserId, principal: Manager, administration: Administrat
 @users.get(
     "/{user_id}/api-keys",
     summary="List a user's API keys",
-    responses=errors(401, 403, 404, 422, m403=_LACKS, m404=_NO_USER),
+    responses=errors(401, 403, 404, 422, m404=_NO_USER),
 )
 async def list_keys_of(user_id: UserId, _: Manager, administration: Administration, keys: Keys) -> ApiKeysAnswer:
     """His keys, newest first, the expired ones too; never any part of a key."""
@@ -265,7 +272,7 @@ async def list_keys_of(user_id: UserId, _: Manager, administration: Administrati
 @users.delete(
     "/{user_id}/api-keys/{key_id}",
     summary="Delete a user's API key",
-    responses=errors(401, 403, 404, 422, m403=_LACKS, m404="API key not found"),
+    responses=answers(200, _KEY_DELETED, 401, 403, 404, 422, m404="API key not found"),
 )
 async def delete_key_of(
     user_id: UserId, key_id: KeyId, principal: Manager, administration: Administration
@@ -287,7 +294,7 @@ async def audit_filter(
     return AuditFilter(actor, action, object_type, object_id, since, until)
 
 
-@audit.get("", summary="Read the audit", response_model=AuditAnswer, responses=errors(401, 403, 422, m403=_NO_AUDIT))
+@audit.get("", summary="Read the audit", response_model=AuditAnswer, responses=errors(401, 403, 422))
 async def read_audit(
     _: Annotated[Principal, Depends(require(Permission.AUDIT_VIEW))],
     wanted: Annotated[AuditFilter, Depends(audit_filter)],
@@ -307,9 +314,9 @@ async def read_audit(
     responses={
         200: {
             "description": "One entry on each line, oldest first.",
-            "content": {"application/x-ndjson": {"schema": {"type": "string"}, "example": str(AUDIT_ENTRY)}},
+            "content": {"application/x-ndjson": {"schema": {"type": "string"}, "example": AUDIT_LINE}},
         },
-        **errors(401, 403, 422, 429, m403=_NO_AUDIT),
+        **errors(401, 403, 422, 429),
     },
 )
 async def export_audit(

@@ -3,6 +3,7 @@
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
+import orjson
 from pydantic import BaseModel, ConfigDict, Field
 
 from integrations_api.access.api_keys import ApiKeyDetails
@@ -20,6 +21,7 @@ _USER: dict[str, Any] = {
     "created_at": "2026-03-01T10:30:00Z",
     "disabled_at": None,
 }
+DISABLED_USER = _USER | {"state": "disabled", "disabled_at": "2026-03-02T08:15:00Z"}
 _LINK: dict[str, Any] = {
     "url": "https://integrations.example.com/auth/invitation#iai_Zm9yIGV4YW1wbGU",
     "token": "iai_Zm9yIGV4YW1wbGU",
@@ -207,10 +209,13 @@ AUDIT_ENTRY: dict[str, Any] = {
     "action": "integration.update",
     "object_type": "integration",
     "object_id": "550e8400-e29b-41d4-a716-446655440000",
-    "details": {"changed": [], "config_keys": ["password"]},
+    "details": {"service_name": "ServiceNow", "changed": [], "config_keys": ["password"]},
     "request_id": "5f0c3c6e9d5a4f1c8d0f4d3b0a6d2c11",
     "address": "192.0.2.7",
 }
+
+
+AUDIT_LINE = orjson.dumps(AUDIT_ENTRY).decode() + "\n"
 
 
 class AuditAnswer(Success):

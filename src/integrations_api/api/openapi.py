@@ -30,7 +30,10 @@ _EXAMPLES: dict[int, tuple[str, dict[str, Any]]] = {
         {"message": "limit: must be at most 1000", "errors": [{"field": "limit", "message": "must be at most 1000"}]},
     ),
     431: ("The headers are too long, or too many.", {"message": "The headers are longer than 32768 bytes"}),
-    429: ("Too much at once; `Retry-After` says when to come back.", {"message": "Too many attempts: wait 30 seconds"}),
+    429: (
+        "Too much at once; `Retry-After` says when to come back.",
+        {"message": "Too many requests of this kind: wait 3 seconds"},
+    ),
     500: (
         "A defect; the log tells more under the `request_id`.",
         {"message": "Something went wrong on our side", "request_id": "5f0c3c6e9d5a4f1c8d0f4d3b0a6d2c11"},
@@ -47,17 +50,25 @@ _ENVELOPE = {"$ref": f"{_SCHEMAS}{ErrorEnvelope.__name__}"}
 _LOCATION = {"description": "Where the new thing is.", "required": True, "schema": {"type": "string"}}
 _ANYWHERE = {"413": "BodyTooLarge", "414": "QueryTooLong", "422": "Malformed", "431": "HeadersTooLong"}
 """What is answered before a route is asked, whichever it is; a 422 there is about the URL itself."""
+_WRONG_URL = "The URL must not contain NUL characters"
 
 
 def errors(*statuses: int, **messages: str) -> dict[int | str, dict[str, Any]]:
     """The `responses=` of a route: each error status, with the envelope and an example; 500 and 503 are always there.
 
-    `errors(401, 404, m404="Integration not found")` puts that message into the example of the 404.
+    `errors(401, 404, m404="Integration not found")` puts that message into the example of the 404. That of a 403 names
+    the route's permission by itself, that of a 422 one of its fields.
     """
     described: dict[int | str, dict[str, Any]] = {}
     for status in sorted({*statuses, 500, 503}):
         described[status] = _described(status, messages.get(f"m{status}"))
     return described
+
+
+def answers(status: int, example: dict[str, Any], *failures: int, **messages: str) -> dict[int | str, dict[str, Any]]:
+    """`errors`, and before them the good answer's own example, where that of its model would tell of another route."""
+    good = {"content": {"application/json": {"example": {"success": True, **example}}}}
+    return {status: good, **errors(*failures, **messages)}
 
 
 def _described(status: int, message: str | None = None) -> dict[str, Any]:
@@ -110,7 +121,7 @@ def _with_permissions(app: FastAPI) -> dict[str, Any]:
             if operation is not None and rule is not None:
                 _tell(operation, rule)
     _tell_the_envelope(schema)
-    _replace_fastapis_422(schema)
+    _tell_what_is_malformed(schema)
     _tell_what_any_route_answers(schema)
     return schema
 
@@ -136,7 +147,10 @@ def _describe_streams_by_their_events(schema: dict[str, Any], event: dict[str, A
 
 
 def _tell_what_any_route_answers(schema: dict[str, Any]) -> None:
-    schema["components"]["responses"] = {name: _described(int(status)) for status, name in _ANYWHERE.items()}
+    words = {"422": _WRONG_URL}
+    schema["components"]["responses"] = {
+        name: _described(int(status), words.get(status)) for status, name in _ANYWHERE.items()
+    }
     for operation in (operation for item in schema["paths"].values() for operation in item.values()):
         if "201" in operation["responses"]:
             operation["responses"]["201"]["headers"] = {"Location": _LOCATION}
@@ -144,12 +158,26 @@ def _tell_what_any_route_answers(schema: dict[str, Any]) -> None:
             operation["responses"].setdefault(status, {"$ref": f"#/components/responses/{name}"})
 
 
-def _replace_fastapis_422(schema: dict[str, Any]) -> None:
+def _tell_what_is_malformed(schema: dict[str, Any]) -> None:
+    """Where a route has no words of its own for that: FastAPI's answer, which is not ours, and our example for all."""
     for operation in (operation for item in schema["paths"].values() for operation in item.values()):
-        if "HTTPValidationError" in str(operation["responses"].get("422")):
-            operation["responses"]["422"] = _described(422)
+        told = str(operation["responses"].get("422"))
+        if "HTTPValidationError" in told or _EXAMPLES[422][1]["message"] in told:
+            operation["responses"]["422"] = _described(422, _wrong_input(operation, schema["components"]["schemas"]))
     for name in ("HTTPValidationError", "ValidationError"):
         schema["components"]["schemas"].pop(name, None)
+
+
+def _wrong_input(operation: dict[str, Any], schemas: dict[str, Any]) -> str | None:
+    """What can be wrong with a request of this kind; None where the example for all says it."""
+    formats = {one["name"]: one["schema"].get("format") for one in operation.get("parameters", ())}
+    if "limit" in formats:
+        return None
+    content: dict[str, Any] = next(iter(operation.get("requestBody", {}).get("content", {}).values()), {})
+    body = schemas.get(content.get("schema", {}).get("$ref", "").rpartition("/")[2], {})
+    wrong = [f"{name}: is required" for name in body.get("required", ())]
+    wrong += [f"{name}: must be a UUID" for name, kind in formats.items() if kind == "uuid"]
+    return [*wrong, _WRONG_URL][0]
 
 
 def _tell(operation: dict[str, Any], rule: AccessRule) -> None:
@@ -159,3 +187,6 @@ def _tell(operation: dict[str, Any], rule: AccessRule) -> None:
         words = "Public: needs no credentials."
     operation["description"] = f"{operation.get('description', '')}\n\n{words}".strip()
     operation["x-permission"] = "public" if rule.public else rule.permission
+    denied = operation["responses"].get("403", {}).get("content", {}).get("application/json", {}).get("example")
+    if rule.permission and denied and denied["message"] == _EXAMPLES[403][1]["message"]:
+        denied["message"] = f"Missing permission: {rule.permission}"

@@ -13,7 +13,7 @@ from integrations_api.api.answers import answer, created
 from integrations_api.api.components import component
 from integrations_api.api.envelope import SuccessMessage
 from integrations_api.api.ids import as_id
-from integrations_api.api.openapi import errors
+from integrations_api.api.openapi import answers, errors
 from integrations_api.api.page_parameters import Cursor
 from integrations_api.api.pagination import DEFAULT_LIMIT, MAX_LIMIT
 from integrations_api.api.routes import Router
@@ -51,16 +51,6 @@ Deleter = Annotated[Principal, Depends(require(Permission.INTEGRATION_DELETE))]
 
 _NOT_FOUND = "Integration not found"
 _MISSING_KEY = "config.password: is required"
-
-
-def _answers(status: int, example: dict[str, Any], *failures: int, **messages: str) -> dict[int | str, dict[str, Any]]:
-    """The `responses=` of a route: an example of the good answer, and every error."""
-    good = {"content": {"application/json": {"example": {"success": True, **example}}}}
-    return {status: good, **errors(*failures, **messages)}
-
-
-def _lacks(verb: str) -> str:
-    return f"Missing permission: integration.{verb}"
 
 
 @cache
@@ -108,7 +98,7 @@ def _tagged(revised: Revised) -> Response:
     "/all",
     summary="List all integrations",
     response_model=IntegrationsAnswer,
-    responses=_answers(200, {"integrations": [INTEGRATION_EXAMPLE]}, 401, 403, 422, m403=_lacks("view")),
+    responses=answers(200, {"integrations": [INTEGRATION_EXAMPLE]}, 401, 403, 422),
 )
 async def list_all(
     _: Viewer,
@@ -132,7 +122,7 @@ async def list_all(
     "/services",
     summary="List the services that can be synchronised",
     response_model=ServicesAnswer,
-    responses=errors(401, 403, m403=_lacks("view")),
+    responses=errors(401, 403),
 )
 async def list_services(_: Viewer, chosen: Annotated[Settings, Depends(component(Settings))]) -> Response:
     """Which services there are connectors for, and for each way to sign in the JSON Schema of its config.
@@ -146,9 +136,7 @@ async def list_services(_: Viewer, chosen: Annotated[Settings, Depends(component
     "/id/{integration_id}",
     summary="Get one integration",
     response_model=IntegrationAnswer,
-    responses=_answers(
-        200, {"integration": INTEGRATION_EXAMPLE}, 401, 403, 404, 422, m403=_lacks("view"), m404=_NOT_FOUND
-    ),
+    responses=answers(200, {"integration": INTEGRATION_EXAMPLE}, 401, 403, 404, 422, m404=_NOT_FOUND),
 )
 async def get_one(_: Viewer, integration_id: Id, integrations: Integrations) -> Response:
     """One integration, its secrets shown as `********`."""
@@ -158,7 +146,7 @@ async def get_one(_: Viewer, integration_id: Id, integrations: Integrations) -> 
 @router.get(
     "/secrets/{integration_id}",
     summary="Tell which secrets are set",
-    responses=errors(401, 403, 404, m403=_lacks("view"), m404=_NOT_FOUND),
+    responses=errors(401, 403, 404, m404=_NOT_FOUND),
 )
 async def secrets(_: Viewer, integration_id: Id, keeper: Secrets) -> SecretsAnswer:
     """Which secrets of an integration are set, and since when; never a part of one."""
@@ -171,9 +159,7 @@ async def secrets(_: Viewer, integration_id: Id, keeper: Secrets) -> SecretsAnsw
     summary="Create an integration",
     status_code=201,
     response_model=IntegrationAnswer,
-    responses=_answers(
-        201, {"integration": CREATED_EXAMPLE}, 401, 403, 413, 415, 422, m403=_lacks("create"), m422=_MISSING_KEY
-    ),
+    responses=answers(201, {"integration": CREATED_EXAMPLE}, 401, 403, 413, 415, 422, m422=_MISSING_KEY),
 )
 async def create(
     principal: Creator,
@@ -194,11 +180,10 @@ async def create(
     "/update/{integration_id}",
     summary="Replace an integration",
     response_model=IntegrationAnswer,
-    responses=_answers(
+    responses=answers(
         200,
         {"integration": UPDATED_EXAMPLE},
         *(401, 403, 404, 412, 413, 415, 422),
-        m403=_lacks("edit"),
         m404=_NOT_FOUND,
         m422="Re-enter the password: the URL points to another origin",
     ),
@@ -227,11 +212,10 @@ async def update(
     "/schedule/{integration_id}",
     summary="Schedule syncs",
     response_model=IntegrationAnswer,
-    responses=_answers(
+    responses=answers(
         200,
         {"integration": INTEGRATION_EXAMPLE | {"schedule": {"cron": "0 6 * * 1-5", "time_zone": "UTC"}}},
         401, 403, 404, 412, 413, 415, 422,
-        m403=_lacks("edit"),
         m404=_NOT_FOUND,
         m422="cron: must be five fields: minute hour day month weekday, such as 0 6 * * 1-5",
     ),
@@ -268,13 +252,7 @@ async def schedule_integration(
 @router.delete(
     "/delete/{integration_id}",
     summary="Delete an integration",
-    responses=_answers(
-        200,
-        {"message": "Integration deleted successfully"},
-        *(401, 403, 404, 412, 422),
-        m403=_lacks("delete"),
-        m404=_NOT_FOUND,
-    ),
+    responses=answers(200, {"message": "Integration deleted successfully"}, 401, 403, 404, 412, 422, m404=_NOT_FOUND),
 )
 async def delete(
     principal: Deleter,

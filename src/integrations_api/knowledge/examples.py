@@ -131,3 +131,8 @@ EXPORT_CSV = (
     f"INC0010023,{_INCIDENT_ID},9d385017c611228701d22104cc95c371,VPN drops,'=cmd in the first line,,"
     "2026-03-01T09:58:10Z,2026-03-01T10:30:00Z,3,updated,3,In Progress,,\r\n"
 )
+
+SEVERAL = (
+    "INC0010023 is in several datasets: 550e8400-e29b-41d4-a716-446655440000 (ServiceNow), "
+    "6f1d7a52-93c4-4d0e-8a6f-2f6c1f0e9b11 (ServiceNow EU). Name one with ?integration="
+)

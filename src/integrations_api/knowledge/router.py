@@ -20,7 +20,7 @@ from integrations_api.api.pagination import DEFAULT_LIMIT
 from integrations_api.api.routes import Router
 from integrations_api.knowledge.cursors import NEWEST_VERSION, cursor_after, cursor_before, key_of, version_of
 from integrations_api.knowledge.diffing import KINDS, DiffQuestion, Kind
-from integrations_api.knowledge.examples import EXPORT_CSV, EXPORT_LINE
+from integrations_api.knowledge.examples import EXPORT_CSV, EXPORT_LINE, SEVERAL
 from integrations_api.knowledge.exporting import Format
 from integrations_api.knowledge.repository import BEGINNING
 from integrations_api.knowledge.schemas import (
@@ -59,12 +59,6 @@ AsOf = Annotated[
 Include = Annotated[
     list[Literal["tombstones"]] | None, Query(description="`tombstones`: also what is gone at the source.")
 ]
-
-
-_SEVERAL = (
-    "INC0010023 is in several datasets: 550e8400-e29b-41d4-a716-446655440000 (ServiceNow), "
-    "6f1d7a52-93c4-4d0e-8a6f-2f6c1f0e9b11 (ServiceNow EU). Name one with ?integration="
-)
 
 
 class _IncidentConvertor(Convertor[str]):
@@ -270,7 +264,7 @@ async def export(
     "/incidents/{number:incident}",
     summary="Get an incident",
     response_model=IncidentAnswer,
-    responses=errors(401, 403, 404, 409, 422, m404="Incident not found", m409=_SEVERAL),
+    responses=errors(401, 403, 404, 409, 422, m404="Incident not found", m409=SEVERAL),
 )
 async def get_incident(
     number: Number, knowledge: Knowledge, _: Viewer, integration: Integration = None, version: AsOf = None
@@ -287,7 +281,7 @@ async def get_incident(
     "/incidents/{number:path}/history",
     summary="Get an incident's history",
     response_model=HistoryAnswer,
-    responses=errors(401, 403, 404, 409, 422, m404="Incident not found", m409=_SEVERAL),
+    responses=errors(401, 403, 404, 409, 422, m404="Incident not found", m409=SEVERAL),
 )
 async def get_history(
     number: Number,

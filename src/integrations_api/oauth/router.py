@@ -32,9 +32,7 @@ _PAGE = {"content": {"text/html": {"schema": {"type": "string"}, "example": page
 @router.post(
     "/{integration_id}/authorize",
     summary="Begin to sign in at a service",
-    responses=errors(
-        401, 403, 404, 422, 429, m403="Missing permission: integration.edit", m404=_NOT_FOUND, m422=_NOBODY
-    ),
+    responses=errors(401, 403, 404, 422, 429, m404=_NOT_FOUND, m422=_NOBODY),
 )
 async def authorize(
     integration_id: Annotated[

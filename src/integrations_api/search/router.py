@@ -18,6 +18,7 @@ from integrations_api.api.page_parameters import Cursor, Limit
 from integrations_api.api.routes import Router
 from integrations_api.api.times import WrittenTime
 from integrations_api.knowledge.cursors import NEWEST_VERSION
+from integrations_api.knowledge.examples import SEVERAL
 from integrations_api.search.candidates import MOST_HITS
 from integrations_api.search.cursors import cursor_of, name_of, read_cursor
 from integrations_api.search.schemas import HitsAnswer, SimilarRequest
@@ -106,7 +107,7 @@ async def search(
     "/incidents/{number:path}/similar",
     summary="Find similar incidents",
     response_model=HitsAnswer,
-    responses=errors(401, 403, 404, 409, 422, 429, m404="Incident not found"),
+    responses=errors(401, 403, 404, 409, 422, 429, m404="Incident not found", m409=SEVERAL),
 )
 async def similar_incidents(
     number: Annotated[str, Path(description="An incident's number or its document id.")],

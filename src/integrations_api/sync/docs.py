@@ -67,3 +67,5 @@ WATCHED: dict[int | str, dict[str, Any]] = {
     200: STREAM,
     204: {"description": "The run is over and every event was seen: an EventSource stops reconnecting."},
 }
+
+TOO_MANY = "You have 2000 event streams open here, as many as STREAMS_PER_USER allows; close some: wait 15 seconds"

@@ -15,7 +15,7 @@ from integrations_api.api.answers import answer
 from integrations_api.api.components import component
 from integrations_api.api.envelope import SuccessMessage
 from integrations_api.api.ids import as_id
-from integrations_api.api.openapi import errors
+from integrations_api.api.openapi import answers, errors
 from integrations_api.api.page_parameters import Cursor, Limit
 from integrations_api.api.pagination import DEFAULT_LIMIT
 from integrations_api.api.routes import Router
@@ -26,9 +26,11 @@ from integrations_api.knowledge.schemas import VersionAnswer
 from integrations_api.knowledge.service import KnowledgeService
 from integrations_api.sync.control import RunControl
 from integrations_api.sync.dependencies import MayWatchRun
-from integrations_api.sync.docs import STREAM, WATCHED
+from integrations_api.sync.docs import STREAM, TOO_MANY, WATCHED
 from integrations_api.sync.edit_schemas import EDIT_EXAMPLE, EditPreviewAnswer
 from integrations_api.sync.schemas import (
+    CANCELLED_RUN,
+    RESUMED_RUN,
     CheckOnTheWire,
     ChecksAnswer,
     PreviewAnswer,
@@ -72,12 +74,14 @@ MayCreate = Annotated[Principal, Depends(require(Permission.INTEGRATION_CREATE, 
 Trials = Annotated[Trial, Depends(component(Trial))]
 Control = Annotated[RunControl, Depends(component(RunControl))]
 
+_DECIDED = "Version 3 is published, not held: there is nothing to decide"
+
 
 @router.post(
     "/sync/{integration_id}",
     summary="Trigger manual sync",
     response_class=EventSourceResponse,
-    responses={**errors(401, 403, m403="Missing permission: integration.sync"), 200: STREAM},
+    responses={**errors(401, 403), 200: STREAM},
 )
 async def trigger_sync(
     integration_id: str,
@@ -105,7 +109,10 @@ async def trigger_sync(
     "/sync/{integration_id}/events",
     summary="Watch the running or the latest sync",
     response_class=EventSourceResponse,
-    responses={**errors(401, 403, 404, 422, 429, m404="This integration has not been synced yet"), **WATCHED},
+    responses={
+        **errors(401, 403, 404, 422, 429, m404="This integration has not been synced yet", m429=TOO_MANY),
+        **WATCHED,
+    },
 )
 async def watch_integration(
     integration_id: str,
@@ -125,7 +132,7 @@ async def watch_integration(
     "/runs/{run_id}/events",
     summary="Watch a run",
     response_class=EventSourceResponse,
-    responses={**errors(401, 403, 404, 422, 429, m404="Sync run not found"), **WATCHED},
+    responses={**errors(401, 403, 404, 422, 429, m404="Sync run not found", m429=TOO_MANY), **WATCHED},
 )
 async def watch_run(
     run_id: str,
@@ -159,7 +166,13 @@ async def give_ticket(run_id: str, principal: MayAskForTickets, tickets: TicketD
 @router.post(
     "/sync/{integration_id}/cancel",
     summary="Cancel the running sync",
-    responses=errors(401, 403, 404, 409, m404="Integration not found", m409="No sync of this integration is going on"),
+    responses=answers(
+        200,
+        {"run": CANCELLED_RUN},
+        *(401, 403, 404, 409),
+        m404="Integration not found",
+        m409="No sync of this integration is going on",
+    ),
 )
 async def cancel_sync(integration_id: str, principal: MaySync, control: Control) -> RunAnswer:
     """Ends the run that is going on; who watches it gets an `error` event. Nothing of it is published."""
@@ -170,8 +183,12 @@ async def cancel_sync(integration_id: str, principal: MaySync, control: Control)
 @router.post(
     "/runs/{run_id}/resume",
     summary="Resume a failed run",
-    responses=errors(
-        401, 403, 404, 409, m404="Sync run not found", m409="Only a failed run can be resumed; this one is succeeded"
+    responses=answers(
+        200,
+        {"run": RESUMED_RUN},
+        *(401, 403, 404, 409),
+        m404="Sync run not found",
+        m409="Only a failed run can be resumed; this one is succeeded",
     ),
 )
 async def resume_run(run_id: str, principal: MaySync, control: Control) -> RunAnswer:
@@ -287,7 +304,7 @@ def _checks(checks: Sequence[Check]) -> ChecksAnswer:
     "/datasets/{integration_id}/versions/{n}/publish",
     summary="Publish a held version",
     response_model=VersionAnswer,
-    responses=errors(401, 403, 404, 409, 422, m409="Version 3 is published, not held: there is nothing to decide"),
+    responses=errors(401, 403, 404, 409, 422, m404="Version not found", m409=_DECIDED),
 )
 async def publish_held(
     integration_id: UUID, n: VersionNumber, principal: MayRollBack, control: Control, knowledge: Knowledge
@@ -303,7 +320,7 @@ async def publish_held(
 @decisions.post(
     "/datasets/{integration_id}/versions/{n}/discard",
     summary="Discard a held version",
-    responses=errors(401, 403, 404, 409, 422, m409="Version 3 is published, not held: there is nothing to decide"),
+    responses=errors(401, 403, 404, 409, 422, m404="Version not found", m409=_DECIDED),
 )
 async def discard_held(
     integration_id: UUID, n: VersionNumber, principal: MayRollBack, control: Control
@@ -317,8 +334,12 @@ async def discard_held(
     "/datasets/{integration_id}/versions/{n}/rollback",
     summary="Roll back to a version",
     response_model=RollbackAnswer,
-    responses=errors(401, 403, 404, 409, 413, 415, 422, m409="A sync is going on: wait for it, or cancel it first"),
-)
+    responses=errors(
+        401, 403, 404, 409, 413, 415, 422,
+        m404="There is no version 7",
+        m409="A sync is going on: wait for it, or cancel it first",
+    ),
+)  # fmt: skip
 async def roll_back(
     integration_id: UUID,
     n: VersionNumber,

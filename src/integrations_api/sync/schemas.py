@@ -91,6 +91,11 @@ _RUN_EXAMPLE: dict[str, Any] = {
 }
 
 
+_UNFINISHED: dict[str, Any] = {**_RUN_EXAMPLE, "phase": "fetching", "added": 0, "version": None, "verdict": None}
+CANCELLED_RUN = {**_UNFINISHED, "state": "cancelled", "error": "Sync was cancelled by ada@example.com"}
+RESUMED_RUN = {**_UNFINISHED, "state": "queued", "finished_at": None}
+
+
 class RunAnswer(Success):
     """One run."""
 

@@ -198,10 +198,11 @@ async def test_what_nginx_refuses_itself_is_said_in_the_envelope(nginx: str, hom
         answers = [
             await s.client.post("/integrations", content=b"x" * 1_000_001),
             await s.client.get(f"/integrations?q={'x' * 30_000}"),
+            await s.client.get("/integrations", headers={"Cookie": "x" * 30_000}),
             await s.client.get("/metrics"),
         ]
 
-    assert [answer.status_code for answer in answers] == [413, 414, 404]
+    assert [answer.status_code for answer in answers] == [413, 414, 431, 404]
     assert answers[0].json() == {"success": False, "message": "The request body is larger than 1000000 bytes"}
     assert all(answer.json()["success"] is False for answer in answers)
     assert s.heads == []

@@ -137,6 +137,7 @@ def test_secrets_are_known_and_marked_in_the_schema() -> None:
     assert service().secret_keys == {"password", "api_token", "client_secret"}
     for known in services():
         for auth_type in known.auth_types.values():
+            assert "Config" not in auth_type.schema.get("title", "")
             for name, schema in auth_type.schema["properties"].items():
                 assert schema.get("title"), name
                 assert schema.get("description"), name

@@ -52,6 +52,7 @@ class AuthType(Struct, frozen=True):
     def schema(self) -> dict[str, Any]:
         """The config's JSON Schema; secrets are writeOnly, and `allOf` says what a grant requires besides."""
         schema = self.model.model_json_schema()
+        del schema["title"]  # The name of a Python class, which a form would have for its headline.
         for about in schema["properties"].values():
             if _is_write_only(about):  # A form looks at the key itself, not at each of the types it may have.
                 about["writeOnly"] = True

@@ -1,6 +1,7 @@
 """Faults of the body: 200, and then something else than the page that was meant."""
 
 import json
+from collections.abc import Sequence
 from typing import ClassVar
 
 from integrations_api.simulator.common.messages import Answer
@@ -28,7 +29,7 @@ SHAPES = (
 """The bodies that were seen with status 200 when the quota rule cancelled a transaction."""
 
 
-def broken_body(shape: str, rows: list[Written]) -> bytes:
+def broken_body(shape: str, rows: Sequence[Written]) -> bytes:
     """A body of status 200 that breaks after these rows. Raises ValueError for an unknown shape."""
     listed = b",".join(rows)
     comma = b"," if rows else b""

@@ -1,18 +1,26 @@
 """What a sync reads and writes of an integration."""
 
+import asyncio
 from datetime import datetime
 from uuid import UUID, uuid4
 
 import pytest
+from sqlalchemy import text
 
 from integrations_api.errors import NotFound
 from integrations_api.integrations import for_sync
+from integrations_api.integrations.secrets import context_of
+from integrations_api.vault.cipher import Vault
 from integrations_api.vault.errors import SecretNotAuthentic
 from tests.integrations.conftest import SERVICENOW, Room
+from tests.support.processes import PATIENCE
 
 pytestmark = pytest.mark.anyio
 
 CONFIG = SERVICENOW["config"]
+SOMEBODY_WAITS_FOR_A_TABLE = (
+    "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event = 'relation'"
+)
 
 
 async def test_a_sync_gets_the_whole_config_and_no_repr_shows_it(room: Room) -> None:
@@ -44,6 +52,25 @@ async def test_secrets_are_stored_sealed_and_bound_to_their_row(room: Room) -> N
     assert all(b"your_password" not in row["ciphertext"] for row in rows)
     with pytest.raises(SecretNotAuthentic):
         await room.stored(first["id"])
+
+
+async def test_an_edit_in_the_middle_of_reading_sends_no_new_secret_to_the_old_address(room: Room) -> None:
+    created = await room.create()
+    integration_id = UUID(created["id"])
+    theirs = room.app.components[Vault].seal('"theirs"', context=context_of(integration_id, "/password"))
+    async with room.sessions.begin() as edit:
+        await edit.execute(text("LOCK TABLE integration_secrets"))
+        reading = asyncio.create_task(room.stored(created["id"]))
+        async with asyncio.timeout(PATIENCE):
+            while not await room.rows(SOMEBODY_WAITS_FOR_A_TABLE):  # noqa: ASYNC110 - only the database knows
+                await asyncio.sleep(0.02)
+
+        moved = "UPDATE integrations SET config = replace(config::text, :before, 'https://elsewhere.example')::json"
+        await edit.execute(text(moved), {"before": CONFIG["url"]})
+        await edit.execute(text("UPDATE integration_secrets SET ciphertext = :sealed"), {"sealed": theirs})
+
+    config = (await reading).config
+    assert (config["url"], config["password"]) == ("https://elsewhere.example", "theirs")
 
 
 async def test_a_success_sets_every_field_in_the_callers_transaction(room: Room) -> None:

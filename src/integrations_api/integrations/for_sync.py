@@ -72,10 +72,13 @@ class IntegrationReader:
 
     async def load(self, session: AsyncSession, integration_id: UUID) -> IntegrationForSync:
         """An integration with its secrets. Raises `NotFound`, and `VaultError` for a secret that does not open."""
-        row = await get(session, integration_id)
+        found = await repository.find_with_secrets(session, integration_id)
+        if found is None:
+            raise NotFound("Integration not found")
+        row, sealed = found
         secrets = {
             path: self._vault.open(ciphertext, context=context_of(integration_id, path))
-            for path, ciphertext in (await repository.secrets_of(session, integration_id)).items()
+            for path, ciphertext in sealed.items()
         }
         return IntegrationForSync.of(row, secrets)
 

@@ -23,6 +23,7 @@ from integrations_api.simulator.common.messages import Answer
 from integrations_api.simulator.servicenow import Fault, ServiceNowInstance, SimulatorServer
 from integrations_api.simulator.servicenow.messages import Call
 from tests.support.connecting import Connecting
+from tests.support.gates import gate
 from tests.support.processes import PATIENCE, as_environment
 
 pytestmark = pytest.mark.anyio
@@ -210,6 +211,29 @@ async def test_an_answer_is_stored_though_the_database_was_lost_meanwhile(
     await kept.product.bench.rows(cut + " AND datname = current_database()")
     held.may_go.set()
     token = await wanted
+
+    assert await (await kept.tokens()).current() == token
+    assert len(asked(servicenow)) == 1
+
+
+async def test_an_answer_is_stored_though_the_database_was_lost_before_it_was_committed(
+    kept: Kept, servicenow: SimulatorServer, database_url: str
+) -> None:
+    """A primary that dies while it waits for its standby, say: the statements were answered, and nothing stays."""
+    async with gate(database_url, when="true", at="UPDATE ON oauth_tokens") as committing:
+        await committing.connection.execute(
+            """
+            DROP TRIGGER gate ON oauth_tokens;
+            CREATE CONSTRAINT TRIGGER gate AFTER UPDATE ON oauth_tokens DEFERRABLE INITIALLY DEFERRED
+            FOR EACH ROW EXECUTE FUNCTION wait_at_gate();
+            """
+        )
+        wanted = asyncio.create_task((await kept.tokens()).current())
+        await committing.reached()
+        cut = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE wait_event = 'advisory'"
+        await kept.product.bench.rows(cut + " AND datname = current_database()")
+        await committing.open()
+        token = await wanted
 
     assert await (await kept.tokens()).current() == token
     assert len(asked(servicenow)) == 1

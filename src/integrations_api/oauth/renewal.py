@@ -77,6 +77,7 @@ class Renewal:
 
     async def _under_lock(self, refused: str | None) -> Tokens | None:
         """None where somebody has to sign in."""
+        written = False
         async with self._sessions.begin() as session:
             row = await repository.lock_tokens(session, self._id, patience=LOCK_PATIENCE)
             await self._require_unedited(session)
@@ -91,7 +92,8 @@ class Renewal:
             if answer is not None:
                 self._got = tokens_of(answer, asked_at=asked_at, refresh=held.refresh if held else None)
             if answer is not None or held is not None:
-                await self._write(session, self._got)
+                written = await self._write(session, self._got)
+        self._generation += written  # Not before it is committed: else what is lost there would not be stored again.
         return self._got
 
     async def _require_unedited(self, session: AsyncSession) -> None:
@@ -114,8 +116,8 @@ class Renewal:
         return None if needs_a_person else await requests.by_config()
 
     async def _write(self, session: AsyncSession, tokens: Tokens | None) -> bool:
-        """Stores new tokens, or (None) that the old ones are good for nothing."""
-        written = await repository.write_tokens(
+        """Stores new tokens, or (None) that the old ones are good for nothing; not where others did so since."""
+        return await repository.write_tokens(
             session,
             self._id,
             application=self._subject.application.id,
@@ -123,8 +125,6 @@ class Renewal:
             renew_at=None if tokens is None else tokens.renew_at,
             after_generation=self._generation,
         )
-        self._generation += written
-        return written
 
     async def _stored_late(self, tokens: Tokens) -> Tokens:
         """Stores an answer whose transaction was lost with its connection, unless somebody has got newer tokens."""

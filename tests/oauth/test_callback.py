@@ -1,10 +1,12 @@
 """What a browser brings back: taken once, in time, from the right server, and shown to nobody."""
 
+import asyncio
 from datetime import timedelta
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
 import pytest
+from sqlalchemy import text
 
 from integrations_api.access.service import AccessService
 from integrations_api.connectors.token_answers import TokenAnswer
@@ -45,6 +47,17 @@ async def test_the_address_to_open_asks_for_a_code_with_state_challenge_and_the_
     assert told["redirect_uri"] == params["redirect_uri"] == CALLBACK
     assert (params["response_type"], params["client_id"]) == ("code", "simulator-client")
     assert (len(params["state"]), len(params["code_challenge"]), params["code_challenge_method"]) == (43, 43, "S256")
+
+
+async def test_to_connect_what_is_just_being_deleted_finds_nothing(product: Connecting, integration: str) -> None:
+    async with product.bench.sessions.begin() as session:
+        await session.execute(text("DELETE FROM integrations"))
+        asking = asyncio.create_task(product.api.client.post(f"/integrations/oauth/{integration}/authorize"))
+        await product.bench.somebody_waits()
+
+    answer = await asking
+
+    assert (answer.status_code, answer.json()["message"]) == (404, "Integration not found")
 
 
 async def test_what_has_to_be_registered_is_known_before_there_is_an_integration(product: Connecting) -> None:

@@ -1,5 +1,6 @@
 """A ticket for a run's stream ends with the token or the API key that it was asked for with."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -12,6 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine, async_sessionmaker
 
 from integrations_api.sync.tickets import Tickets
 from tests.support.applications import LiveApp, live_app
+from tests.support.processes import PATIENCE
 
 pytestmark = pytest.mark.anyio
 
@@ -138,6 +140,38 @@ async def test_it_ends_when_its_user_is_disabled_or_may_watch_no_more(scene: Sce
 
     assert without == [403, 403]
     assert [await scene.watch(ticket) for ticket in tickets] == [401, 401]
+
+
+async def _somebody_waits(sessions: Any) -> None:
+    waiting = "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event = 'transactionid'"
+    async with asyncio.timeout(PATIENCE):
+        while True:
+            async with sessions() as session:
+                if (await session.execute(text(waiting))).all():
+                    return
+            await asyncio.sleep(0.02)
+
+
+@pytest.mark.parametrize(
+    ("deleted", "told"),
+    [
+        ("sync_runs", (404, "Sync run not found")),
+        ("api_keys", (401, "The API key is not valid or has expired: make a new one")),
+    ],
+)
+async def test_none_is_given_for_a_run_or_to_a_key_that_is_just_being_deleted(
+    scene: Scene, deleted: str, told: tuple[int, str]
+) -> None:
+    key, _ = await scene.key()
+    sessions: Any = scene.live.components[async_sessionmaker]
+    async with sessions.begin() as session:
+        await session.execute(text(f"DELETE FROM {deleted}"))
+        asking = asyncio.create_task(scene.live.client.post(scene.events.replace("/events", "/ticket"), headers=key))
+        await _somebody_waits(sessions)
+
+    answer = await asking
+
+    assert (answer.status_code, answer.json()["message"]) == told
 
 
 async def test_a_ticket_of_an_api_key_may_no_more_than_the_key(scene: Scene) -> None:

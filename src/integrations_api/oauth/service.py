@@ -13,6 +13,7 @@ from urllib.parse import urlencode
 from uuid import UUID
 
 from msgspec import Struct
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from integrations_api.access.permissions import Permission
@@ -112,20 +113,23 @@ class OAuthService:
         """Raises `NotFound`, and `InvalidInput` for an integration that nobody has to sign in for."""
         generation = await self._access.generation_of(principal.user_id)
         state, verifier, now = secrets.token_urlsafe(32), secrets.token_urlsafe(48), self._clock()
-        async with self._sessions.begin() as session:
-            _, subject = await self._load(session, integration_id)
-            session.add(
-                OAuthFlow(
-                    state_hash=_hash(state),
-                    integration_id=integration_id,
-                    user_id=principal.user_id,
-                    token_generation=generation,
-                    application=subject.application.id,
-                    verifier=self._vault.seal(verifier, context=_verifier_context(state)),
-                    created_at=now,
+        try:
+            async with self._sessions.begin() as session:
+                _, subject = await self._load(session, integration_id)
+                session.add(
+                    OAuthFlow(
+                        state_hash=_hash(state),
+                        integration_id=integration_id,
+                        user_id=principal.user_id,
+                        token_generation=generation,
+                        application=subject.application.id,
+                        verifier=self._vault.seal(verifier, context=_verifier_context(state)),
+                        created_at=now,
+                    )
                 )
-            )
-            await _record(session, "connect_begun", integration_id, principal, service=subject.application.service)
+                await _record(session, "connect_begun", integration_id, principal, service=subject.application.service)
+        except IntegrityError:
+            raise NotFound("Integration not found") from None  # It was deleted while we looked at it.
         url = self._address(subject, state=state, challenge=_challenge(verifier))
         return Invitation(url=url, redirect_uri=self.redirect_uri, expires_at=now + LIFETIME)
 

@@ -7,6 +7,7 @@ from uuid import UUID
 
 from msgspec import Struct
 from sqlalchemy import delete
+from sqlalchemy.exc import IntegrityError
 
 from integrations_api.access.principal import Principal
 from integrations_api.access.service import AccessService
@@ -40,23 +41,27 @@ class Tickets:
         self._clock = clock
 
     async def give(self, run_id: UUID, *, principal: Principal) -> GivenTicket:
-        """A new ticket for a run. Raises `NotFound`."""
+        """A new ticket for a run. Raises `NotFound`, and `Unauthenticated` for an API key that has ended meanwhile."""
         generation = await self._access.generation_of(principal.user_id)
         text = PREFIX + secrets.token_urlsafe(32)
-        async with self._sessions.begin() as session:
-            if await repository.find_run(session, run_id) is None:
-                raise NotFound("Sync run not found")
-            session.add(
-                StreamTicket(
-                    hash=_hash(text),
-                    run_id=run_id,
-                    user_id=principal.user_id,
-                    token_generation=generation,
-                    api_key_id=principal.api_key_id,
-                    expires_at=principal.expires_at,
-                    created_at=self._clock(),
-                )
-            )
+        ticket = StreamTicket(
+            hash=_hash(text),
+            run_id=run_id,
+            user_id=principal.user_id,
+            token_generation=generation,
+            api_key_id=principal.api_key_id,
+            expires_at=principal.expires_at,
+            created_at=self._clock(),
+        )
+        try:
+            async with self._sessions.begin() as session:
+                if await repository.find_run(session, run_id) is None:
+                    raise NotFound("Sync run not found")
+                session.add(ticket)
+        except IntegrityError:  # The run or the key was deleted while we looked at it.
+            if principal.api_key_id is not None:
+                await self._access.recognise_key(principal.api_key_id, credential=principal.credential)
+            raise NotFound("Sync run not found") from None
         return GivenTicket(text=text, run_id=run_id, first_use_within=FIRST_USE)
 
     async def redeem(self, text: str, *, run_id: UUID | None) -> Principal:

@@ -14,6 +14,7 @@ from integrations_api.access.passwords import Passwords
 from integrations_api.access.permissions import ROLES, Role
 from integrations_api.access.service import AccessService
 from tests.support.applications import LiveApp, live_app
+from tests.support.processes import PATIENCE
 
 pytestmark = pytest.mark.anyio
 
@@ -90,6 +91,27 @@ async def test_of_two_who_use_a_link_at_the_same_moment_one_wins(database_url: s
         answers = await asyncio.gather(accept(live, token), accept(live, token, NEW_PASSWORD + "!"))
 
     assert sorted(answer.status_code for answer in answers) == [200, 404]
+
+
+async def test_a_link_that_is_taken_back_while_it_is_used_is_not_valid(database_url: str) -> None:
+    async with live_app(database_url) as live:
+        token = (await invite(live, await live.credentials())).json()["link"]["token"]
+        async with live.components[AsyncEngine].begin() as admin:
+            await admin.execute(text("SELECT FROM users FOR UPDATE"))
+            accepting = asyncio.create_task(accept(live, token))
+            await somebody_waits(live)
+            await admin.execute(text("DELETE FROM user_links"))
+
+        answer = await accepting
+
+    assert (answer.status_code, answer.json()["success"]) == (404, False)
+
+
+async def somebody_waits(live: LiveApp) -> None:
+    waiting = "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event = 'transactionid'"
+    async with asyncio.timeout(PATIENCE):
+        while not await rows(live, waiting):  # noqa: ASYNC110 - only the database knows
+            await asyncio.sleep(0.02)
 
 
 async def test_a_link_expires_and_is_stored_as_a_hash(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:

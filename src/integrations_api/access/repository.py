@@ -60,11 +60,15 @@ async def count_managers(session: AsyncSession) -> int:
 
 
 async def find_link(session: AsyncSession, digest: bytes, *, lock: bool = False) -> tuple[UserLink, User] | None:
-    """A link by the hash of its token, and whose it is."""
-    question = select(UserLink, User).join(User, User.id == UserLink.user_id).where(UserLink.hash == digest)
+    """A link by the hash of its token, and whose it is. The lock is that of the user's row: who holds it may change his
+    link, so whoever took both rows in the other order could wait for him while he waits for the link.
+    """
+    its_user = User.id == UserLink.user_id
     if lock:
-        question = question.with_for_update()
-    row = (await session.execute(question)).one_or_none()
+        question = select(User.id).join(UserLink, its_user).where(UserLink.hash == digest).with_for_update(of=User)
+        await session.execute(question)
+    found = await session.execute(select(UserLink, User).join(User, its_user).where(UserLink.hash == digest))
+    row = found.one_or_none()
     return None if row is None else (row[0], row[1])
 
 

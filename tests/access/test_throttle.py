@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 import pytest
 from sqlalchemy import text
-from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
 
 from integrations_api.access.administration import UserAdministration
 from integrations_api.access.passwords import HashCost, Passwords
@@ -213,6 +213,27 @@ async def test_a_day_without_failures_is_forgotten(database_url: str) -> None:
 
     assert again == [401] * 6
     assert left == []
+
+
+async def test_who_signs_in_while_his_counters_are_forgotten_is_let_in(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with door(database_url) as at_door:
+        email = await at_door.live.user()
+        await at_door.statuses(2, email, PASSWORD)
+        await at_door.pass_time(24 * 3600 + 1)
+        read = AsyncSession.scalars
+
+        async def read_after_a_prune(session: AsyncSession, *args: Any, **options: Any) -> Any:
+            monkeypatch.setattr(AsyncSession, "scalars", read)
+            await at_door.live.components[SignInThrottle].prune()
+            return await read(session, *args, **options)
+
+        monkeypatch.setattr(AsyncSession, "scalars", read_after_a_prune)
+
+        answer = await at_door.knock(email, PASSWORD)
+
+    assert answer.status_code == 200
 
 
 async def test_changing_a_password_is_no_way_around_the_wait(database_url: str) -> None:

@@ -150,6 +150,40 @@ async def test_an_integration_is_deleted_beside_a_sync_that_has_just_begun(datab
         assert await b.rows("SELECT id FROM integrations") == []
 
 
+async def test_an_integration_is_not_locked_while_its_deletion_waits_for_a_rollback(database_url: str) -> None:
+    """Which wants the integration as well, in the end: PostgreSQL would end one of the two."""
+    async with bench(database_url) as b:
+        integration = await b.integration()
+        await b.sync(integration)
+        async with b.sessions.begin() as rollback:
+            await rollback.execute(text("SELECT FROM datasets FOR UPDATE"))
+            service = b.components[IntegrationService]
+            deleting = asyncio.create_task(service.delete(integration, principal=ADMIN))
+            await b.somebody_waits()
+
+            await rollback.execute(text("SELECT FROM integrations FOR UPDATE NOWAIT"))
+
+        await deleting
+        assert await b.rows("SELECT id FROM integrations") == []
+
+
+async def test_a_run_is_not_locked_while_resuming_it_waits_for_its_version_to_be_published(database_url: str) -> None:
+    async with bench(database_url, sync_delete_brake_minimum=5) as b, served(b) as api:
+        _, held = await _sync_that_loses_most(b)
+        async with b.sessions.begin() as publishing:
+            await publishing.execute(text("SELECT FROM datasets FOR UPDATE"))
+            resuming = asyncio.create_task(api.client.post(f"/integrations/runs/{held.id}/resume"))
+            await b.somebody_waits()
+
+            await publishing.execute(text("SELECT FROM sync_runs FOR UPDATE NOWAIT"))
+
+        answer = await resuming
+        assert (answer.status_code, answer.json()["message"]) == (
+            409,
+            "Only a failed run can be resumed; this one is held",
+        )
+
+
 async def _sync_that_loses_most(
     b: Bench, *, scheduled: bool = False, before: str | None = None
 ) -> tuple[UUID, SyncRun]:

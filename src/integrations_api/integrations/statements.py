@@ -52,12 +52,13 @@ def lock(integration_id: UUID) -> str:
 def lock_with_run(integration_id: UUID) -> str:
     """The same, after waiting for the running run's current step; its next one is held back.
 
-    A run locks its own row, then the integration's. Whoever wants both takes them in that order: so this fails at once
-    (`LockNotAvailableError`) where a run that has begun between the two is held by somebody already.
+    A run locks its own row, then the dataset's, then the integration's, and whoever wants several takes them in that
+    order: so this fails at once (`LockNotAvailableError`) where a run that has begun meanwhile is held by somebody.
     """
     active = f"integration_id = '{integration_id}' AND state IN ('queued', 'running')"
     run = f"SELECT FROM sync_runs WHERE {active} FOR UPDATE"  # nosec B608
-    return f"{run}; {lock(integration_id)}; {run} NOWAIT"
+    dataset = f"SELECT FROM datasets WHERE id = '{integration_id}' FOR UPDATE"  # nosec B608
+    return f"{run}; {dataset}; {lock(integration_id)}; {run} NOWAIT"
 
 
 def insertion(values: Mapping[str, Any]) -> Change:

@@ -79,11 +79,7 @@ class RunControl:
             raise Conflict(_LATER_RUN) from None  # It was begun while we looked.
 
     async def _resume(self, session: AsyncSession, run_id: UUID, *, principal: Principal) -> SyncRun:
-        run = await session.get(SyncRun, run_id, with_for_update=True)
-        if run is None:
-            raise NotFound("Sync run not found")
-        bind(integration_id=str(run.dataset_id))
-        await datasets.lock(session, run.dataset_id)  # A rollback or a purge may be going on.
+        run = await self._failed_run(session, run_id)
         await self._refuse_resuming(session, run)
         await repository.reopen(session, run, message=f"Resumed by {principal.email}. Before: {run.error}")
         await enqueue(session, entrypoint=ENTRYPOINT, keys=[str(run_id)])
@@ -91,9 +87,19 @@ class RunControl:
         await session.refresh(run)
         return run
 
+    async def _failed_run(self, session: AsyncSession, run_id: UUID) -> SyncRun:
+        """The run, locked after its dataset, where a rollback or a purge may be going on.
+
+        Looked at before it is locked: if it goes on, its step may wait for the dataset.
+        """
+        run = await repository.find_run(session, run_id)
+        if run is not None:
+            bind(integration_id=str(run.dataset_id))
+            await datasets.lock(session, run.dataset_id)
+        _failed(await session.get(SyncRun, run_id, populate_existing=True))
+        return _failed(await session.get(SyncRun, run_id, populate_existing=True, with_for_update=True))
+
     async def _refuse_resuming(self, session: AsyncSession, run: SyncRun) -> None:
-        if run.state != RunState.FAILED:
-            raise Conflict(f"Only a failed run can be resumed; this one is {run.state}")
         if run.integration_id is None:
             raise Conflict("The integration of this run was deleted")
         if run.finished_at is not None and run.finished_at < self._clock() - RESUMABLE_FOR:
@@ -165,6 +171,14 @@ class RunControl:
                 session, "version.rollback", principal, dataset_id, version=number, to=to_version, reason=reason
             )
         return RolledBack(number=number, schedule_paused=paused)
+
+
+def _failed(run: SyncRun | None) -> SyncRun:
+    if run is None:
+        raise NotFound("Sync run not found")
+    if run.state != RunState.FAILED:
+        raise Conflict(f"Only a failed run can be resumed; this one is {run.state}")
+    return run
 
 
 _COUNTED_BEFORE = SourceCount(

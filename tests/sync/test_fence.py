@@ -137,6 +137,23 @@ async def test_a_step_that_is_ended_to_free_others_of_a_deadlock_is_done_again(d
         assert (done.state, done.attempt, done.version) == ("succeeded", 1, 1)
 
 
+async def test_a_run_whose_integration_is_gone_ends_beside_another_that_is_in_a_long_step(database_url: str) -> None:
+    async with bench(database_url, workers=0) as b:
+        busy, gone = [await b.start(await b.integration()) for _ in range(2)]
+        watch = next(duty for name, _, duty in build_worker(b.components).duties if name == "watch")
+        await b.change("UPDATE sync_runs SET fingerprint = 'of the source before' WHERE id = :id", id=busy)
+        await b.change("UPDATE sync_runs SET integration_id = NULL WHERE id = :id", id=gone)
+        async with b.sessions.begin() as step:
+            await step.execute(text("SELECT FROM sync_runs WHERE id = :id FOR UPDATE"), {"id": busy})
+            watching = asyncio.ensure_future(watch())
+            ended = await b.finished(gone)
+        await watching
+        await watch()
+
+        assert (ended.state, ended.error) == ("cancelled", "Integration was deleted")
+        assert ((await b.run(busy)).state, (await b.run(busy)).error) == ("cancelled", SOURCE_CHANGED)
+
+
 async def test_what_is_tidied_up_after_a_run_is_not_cut_off_because_the_run_has_ended(database_url: str) -> None:
     async with bench(database_url, workers=0) as b:
         b.source.fill(3)

@@ -145,7 +145,10 @@ async def latest_sync(session: AsyncSession, integration_id: UUID) -> SyncRun | 
 
 
 async def overtaken_runs(session: AsyncSession) -> list[tuple[UUID, bool]]:
-    """Active runs whose integration is gone (True), or reads another source since they began (False)."""
+    """Active runs whose integration is gone (True), or reads another source since they began (False), locked.
+
+    Not those that are in the middle of a step, which may be a long one: the others do not wait for it.
+    """
     found = await session.execute(
         text("""
             SELECT r.id, r.integration_id IS NULL AS gone FROM sync_runs r
@@ -153,6 +156,7 @@ async def overtaken_runs(session: AsyncSession) -> list[tuple[UUID, bool]]:
             WHERE r.state IN ('queued', 'running')
               AND (r.integration_id IS NULL
                    OR (r.fingerprint IS NOT NULL AND r.fingerprint IS DISTINCT FROM i.fingerprint))
+            FOR UPDATE OF r SKIP LOCKED
         """)
     )
     return [(row.id, row.gone) for row in found]

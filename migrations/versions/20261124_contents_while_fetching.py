@@ -18,7 +18,6 @@ depends_on = None
 
 
 def upgrade() -> None:
-    op.execute("SET LOCAL lock_timeout = '5s'")
     op.add_column(
         "staged_changes",
         sa.Column("content_id", sa.BigInteger(), nullable=True, comment="what it becomes; NULL for a removal"),

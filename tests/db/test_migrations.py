@@ -2,6 +2,7 @@
 
 import ast
 import asyncio
+import inspect
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -122,6 +123,11 @@ def test_a_migration_builds_indexes_of_tables_that_may_be_large_beside_the_work(
         if called(call) == "execute":
             statement = " ".join(ast.unparse(call).upper().split())
             assert "CREATE INDEX" not in statement, "use db.indexes.build_index"
+
+
+@pytest.mark.parametrize("script", new_migrations(), ids=lambda script: str(script.revision))
+def test_a_migration_waits_for_a_table_as_long_as_all_of_them_do(script: Script) -> None:
+    assert "lock_timeout" not in inspect.getsource(script.module.upgrade), "migrations/env.py sets it"
 
 
 def called(call: ast.Call) -> str:

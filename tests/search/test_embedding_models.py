@@ -322,6 +322,7 @@ async def test_a_text_that_is_purged_while_it_is_embedded_leaves_no_vector(hybri
     while await filler._swept(model):
         pass
     claimed = await filler._claimed(model)
+    assert claimed is not None
 
     await purge(hybrid, "INC3")
     await filler._embed(model, claimed)
@@ -331,6 +332,27 @@ async def test_a_text_that_is_purged_while_it_is_embedded_leaves_no_vector(hybri
     async with sessions() as session:
         assert await session.scalar(text("SELECT count(*) FROM embedding_queue")) == 0
         assert await embedding.progress(session, story.dataset_id) is not None
+
+
+async def test_texts_that_are_gone_keep_none_waiting_that_is_behind_them(hybrid: Hybrid, sessions: Sessions) -> None:
+    await build_versions(sessions, {"INC1": CAR, "INC2": PRINTER})
+    filler = hybrid.live.components[EmbeddingFiller]
+    filler._batch = 1
+    model = await filler._prepared()
+    while await filler._swept(model):
+        pass
+    async with sessions.begin() as session:
+        printer = (
+            "SELECT t.hash FROM content_texts t JOIN contents c ON c.id = t.content_id WHERE c.title = 'Printer jams'"
+        )
+        behind = f"UPDATE embedding_queue SET claimed_until = '2000-01-01' WHERE hash = ({printer})"
+        await session.execute(text(behind))
+        await session.execute(text("DELETE FROM revisions WHERE number = 'INC1'"))
+        await session.execute(text("DELETE FROM contents WHERE title = 'Car broken'"))
+
+    await hybrid.fill()
+
+    assert await vectors_kept(sessions) == {"embedding_vectors_1": 1}
 
 
 async def test_vectors_of_texts_that_are_gone_by_other_ways_are_tidied_away(hybrid: Hybrid, sessions: Sessions) -> None:

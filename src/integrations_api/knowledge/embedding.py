@@ -178,9 +178,14 @@ _CLAIM = text(f"""
 """)  # nosec B608 # noqa: S608 - put together from constants
 
 
-async def claim(session: AsyncSession, model_id: int, *, many: int) -> dict[bytes, str]:
-    """Some waiting texts by their hash, that nobody else will be given for a while; those that are gone are dropped."""
+async def claim(session: AsyncSession, model_id: int, *, many: int) -> dict[bytes, str] | None:
+    """Some waiting texts by their hash, that nobody else will be given for a while; those that are gone are dropped.
+
+    None where nothing waits.
+    """
     found = (await session.execute(_CLAIM, {"model": model_id, "many": many, "claim": CLAIM})).all()
+    if not found:
+        return None
     await vectors.forget(session, [bytes(row.hash) for row in found if row.words is None])
     return {bytes(row.hash): row.words for row in found if row.words is not None}
 

@@ -124,9 +124,13 @@ class EmbeddingFiller:
         async with self._sessions.begin() as session:
             return await embedding.sweep(session, model)
 
-    async def _claimed(self, model: Model) -> dict[bytes, str]:
-        async with self._sessions.begin() as session:
-            return await embedding.claim(session, model.id, many=self._batch)
+    async def _claimed(self, model: Model) -> dict[bytes, str] | None:
+        """Some texts; of those that wait, the first may all be gone, with a dataset that was purged."""
+        claimed: dict[bytes, str] | None = {}
+        while claimed == {}:
+            async with self._sessions.begin() as session:
+                claimed = await embedding.claim(session, model.id, many=self._batch)
+        return claimed
 
     async def _settled(self, model: Model) -> None:
         async with self._sessions.begin() as session:

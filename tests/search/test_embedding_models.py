@@ -19,6 +19,7 @@ from integrations_api.search.filler import EmbeddingFiller
 from tests.search.conftest import Hybrid
 from tests.support.applications import live_app
 from tests.support.embedding import DIMENSION, EmbeddingServer, skip_without_pgvector
+from tests.support.gates import gate
 from tests.support.knowledge import build_versions, doc
 from tests.support.syncing import ADMIN
 
@@ -366,6 +367,27 @@ async def test_vectors_of_texts_that_are_gone_by_other_ways_are_tidied_away(hybr
 
     assert await vectors_kept(sessions) == {"embedding_vectors_1": 1}
     assert story.last == 1
+
+
+async def test_a_text_that_comes_back_while_its_vector_is_tidied_away_is_embedded_again(
+    hybrid: Hybrid, sessions: Sessions, database_url: str
+) -> None:
+    await build_versions(sessions, {"INC1": CAR, "INC2": PRINTER})
+    await hybrid.fill()
+    async with sessions.begin() as session:
+        await session.execute(text("DELETE FROM revisions WHERE number = 'INC2'"))
+        await session.execute(text("DELETE FROM contents WHERE title = 'Printer jams'"))
+    async with gate(database_url, when="true", at="DELETE ON embedding_vectors_1") as closed:
+        tidying = asyncio.create_task(hybrid.live.components[EmbeddingFiller].tidy())
+        await closed.reached()
+        await build_versions(sessions, {"INC3": PRINTER})
+        await hybrid.fill()
+        await closed.open()
+        await tidying
+
+    await hybrid.fill()
+
+    assert await vectors_kept(sessions) == {"embedding_vectors_1": 2}
 
 
 async def test_a_server_without_pgvector_stays_lexical_and_says_why(

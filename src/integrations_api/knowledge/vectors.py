@@ -7,7 +7,7 @@ length 1: the inner product of two is their likeness. Every function works in it
 from collections.abc import Iterable, Mapping, Sequence
 
 from msgspec import Struct
-from sqlalchemy import text
+from sqlalchemy import Row, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -157,19 +157,32 @@ async def hashes_of(session: AsyncSession, contents: Iterable[int]) -> list[byte
 
 
 _NOBODYS = "NOT EXISTS (SELECT FROM content_texts t WHERE t.hash = x.hash)"
+_AGAIN = text("""
+    INSERT INTO embedding_queue (model_id, hash)
+    SELECT g.model_id, g.hash FROM unnest(CAST(:models AS integer[]), CAST(:hashes AS bytea[])) AS g(model_id, hash)
+    WHERE EXISTS (SELECT FROM content_texts t WHERE t.hash = g.hash)
+    ON CONFLICT DO NOTHING
+""")
 
 
 async def forget(session: AsyncSession, hashes: Sequence[bytes]) -> None:
     """Removes the vectors of texts that no content has any more, and their places in the queue."""
-    tables = ["embedding_queue", *(table_of(model_id) for model_id in await models_with_vectors(session))]
-    for table in tables if hashes else ():
-        await session.execute(
-            text(f"DELETE FROM {table} x WHERE x.hash = ANY(CAST(:hashes AS bytea[])) AND {_NOBODYS}"),  # nosec B608 # noqa: S608 - from a number
-            {"hashes": list(hashes)},
-        )
+    if hashes:
+        await _forget(session, f"x.hash = ANY(CAST(:hashes AS bytea[])) AND {_NOBODYS}", hashes=list(hashes))
 
 
 async def forget_orphans(session: AsyncSession) -> None:
     """The same for whatever texts have gone by other ways."""
-    for table in ["embedding_queue", *(table_of(model_id) for model_id in await models_with_vectors(session))]:
-        await session.execute(text(f"DELETE FROM {table} x WHERE {_NOBODYS}"))  # nosec B608 # noqa: S608 - from a number
+    await _forget(session, _NOBODYS)
+
+
+async def _forget(session: AsyncSession, which: str, **facts: object) -> None:
+    tables = [("model_id", "embedding_queue")]
+    tables += [(str(model_id), table_of(model_id)) for model_id in await models_with_vectors(session)]
+    gone: list[Row[int, bytes]] = []
+    for model, table in tables:
+        statement = text(f"DELETE FROM {table} x WHERE {which} RETURNING {model}, x.hash")  # nosec B608 # noqa: S608
+        gone += (await session.execute(statement, facts)).all()
+    if gone:
+        # Who has looked through what was published meanwhile took these as there, also for a text that has come back.
+        await session.execute(_AGAIN, {"models": [row[0] for row in gone], "hashes": [row[1] for row in gone]})

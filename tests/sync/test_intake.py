@@ -6,6 +6,7 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
+from sqlalchemy.ext.asyncio import async_sessionmaker
 
 from integrations_api.connectors.errors import RecordRejected
 from integrations_api.connectors.records import JsonObject, MappedDocument, SourceRecord
@@ -80,7 +81,7 @@ async def test_a_stored_copy_that_cannot_be_read_stays_rejected_for_its_reason(m
 
     monkeypatch.setattr(staging, "open_rejections", stored)
 
-    taken = await take_in_rejected(None, run=run, connector=Mapping())  # type: ignore[arg-type]
+    taken = await take_in_rejected(async_sessionmaker(), run=run, connector=Mapping())  # type: ignore[arg-type]
 
     row = (run.id, "1", -1, run.dataset_id, None, None, "it is nested too deeply", nested, None, None)
     assert (taken.rows, taken.contents) == ([row], [])

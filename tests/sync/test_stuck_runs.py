@@ -1,13 +1,16 @@
 """What counts as being stuck, and what becomes of it."""
 
 import asyncio
+import time
 from datetime import timedelta
 
 import pytest
 
 from integrations_api.clock import utc_now
-from integrations_api.connectors.records import Wait
+from integrations_api.connectors.records import MappedDocument, SourceRecord, Wait
 from integrations_api.sync.control import RunControl
+from integrations_api.sync.intake import LARGE
+from tests.support.sources import MemoryConnector
 from tests.support.syncing import ADMIN, PATIENCE, bench
 
 pytestmark = pytest.mark.anyio
@@ -58,3 +61,28 @@ async def test_what_the_source_asks_to_wait_does_not_count_as_being_stuck(databa
         # Nor does a page that comes in after it was told.
         done = await b.finished(run_id)
         assert (done.state, done.progress_at) == ("succeeded", run.progress_at)
+
+
+async def test_a_run_may_take_longer_to_map_what_was_rejected_than_a_transaction_may_stand_idle(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    idle = timedelta(seconds=1)
+    async with bench(database_url, worker_silence=idle) as b:
+        b.source.add("INC00001", "INC00002", title="x" * LARGE)  # Mapped beside the event loop, which goes on.
+        b.source.change("INC00001", number="")
+        integration = await b.integration()
+        before = await b.sync(integration)
+        mapped = MemoryConnector.map
+
+        def slowly(connector: MemoryConnector, record: SourceRecord) -> MappedDocument:
+            if not record.raw["number"]:
+                time.sleep(1.5 * idle.total_seconds())
+            return mapped(connector, record)
+
+        b.source.change("INC00002")
+        monkeypatch.setattr(MemoryConnector, "map", slowly)
+
+        run = await b.sync(integration)
+
+        assert (before.state, before.rejected) == ("succeeded", 1)
+        assert (run.state, run.attempt, run.rejected) == ("succeeded", 1, 1)

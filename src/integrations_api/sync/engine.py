@@ -210,9 +210,9 @@ class SyncEngine:
         """Measures the next watermark before the first page, and stages again what could not be mapped before."""
         run = self._journal.run
         start = await self._connector.start(FetchRequest(mode=run.mode, since=run.reads_from))
+        again = await take_in_rejected(self._sessions, run=run, connector=self._connector)
 
         async def work(session: AsyncSession) -> StepResult:
-            again = await take_in_rejected(session, run=run, connector=self._connector)
             await contents.keep(session, dataset_id=run.dataset_id, contents=again.contents)
             await staging.stage(session, again.rows)
             return StepResult(

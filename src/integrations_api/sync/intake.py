@@ -7,11 +7,11 @@ from collections.abc import Awaitable, Iterable
 
 import orjson
 from msgspec import Struct
-from sqlalchemy.ext.asyncio import AsyncSession
 
 from integrations_api.connectors.errors import RecordRejected
 from integrations_api.connectors.protocol import Connector
 from integrations_api.connectors.records import JsonObject, MappedDocument, Page, SourceRecord
+from integrations_api.db.engine import Sessions
 from integrations_api.knowledge import staging
 from integrations_api.knowledge.documents import Content, Row, StagedRecord, as_row, content_of, too_long
 from integrations_api.knowledge.staging import Rejection
@@ -41,9 +41,13 @@ async def map_page(page: Page, *, run: SyncRun, connector: Connector, first: int
     return await _take_in((judged(record, connector) for record in page.records), run=run, first=first)
 
 
-async def take_in_rejected(session: AsyncSession, *, run: SyncRun, connector: Connector) -> Intake:
-    """The records that earlier runs could not map, numbered to come before all pages: a fresh copy counts more."""
-    stored = await staging.open_rejections(session, run.dataset_id)
+async def take_in_rejected(sessions: Sessions, *, run: SyncRun, connector: Connector) -> Intake:
+    """The records that earlier runs could not map, numbered to come before all pages: a fresh copy counts more.
+
+    Mapped in no transaction: there may be thousands, and one that stands idle for so long is ended.
+    """
+    async with sessions() as session:
+        stored = await staging.open_rejections(session, run.dataset_id)
     return await _take_in((_judged_again(one, connector) for one in stored), run=run, first=-len(stored))
 
 

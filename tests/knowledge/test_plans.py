@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy import text
 
 from integrations_api.db.engine import Sessions
-from integrations_api.knowledge import pruning, staging, terms
+from integrations_api.knowledge import pruning, staging, terms, versions
 from integrations_api.knowledge.diffing import DiffQuestion
 from integrations_api.knowledge.repository import IncidentKey
 from integrations_api.knowledge.rollback import roll_back
@@ -168,3 +168,14 @@ async def test_pruning_does_not_copy_the_numbers_of_all_kept_versions_for_each_r
     asked = [one for one in statements if "array_agg" in one[0]]
     assert len(asked) == 2
     assert await who_passes_on(sessions, asked, ("array_agg", "numbers")) <= {"Aggregate", "CTE Scan"}
+
+
+async def test_the_planner_is_told_of_tables_without_waiting_for_one_that_is_being_vacuumed(sessions: Sessions) -> None:
+    async with sessions.begin() as vacuum, sessions.begin() as session:
+        await vacuum.execute(text("LOCK TABLE contents IN SHARE UPDATE EXCLUSIVE MODE"))
+        await session.execute(text("SET LOCAL lock_timeout = '1s'"))
+
+        await versions.refresh_statistics(session)
+
+        known = "SELECT relname FROM pg_class WHERE relname IN ('contents', 'revisions') AND reltuples >= 0"
+        assert list(await session.scalars(text(known))) == ["revisions"]

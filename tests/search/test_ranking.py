@@ -278,13 +278,34 @@ async def test_what_was_scored_first_is_all_or_is_looked_for_again(sessions: Ses
     story = await build_versions(sessions, old, {number: doc(title="mail", text="quota now") for number in old})
     async with reading(sessions) as session:
         scope = await scope_in(session, dataset_id=story.dataset_id, version=None)
-        halved = replace(scope, living=0.5)
         found = [
-            len(await rank(session, Candidates(halved, "'mail'", {"mail": 1.0}, most, way=Way.SCORED_FIRST)))
-            for most in (5, 15, 25)  # of 40 texts, the first 20 of which have died, 10, 30 and 50
+            len(await rank(session, Candidates(scope, "'mail'", {"mail": 1.0}, most, way=Way.SCORED_FIRST)))
+            for most in (5, 15, 25, 50)  # of 40 texts, the first 20 of which have died
         ]
 
-    assert found == [5, 15, 20]
+    assert found == [5, 15, 20, 20]
+
+
+async def test_a_version_answers_the_same_however_many_texts_come_after_it(
+    sessions: Sessions, search: SearchService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of words that come together more incidents have both than are expected to, and than are scored."""
+    monkeypatch.setattr(bm25, "MOST_MATCHES", 10)
+    told = {f"INC{i:02}": doc(title="mail", text="quota") for i in range(11)}
+    others = {f"REQ{i}": doc(title="printer", text="") for i in range(48)}
+    story = await build_versions(sessions, told | {"INC11": doc(title="mail quota", text="")} | others)
+    question = Question(query="mail quota", dataset_id=story.dataset_id, version=1, limit=100)
+
+    async def found() -> list[tuple[str, float]]:
+        async with sessions.begin() as session:
+            await session.execute(text("ANALYZE contents"))
+        return [(hit["number"], hit["score"]) for hit in (await search.search(question)).hits]
+
+    before = await found()  # all texts live
+    await story.version({f"REQ{i}": doc(title="printer", text="again") for i in range(40)})
+
+    assert await found() == before  # three fifths of them do
+    assert len(before) == 10
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,6 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from enum import Enum, auto, unique
 from functools import cache
-from math import ceil
 from typing import Any, Literal
 from uuid import UUID
 
@@ -25,7 +24,8 @@ MOST_HITS = 100
 ONE = 10_000
 """A score of 1, in the ten-thousandths to which scores are rounded."""
 MOSTLY = 0.5
-"""From this share of the stored texts on that live in the scope, they are scored before that is looked up of each."""
+"""From this share of the stored texts on that live in the scope, they are scored before that is looked up of each. How
+large it is moves with later versions, and changes nothing in what is found."""
 _PACKED_FROM = 1500
 """Bytes from which on a search vector may be stored compressed, or apart from its row."""
 
@@ -109,8 +109,8 @@ _ADMITTED = "r.document_id IS DISTINCT FROM CAST(:but AS uuid)"
 class Way(Enum):
     """How candidates are come by: by the index over the search vectors, or by a walk through the scope by number.
 
-    By `INDEX` so many are scored as live in the scope. `SCORED_FIRST` are all that match: whether they live is looked
-    up for the best alone, where most of them do.
+    By `INDEX` so many are scored as live in the scope. `SCORED_FIRST` are all that match, where those are no more:
+    whether they live is looked up for the best alone.
     """
 
     INDEX = auto()
@@ -200,7 +200,7 @@ class Candidates(Struct, frozen=True):
             **conditions_of(self.filters)[1],
             "query": self.query,
             "but": self.but,
-            "most": ceil(self.most / self.scope.living) if self.way is Way.SCORED_FIRST else self.most,
+            "most": self.most,
             "flat": bm25.K1 * (1 - bm25.B),
             "sloped": bm25.K1 * bm25.B / self.scope.average,
             "matchers": [quoted(term) for term in self.weights],
@@ -211,7 +211,8 @@ class Candidates(Struct, frozen=True):
 def way_to(scope: Scope, filters: Filters, *, walks: bool, all_are_scored: bool) -> Way:
     """How candidates are best come by.
 
-    `walks` says that very much of the scope matches, `all_are_scored` that no more of it does than is scored.
+    `walks` says that very much of the scope matches, `all_are_scored` that no more texts do than are scored, those
+    included that do not live in it.
     """
     if walks:
         return Way.WALK
@@ -234,8 +235,9 @@ async def scored(
 ) -> list[Row]:
     """The rows of their statement, or of one that is made of it; `facts` are what they do not tell themselves.
 
-    Where more matched than was scored first, the look at what lives comes first after all: those stored first are the
-    first to die, and where much of what matches was changed, hardly one of them lives, or none.
+    Where as many matched as are scored, or more, the look at what lives comes first after all: those stored first are
+    the first to die, and where much of what matches was changed, hardly one of them lives, or none. And a version's
+    answer must not depend on how many have come after it.
     """
     async with on_its_way(session, candidates.way):
         found = await rows(session, statement_of(candidates.sql), {**candidates.facts, **facts})

@@ -97,7 +97,7 @@ def candidates_of(scope: Scope, sought: Sought, filters: Filters, but: UUID | No
     expected = sought.share * scope.documents
     most = bm25.MOST_CANDIDATES if sought.is_relaxed else bm25.most_scored(expected)
     walks = is_common(sought.share, scope.documents, most)
-    way = way_to(scope, filters, walks=walks, all_are_scored=expected <= most)
+    way = way_to(scope, filters, walks=walks, all_are_scored=expected <= most * scope.living)
     return Candidates(scope, sought.query, sought.weights, most, filters, but, way)
 
 

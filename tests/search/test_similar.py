@@ -47,15 +47,18 @@ async def test_the_most_alike_come_first_and_the_incident_itself_does_not(ask: A
     assert first["score"] > answer["hits"][1]["score"] > 0
 
 
-async def test_among_equals_resolved_ones_come_first(ask: Ask, sessions: Sessions) -> None:
+@pytest.mark.parametrize(
+    ("open_", "resolved"),
+    [
+        ({"state": "In Progress"}, {"resolved_at": "2026-02-01T00:00:00Z"}),
+        ({"state": "Closed", "state_reason_code": "not_planned"}, {"state_reason_code": "completed"}),  # GitHub's
+    ],
+)
+async def test_among_equals_resolved_ones_come_first(
+    ask: Ask, sessions: Sessions, open_: dict[str, Any], resolved: dict[str, Any]
+) -> None:
     await build_versions(
-        sessions,
-        {
-            **FILLER,
-            "INC1": doc(**JAM),
-            "INC2": doc(**JAM, state="In Progress"),
-            "INC3": doc(**JAM, resolved_at="2026-02-01T00:00:00Z"),
-        },
+        sessions, {**FILLER, "INC1": doc(**JAM), "INC2": doc(**JAM, **open_), "INC3": doc(**JAM, **resolved)}
     )
 
     answer = await ask("incidents/INC1/similar")

@@ -29,7 +29,11 @@ large it is moves with later versions, and changes nothing in what is found."""
 _PACKED_FROM = 1500
 """Bytes from which on a search vector may be stored compressed, or apart from its row."""
 
-RESOLVED = "(c.attributes ?| array['resolution', 'resolved_at'])"
+RESOLVED = """
+    (c.attributes ?| array['resolution', 'resolved_at']
+     OR c.attributes ->> 'state_reason_code' IS NOT DISTINCT FROM 'completed')
+"""
+"""SQL of whether an incident was resolved: GitHub tells it by the reason for which an issue was closed."""
 
 _OPENED = "coalesce(c.attributes ->> 'opened_at', c.attributes ->> 'created_at') COLLATE \"C\""
 _CONDITIONS = {

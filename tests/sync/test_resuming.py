@@ -8,6 +8,7 @@ from uuid import uuid4
 
 import httpx
 import pytest
+from sqlalchemy import text
 
 from integrations_api.connectors.errors import Retryable
 from integrations_api.errors import Conflict
@@ -20,7 +21,7 @@ from integrations_api.sync.models import SyncRun
 from integrations_api.sync.remap import Remap
 from tests.support.gates import gate
 from tests.support.served import Served, served
-from tests.support.syncing import ADMIN, Bench, bench
+from tests.support.syncing import ADMIN, PATIENCE, Bench, bench
 
 pytestmark = pytest.mark.anyio
 
@@ -121,6 +122,38 @@ async def test_a_failed_run_cannot_be_resumed_past_a_rollback_nor_during_it(data
             )
         run = await b.sync(integration)
         assert (failed.state, run.mode, run.added, run.updated) == ("failed", "full", 1, 1)
+
+
+async def test_a_failed_run_cannot_be_resumed_past_a_rollback_that_waited_for_its_end(database_url: str) -> None:
+    """Asked for before that, and done after it."""
+    async with bench(database_url) as b, served(b) as api:
+        b.source.fill(3)
+        integration = await b.integration()
+        await b.sync(integration)
+        b.source.change("INC00001", title="Mail is back")
+        await b.sync(integration)
+        b.source.gate = asyncio.Event()
+        b.source.fail_at_page, b.source.failure = b.source.pages_read, Retryable("Connection timeout")
+        b.source.reached.clear()
+        run_id = await b.start(integration)
+        await asyncio.wait_for(b.source.reached.wait(), PATIENCE)
+        async with b.sessions.begin() as writing:  # as a page's texts are
+            await writing.execute(text("SELECT FROM datasets FOR KEY SHARE"))
+            back = f"/knowledge/datasets/{integration}/versions/1/rollback"
+            rollback = asyncio.create_task(api.client.post(back, json={"reason": "wrong titles"}))
+            await b.somebody_waits()
+            b.source.gate.set()
+            assert (await b.finished(run_id)).state == "failed"
+        assert (await rollback).status_code == 200
+        b.source.failure = None
+
+        refused = await api.client.post(f"/integrations/runs/{run_id}/resume")
+
+        assert (refused.status_code, refused.json()["message"]) == (
+            409,
+            "The dataset was rolled back since: start a new sync, which reads everything",
+        )
+        assert (await b.sync(integration)).mode == "full"
 
 
 @pytest.mark.parametrize(("purged", "status"), [("INC00002", 200), ("INC00012", 409)])

@@ -58,7 +58,8 @@ async def begin_version(
 ) -> int:
     """Draws the next number and writes the version down as building.
 
-    Its mapping is that of the version it goes back to, or else of the dataset, where no other is given.
+    Its mapping is that of the version it goes back to, or else of the dataset, where no other is given. It is dated
+    now, not at the beginning of a transaction that may have waited for the dataset: see `rolled_back_since`.
     """
     number: int | None = await session.scalar(
         text("""
@@ -67,11 +68,11 @@ async def begin_version(
                 RETURNING last_version, head, mapping_version
             )
             INSERT INTO versions
-                (dataset_id, number, state, kind, run_id, parent, note, source_version, mapping_version)
+                (dataset_id, number, state, kind, run_id, parent, note, source_version, mapping_version, created_at)
             SELECT :dataset, last_version, 'building', :kind, :run, head, :note, :source, coalesce(
                 CAST(:mapping AS integer),
                 (SELECT v.mapping_version FROM versions v WHERE v.dataset_id = :dataset AND v.number = :source),
-                mapping_version)
+                mapping_version), clock_timestamp()
             FROM drawn RETURNING number
         """),
         {

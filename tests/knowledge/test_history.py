@@ -77,3 +77,16 @@ async def test_history_comes_in_pages_that_know_their_neighbours(api: Api, sessi
     entries = [entry for page in pages for entry in page["history"]]
     assert [entry["version"] for entry in entries] == [5, 4, 3, 2, 1]
     assert [entry["fields"] for entry in entries] == [["attributes.state"]] * 4 + [[]]
+
+
+async def test_a_history_goes_on_though_its_number_has_become_another_incidents(api: Api, sessions: Sessions) -> None:
+    story = await build_versions(sessions, *({"old": doc("INC1", state=str(i)), "new": doc("INC2")} for i in range(3)))
+    path = "/knowledge/incidents/INC1/history"
+    first = await api.get(path, limit=2)
+    await story.version({"old": doc("INC9"), "new": doc("INC1")})
+
+    rest = await api.get(path, limit=2, cursor=first["next_cursor"])
+
+    assert (rest["id"], [entry["version"] for entry in rest["history"]]) == (str(story.id("old")), [1])
+    assert (await api.get(path))["id"] == str(story.id("new"))
+    assert "cursor" in (await api.get(path, cursor="WzFd", status=422))["message"]

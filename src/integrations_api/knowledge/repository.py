@@ -27,6 +27,13 @@ class IncidentKey(Struct, frozen=True, order=True):
     id: UUID
 
 
+class ChangeKey(Struct, frozen=True):
+    """Where a history stands, and whose it is: between two pages its number may have become another incident's."""
+
+    version: int
+    id: UUID
+
+
 BEGINNING = IncidentKey("", UUID(int=0))
 """Before the first incident of any listing."""
 

@@ -18,7 +18,15 @@ from integrations_api.api.openapi import errors
 from integrations_api.api.page_parameters import Cursor, Limit
 from integrations_api.api.pagination import DEFAULT_LIMIT
 from integrations_api.api.routes import Router
-from integrations_api.knowledge.cursors import NEWEST_VERSION, cursor_after, cursor_before, key_of, version_of
+from integrations_api.knowledge.cursors import (
+    NEWEST_VERSION,
+    change_of,
+    cursor_after,
+    cursor_before,
+    cursor_before_change,
+    key_of,
+    version_of,
+)
 from integrations_api.knowledge.diffing import KINDS, DiffQuestion, Kind
 from integrations_api.knowledge.examples import EXPORT_CSV, EXPORT_LINE, SEVERAL
 from integrations_api.knowledge.exporting import Format
@@ -299,10 +307,13 @@ async def get_history(
     newest one before it that is kept.
     """
     one, page = await knowledge.history(
-        number, dataset_id=integration, version=version, before=version_of(cursor), limit=limit
+        number, dataset_id=integration, version=version, before=change_of(cursor), limit=limit
     )
     return answer(
-        id=str(one.document_id), version=one.version, history=page.items, next_cursor=cursor_before(page.next_key)
+        id=str(one.document_id),
+        version=one.version,
+        history=page.items,
+        next_cursor=cursor_before_change(page.next_key),
     )
 
 

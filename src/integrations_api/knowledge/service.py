@@ -30,7 +30,7 @@ from integrations_api.knowledge.lookup import (
     the_one,
 )
 from integrations_api.knowledge.purge import Purged, purge, refuse_while_running
-from integrations_api.knowledge.repository import BEGINNING, IncidentKey, snapshot
+from integrations_api.knowledge.repository import BEGINNING, ChangeKey, IncidentKey, snapshot
 
 EXPORT_PAGE = 200
 """Incidents in memory at a time while exporting."""
@@ -143,18 +143,19 @@ class KnowledgeService:
         return {row.external_id: presenting.incident(row, row.changed_in) for row in rows}
 
     async def history(
-        self, number: str, *, dataset_id: UUID | None, version: int | None, before: int | None, limit: int
+        self, number: str, *, dataset_id: UUID | None, version: int | None, before: ChangeKey | None, limit: int
     ) -> tuple[Meant, Listing]:
-        """An incident and its content changes, newest first; the key to go on is the last one's version."""
+        """An incident and its content changes, newest first; a key to go on, `before`, names the incident itself."""
+        asked = number if before is None else str(before.id)
         async with snapshot(self._sessions) as session:
-            one = await meant(session, number, dataset_id=dataset_id, version=version)
-            upto = one.version if before is None else min(before - 1, one.version)
+            one = await meant(session, asked, dataset_id=dataset_id, version=version)
+            upto = one.version if before is None else min(before.version - 1, one.version)
             found = await repository.history(session, one.document_id, upto=upto, limit=limit + 1)
         rows, more = _page(found, limit)
         facts = [row._asdict() for row in found]
         older = [*facts[1:], None]
         entries = [presenting.history_entry(fact, old) for fact, old in zip(facts, older, strict=True)][: len(rows)]
-        return one, Listing(entries, rows[-1].version if more else None)
+        return one, Listing(entries, ChangeKey(rows[-1].version, one.document_id) if more else None)
 
     async def diff(self, question: DiffQuestion) -> Difference:
         """How a version differs from another. Raises `NotFound` or `InvalidInput`."""

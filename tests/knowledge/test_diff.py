@@ -8,7 +8,7 @@ import pytest
 
 from integrations_api.connectors.records import Note
 from integrations_api.db.engine import Sessions
-from integrations_api.knowledge import service
+from integrations_api.knowledge import repository, service
 from integrations_api.knowledge.diffing import DiffPage, DiffQuestion, difference
 from integrations_api.knowledge.service import KnowledgeService
 from tests.knowledge.conftest import Api
@@ -193,6 +193,22 @@ async def test_pages_of_a_diff_go_on_between_incidents_that_share_a_number(api: 
     ids = [change["id"] for page in pages for change in page["changes"]]
     assert len(ids) == len(set(ids)) == 6
     assert ids[-1] == str(story.id("z"))
+
+
+async def test_a_page_of_large_changes_ends_early(
+    api: Api, sessions: Sessions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    numbers = [f"INC{n}" for n in range(1, 6)]
+    before, after = ({number: doc(text=sign * 1000) for number in numbers} for sign in "xy")
+    story = await build_versions(sessions, before, after)
+    monkeypatch.setattr(repository, "MOST_BYTES", 2500)
+
+    for limit in (1000, 5, 1):
+        pages = await api.pages(path_of(story, 2), limit=limit)
+
+        told = [[change["number"] for change in page["changes"]] for page in pages]
+        assert told == ([numbers[:2], numbers[2:4], numbers[4:]] if limit > 1 else [[number] for number in numbers])
+        assert {(page["counts"]["changed"], page["matching"]) for page in pages} == {(5, 5)}
 
 
 async def test_a_page_beyond_the_last_change_still_has_counts(api: Api, sessions: Sessions) -> None:

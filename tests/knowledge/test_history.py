@@ -5,6 +5,7 @@ from datetime import timedelta
 import pytest
 
 from integrations_api.db.engine import Sessions
+from integrations_api.knowledge import repository
 from tests.knowledge.conftest import Api
 from tests.support.knowledge import EPOCH, build_versions, doc, gone, touched
 
@@ -90,3 +91,19 @@ async def test_a_history_goes_on_though_its_number_has_become_another_incidents(
     assert (rest["id"], [entry["version"] for entry in rest["history"]]) == (str(story.id("old")), [1])
     assert (await api.get(path))["id"] == str(story.id("new"))
     assert "cursor" in (await api.get(path, cursor="WzFd", status=422))["message"]
+
+
+async def test_a_page_of_the_history_of_a_large_incident_ends_early(
+    api: Api, sessions: Sessions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await build_versions(sessions, *({"INC1": doc(text=sign * 1000)} for sign in "abcdef"))
+
+    for most_bytes, pages_of in ((2500, [2, 2, 2]), (0, [1, 1, 1, 1, 2]), (30_000_000, [6])):
+        monkeypatch.setattr(repository, "MOST_BYTES", most_bytes)
+
+        pages = await api.pages("/knowledge/incidents/INC1/history", limit=1000)
+
+        entries = [entry for page in pages for entry in page["history"]]
+        assert [len(page["history"]) for page in pages] == pages_of
+        assert [entry["version"] for entry in entries] == [6, 5, 4, 3, 2, 1]
+        assert [entry["fields"] for entry in entries] == [["text"]] * 5 + [[]]

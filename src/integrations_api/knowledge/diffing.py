@@ -16,8 +16,9 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from integrations_api.errors import FieldProblem, InvalidInput
+from integrations_api.knowledge import repository
 from integrations_api.knowledge.comparing import ATTRIBUTE, PLAIN_FIELDS
-from integrations_api.knowledge.repository import BEGINNING, IncidentKey
+from integrations_api.knowledge.repository import BEGINNING, IncidentKey, bytes_sql
 
 Kind = Literal["added", "changed", "removed"]
 KINDS: tuple[Kind, ...] = ("added", "changed", "removed")
@@ -40,10 +41,14 @@ class DiffQuestion(Struct, frozen=True):
 
 
 class DiffPage(Struct, frozen=True):
-    """Counts of the whole difference, how many pass the filters, and one page of those by number and id."""
+    """Counts of the whole difference, how many pass the filters, and one page of those by number and id.
+
+    So many as `found` says were there for the page, and are fewer rows where they are too large together.
+    """
 
     counts: dict[str, int]
     matching: int
+    found: int
     rows: Sequence[Row[Any]]
 
 
@@ -88,23 +93,30 @@ _QUESTION = """
                count(*) FILTER (WHERE kind = 'removed') AS removed, (SELECT count(*) FROM wanted) AS matching
         FROM different
     ), page AS (
-        SELECT * FROM wanted
-        WHERE (number, document_id) > (CAST(:number AS text) COLLATE "C", CAST(:id AS uuid))
-        ORDER BY number, document_id LIMIT :limit
+        SELECT *, count(*) OVER () AS found FROM (
+            SELECT * FROM wanted
+            WHERE (number, document_id) > (CAST(:number AS text) COLLATE "C", CAST(:id AS uuid))
+            ORDER BY number, document_id LIMIT :limit
+        ) AS listed
     )
-    SELECT k.added, k.changed, k.removed, k.matching,
-           p.document_id AS id, p.number, p.kind, p.reason,
-           p.base_number, p.new_number,
-           b.title AS base_title, b.text AS base_text, b.notes AS base_notes, b.attributes AS base_attributes,
-           b.url AS base_url,
-           n.title AS new_title, n.text AS new_text, n.notes AS new_notes, n.attributes AS new_attributes,
-           n.url AS new_url
-    FROM counts k
-    LEFT JOIN page p ON true
-    LEFT JOIN contents b ON b.id = p.base_content
-    LEFT JOIN contents n ON n.id = p.new_content
-    ORDER BY p.number, p.document_id
+    SELECT * FROM (
+        SELECT k.added, k.changed, k.removed, k.matching, coalesce(p.found, 0) AS found,
+               p.document_id AS id, p.number, p.kind, p.reason,
+               p.base_number, p.new_number,
+               b.title AS base_title, b.text AS base_text, b.notes AS base_notes, b.attributes AS base_attributes,
+               b.url AS base_url,
+               n.title AS new_title, n.text AS new_text, n.notes AS new_notes, n.attributes AS new_attributes,
+               n.url AS new_url,
+               sum({bytes}) OVER (ORDER BY p.number, p.document_id) - {bytes} AS bytes_before
+        FROM counts k
+        LEFT JOIN page p ON true
+        LEFT JOIN contents b ON b.id = p.base_content
+        LEFT JOIN contents n ON n.id = p.new_content
+    ) shown
+    WHERE bytes_before <= :most_bytes
+    ORDER BY number, id
 """
+_BYTES = f"(coalesce({bytes_sql('b')}, 0) + coalesce({bytes_sql('n')}, 0))"
 _FIELD_CONTENTS = "LEFT JOIN contents b ON b.id = x.base_content LEFT JOIN contents n ON n.id = x.new_content"
 
 
@@ -143,7 +155,7 @@ def _statement(fields: Sequence[str]) -> tuple[TextClause, dict[str, str]]:
             parts.append(part)
             values |= needed
         contents, condition = _FIELD_CONTENTS, f"AND x.kind = 'changed' AND ({' OR '.join(parts)})"
-    statement = text(_QUESTION.format(different=DIFFERENT, contents=contents, condition=condition))
+    statement = text(_QUESTION.format(different=DIFFERENT, contents=contents, condition=condition, bytes=_BYTES))
     return statement, values
 
 
@@ -165,7 +177,7 @@ async def difference(session: AsyncSession, question: DiffQuestion) -> DiffPage:
     rows = found.all()
     first = rows[0]
     counts = {"added": first.added, "changed": first.changed, "removed": first.removed}
-    return DiffPage(counts, first.matching, [row for row in rows if row.id is not None])
+    return DiffPage(counts, first.matching, first.found, [row for row in rows if row.id is not None])
 
 
 def _facts(question: DiffQuestion) -> dict[str, Any]:
@@ -177,6 +189,7 @@ def _facts(question: DiffQuestion) -> dict[str, Any]:
         "number": question.after.number,
         "id": question.after.id,
         "limit": question.limit,
+        "most_bytes": repository.MOST_BYTES,
     }
 
 

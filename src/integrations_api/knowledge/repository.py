@@ -129,13 +129,20 @@ MOST_BYTES = 30_000_000
 """Of the texts of a page, as they are stored: where the incidents are that large, it ends after fewer than were asked
 for.
 """
-_BYTES = "octet_length(c.text) + pg_column_size(c.notes) + pg_column_size(c.attributes)"
+
+
+def bytes_sql(content: str) -> str:
+    """SQL of the size of a content, which reads none of its texts; `content` is the table's alias."""
+    return f"(octet_length({content}.text) + pg_column_size({content}.notes) + pg_column_size({content}.attributes))"
+
+
+_BYTES = bytes_sql("c")
 
 # The limit stands inside, so that a page costs its own length whatever the planner makes of the joins.
 _PAGE = text(f"""
     SELECT * FROM (
         SELECT {_SHOWN}, count(*) OVER () AS found,
-               sum({_BYTES}) OVER (ORDER BY r.number, r.document_id) - ({_BYTES}) AS bytes_before
+               sum({_BYTES}) OVER (ORDER BY r.number, r.document_id) - {_BYTES} AS bytes_before
         FROM (
             SELECT * FROM revisions
             WHERE dataset_id = :dataset AND valid_from <= :version AND valid_to > :version
@@ -231,17 +238,30 @@ async def find_key(session: AsyncSession, dataset_id: UUID, version: int, docume
     return None if number is None else IncidentKey(number, document_id)
 
 
-_HISTORY = text("""
-    SELECT r.valid_from AS version, coalesce(v.published_at, v.created_at) AS at, v.kind, r.change, r.reason, r.number,
-           r.source_updated_at, c.title, c.text, c.notes, c.attributes, c.url
-    FROM revisions r
-    JOIN contents c ON c.id = r.content_id
-    LEFT JOIN versions v ON v.dataset_id = r.dataset_id AND v.number = r.valid_from
-    WHERE r.document_id = :id AND r.valid_from <= :upto AND r.change <> 'touched'
-    ORDER BY r.valid_from DESC LIMIT :limit
-""").columns(notes=JSONB, attributes=JSONB)
+# An entry is compared with the one before it: however large they are, two of them come.
+_HISTORY = text(f"""
+    SELECT * FROM (
+        SELECT r.valid_from AS version, coalesce(v.published_at, v.created_at) AS at, v.kind, r.change, r.reason,
+               r.number, r.source_updated_at, c.title, c.text, c.notes, c.attributes, c.url,
+               count(*) OVER () AS found, row_number() OVER newest_first AS place,
+               sum({_BYTES}) OVER newest_first - {_BYTES} AS bytes_before
+        FROM (
+            SELECT * FROM revisions WHERE document_id = :id AND valid_from <= :upto AND change <> 'touched'
+            ORDER BY valid_from DESC LIMIT :limit
+        ) r
+        JOIN contents c ON c.id = r.content_id
+        LEFT JOIN versions v ON v.dataset_id = r.dataset_id AND v.number = r.valid_from
+        WINDOW newest_first AS (ORDER BY r.valid_from DESC)
+    ) page
+    WHERE bytes_before <= :most_bytes OR place <= 2
+    ORDER BY version DESC
+""").columns(notes=JSONB, attributes=JSONB)  # nosec B608 # noqa: S608 - put together from constants
 
 
 async def history(session: AsyncSession, document_id: UUID, *, upto: int, limit: int) -> Sequence[Row[Any]]:
-    """The content changes of a document, newest first, from the one in or before version `upto` on."""
-    return (await session.execute(_HISTORY, {"id": document_id, "upto": upto, "limit": limit})).all()
+    """The content changes of a document, newest first, from the one in or before version `upto` on.
+
+    There are as many as each row's `found` says, and fewer rows where they are too large together.
+    """
+    facts = {"id": document_id, "upto": upto, "limit": limit, "most_bytes": MOST_BYTES}
+    return (await session.execute(_HISTORY, facts)).all()

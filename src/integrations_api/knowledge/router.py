@@ -196,7 +196,8 @@ async def diff(
     """Incidents that read differently in version `n` and in `base`, by number, each field before and after.
 
     A source that only moved an incident's time stamp has not changed it. Texts of 80 characters and more also come
-    as word-level `segments`; where hundreds of words differ those are one deleted and one inserted block.
+    as word-level `segments`; where hundreds of words differ those are one deleted and one inserted block. A page of
+    very large incidents ends early: `next_cursor` tells whether there are more.
     """
     question = DiffQuestion(
         dataset_id=integration_id,
@@ -304,7 +305,8 @@ async def get_history(
 
     Runs that found no more than a new time stamp are not changes and are left out. `kind` tells a change at the source
     from a rollback and from a new mapping. Where old versions were pruned, an entry's fields are compared with the
-    newest one before it that is kept.
+    newest one before it that is kept. A page of a very large incident ends early: `next_cursor` tells whether there are
+    more.
     """
     one, page = await knowledge.history(
         number, dataset_id=integration, version=version, before=change_of(cursor), limit=limit

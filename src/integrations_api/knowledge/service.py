@@ -151,11 +151,12 @@ class KnowledgeService:
             one = await meant(session, asked, dataset_id=dataset_id, version=version)
             upto = one.version if before is None else min(before.version - 1, one.version)
             found = await repository.history(session, one.document_id, upto=upto, limit=limit + 1)
-        rows, more = _page(found, limit)
         facts = [row._asdict() for row in found]
-        older = [*facts[1:], None]
-        entries = [presenting.history_entry(fact, old) for fact, old in zip(facts, older, strict=True)][: len(rows)]
-        return one, Listing(entries, ChangeKey(rows[-1].version, one.document_id) if more else None)
+        entries = [presenting.history_entry(fact, old) for fact, old in zip(facts, [*facts[1:], None], strict=True)]
+        # Where there are more, the last of those that were read is not told: what it changed is not known here.
+        more = bool(found) and found[0].found > min(len(found), limit)
+        told = entries[:-1] if more else entries
+        return one, Listing(told, ChangeKey(told[-1]["version"], one.document_id) if more else None)
 
     async def diff(self, question: DiffQuestion) -> Difference:
         """How a version differs from another. Raises `NotFound` or `InvalidInput`."""
@@ -261,7 +262,8 @@ def _unknown_start() -> IncidentKey:
 
 
 async def _shown(answer: DiffPage, *, base: int, version: int, limit: int) -> Difference:
-    rows, more = _page(answer.rows, limit)
+    rows = answer.rows[:limit]
+    more = answer.found > len(rows)
     words = WordComparison()
     changes = []
     for row in rows:

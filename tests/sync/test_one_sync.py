@@ -6,12 +6,14 @@ from typing import Any
 from uuid import UUID
 
 import pytest
+from sqlalchemy import inspect
 
 from integrations_api.connectors.errors import Refused
 from integrations_api.knowledge import staging
 from integrations_api.knowledge.diffing import DiffQuestion
 from integrations_api.knowledge.service import KnowledgeService
 from integrations_api.sync import intake
+from integrations_api.sync.service import SyncService
 from tests.support.syncing import Bench, bench
 from tests.support.terms import assert_counts_are_exact
 
@@ -163,6 +165,8 @@ async def test_a_record_that_cannot_be_mapped_is_listed_and_tried_again(database
         assert (first.added, first.rejected) == (2, 1)
         rejected = await b.rows("SELECT reason FROM rejected_records WHERE run_id = :run", run=first.id)
         assert [row.reason for row in rejected] == ["it has no number"]
+        (listed,), _ = await b.components[SyncService].list_rejected(first.id, limit=1000, cursor=None)
+        assert inspect(listed).unloaded == {"raw"}  # A thousand of them may be megabytes each.
         assert first.verdict is not None
         assert first.verdict["state"] == "short"
         second = await b.sync(integration)

@@ -10,6 +10,7 @@ from uuid import UUID
 from msgspec import Struct
 from sqlalchemy import select, text
 from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import defer
 
 from integrations_api.db.engine import Sessions, raw_connection
 from integrations_api.knowledge import terms
@@ -293,9 +294,10 @@ async def open_rejections(session: AsyncSession, dataset_id: UUID) -> list[Rejec
 
 
 async def rejections_of(session: AsyncSession, *, run_id: UUID, after: str, limit: int) -> list[RejectedRecord]:
-    """Records a run could not map, by external id."""
+    """Records a run could not map, by external id, without their JSON: a thousand of them may be megabytes each."""
     found = await session.scalars(
         select(RejectedRecord)
+        .options(defer(RejectedRecord.raw, raiseload=True))
         .where(RejectedRecord.run_id == run_id, RejectedRecord.external_id > after)
         .order_by(RejectedRecord.external_id)
         .limit(limit)

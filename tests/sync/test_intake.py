@@ -9,14 +9,16 @@ import pytest
 from sqlalchemy.ext.asyncio import async_sessionmaker
 
 from integrations_api.connectors.errors import RecordRejected
-from integrations_api.connectors.records import JsonObject, MappedDocument, SourceRecord
+from integrations_api.connectors.records import JsonObject, MappedDocument, Page, SourceRecord
 from integrations_api.knowledge import staging
 from integrations_api.knowledge.staging import Rejection
 from integrations_api.sync import intake
-from integrations_api.sync.intake import LARGE, judged, take_in_rejected
+from integrations_api.sync.intake import LARGE, judged, map_page, raw_text, take_in_rejected
 from integrations_api.sync.models import SyncRun
 
 pytestmark = pytest.mark.anyio
+
+RUN = SyncRun(id=uuid4(), dataset_id=uuid4())
 
 
 class Mapping:
@@ -73,15 +75,35 @@ async def test_a_record_that_is_nested_too_deeply_is_rejected(levels: int) -> No
     assert (staged.document, staged.rejection) == (None, "it is nested too deeply")
 
 
+async def test_a_record_of_which_too_deep_a_field_was_chosen_is_rejected() -> None:
+    from integrations_api.connectors.jira.mapping import map_issue, read_issue
+
+    value: Any = "x"
+    for _ in range(300):
+        value = [value]
+
+    class Jira:
+        def map(self, one: SourceRecord) -> MappedDocument:
+            return map_issue(one, site="https://example.com", custom=["customfield_1"])
+
+    issue = read_issue({"id": "1", "key": "OPS-1", "fields": {"customfield_1": value}})
+    connector: Any = Jira()
+
+    taken = await map_page(Page([issue], lane="all", cursor=None), run=RUN, connector=connector, first=0)
+
+    row = (RUN.id, "1", 0, RUN.dataset_id, None, None, "it is nested too deeply", raw_text(issue.raw), None, None)
+    assert (taken.rows, taken.contents) == ([row], [])
+
+
 async def test_a_stored_copy_that_cannot_be_read_stays_rejected_for_its_reason(monkeypatch: pytest.MonkeyPatch) -> None:
-    run, nested = SyncRun(id=uuid4(), dataset_id=uuid4()), "[" * 100_000
+    nested = "[" * 100_000
 
     async def stored(*_: object) -> list[Rejection]:
         return [Rejection("1", "it is nested too deeply", None, None, nested)]
 
     monkeypatch.setattr(staging, "open_rejections", stored)
 
-    taken = await take_in_rejected(async_sessionmaker(), run=run, connector=Mapping())  # type: ignore[arg-type]
+    taken = await take_in_rejected(async_sessionmaker(), run=RUN, connector=Mapping())  # type: ignore[arg-type]
 
-    row = (run.id, "1", -1, run.dataset_id, None, None, "it is nested too deeply", nested, None, None)
+    row = (RUN.id, "1", -1, RUN.dataset_id, None, None, "it is nested too deeply", nested, None, None)
     assert (taken.rows, taken.contents) == ([row], [])

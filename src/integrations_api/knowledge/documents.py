@@ -14,15 +14,6 @@ NUMBER_LIMIT = 255
 """Longest number or external id, in characters: both stand in B-tree indexes."""
 
 
-class StagedRecord(Struct, frozen=True):
-    """A source record, mapped or rejected, as it is staged; `raw` is its JSON text."""
-
-    source: SourceRecord
-    raw: str
-    document: MappedDocument | None
-    rejection: str | None
-
-
 class Content(Struct, frozen=True):
     """What is stored of a mapped document; `hash` covers it and the number, so the same hash reads the same."""
 
@@ -36,6 +27,17 @@ class Content(Struct, frozen=True):
     attributes: str
     """JSON."""
     url: str | None
+
+
+class StagedRecord(Struct, frozen=True):
+    """A source record, mapped or rejected, as it is staged; `raw` is its JSON text."""
+
+    source: SourceRecord
+    raw: str
+    document: MappedDocument | None
+    rejection: str | None
+    content: Content | None = None
+    """What is stored of the document."""
 
 
 def plain(document: MappedDocument) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from msgspec import Struct
 
 from integrations_api.connectors.errors import RecordRejected
 from integrations_api.connectors.protocol import Connector
-from integrations_api.connectors.records import JsonObject, MappedDocument, Page, SourceRecord
+from integrations_api.connectors.records import JsonObject, Page, SourceRecord
 from integrations_api.db.engine import Sessions
 from integrations_api.knowledge import staging
 from integrations_api.knowledge.documents import Content, Row, StagedRecord, as_row, content_of, too_long
@@ -67,10 +67,9 @@ async def _take_in(judging: Iterable[Awaitable[StagedRecord]], *, run: SyncRun, 
     turns = Turns()
     for seq, judgement in enumerate(judging, first):
         staged = await judgement
-        content = content_of(staged.document) if staged.document is not None else None
-        rows.append(as_row(run.id, run.dataset_id, seq, staged, content))
-        if content is not None:
-            contents.append(content)
+        rows.append(as_row(run.id, run.dataset_id, seq, staged, staged.content))
+        if staged.content is not None:
+            contents.append(staged.content)
         await turns.pause()
     return Intake(rows, contents)
 
@@ -102,17 +101,16 @@ async def judged(record: SourceRecord, connector: Connector) -> StagedRecord:
 
 
 def _judge(record: SourceRecord, raw: str, connector: Connector) -> StagedRecord:
-    document: MappedDocument | None = None
     try:
         document = connector.map(record)
         reason = too_long(record, document)
+        if reason is None:
+            return StagedRecord(record, raw, document, rejection=None, content=content_of(document))
     except RecordRejected as rejection:
         reason = str(rejection)
     except (RecursionError, orjson.JSONEncodeError):
         reason = _TOO_DEEP
-    if reason is not None:
-        document = None
-    return StagedRecord(source=record, raw=raw, document=document, rejection=reason)
+    return StagedRecord(record, raw, document=None, rejection=reason)
 
 
 def raw_text(raw: JsonObject) -> str:

@@ -16,7 +16,7 @@ from integrations_api.connectors.errors import RecordRejected
 from integrations_api.connectors.protocol import Connector
 from integrations_api.db.engine import Sessions
 from integrations_api.knowledge import contents, datasets, remapping, staging, versions
-from integrations_api.knowledge.documents import Content, content_of
+from integrations_api.knowledge.documents import Content
 from integrations_api.knowledge.models import RawRecord
 from integrations_api.knowledge.remapping import Remapped, StoredDocument
 from integrations_api.knowledge.staging import Plan
@@ -186,10 +186,12 @@ class Remap:
         if document.raw is None:
             return None
         try:
-            mapped = (await judged(self._connector.restore(json.loads(document.raw)), self._connector)).document
+            staged = await judged(self._connector.restore(json.loads(document.raw)), self._connector)
         except RecordRejected:
             return None
-        return None if mapped is None else (mapped.number, content_of(mapped))
+        if staged.document is None or staged.content is None:
+            return None
+        return staged.document.number, staged.content
 
     async def rewrite(self) -> Events:
         """Writes the planned changes and publishes them; then the run ends, or goes on as a sync."""

@@ -39,10 +39,12 @@ def test_every_field_that_differs_is_named_with_both_values() -> None:
 
 
 def test_values_that_python_takes_for_the_same_differ_as_they_are_written() -> None:
-    before = CONTENT | {"attributes": {"flag": True, "points": 1, "same": 2}}
-    after = CONTENT | {"attributes": {"flag": 1, "points": 1.0, "same": 2}}
+    before = CONTENT | {"attributes": {"flag": True, "points": 1, "same": 2, "several": ["a", 3]}}
+    after = CONTENT | {"attributes": {"flag": 1, "points": 1.0, "same": 2, "several": ["a", 3.0]}}
 
-    assert [change.field for change in field_changes(before, after)] == ["attributes.flag", "attributes.points"]
+    changed = [change.field for change in field_changes(before, after)]
+
+    assert changed == ["attributes.flag", "attributes.points", "attributes.several"]
 
 
 def test_equal_contents_have_no_changes() -> None:

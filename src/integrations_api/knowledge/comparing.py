@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal
 
+import orjson
 from msgspec import Struct
 
 PLAIN_FIELDS = ("number", "title", "text", "notes", "url")
@@ -51,8 +52,12 @@ def field_changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[F
 
 
 def _differ(before: Any, after: Any) -> bool:
-    """As they are written: to Python true is 1, and 1 is 1.0."""
-    return before != after or type(before) is not type(after)
+    """As they are written, in lists as well: to Python true is 1, and 1 is 1.0."""
+    return before != after or _written(before) != _written(after)
+
+
+def _written(value: Any) -> bytes:
+    return orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
 
 
 def is_long_text(change: FieldChange) -> bool:

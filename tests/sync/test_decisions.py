@@ -254,6 +254,10 @@ async def test_a_held_version_can_be_discarded_or_is_discarded_by_the_next_sync(
 
         assert answer.json() == {"success": True, "message": "Version 2 was discarded"}
         assert len(await b.titles(integration)) == 10
+        shown = (await api.client.get(f"/integrations/id/{integration}")).json()["integration"]
+        assert shown["paused"].endswith(": the next full sync finds the same changes again")
+        b.source.delete_log.clear()
+        assert (await b.sync(integration)).deleted == 0
         again = await b.sync(integration, mode="full")
         assert (again.state, again.version) == ("held", 3)
         b.source.fill(10)

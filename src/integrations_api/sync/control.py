@@ -191,7 +191,7 @@ async def _discard(session: AsyncSession, dataset_id: UUID, *, by: Principal) ->
     held = await versions.undo_unpublished(session, dataset_id)
     await record_discard(session, dataset_id, held, by=by)
     await tell_decided(
-        session, dataset_id, held, f"discarded by {by.email}: the next sync finds the same changes again"
+        session, dataset_id, held, f"discarded by {by.email}: the next full sync finds the same changes again"
     )
 
 

@@ -325,7 +325,7 @@ async def publish_held(
 async def discard_held(
     integration_id: UUID, n: VersionNumber, principal: MayRollBack, control: Control
 ) -> SuccessMessage:
-    """Readers stay on the version before; the next sync finds the same changes again."""
+    """Readers stay on the version before; the next full sync finds the same changes again."""
     await control.discard_held(integration_id, n, principal=principal)
     return SuccessMessage(message=f"Version {n} was discarded")
 

@@ -204,6 +204,14 @@ class ConformanceTests:
             }
             assert await connector.confirm_gone({}) == []
 
+    async def test_what_was_read_from_another_service_is_gone(self, source: SourceUnderTest) -> None:
+        """An integration that is pointed to another service keeps its dataset."""
+        never_mapped = "9d385017c611228701d22104cc95c372"
+        others = {"9d385017c611228701d22104cc95c371": "INC0010023", "7654321": "OPS-7", "87654321": "acme/api#45"}
+        others[never_mapped] = ""
+        async with source.open() as connector:
+            assert {lost.external_id for lost in await connector.confirm_gone(others)} == others.keys()
+
     async def test_everything_gone_is_confirmed_as_well(self, source: SourceUnderTest) -> None:
         numbers = await numbers_of(source)
         source.clear()

@@ -19,11 +19,13 @@ Reason = Literal["deleted", "no_longer_visible", "out_of_filter"]
 async def confirm(client: GitHubClient, suspects: Mapping[str, str], read: Collection[str]) -> list[Gone]:
     """Of the suspects (id to number), those that are gone; `read` are the repositories of the config, case-folded.
 
-    A suspect without a number cannot be asked for, and is left as it is.
+    A suspect without a number cannot be asked for, and is left as it is. What was read from another service, before the
+    integration was pointed here, is not there.
     """
-    places = {external_id: place for external_id, number in suspects.items() if (place := place_of(number))}
+    issues = {external_id: number for external_id, number in suspects.items() if _may_be_issue(external_id, number)}
+    places = {external_id: place for external_id, number in issues.items() if (place := place_of(number))}
     states, _ = await look_up(client, sorted({repository for repository, _ in places.values()}))
-    found = []
+    found = [Gone(external_id, "deleted") for external_id in suspects if external_id not in issues]
     for external_id, (repository, number) in places.items():
         reason = _reason_for_all(states[repository], read)
         if reason is None:
@@ -31,6 +33,11 @@ async def confirm(client: GitHubClient, suspects: Mapping[str, str], read: Colle
         if reason is not None:
             found.append(Gone(external_id, reason))
     return found
+
+
+def _may_be_issue(external_id: str, number: str) -> bool:
+    """Whether an issue can have that id and number, or no number that is known."""
+    return external_id.isdigit() and ("#" in number or not number)
 
 
 def place_of(number: str) -> tuple[str, int] | None:

@@ -3,6 +3,7 @@
 import asyncio
 
 import pytest
+from sqlalchemy.ext.asyncio import AsyncEngine
 
 from tests.integrations.conftest import Room
 
@@ -23,6 +24,18 @@ async def test_edits_at_once_each_leave_a_whole_config(room: Room) -> None:
     assert stored.config in configs
     assert stored.config_revision == 1 + len(configs)
     assert len(await room.rows("SELECT 1 FROM audit_entries WHERE action = 'integration.update'")) == len(configs)
+
+
+@pytest.mark.parametrize("level", ["repeatable read", "serializable"])
+async def test_edits_at_once_are_done_whatever_isolation_the_database_gives_by_default(room: Room, level: str) -> None:
+    created = await room.create()
+    alter = "'ALTER DATABASE %I SET default_transaction_isolation = %L'"
+    await room.rows(f"DO $$ BEGIN EXECUTE format({alter}, current_database(), '{level}'); END $$")
+    await room.app.components[AsyncEngine].dispose()  # Connections that are open do not hear of it.
+
+    answers = await asyncio.gather(*(room.put(created["id"], service_name=f"ServiceNow {n}") for n in range(8)))
+
+    assert {answer.status_code for answer in answers} == {200}
 
 
 async def test_a_masked_edit_beside_one_that_moves_never_mixes_secret_and_origin(room: Room) -> None:

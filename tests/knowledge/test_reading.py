@@ -260,6 +260,22 @@ async def test_a_number_in_several_datasets_is_a_conflict_that_lists_them(api: A
     assert (await api.get("/knowledge/incidents/INC2", version=2))["incident"]["number"] == "INC2"
 
 
+@pytest.mark.parametrize("state", ["building", "held"])
+async def test_a_first_load_that_is_not_published_takes_no_number_from_another_dataset(
+    api: Api, sessions: Sessions, state: str
+) -> None:
+    one = await build_versions(sessions, {"INC1": doc()}, {"INC1": doc(state="Closed")})
+    other = await begin_story(sessions)
+    await other.version({"INC1": doc(), "INC2": doc()}, state=state)
+
+    answer = await api.get("/knowledge/incidents/INC1", version=1)
+    of_the_load = await api.get("/knowledge/incidents/INC2", version=1)
+
+    assert answer["incident"]["integration_id"] == str(one.dataset_id)
+    assert (await api.get("/knowledge/incidents/INC1/history", version=1))["id"] == answer["incident"]["id"]
+    assert (of_the_load["state"], of_the_load["incident"]["integration_id"]) == (state, str(other.dataset_id))
+
+
 async def test_a_number_that_two_incidents_share_is_a_conflict_that_lists_their_ids(
     api: Api, sessions: Sessions
 ) -> None:

@@ -126,9 +126,11 @@ async def find_at(
 
 
 _EVER = """
-    SELECT DISTINCT r.document_id AS id, r.dataset_id, s.service_name, d.external_id, false AS is_tombstone
+    SELECT r.document_id AS id, r.dataset_id, s.service_name, d.external_id, false AS is_tombstone,
+           coalesce(bool_or(r.valid_from <= s.head), false) AS was_published
     FROM datasets s JOIN revisions r ON r.dataset_id = s.id AND {condition} JOIN documents d ON d.id = r.document_id
     WHERE s.id = coalesce(CAST(:dataset AS uuid), s.id)
+    GROUP BY r.document_id, r.dataset_id, s.service_name, d.external_id
     ORDER BY r.dataset_id, r.document_id
 """
 _EVER_NUMBER = text(_EVER.format(condition="r.number = :number"))
@@ -206,8 +208,10 @@ async def meant(
 
 
 async def _only_dataset(session: AsyncSession, number: str) -> UUID:
+    """A first load that goes on, or has failed, takes no number away from the dataset that has published it."""
     found = await find_ever(session, number, dataset_id=None)
-    datasets = {row.dataset_id: row.service_name for row in found}
+    known = [row for row in found if row.was_published] or found
+    datasets = {row.dataset_id: row.service_name for row in known}
     if len(datasets) > 1:
         raise InSeveralDatasets(number, list(datasets.items()))
     if not datasets:

@@ -7,6 +7,7 @@ import asyncpg
 import pytest
 from sqlalchemy import text
 
+from integrations_api.api import health
 from integrations_api.db.engine import create_engine, create_sessions
 from integrations_api.queue import worker
 from tests.support.databases import plain_url
@@ -69,6 +70,25 @@ async def test_duties_go_on_over_other_connections_when_a_server_stands_still_an
             stopping.set()
             await asyncio.gather(*at_work)
         await engine.dispose()
+
+
+@pytest.mark.parametrize(
+    ("silence", "every"),
+    [(timedelta(seconds=10), timedelta(seconds=2)), (timedelta(minutes=10), timedelta(seconds=10))],
+    ids=["as it comes", "much patience"],
+)
+def test_a_worker_is_seen_as_often_as_readiness_looks_for_it_however_patient_others_are(
+    silence: timedelta, every: timedelta
+) -> None:
+    one = worker.QueueWorker(
+        dsn="", sessions=create_sessions(create_engine("postgresql://nobody@127.0.0.1:1/nothing", pool_size=1)),
+        concurrency=1, silence=silence, busy_with=list, on_stop=lambda: None, on_leave=noop,
+    )  # fmt: skip
+
+    (name, shown_every, _), *_ = one._all()
+
+    assert (name, shown_every) == ("sign_of_life", every)
+    assert 2 * shown_every < health.WORKER_SILENCE
 
 
 async def noop() -> None:

@@ -32,6 +32,8 @@ BRIEF = timedelta(minutes=1)
 """How long what comes round every few seconds may take. A server that stands still closes no connection, also when
 another has taken over: who waits for its answer waits for ever, and the worker counts as dead, or looks after nothing.
 """
+OFTEN = timedelta(seconds=10)
+"""How often a worker shows at least that it lives: `/readyz`, metrics and doctor miss one not seen for 30 seconds."""
 Duty = Callable[[], Awaitable[None]]
 
 
@@ -78,7 +80,7 @@ class QueueWorker(Struct, kw_only=True):
                     await self._end(helpers)
 
     def _all(self) -> list[tuple[str, timedelta, Duty]]:
-        return [("sign_of_life", self.silence / 5, brief(self._show_life)), *self.duties]
+        return [("sign_of_life", min(self.silence / 5, OFTEN), brief(self._show_life)), *self.duties]
 
     async def _repeat(self, name: str, every: timedelta, duty: Duty, stopping: asyncio.Event) -> None:
         """A duty now and then every so often; one that fails is logged and comes round again."""

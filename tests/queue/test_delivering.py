@@ -5,7 +5,7 @@ from datetime import timedelta
 
 import pytest
 
-from integrations_api.db.engine import create_engine, create_sessions
+from integrations_api.db.engine import asyncpg_dsn, create_engine, create_sessions
 from integrations_api.queue import delivering
 from integrations_api.queue.delivering import Deliveries
 from integrations_api.queue.jobs import enqueue
@@ -37,7 +37,7 @@ async def test_a_worker_whose_connection_was_forgotten_on_the_way_gets_the_next_
         deliveries = Deliveries(
             dsn=network.url,
             handlers={"work": handle},
-            concurrency=1,  # PgQueuer wants two.
+            concurrency=1,
             silence=timedelta(seconds=10),
             on_stop=goes_on.set,
         )
@@ -52,4 +52,40 @@ async def test_a_worker_whose_connection_was_forgotten_on_the_way_gets_the_next_
 
         stopping.set()
         await delivered
+    await engine.dispose()
+
+
+async def test_a_worker_that_may_work_on_one_job_at_a_time_does(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(delivering, "POLL", timedelta(seconds=0.1))
+    engine = create_engine(database_url, pool_size=1)
+    stopping = asyncio.Event()
+    done: list[str] = []
+    at_once = most_at_once = 0
+
+    async def handle(key: str) -> None:
+        nonlocal at_once, most_at_once
+        at_once += 1
+        most_at_once = max(most_at_once, at_once)
+        await asyncio.sleep(0.3)
+        at_once -= 1
+        done.append(key)
+        if len(done) == 3:
+            stopping.set()
+
+    async with create_sessions(engine).begin() as session:
+        await enqueue(session, entrypoint="work", keys=["1", "2", "3"])
+    deliveries = Deliveries(
+        dsn=asyncpg_dsn(database_url),
+        handlers={"work": handle},
+        concurrency=1,
+        silence=timedelta(seconds=10),
+        on_stop=lambda: None,
+    )
+
+    async with asyncio.timeout(PATIENCE):
+        await deliveries.go_on(stopping)
+
+    assert (sorted(done), most_at_once) == (["1", "2", "3"], 1)
     await engine.dispose()

@@ -6,7 +6,7 @@ is followed by another. Work that is going on is not ended by that: handlers are
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from datetime import timedelta
 
 from msgspec import Struct
@@ -28,6 +28,8 @@ ANSWER = timedelta(seconds=15)
 connection tells nobody; asyncpg gives it up when neither the answer comes nor the cancelling of the question."""
 GOODBYE = timedelta(seconds=5)
 """How long work may take to reach a boundary after the worker was asked to stop."""
+_LEAST = 2
+"""So many jobs at once PgQueuer wants to be allowed."""
 
 
 class Deliveries(Struct, frozen=True, kw_only=True):
@@ -64,13 +66,14 @@ class Deliveries(Struct, frozen=True, kw_only=True):
         know_arrays(connection)
         await know_enum(connection, "pgqueuer_status")
         queuer = PgQueuer.from_asyncpg_connection(connection)
+        _take_no_more_than(self.concurrency, queuer)
         for name, handler in self.handlers.items():
             queuer.entrypoint(name, accepts_context=False)(_adapt(handler))
         loop = asyncio.create_task(
             queuer.qm.run(
                 dequeue_timeout=POLL,
                 batch_size=1,
-                max_concurrent_tasks=max(2, self.concurrency),
+                max_concurrent_tasks=max(_LEAST, self.concurrency),
                 heartbeat_timeout=self.silence,
                 shutdown_on_listener_failure=True,
             )
@@ -92,6 +95,18 @@ class Deliveries(Struct, frozen=True, kw_only=True):
             connection.terminate()
         if lost.is_set() and not stopping.is_set():
             log.warning("worker.database_lost", error="the connection was closed")
+
+
+def _take_no_more_than(jobs: int, queuer: PgQueuer) -> None:
+    """Has PgQueuer ask for a job only while it has fewer, also where that is fewer than `_LEAST`."""
+    fetch = queuer.qm.fetch_jobs
+
+    def fetch_within(
+        batch_size: int, global_concurrency_limit: int | None, heartbeat_timeout: timedelta
+    ) -> AsyncGenerator[Job, None]:
+        return fetch(batch_size, jobs, heartbeat_timeout)
+
+    queuer.qm.fetch_jobs = fetch_within  # type: ignore[method-assign]
 
 
 def _adapt(handler: Handler) -> Callable[[Job], Awaitable[None]]:

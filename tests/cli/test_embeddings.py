@@ -14,8 +14,12 @@ from starlette.types import Message
 from structlog.testing import capture_logs
 
 from integrations_api.cli.embedder import AT_ONCE, MOST_TEXTS, create_embedder
-from integrations_api.cli.embedding_beside import own_embedder
+from integrations_api.cli.embedding_beside import own_embedder, word_of
+from integrations_api.connectors.embeddings.client import trusting
 from integrations_api.db.engine import create_engine, create_sessions
+from integrations_api.egress.client import check_url
+from integrations_api.settings import load_settings
+from integrations_api.wiring import egress_policy
 from tests.cli.conftest import Run
 from tests.packaging.test_locks import PROJECT
 from tests.support.applications import settings_for
@@ -170,6 +174,27 @@ async def test_the_service_beside_serve_is_a_process_that_answers_at_a_steady_ad
         await running
 
     assert first.json()["data"][0]["embedding"] == [3.0, 1.0]
+
+
+def test_the_service_beside_serve_is_reached_past_a_proxy_by_the_worker_too(
+    library: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = settings_for(
+        "postgresql://nobody@127.0.0.1:1/nothing",
+        embeddings_model="any",
+        egress_proxy="http://proxy.example.com:3128",
+        egress_no_proxy="near.example.com",
+    )
+    monkeypatch.setenv("EMBEDDINGS_MODEL", "any")
+    monkeypatch.setenv("EGRESS_PROXY", "http://proxy.example.com:3128")
+
+    with own_embedder(settings) as (changed, _):
+        address, the_workers = str(changed.embeddings_url), load_settings(_env_file=None, **word_of(changed))
+
+    for policy in (egress_policy(changed), egress_policy(the_workers)):
+        assert policy.proxy_for(check_url(address, trusting(policy, address))) is None
+        assert policy.proxy_for(check_url("https://near.example.com", policy)) is None
+        assert policy.proxy_for(check_url("https://far.example.com", policy)) is not None
 
 
 @pytest.mark.parametrize(

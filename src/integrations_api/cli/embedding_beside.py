@@ -1,9 +1,11 @@
 """How `serve` has a local embedding service beside itself."""
 
+import socket
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
+from typing import Any
 
 from integrations_api.cli.child import Child, own_command
 from integrations_api.cli.sockets import base_url, listen
@@ -39,8 +41,24 @@ def own_embedder(settings: Settings) -> Iterator[tuple[Settings, Child | None]]:
         command = own_command(
             "embeddings", "serve", "--with-parent", "--descriptor", str(number), "--model", settings.embeddings_model
         )
-        address = base_url(*listener.getsockname()[:2])
         yield (
-            settings.model_copy(update={"embeddings_url": address}),
+            settings.model_copy(update=_where(listener, settings)),
             Child(command, name="embedder", descriptors=[number]),
         )
+
+
+def _where(listener: socket.socket, settings: Settings) -> dict[str, Any]:
+    """The settings that lead to the service: directly, for no proxy reaches this machine's loopback."""
+    host, port = listener.getsockname()[:2]
+    return {
+        "embeddings_url": base_url(host, port),
+        "egress_no_proxy": (*settings.egress_no_proxy, f"{host}:{port}"),
+    }
+
+
+def word_of(settings: Settings) -> dict[str, str]:
+    """The same for the worker beside, which reads its settings itself."""
+    return {
+        "embeddings_url": settings.embeddings_url or "",
+        "egress_no_proxy": ",".join(settings.egress_no_proxy),
+    }

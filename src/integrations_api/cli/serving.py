@@ -12,7 +12,7 @@ from msgspec import Struct
 
 from integrations_api.cli import loops
 from integrations_api.cli.child import Child
-from integrations_api.cli.embedding_beside import own_embedder
+from integrations_api.cli.embedding_beside import own_embedder, word_of
 from integrations_api.cli.setup import opened_database, settings_for_process
 from integrations_api.cli.signals import Parent, Signals
 from integrations_api.cli.sockets import allow_open_files, listen
@@ -45,8 +45,8 @@ def run_service(*, host: str | None, port: int | None, worker: Child | None, wit
         opened_database(settings, looked_after=True) as url,
         own_embedder(settings) as (settings, embedder),
     ):
-        if worker is not None and settings.embeddings_url is not None:
-            worker.word["embeddings_url"] = settings.embeddings_url
+        if worker is not None and embedder is not None:
+            worker.word |= word_of(settings)
         beside = [child for child in (embedder, worker) if child is not None]
         opened = Opened(
             settings=settings,

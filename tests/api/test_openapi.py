@@ -53,6 +53,19 @@ def test_every_documented_error_is_an_envelope_with_an_example(schema: dict[str,
             assert content["schema"]["$ref"].endswith(("ErrorEnvelope", "Readiness")), (name, status)
 
 
+def test_every_example_of_an_error_says_that_it_is_one(schema: dict[str, Any]) -> None:
+    models = schema["components"]["schemas"]
+    for name, operation in _operations(schema):
+        for status, answer in operation["responses"].items():
+            content = answer.get("content", {}).get("application/json")
+            if status < "400" or content is None:
+                continue
+            model = models[content["schema"]["$ref"].rpartition("/")[2]]
+            example = content.get("example") or next(iter(model.get("examples", [])), None)
+            assert example, (name, status)
+            assert example["success"] is False, (name, status)
+
+
 def test_an_example_of_malformed_input_lists_the_field_that_its_message_names(schema: dict[str, Any]) -> None:
     for name, operation in _operations(schema):
         if "content" not in (answer := operation["responses"]["422"]):

@@ -70,6 +70,17 @@ class Readiness(BaseModel):
     checks: list[ReadyCheck]
 
 
+_NOT_READY = {
+    "success": False,
+    "message": "Not ready: worker",
+    "checks": [
+        {"name": "database", "ok": True, "message": "reachable"},
+        {"name": "schema", "ok": True, "message": "at head"},
+        {"name": "worker", "ok": False, "message": "last seen 48 s ago"},
+    ],
+}
+
+
 @router.get("/healthz", summary="Is the process alive?", responses=errors())
 async def healthz() -> Alive:
     """Answers as long as the process does; asks nobody else."""
@@ -79,7 +90,13 @@ async def healthz() -> Alive:
 @router.get(
     "/readyz",
     summary="Is everything in place?",
-    responses={503: {"model": Readiness, "description": "At least one check fails."}},
+    responses={
+        503: {
+            "model": Readiness,
+            "description": "At least one check fails.",
+            "content": {"application/json": {"example": _NOT_READY}},
+        }
+    },
 )
 async def readyz(response: Response, engine: Annotated[AsyncEngine, Depends(component(AsyncEngine))]) -> Readiness:
     """The database is reachable, its schema serves this release, and a worker was seen in the last 30 seconds."""

@@ -136,7 +136,7 @@ class RejectedAnswer(Success):
                         {
                             "external_id": "9d385017c611228701d22104cc95c371",
                             "number": None,
-                            "reason": "it has no number",
+                            "reason": "The record has no number",
                             "source_updated_at": "2026-03-01T10:30:00Z",
                         }
                     ],

@@ -98,6 +98,20 @@ async def test_the_answer_says_where_the_new_key_is(database_url: str) -> None:
     assert (made.status_code, ended.status_code) == (201, 200)
 
 
+async def test_a_key_opens_nothing_while_its_user_is_disabled_and_opens_again_after_that(database_url: str) -> None:
+    async with live_app(database_url) as live:
+        admin = await live.credentials()
+        key = (await make(live, await live.credentials(["knowledge.view"]))).json()["key"]
+        user = f"/users/{(await me(live, key)).json()['user']['id']}"
+
+        await live.client.post(f"{user}/disable", headers=admin)
+        disabled = await me(live, key)
+        await live.client.post(f"{user}/enable", headers=admin)
+        enabled = await me(live, key)
+
+    assert (disabled.status_code, enabled.status_code) == (401, 200)
+
+
 async def test_a_key_is_shown_once_and_stored_as_a_hash(database_url: str) -> None:
     async with live_app(database_url) as live:
         person = await live.credentials()

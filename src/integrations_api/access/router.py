@@ -153,7 +153,7 @@ async def list_sign_ins(
 )
 async def make_key(sent: ApiKeyRequest, person: KeyMaker, keys: Keys, request: Request) -> Response:
     """For scripts: `Authorization: Bearer iak_…`. It may do what is named here and what you may do at the moment it
-    is used; it ends with its expiry, with its deletion, or when you are disabled. The key is shown only now."""
+    is used; it ends with its expiry or its deletion, and opens nothing while you are disabled. It is shown only now."""
     made = await keys.make(name=sent.name, permissions=sent.permissions, days=sent.expires_in_days, principal=person)
     new = NewApiKeyAnswer(api_key=ApiKeyOut.of(made.details), key=made.text)
     return created(answer(**new.model_dump(mode="json")), request, f"/auth/api-keys/{made.details.id}")
@@ -240,7 +240,8 @@ async def disable(user_id: UserId, principal: Manager, administration: Administr
     responses=errors(401, 403, 404, 422, m404=_NO_USER),
 )
 async def enable(user_id: UserId, principal: Manager, administration: Administration) -> UserAnswer:
-    """Lets a disabled user sign in again, with the permissions he had; older tokens stay void."""
+    """Lets a disabled user sign in again, with the permissions he had. Older tokens stay void; API keys of his that
+    have not expired open again: delete those that must not."""
     return _user(await administration.enable(user_id, by=principal))
 
 

@@ -236,7 +236,8 @@ async def schedule_integration(
     if_match: IfMatch = None,
 ) -> Response:
     """Syncs by itself from now on, or no more (null). A due sync starts once, however many processes run; times missed
-    while the service was down count as one. Setting a schedule resumes one that was paused.
+    while the service was down count as one. Such a sync is incremental, unless the next one has to read everything
+    anyway. Setting a schedule resumes one that was paused.
 
     With `If-Match` only if nobody else has edited the integration or its schedule since it was read.
     """

@@ -156,8 +156,8 @@ async def watch_run(
 async def give_ticket(run_id: str, principal: MayAskForTickets, tickets: TicketDesk) -> TicketAnswer:
     """`/integrations/runs/{run_id}/events?ticket=…` then needs no bearer token: an EventSource cannot send one.
 
-    It is good for this run only, must be used within a minute, and then serves reconnects too, for as long as the token
-    or API key it was asked for with.
+    It is good for this run only, must be used within a minute, and then serves reconnects too: for a day, or less where
+    the token or API key that it was asked for with ends before.
     """
     given = await tickets.give(as_id(run_id, "Sync run not found"), principal=principal)
     return TicketAnswer(ticket=given.text, expires_in=int(given.first_use_within.total_seconds()))

@@ -41,7 +41,10 @@ class RunOnTheWire(BaseModel):
     trigger: str
     state: Literal["queued", "running", "succeeded", "failed", "cancelled", "held"]
     phase: str
-    attempt: int = Field(description="How often the run was begun: 1, and one more for each crash or handover.")
+    attempt: int = Field(
+        description="How often the run was begun: 0 while it waits for the first time, then 1, and one more each time "
+        "that it is taken up again: after a crash, a handover, or when it was resumed."
+    )
     requested_by: UUID | None
     created_at: Timestamp
     started_at: Timestamp | None

@@ -38,8 +38,8 @@ from integrations_api.setting_values import (
 )
 
 _FAMILIES = (
-    "SYNC_", "EGRESS_", "KNOWLEDGE_", "LOG_", "STREAM_", "WORKER_", "ACCESS_", "RAW_", "ENCRYPTION_", "LOGIN_", "CORS_",
-    "EMBEDDINGS_", "METRICS_",
+    "SYNC_", "EGRESS_", "KNOWLEDGE_", "LOG_", "STREAM_", "STREAMS_", "WORKER_", "ACCESS_", "RAW_", "ENCRYPTION_",
+    "CORS_", "EMBEDDINGS_", "METRICS_", "TRUSTED_",
 )  # fmt: skip
 
 

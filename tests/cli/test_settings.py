@@ -36,6 +36,8 @@ GROUPS = {(), ("users",), ("secrets",), ("audit",), ("simulate",), ("embeddings"
         ("SYNC_OVERLAP", "soon", "SYNC_OVERLAP: expected a duration such as 90s, 5m, 2h or 1d"),
         ("SYNC_OVERLAP", "99999999999999d", "SYNC_OVERLAP: expected at most 36500d"),
         ("SYNC_PAGESIZE", "10", "SYNC_PAGESIZE: there is no such setting"),
+        ("STREAMS_PER_USERS", "10", "STREAMS_PER_USERS: there is no such setting"),
+        ("TRUSTED_PROXY", "10.0.0.5", "TRUSTED_PROXY: there is no such setting"),
         ("EGRESS_CA_FILE", "canary-7361.pem", "EGRESS_CA_FILE: cannot be read as PEM certificates"),
         ("EGRESS_CA_FILE", "/dev/null", "EGRESS_CA_FILE: cannot be read as PEM certificates"),
         ("WORKER_SILENCE", "30d", "WORKER_SILENCE: expected 1s at least and 1d at most"),
@@ -79,6 +81,13 @@ def test_a_wrong_setting_stops_the_start_and_is_named_without_its_value(
     assert said in refused.complaint
     assert "default factory" not in refused.complaint
     assert "canary-7361" not in refused.err
+
+
+def test_names_in_the_environment_that_are_none_of_ours_are_passed_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("LOGIN_TIME", "DATABASE_HOST"):
+        monkeypatch.setenv(name, "of somebody else")
+
+    assert load_settings(_env_file=None).port
 
 
 def test_an_unknown_name_in_the_env_file_stops_the_start(run: Run) -> None:

@@ -101,7 +101,8 @@ class Settings(BaseSettings):
     sync_chunk_size: int = Field(2000, ge=1, le=10_000, description="Incidents written in one transaction.")
     sync_retry_budget: PositiveDuration = Field(
         timedelta(minutes=10),
-        description="How long one request to a source may be retried before the run fails.",
+        description="How long one request to a source may be retried before the run fails; half a minute where the "
+        "source cannot be reached when the run begins.",
     )
     sync_stall_timeout: PositiveDuration = Field(
         timedelta(minutes=15),
@@ -157,8 +158,8 @@ class Settings(BaseSettings):
 
     egress_allowed_hosts: Words = Field(
         (),
-        description="Hosts, host:port or CIDR ranges that may be reached though private or by plain http; "
-        "comma-separated.",
+        description="Hosts, host:port or CIDR ranges that may be reached though private, by plain http, or at another "
+        "port than 443 and 8443; comma-separated.",
     )
     egress_ca_file: Authorities | None = Field(
         None, description="PEM file of private certificate authorities to trust."

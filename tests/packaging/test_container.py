@@ -203,6 +203,11 @@ def test_only_loopback_is_published() -> None:
     assert published == ["127.0.0.1:${PORT:-8000}:8000", "127.0.0.1:8080:8080"]
 
 
+def test_links_lead_to_the_port_that_is_published_unless_an_address_is_named() -> None:
+    assert SERVICES["api"]["environment"]["PUBLIC_URL"] == "${PUBLIC_URL:-http://127.0.0.1:${PORT:-8000}}"
+    assert SERVICES["api"]["ports"] == ["127.0.0.1:${PORT:-8000}:8000"]
+
+
 def test_the_api_trusts_nginx_alone_whose_address_nobody_else_is_given() -> None:
     (network,) = NETWORKS["front"]["ipam"]["config"]
     nginx = SERVICES["nginx"]["networks"]["front"]["ipv4_address"]

@@ -196,8 +196,9 @@ async def diff(
     """Incidents that read differently in version `n` and in `base`, by number, each field before and after.
 
     A source that only moved an incident's time stamp has not changed it. Texts of 80 characters and more also come
-    as word-level `segments`; where hundreds of words differ those are one deleted and one inserted block. A page of
-    very large incidents ends early: `next_cursor` tells whether there are more.
+    as word-level `segments`; where hundreds of words differ, and late in a page that has very much to compare, those
+    are one deleted and one inserted block. A page of very large incidents ends early: `next_cursor` tells whether
+    there are more.
     """
     question = DiffQuestion(
         dataset_id=integration_id,

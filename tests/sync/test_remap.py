@@ -15,6 +15,7 @@ from integrations_api.integrations.schemas import IntegrationIn
 from integrations_api.integrations.service import IntegrationService
 from integrations_api.knowledge import remapping
 from integrations_api.knowledge.service import KnowledgeService
+from integrations_api.metrics import REGISTRY
 from integrations_api.queue.jobs import NotDoneYet
 from integrations_api.sync.control import RunControl
 from integrations_api.sync.executor import RunExecutor
@@ -114,6 +115,24 @@ async def test_a_worker_maps_anew_what_is_at_rest_and_says_nothing_of_the_source
         )
         assert len(await b.rows("SELECT id FROM sync_runs")) == 2
         assert (await b.sync(integration)).version is None
+
+
+async def test_runs_that_only_map_anew_are_counted_as_ended_like_others(database_url: str) -> None:
+    def succeeded() -> float:
+        return REGISTRY.get_sample_value("integrations_sync_runs_ended_total", {"state": "succeeded"}) or 0
+
+    async with bench(database_url) as b:
+        before, integration = succeeded(), await loaded(b)
+        await b.stop_workers()  # Whoever ends a run counts that right after it.
+        assert succeeded() == before + 1
+
+        b.source.mapping_version = 2
+        b.start_worker()
+        await b.duties().start_remap()
+        await remap_run(b, integration)
+        await b.stop_workers()
+
+    assert succeeded() == before + 2
 
 
 async def test_one_dataset_at_a_time_is_mapped_anew(database_url: str) -> None:

@@ -53,6 +53,9 @@ CONFIG_CHANGED = "The source, the filter or the fields of the integration were c
 MANY = 5000
 """After so many changes the planner is told about them at once: autovacuum may take a minute to come by."""
 
+_BROUGHT_ABOUT = (RunState.SUCCEEDED, RunState.HELD)
+"""The ends that the engine itself brings about; whoever brings about another counts it."""
+
 Events = AsyncGenerator[LoggedEvent, None]
 
 
@@ -110,6 +113,8 @@ class SyncEngine:
                 async with aclosing(self._carry_out(phase)) as told:
                     async for event in told:
                         yield event
+        if self._journal.run.state in _BROUGHT_ABOUT:
+            SYNC_RUNS_ENDED.labels(self._journal.run.state).inc()
         if self._journal.run.state == RunState.SUCCEEDED:
             await self._tidy()
 
@@ -354,9 +359,7 @@ class SyncEngine:
                 brake=self._options.brake,
             )
 
-        logged = await self._journal.step(work)
-        SYNC_RUNS_ENDED.labels(self._journal.run.state).inc()
-        for event in logged:
+        for event in await self._journal.step(work):
             yield event
 
     async def _count_source(self) -> SourceCount:

@@ -14,6 +14,7 @@ from integrations_api.connectors.servicenow import gone
 from integrations_api.connectors.servicenow.mapping import one_line
 from integrations_api.connectors.text import storable
 from integrations_api.egress.guard import EgressPolicy
+from integrations_api.simulator.common.clock import parse_stamp
 from integrations_api.simulator.common.messages import Answer
 from integrations_api.simulator.servicenow import SimulatorServer
 from integrations_api.simulator.servicenow.faults import Fault
@@ -711,6 +712,34 @@ async def test_literals_read_in_the_sessions_zone_are_shifted(form: str, zone: s
         assert_equal(copy, source)
         async with source.open() as connector:
             assert (await connector.count(source.now())).total == COUNT - 1
+
+
+@pytest.mark.parametrize(
+    ("zone", "evening"), [("Europe/London", "2026-10-24 21:00:00"), ("Atlantic/Azores", "2026-03-28 21:00:00")]
+)
+async def test_a_zone_that_is_utc_in_one_season_only_loses_nothing_when_clocks_are_changed(
+    zone: str, evening: str
+) -> None:
+    with SimulatorServer(instance_of(COUNT, time_zone=zone)) as server:
+        source = SimulatedServiceNow(server)
+        source.advance(parse_stamp(evening) - source.instance.clock.now())
+        server.add_fault("literal_in_session_zone")
+        before, newest, after, *others = source.instance.sys_ids()
+        source.touch(before)
+        source.advance(1800)
+        source.touch(newest)
+        copy = copy_of(source)
+        await copy.sync("full")
+        source.advance(1200)
+        source.update(after, "Changed before the clocks were")
+        source.advance(12 * 3600)
+        for sys_id in others[:10]:
+            source.update(sys_id, "Changed after it")
+
+        fetched = await copy.sync()
+
+        assert fetched.start.since is not None
+        assert_equal(copy, source)
 
 
 async def test_no_rows_in_the_order_of_a_column_that_may_not_be_asked_for_are_no_empty_table(

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from integrations_api.connectors.servicenow.connector import _lower_bound
 from integrations_api.connectors.servicenow.lanes import Since
+from integrations_api.connectors.servicenow.measure import TimeLiteral
 from integrations_api.connectors.servicenow.query import (
     Range,
     any_of,
@@ -140,10 +141,16 @@ def test_every_id_lies_in_exactly_one_lane(count: int, sys_id: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("shift", "literal", "floor"),
-    [(0, "2026-03-01 10:30:00", "2026-03-01 10:30:00"), (-8, "2026-03-01 01:30:00", "2026-03-01 08:30:00")],
+    ("shift", "proved_at", "literal", "floor"),
+    [
+        (0, "2026-03-02", "2026-03-01 10:30:00", "2026-03-01 10:30:00"),
+        (0, "2026-03-30", "2026-03-01 09:30:00", "2026-03-01 08:30:00"),  # London's clocks are forward by then
+        (0, "2026-03-23", "2026-03-01 09:30:00", "2026-03-01 08:30:00"),  # and Casablanca's, after Ramadan
+        (-8, "2026-03-02", "2026-03-01 01:30:00", "2026-03-01 08:30:00"),
+    ],
 )
 def test_a_lower_bound_in_a_sessions_zone_leaves_room_for_a_clock_that_was_put_forward_or_back(
-    shift: int, literal: str, floor: str
+    shift: int, proved_at: str, literal: str, floor: str
 ) -> None:
-    assert _lower_bound(MOMENT, timedelta(hours=shift)) == Since(literal, floor)
+    proved = TimeLiteral(timedelta(hours=shift), datetime.fromisoformat(f"{proved_at}T10:00:00+00:00"))
+    assert _lower_bound(MOMENT, proved) == Since(literal, floor)

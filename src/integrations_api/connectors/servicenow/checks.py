@@ -13,7 +13,7 @@ from integrations_api.connectors.servicenow.answers import QueryRefused, SignInR
 from integrations_api.connectors.servicenow.client import Rows
 from integrations_api.connectors.servicenow.lanes import Source, without_strays
 from integrations_api.connectors.servicenow.mapping import cell
-from integrations_api.connectors.servicenow.measure import Moment, literal_shift, measure
+from integrations_api.connectors.servicenow.measure import Moment, measure, time_literal
 from integrations_api.connectors.servicenow.query import ORDER, Range, conditions_of, joined
 from integrations_api.connectors.servicenow.verify import Promise, missing_columns, sys_id_of
 
@@ -134,16 +134,16 @@ class Preflight(Struct):
             return Check(
                 "time literal", "warning", "There is no record to try it on", "Run the test again with records"
             )
-        shift = await literal_shift(self.source.client, self.source.table, moment.rows)
-        if shift is None:
+        literal = await time_literal(self.source.client, self.source.table, moment.rows)
+        if literal is None:
             return Check(
                 "time literal",
                 "warning",
                 "What a time in a query means could not be proved: every sync reads everything",
                 "Give the user the time zone UTC, and a role that passes the query ACLs of sys_updated_on",
             )
-        if shift:
-            hours = shift.total_seconds() / 3600
+        if literal.shift:
+            hours = literal.shift.total_seconds() / 3600
             seen = f"Times in queries are read in the user's zone ({hours:+g} h), which is taken into account"
             return Check("time literal", "ok", seen)
         return Check("time literal", "ok", "Times in queries are read as UTC")

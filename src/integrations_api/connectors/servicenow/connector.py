@@ -27,7 +27,7 @@ from integrations_api.connectors.servicenow.client import ServiceNowClient
 from integrations_api.connectors.servicenow.conditions import checkable
 from integrations_api.connectors.servicenow.config import BasicAuthConfig, OAuth2Config, ServiceNowConfig
 from integrations_api.connectors.servicenow.lanes import Cursor, LaneReader, Since, Source
-from integrations_api.connectors.servicenow.measure import DAYLIGHT_MARGIN, Moment, clock_spread, literal_shift, measure
+from integrations_api.connectors.servicenow.measure import Moment, TimeLiteral, clock_spread, measure, time_literal
 from integrations_api.connectors.servicenow.query import Range, conditions_of, joined, lanes, stamp
 from integrations_api.connectors.servicenow.verify import sys_id_of
 
@@ -61,8 +61,8 @@ class ServiceNowConnector:
         self._client = self._client_with(self._patience)
         self._stack = AsyncExitStack()
         self._moment: Moment | None = None
-        self._shift: timedelta | None = None
-        self._shift_is_known = False
+        self._literal: TimeLiteral | None = None
+        self._literal_is_known = False
         self._chosen = mapping.choose(config.fields)
         self._link = f"{config.base_url}/{config.table}.do?sys_id="
 
@@ -82,11 +82,11 @@ class ServiceNowConnector:
             notes.append(_NO_STAMPS)
         since = None
         if request.mode == "incremental" and request.since is not None:
-            shift = await self._literal_shift()
-            if shift is None and moment.total != 0:
+            literal = await self._time_literal()
+            if literal is None and moment.total != 0:
                 notes.append(_NOT_PROVED)
             else:
-                since = _lower_bound(request.since, shift or timedelta(0))
+                since = _lower_bound(request.since, literal)
         spread = await clock_spread(self._client, self._config.table)
         return FetchStart(
             since=request.since if since else None,
@@ -156,15 +156,15 @@ class ServiceNowConnector:
     async def count(self, created_until: datetime) -> SourceCount:
         """Rows of the filter created at or before a source time, before access rules."""
         moment = await self._measured()
-        shift = await self._literal_shift()
-        if shift is None:
+        literal = await self._time_literal()
+        if literal is None:
             # No rows may also be the answer to an order that may not be asked for: by sys_updated_on, say.
             if moment.total == 0 and await self._client.count(self._config.table, self._config.filter) == 0:
                 return SourceCount(0)
             if moment.total and not moment.rows:
                 return SourceCount(None, f"the source counts {moment.total} but shows this user none (access rules)")
             return SourceCount(None, "what a time in a query means to the source could not be proved")
-        query = joined(self._config.filter, f"sys_created_on<={stamp(created_until, shift)}")
+        query = joined(self._config.filter, f"sys_created_on<={stamp(created_until, literal.shift)}")
         return SourceCount(await self._client.count(self._config.table, query))
 
     async def count_to_read(self, start: FetchStart) -> SourceCount:
@@ -184,10 +184,10 @@ class ServiceNowConnector:
 
     async def _changed_outside(self, since: datetime) -> Sequence[str]:
         """A row that leaves the filter (`active=true`) is in no page: it would stay as it was last read."""
-        shift = await self._literal_shift() if self._config.filter else None
-        if shift is None:
+        literal = await self._time_literal() if self._config.filter else None
+        if literal is None:
             return []
-        bound = f"sys_updated_on>={_lower_bound(since, shift).literal}"
+        bound = f"sys_updated_on>={_lower_bound(since, literal).literal}"
         return await gone.changed_outside(
             self._client, self._config.table, filter_text=self._config.filter, bound=bound
         )
@@ -237,15 +237,17 @@ class ServiceNowConnector:
             self._moment = await measure(self._client, self._config.table, filter_text, conditions_of(filter_text))
         return self._moment
 
-    async def _literal_shift(self) -> timedelta | None:
-        if not self._shift_is_known:
+    async def _time_literal(self) -> TimeLiteral | None:
+        if not self._literal_is_known:
             moment = await self._measured()
-            self._shift = await literal_shift(self._client, self._config.table, moment.rows)
-            self._shift_is_known = True
-        return self._shift
+            self._literal = await time_literal(self._client, self._config.table, moment.rows)
+            self._literal_is_known = True
+        return self._literal
 
 
-def _lower_bound(since: datetime, shift: timedelta) -> Since:
-    """A shifted literal reads back one hour more, and rows up to two hours older are no broken promise."""
-    margin = DAYLIGHT_MARGIN if shift else timedelta(0)
-    return Since(literal=stamp(since - margin, shift), floor=stamp(since - 2 * margin))
+def _lower_bound(since: datetime, literal: TimeLiteral | None) -> Since:
+    """Where a literal may be off, it reads back that much more, and rows twice as much older are no broken promise."""
+    if literal is None:
+        return Since(literal=stamp(since), floor=stamp(since))
+    margin = literal.margin(since)
+    return Since(literal=stamp(since - margin, literal.shift), floor=stamp(since - 2 * margin))

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from zoneinfo import ZoneInfo
 
 from msgspec import Struct
 
@@ -20,8 +21,10 @@ _BEYOND_ALL_ZONES = timedelta(days=2)
 _CLOCKS_DIFFER = timedelta(seconds=5)
 _MORE_CLOCKS = 6
 
-DAYLIGHT_MARGIN = timedelta(hours=1)
-"""A shift is measured today and used for another day, when daylight saving may have been different."""
+_DAYLIGHT_MARGIN = timedelta(hours=1)
+_AT_UTC_FOR_A_SEASON = ("Europe/London", "Africa/Casablanca")
+"""Zones whose times are UTC's in one season and not in the other, one for each day on which such clocks change: those
+of the Azores, say, do so with London's."""
 
 
 class Moment(Struct, frozen=True):
@@ -34,6 +37,24 @@ class Moment(Struct, frozen=True):
     """Rows of the filter, before access rules."""
     rows: Sequence[Row]
     """The most recently changed rows, newest first: sys_id, sys_updated_on, class; values and display values."""
+
+
+class TimeLiteral(Struct, frozen=True):
+    """What a time in a query means: `shift` moves it so that it means the UTC time it is made from.
+
+    That was proved for a row that was changed `at`; for another day daylight saving may have been different.
+    """
+
+    shift: timedelta
+    at: datetime
+
+    def margin(self, moment: datetime) -> timedelta:
+        """How far from it the literal of another moment may lie, where it is read in the session's zone."""
+        may_be_off = self.shift or any(
+            moment.astimezone(zone).utcoffset() != self.at.astimezone(zone).utcoffset()
+            for zone in map(ZoneInfo, _AT_UTC_FOR_A_SEASON)
+        )
+        return _DAYLIGHT_MARGIN if may_be_off else timedelta(0)
 
 
 async def measure(client: ServiceNowClient, table: str, filter_text: str, conditions: Sequence[Condition]) -> Moment:
@@ -65,8 +86,8 @@ async def _newest(client: ServiceNowClient, table: str, filter_text: str, column
     )
 
 
-async def literal_shift(client: ServiceNowClient, table: str, rows: Sequence[Row]) -> timedelta | None:
-    """How far a time literal must be moved to mean the UTC time it is made from; None where it cannot be proved.
+async def time_literal(client: ServiceNowClient, table: str, rows: Sequence[Row]) -> TimeLiteral | None:
+    """What a time in a query means; None where it cannot be proved.
 
     Proved with the operator that is used: `sys_updated_on>=T` must find the row that was changed at T, and with one
     second more must not. Rows change while we ask, so the older ones of the sample are taken, and tried again.
@@ -78,7 +99,7 @@ async def literal_shift(client: ServiceNowClient, table: str, rows: Sequence[Row
             continue
         for shift in _candidates(value, shown):
             if await _finds(client, table, sys_id_of(row), moment, shift):
-                return shift
+                return TimeLiteral(shift, moment)
         await _must_heed(client, table, sys_id_of(row), moment)
     return None
 

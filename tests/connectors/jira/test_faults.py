@@ -394,6 +394,20 @@ async def test_what_leaves_projects_or_filter_is_gone_with_the_next_incremental_
     assert copy.documents[changed].title == "Still here"
 
 
+async def test_the_last_ones_that_leave_the_filter_are_gone_as_well(source: SimulatedJira) -> None:
+    copy = Copy(lambda: source.open(filter="status = Closed"))
+    await copy.sync("full")
+    closed = list(copy.documents)
+    source.advance(7200)
+    for issue_id in closed:
+        source.site.transition(issue_id, "Open")
+
+    fetched = await copy.sync()
+
+    assert fetched.start.since is not None
+    assert copy.gone == dict.fromkeys(closed, "out_of_filter")
+
+
 async def test_a_filter_that_the_source_does_not_understand_is_told_in_its_own_words(source: SimulatedJira) -> None:
     async with source.open(filter="nonsense = 1") as connector:
         with pytest.raises(ConnectorError, match="Field 'nonsense' does not exist"):

@@ -667,6 +667,22 @@ async def test_what_leaves_the_filter_is_gone_with_the_next_incremental_sync(
     assert copy.documents[changed].title == "Still here"
 
 
+async def test_the_last_ones_that_leave_the_filter_are_gone_as_well(source: SimulatedServiceNow) -> None:
+    source.instance.revoke("delete_log_reader")
+    last = source.instance.sys_ids()[:2]
+    source.instance.update_many(source.instance.sys_ids(), {"active": "false"})
+    source.instance.update_many(last, {"active": "true"})
+    copy = copy_of(source, filter="active=true")
+    await copy.sync("full")
+    source.advance(3600)
+    source.instance.update_many(last, {"active": "false"})
+
+    fetched = await copy.sync()
+
+    assert fetched.start.since is not None
+    assert copy.gone == dict.fromkeys(last, "out_of_filter")
+
+
 async def test_a_table_that_is_too_large_without_the_filter_does_not_end_a_sync(source: SimulatedServiceNow) -> None:
     async with source.open(filter="active=true") as connector:
         await connector.start(FetchRequest("incremental", source.now()))

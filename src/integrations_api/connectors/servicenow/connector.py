@@ -239,8 +239,10 @@ class ServiceNowConnector:
 
     async def _time_literal(self) -> TimeLiteral | None:
         if not self._literal_is_known:
-            moment = await self._measured()
-            self._literal = await time_literal(self._client, self._config.table, moment.rows)
+            rows = (await self._measured()).rows
+            if self._config.filter and not rows:  # All may have left it; any row of the table can prove it.
+                rows = (await measure(self._client, self._config.table, "", ())).rows
+            self._literal = await time_literal(self._client, self._config.table, rows)
             self._literal_is_known = True
         return self._literal
 

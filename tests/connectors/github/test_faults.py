@@ -287,6 +287,17 @@ async def test_a_transferred_issue_is_a_new_document_and_the_old_one_left(source
     assert_equal(copy, source)
 
 
+async def test_an_issue_that_was_made_a_pull_request_is_gone(source: SimulatedGitHub) -> None:
+    copy = copy_of(source)
+    await copy.sync("full")
+    made, *_ = copy.documents
+    source.instance.by_id[int(made)].is_pull = True
+    source.touch(made)
+    await copy.sync("full")
+    assert copy.gone == {made: "out_of_filter"}
+    assert_equal(copy, source)
+
+
 async def test_issues_are_gone_for_the_reason_that_is_true(source: SimulatedGitHub) -> None:
     source.config = {"repositories": ALL}
     copy = copy_of(source)

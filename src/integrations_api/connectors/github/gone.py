@@ -66,6 +66,8 @@ async def _reason(
     except NotVisible:
         return "no_longer_visible"
     issue = reply.value if isinstance(reply.value, dict) else {}
+    if "pull_request" in issue:
+        return "out_of_filter"  # Somebody made a pull request of it, under the same id: those are not read.
     lives_in = repository_of(issue).casefold()
     if str(issue.get("id")) == external_id and lives_in in read:
         return None

@@ -105,7 +105,9 @@ async def test_only_bare_pages_are_long(cloud: JiraSite) -> None:
     async with client_of(cloud, CLOUD_USER) as client:
         bare = await search(client, "created >= 0", maxResults=5000, fields=["id", "created"])
         full = await search(client, "created >= 0", maxResults=5000, fields=["summary", "comment"])
+        longer = await search(client, "created >= 0", maxResults=5001, fields=["id", "created"])
     assert (len(bare.json()["issues"]), len(full.json()["issues"])) == (150, 100)
+    assert (longer.status_code, "between 1 and 5,000" in longer.text) == (400, True)
 
 
 async def test_data_center_pages_by_position_up_to_its_window(own: httpx.AsyncClient, datacenter: JiraSite) -> None:

@@ -21,6 +21,9 @@ from integrations_api.connectors.retry import Patience
 Issue = dict[str, Any]
 Flavour = Literal["Cloud", "Data Center"]
 
+LARGEST_PAGE = 5000
+"""Cloud refuses to be asked for more: "The max results parameter has to be between 1 and 5,000" (jira-plugin#646)."""
+
 _V2, _V3 = "/rest/api/2", "/rest/api/3"
 
 

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from integrations_api.connectors.errors import Refused
 from integrations_api.connectors.jira import mapping
 from integrations_api.connectors.jira.checks import Preflight
-from integrations_api.connectors.jira.client import JiraClient
+from integrations_api.connectors.jira.client import LARGEST_PAGE, JiraClient
 from integrations_api.connectors.jira.comments import Comments
 from integrations_api.connectors.jira.config import JiraConfig
 from integrations_api.connectors.jira.gone import Confirmation
@@ -41,8 +41,6 @@ _NOT_PROVED = (
     "search index"
 )
 _PREFLIGHT_BUDGET = 10.0
-_SWEEP = 5000
-"""Rows asked for where only ids and times are read; Cloud gives as many."""
 
 
 class JiraConnector:
@@ -107,7 +105,7 @@ class JiraConnector:
 
     @property
     def _page_size(self) -> int:
-        return self._config.page_size or self._context.page_size
+        return min(self._config.page_size or self._context.page_size, LARGEST_PAGE)
 
     @property
     def _fields(self) -> list[str]:
@@ -179,7 +177,7 @@ class JiraConnector:
         only.
         """
         scope = self._scope if scope is None else scope
-        reader = Reader(self._client, scope=scope, fields=["created"], page_size=_SWEEP, as_of=until)
+        reader = Reader(self._client, scope=scope, fields=["created"], page_size=LARGEST_PAGE, as_of=until)
         found: set[str] = set()
         async with aclosing(reader.pages(cursor)) as pages:
             async for issues, _ in pages:

@@ -15,7 +15,7 @@ from msgspec.structs import replace
 
 from integrations_api.connectors.errors import PageTooLarge, Refused, Retryable
 from integrations_api.connectors.jira.answers import QueryRefused
-from integrations_api.connectors.jira.client import START, Found, Issue, JiraClient, Place
+from integrations_api.connectors.jira.client import LARGEST_PAGE, START, Found, Issue, JiraClient, Place
 from integrations_api.connectors.jira.jql import MINUTE, ORDER, joined, millis, whole_minute
 from integrations_api.connectors.jira.mapping import fields_of, read_moment
 from integrations_api.connectors.records import JsonObject
@@ -23,7 +23,6 @@ from integrations_api.connectors.records import JsonObject
 _GOOD_PAGES_TO_GROW = 4
 _MOST_IDLE_PAGES = 2000
 _MOST_ROUNDS = 20
-_SWEEP = 5000
 _SHIFTED = "The pages of the source shifted while they were read"
 
 
@@ -143,7 +142,7 @@ class Reader:
         jql = f"{joined(self._scope, replace(cursor, until=cursor.anchor + MINUTE).condition())} {ORDER}"
         place: Place | None = START
         while place is not None:
-            found = await self._client.ask(jql, fields=["created"], limit=_SWEEP, place=place)
+            found = await self._client.ask(jql, fields=["created"], limit=LARGEST_PAGE, place=place)
             due = [issue for issue in found.issues if (created_of(issue) or 0) < self._as_of]
             if any(str(issue.get("id")) not in minute.ids for issue in due):
                 return True

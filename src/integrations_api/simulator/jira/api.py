@@ -20,7 +20,7 @@ from .site import JiraSite
 TOKEN_DAYS = 7
 MOST = {"cloud": 100, "datacenter": 1000}
 MOST_BARE = 5000
-"""Cloud: rows in one answer when next to nothing of each is asked for."""
+"""Cloud: rows in one answer when next to nothing of each is asked for, and the most that may be asked for at all."""
 BARE = {"id", "key", "created", "updated"}
 UNBOUNDED = "Unbounded JQL queries are not allowed here. Please add a search restriction to your query."
 NOT_THERE = "Issue does not exist or you do not have permission to see it."
@@ -109,7 +109,9 @@ class Api:
         found = self._found(call)
         start = self._offset(call)
         is_bare = set(_fields(call, "id")) <= BARE
-        limit = min(_number(call, "maxResults", 50), MOST_BARE if is_bare else MOST["cloud"])
+        if not 1 <= (asked := _number(call, "maxResults", 50)) <= MOST_BARE:
+            raise refuse(400, "The max results parameter has to be between 1 and 5,000.")
+        limit = min(asked, MOST_BARE if is_bare else MOST["cloud"])
         for fault in faults:
             limit = fault.limit(call, limit)
         page = self._shaped(call, found[start : start + limit], faults)

@@ -146,6 +146,16 @@ async def test_pages_whose_tokens_lead_round_in_a_ring_end_the_sync_in_words(clo
             await fetch(connector)
 
 
+async def test_tokens_that_repeat_where_a_minute_is_proved_end_the_sync_in_words(cloud: SimulatedJira) -> None:
+    for number in range(60):
+        cloud.create(f"Imported {number}")
+    cloud.server.add_fault("short_pages", most=20, on="probe")
+    cloud.server.add_fault("token_repeats", on="probe", times=None)
+    async with cloud.open() as connector, asyncio.timeout(60):
+        with pytest.raises(Refused, match="pages of the source do not end"):
+            await fetch(connector)
+
+
 async def test_credentials_that_expire_in_the_middle_do_not_make_the_rest_look_deleted(cloud: SimulatedJira) -> None:
     copy = Copy(cloud.open)
     await copy.sync()

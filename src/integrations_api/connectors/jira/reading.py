@@ -140,9 +140,11 @@ class Reader:
         if cursor.anchor is None or not cursor.moves:
             return False
         jql = f"{joined(self._scope, replace(cursor, until=cursor.anchor + MINUTE).condition())} {ORDER}"
+        followed: set[Place] = set()
         place: Place | None = START
         while place is not None:
             found = await self._client.ask(jql, fields=["created"], limit=LARGEST_PAGE, place=place)
+            _check_way(followed, place, found.following)
             due = [issue for issue in found.issues if (created_of(issue) or 0) < self._as_of]
             if any(str(issue.get("id")) not in minute.ids for issue in due):
                 return True

@@ -213,6 +213,15 @@ async def test_rows_behind_a_long_hidden_run_are_read(source: SimulatedServiceNo
     assert len(fetched.records) == COUNT - 90
 
 
+async def test_a_long_way_through_hidden_rows_is_a_step_now_and_then(source: SimulatedServiceNow) -> None:
+    source.server.add_fault("hidden_rows", percent=0, run=COUNT, run_at=0.0)
+    async with source.open(page_size=1) as connector:
+        fetched = await fetch(connector)
+    assert fetched.records == []
+    assert fetched.pages[-1].cursor is None
+    assert source.server.log.total < 150 * len(fetched.pages)  # a run that goes without a step for long counts as stuck
+
+
 async def test_a_gateway_that_takes_the_count_out_of_the_headers_changes_nothing(
     source: SimulatedServiceNow, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -12,6 +12,8 @@ from integrations_api.connectors.records import Page, SourceRecord
 
 LANE = "issues"
 _GOOD_PAGES_TO_GROW = 4
+_BARE_PAGES = 50
+"""So many pages of nothing but pull requests are told of by a page without issues: the run gets on."""
 
 
 class IssueReader:
@@ -26,10 +28,12 @@ class IssueReader:
         self._comments = CommentReader(client)
 
     async def pages(self) -> AsyncGenerator[Page, None]:
-        """Every page that has issues, and one without at the end."""
+        """Every page that has issues; one without at the end, and now and then where many have none."""
+        bare = 0
         while self._cursor.repositories:
             records = await self._step()
-            if records or not self._cursor.repositories:
+            bare = 0 if records else bare + 1
+            if records or not self._cursor.repositories or bare % _BARE_PAGES == 0:
                 yield Page(records, LANE, self._cursor.as_json())
 
     async def _step(self) -> list[SourceRecord]:

@@ -14,6 +14,8 @@ from integrations_api.connectors.servicenow.query import ORDER, Clause, Range, j
 from integrations_api.connectors.servicenow.verify import Promise, check_ids, ignored, ignored_in_filter, sys_id_of
 
 _GOOD_PAGES_TO_GROW = 4
+_BARE_STEPS = 50
+"""So many steps through rows that are hidden are told of by a page without records: the run gets on."""
 _ASKED_AGAIN = 100
 """Rows at most whose filter is tried once more: where it is ignored, it is for each of them."""
 _BARE = ("sys_id", "number", "sys_created_on", "sys_updated_on")
@@ -74,10 +76,14 @@ class LaneReader:
         self._good_pages = 0
 
     async def pages(self) -> AsyncGenerator[Page, None]:
-        """Every page that has records, and one without where the lane ends with none."""
+        """Every page that has records; one without where the lane ends with none, and now and then in between."""
+        bare, told = 0, list(self._ranges)
         while self._ranges:
             records = await self._step(self._ranges[0])
-            if records or not self._ranges:
+            bare = 0 if records else bare + 1
+            is_further = bare % _BARE_STEPS == 0 and self._ranges != told
+            if records or not self._ranges or is_further:
+                told = list(self._ranges)
                 yield Page(records, self._lane, Cursor(tuple(self._ranges), self._since).as_json())
             del records  # They are not kept here while the next page is read.
 

@@ -49,12 +49,12 @@ def assert_equal(copy: Copy, source: SimulatedGitHub) -> None:
 
 
 class OtherShape(Refusal[GitHubInstance, Call]):
-    """GraphQL answers, and not to what it was asked."""
+    """It answers, and not to what it was asked."""
 
     default_times = None
 
-    def __init__(self, body: bytes) -> None:
-        super().__init__(on="graphql")
+    def __init__(self, body: bytes, *, on: str = "graphql") -> None:
+        super().__init__(on=on)
         self.body = body
 
     def answer(self, call: Call, instance: GitHubInstance) -> Answer:
@@ -467,6 +467,25 @@ async def test_a_graph_of_another_shape_is_trouble_in_words(source: SimulatedGit
         with pytest.raises(ConnectorError):
             await connector.start(FetchRequest("full", None))
         assert "failed" in {check.status for check in await connector.check()}
+
+
+@pytest.mark.parametrize(("on", "body"), [("page", b"null"), ("page", b"7"), ("graphql", b'{"data": {"viewer": [1]}}')])
+async def test_the_preflight_of_a_source_that_answers_something_else_fails_in_words(
+    source: SimulatedGitHub, on: str, body: bytes
+) -> None:
+    source.server.add_fault(OtherShape(body, on=on))
+    async with source.open() as connector:
+        assert "another shape" in " ".join((await names_of_failed(connector)).values())
+
+
+@pytest.mark.parametrize("body", [b"{}", b"[]", b"null"])
+async def test_an_answer_that_is_no_issue_does_not_make_one_gone(source: SimulatedGitHub, body: bytes) -> None:
+    copy = copy_of(source)
+    await copy.sync("full")
+    source.server.add_fault(OtherShape(body, on="issue"))
+    async with source.open() as connector:
+        with pytest.raises(ConnectorError, match="no issue"):
+            await connector.confirm_gone({key: one.number for key, one in copy.documents.items()})
 
 
 async def test_a_source_that_does_not_count_leaves_the_verdict_open(source: SimulatedGitHub) -> None:

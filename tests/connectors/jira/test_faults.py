@@ -9,7 +9,11 @@ import pytest
 
 from integrations_api.connectors.errors import ConnectorError, Refused, Retryable
 from integrations_api.connectors.records import FetchRequest
-from integrations_api.simulator.jira import AfterPage, Flavour, SimulatorServer, evolve
+from integrations_api.simulator.common.general_faults import Refusal
+from integrations_api.simulator.common.messages import Answer
+from integrations_api.simulator.jira import AfterPage, Flavour, JiraSite, SimulatorServer, evolve
+from integrations_api.simulator.jira.faults import Fault
+from integrations_api.simulator.jira.messages import Call
 from tests.connectors.copying import Copy, Ear, fetch
 from tests.connectors.jira.sources import SimulatedJira, site_of
 
@@ -424,6 +428,39 @@ async def test_a_filter_that_the_source_does_not_understand_is_told_in_its_own_w
             await connector.start(FetchRequest("full", None))
         failed = [check for check in await connector.check() if check.status == "failed"]
     assert [check.name for check in failed] == ["issues"]
+
+
+class WithoutIds(Fault):
+    """The issues of a search have no ids."""
+
+    def edit_page(self, call: Call, answer: dict[str, Any]) -> dict[str, Any]:
+        rows = [{key: value for key, value in row.items() if key != "id"} for row in answer["issues"]]
+        return answer | {"issues": rows} if self.strikes(call) else answer
+
+
+class NoIssue(Refusal[JiraSite, Call]):
+    """An empty object in place of an issue."""
+
+    default_times = None
+
+    def answer(self, call: Call, instance: JiraSite) -> Answer:
+        return Answer.json({})
+
+
+async def test_issues_without_an_id_are_a_broken_answer(cloud: SimulatedJira) -> None:
+    cloud.server.add_fault(WithoutIds())
+    async with cloud.open(budget=20) as connector:
+        with pytest.raises(Retryable, match="broke off"):
+            await fetch(connector)
+
+
+async def test_an_answer_that_is_no_issue_does_not_make_one_gone(source: SimulatedJira) -> None:
+    archived, *_ = sorted(source.titles())
+    source.site.archive([archived])
+    source.server.add_fault(NoIssue(on="issue"))
+    async with source.open() as connector:
+        with pytest.raises(Retryable, match="or none"):
+            await connector.confirm_gone({archived: "OPS-1"})
 
 
 # ---- comments

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from msgspec import Struct, field
 
 from integrations_api.connectors.errors import ConnectorError
-from integrations_api.connectors.github.answers import SignInRefused
+from integrations_api.connectors.github.answers import SignInRefused, well_formed
 from integrations_api.connectors.github.client import GitHubClient
 from integrations_api.connectors.github.comments import CommentReader
 from integrations_api.connectors.github.config import GitHubConfig
@@ -44,10 +44,10 @@ class Preflight(Struct):
         for made in contact:
             yield made
         if contact[-1].status != "failed":
-            yield await safely("repositories", self._repositories)
+            yield await safely("repositories", _taken_apart(self._repositories))
         if self.found is not None:
             for name, step in self._steps():
-                yield await safely(name, step)
+                yield await safely(name, _taken_apart(step))
 
     def _steps(self) -> Sequence[tuple[str, Step]]:
         return (
@@ -63,6 +63,8 @@ class Preflight(Struct):
         began = self.client.patience.time.monotonic()
         try:
             graph = await self.client.retried(lambda: self.client.query("query { viewer { login } }", {}))
+            with well_formed():
+                who = (graph.data.get("viewer") or {}).get("login") or "somebody"
         except SignInRefused as error:
             reachable = Check("reachable", "ok", "The server answers")
             return [reachable, Check("signed in", "failed", error.message, error.remedy)]
@@ -70,7 +72,6 @@ class Preflight(Struct):
             return [Check("reachable", "failed", error.message, error.remedy or "Try again later")]
         self.seconds = self.client.patience.time.monotonic() - began
         self.date = graph.date
-        who = (graph.data.get("viewer") or {}).get("login") or "somebody"
         return [
             Check("reachable", "ok", f"Answered in {self.seconds * 1000:.0f} ms"),
             Check("signed in", "ok", f"Signed in as {one_line(str(who))}"),
@@ -156,6 +157,16 @@ class Preflight(Struct):
         pages = sum(max(1, -(-one.total // self.page_size)) for one in self.found.readable)
         pulls = ", and one more for every 100 pull requests"  # They stand among the issues, and no count tells of them.
         return Check("duration", "ok", f"A full sync takes about {2 * pages} requests{pulls}")
+
+
+def _taken_apart(step: Step) -> Step:
+    """A step that fails in words where an answer is not what was asked for."""
+
+    async def taken_apart() -> Check:
+        with well_formed():
+            return await step()
+
+    return taken_apart
 
 
 def _expiry(text: str) -> datetime | None:

@@ -135,7 +135,8 @@ class GitHubConnector:
         if not suspects:
             return []
         found = await survey(self._client, self._config)
-        return await gone.confirm(self._client, suspects, {one.name.casefold() for one in found.readable})
+        with well_formed():
+            return await gone.confirm(self._client, suspects, {one.name.casefold() for one in found.readable})
 
     async def check(self) -> Sequence[Check]:
         """The preflight, with little patience: somebody is waiting."""

@@ -6,6 +6,7 @@ An issue is found by repository and number; only its id tells whether what is fo
 from collections.abc import Collection, Mapping
 from typing import Literal
 
+from integrations_api.connectors.errors import Retryable
 from integrations_api.connectors.github.answers import NoLongerThere, NotVisible
 from integrations_api.connectors.github.client import GitHubClient
 from integrations_api.connectors.github.config import repository_name
@@ -65,11 +66,13 @@ async def _reason(
         return "deleted"
     except NotVisible:
         return "no_longer_visible"
-    issue = reply.value if isinstance(reply.value, dict) else {}
+    issue = reply.value
+    if not isinstance(issue, dict) or type(issue.get("id")) is not int:
+        raise Retryable("The answer is no issue", "Check the URL: is it a GitHub?")
     if "pull_request" in issue:
         return "out_of_filter"  # Somebody made a pull request of it, under the same id: those are not read.
     lives_in = repository_of(issue).casefold()
-    if str(issue.get("id")) == external_id and lives_in in read:
+    if str(issue["id"]) == external_id and lives_in in read:
         return None
     # A transfer leads to another repository, where the issue has another id: there it is a new document.
     return "out_of_filter"

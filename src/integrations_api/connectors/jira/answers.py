@@ -58,7 +58,7 @@ def read_value(answer: Answer, *, now: datetime) -> Any:
 def issues_of(value: dict[str, Any]) -> list[dict[str, Any]]:
     """The issues of a search's answer; a list with anything else in it is a broken answer."""
     issues = value.get("issues")
-    if isinstance(issues, list) and all(type(issue) is dict for issue in issues):
+    if isinstance(issues, list) and all(type(issue) is dict and issue.get("id") for issue in issues):
         return issues
     raise PageTooLarge("The answer broke off", "Try a smaller page_size")
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Literal
 
-from integrations_api.connectors.errors import Refused
+from integrations_api.connectors.errors import Refused, Retryable
 from integrations_api.connectors.jira.answers import AccessRefused, NotThere, QueryRefused
 from integrations_api.connectors.jira.client import JiraClient
 from integrations_api.connectors.jira.jql import joined
@@ -42,11 +42,13 @@ class Confirmation:
         if not issue_id.isdigit():
             return "deleted"
         try:
-            await self._client.get_api(f"/issue/{issue_id}", {"fields": "project"})
+            found = await self._client.get_api(f"/issue/{issue_id}", {"fields": "project"})
         except NotThere:
             return "deleted"
         except AccessRefused:
             return "no_longer_visible"
+        if str(found.get("id")) != issue_id:
+            raise Retryable("The answer is another issue than was asked for, or none", "Ask what stands before Jira")
         if await self._is_listed(issue_id, self._scope):
             return None
         # What was archived can still be opened, and no search lists it any more.

@@ -477,6 +477,19 @@ async def test_a_record_that_is_too_much_by_itself_is_rejected_with_a_way_past_i
     assert_equal(copy, source)
 
 
+@pytest.mark.parametrize("places", [(0, 50), (0, 1), (50, -1), (-2, -1)])
+async def test_several_records_that_are_too_much_by_themselves_are_each_rejected(
+    source: SimulatedServiceNow, places: tuple[int, int]
+) -> None:
+    ids = sorted(source.instance.sys_ids())
+    heavy = {ids[place] for place in places}
+    source.server.add_fault("too_much_alone", sys_ids="+".join(heavy))
+    copy = copy_of(source, page_size=20, budget=60)
+    await copy.sync("full")
+    assert set(copy.rejected) == heavy
+    assert len(copy.documents) == COUNT - 2
+
+
 async def test_a_record_that_grows_too_much_is_rejected_where_it_alone_has_changed(
     source: SimulatedServiceNow,
 ) -> None:

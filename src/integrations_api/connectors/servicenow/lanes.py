@@ -191,14 +191,25 @@ class LaneReader:
             raise error
         try:
             bare = await self._client.page(source.table, self._query(current), fields=_BARE, limit=1)
-            sys_id = next(filter(None, map(sys_id_of, bare.rows)), "")
-            others = joined(source.filter, f"sys_id!={quoted(sys_id)}", ORDER)
-            control = await self._client.page(source.table, others, fields=source.fields, limit=1, labels=True)
         except ConnectorError:
             raise error from None
-        if not sys_id or not any(map(sys_id_of, control.rows)):
+        sys_id = next(filter(None, map(sys_id_of, bare.rows)), "")
+        if not sys_id or not await self._can_read_another(sys_id):
             raise error
         return {**bare.rows[0], TOO_LARGE: _LEAVE_OUT.format(error.message, one_line(sys_id, 64))}
+
+    async def _can_read_another(self, sys_id: str) -> bool:
+        """Whether the record behind this one, the first or the last of all can be read: some may be too much too."""
+        source = self._source
+        for condition in (f"{Range(sys_id).condition()}^{ORDER}", ORDER, "ORDERBYDESCsys_id"):
+            query = joined(source.filter, f"sys_id!={quoted(sys_id)}", condition)
+            try:
+                found = await self._client.page(source.table, query, fields=source.fields, limit=1, labels=True)
+            except ConnectorError:
+                continue
+            if any(map(sys_id_of, found.rows)):
+                return True
+        return False
 
     def _grow(self) -> None:
         """After a few good pages, a page that had shrunk is doubled again."""

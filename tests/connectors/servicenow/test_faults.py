@@ -16,9 +16,9 @@ from integrations_api.connectors.text import storable
 from integrations_api.egress.guard import EgressPolicy
 from integrations_api.simulator.common.clock import parse_stamp
 from integrations_api.simulator.common.messages import Answer
-from integrations_api.simulator.servicenow import SimulatorServer
+from integrations_api.simulator.servicenow import ServiceNowInstance, SimulatorServer
 from integrations_api.simulator.servicenow.faults import Fault
-from integrations_api.simulator.servicenow.faults.bodies import SHAPES
+from integrations_api.simulator.servicenow.faults.bodies import SHAPES, TooMuchAlone
 from integrations_api.simulator.servicenow.messages import Call
 from integrations_api.simulator.servicenow.table import Row
 from integrations_api.simulator.servicenow.table_api import TableApi
@@ -475,6 +475,31 @@ async def test_a_record_that_is_too_much_by_itself_is_rejected_with_a_way_past_i
     await copy.sync("full")
     assert copy.rejected == {}
     assert_equal(copy, source)
+
+
+class EndedByTheQuota(TooMuchAlone):
+    """The answer breaks off after a minute."""
+
+    def __init__(self, source: SimulatedServiceNow, sys_id: str) -> None:
+        super().__init__(sys_ids=sys_id)
+        self.time = source.time
+
+    def after(self, call: Call, answer: Answer, instance: ServiceNowInstance) -> Answer:
+        whole = answer.body
+        broken = super().after(call, answer, instance)
+        self.time.moment += 60 * (broken.body != whole)
+        return broken
+
+
+async def test_a_record_that_is_too_much_is_rejected_though_halving_the_page_has_taken_all_the_time(
+    source: SimulatedServiceNow,
+) -> None:
+    heavy = min(source.instance.sys_ids())
+    source.server.add_fault(EndedByTheQuota(source, heavy))
+    copy = copy_of(source, page_size=2000, budget=600)
+    await copy.sync("full")
+    assert set(copy.rejected) == {heavy}
+    assert len(copy.documents) == COUNT - 1
 
 
 @pytest.mark.parametrize("places", [(0, 50), (0, 1), (50, -1), (-2, -1)])

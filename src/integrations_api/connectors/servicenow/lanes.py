@@ -174,21 +174,21 @@ class LaneReader:
                 try:
                     await trial.again(error, at_once=limit > 1)
                 except PageTooLarge:
-                    return [await self._bare(error, current, limit)], limit
+                    if limit == 1:
+                        return [await self._bare(error, current)], limit
+                    self._size = 1  # Each try took so long that time is up: one more, for a single row.
             except Retryable as error:
                 await trial.again(error)
             else:
                 self._grow()
                 return answer.rows, limit
 
-    async def _bare(self, error: PageTooLarge, current: Range, limit: int) -> Row:
+    async def _bare(self, error: PageTooLarge, current: Range) -> Row:
         """A record that is too much by itself: what it is called and why, by which it is rejected.
 
         Raises `error` where that is not sure: another record must be read in the same way.
         """
         source = self._source
-        if limit > 1:
-            raise error
         try:
             bare = await self._client.page(source.table, self._query(current), fields=_BARE, limit=1)
         except ConnectorError:

@@ -202,7 +202,7 @@ async def test_too_many_issues_of_one_minute_are_told_with_what_to_do(datacenter
 
 @pytest.mark.parametrize(
     ("status", "answer"),
-    [("cloud", "Jira Cloud answers"), ("datacenter", "Jira Data Center answers")],
+    [("cloud", "The server answers"), ("datacenter", "Jira Data Center answers")],
 )
 async def test_an_api_token_goes_with_its_e_mail_and_a_personal_access_token_without(
     status: Flavour, answer: str

@@ -15,6 +15,10 @@ _CREDENTIALS = (
 )
 
 
+_NO_BEARER = "connect session auth token"
+"""Of such a one Cloud speaks (403) when an API token comes without its owner's e-mail address."""
+
+
 class SignInRefused(Refused):
     """The credentials, or what they may do at all."""
 
@@ -118,8 +122,8 @@ def _refusal(status: int, because: str) -> Refused:
         case 400:
             remedy = "Check filter, projects and fields: what a query names must exist, and the user must see it"
             return QueryRefused(f"The query was refused (400){because}", remedy)
-        case 401:
-            return SignInRefused(f"Sign-in was refused (401){because}", _CREDENTIALS)
+        case 401 | 403 if status == 401 or _NO_BEARER in because.lower():
+            return SignInRefused(f"Sign-in was refused ({status}){because}", _CREDENTIALS)
         case 403:
             remedy = "Give the user access to Jira and the permission to browse the projects; check the token's scopes"
             return AccessRefused(f"Access was refused (403){because}", remedy)

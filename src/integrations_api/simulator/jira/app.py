@@ -79,6 +79,8 @@ class Simulator(WebSimulator[JiraSite, Call]):
             return self._oauth(call)
         if call.by_gateway and call.path.split("/")[3] != CLOUD_ID:
             raise refuse(404, "dead link")
+        if self._is_no_bearer(call):
+            return Answer.json({"error": "Failed to parse Connect Session Auth Token"}, 403)
         if call.name == "server":
             return self.api.server_info(call)
         call.user, call.auth_kind = self.instance.door.identify(
@@ -92,6 +94,11 @@ class Simulator(WebSimulator[JiraSite, Call]):
             return self.api.answer(call, self.faults.of(Fault))
         except JqlError as error:
             raise refuse(400, str(error)) from None
+
+    def _is_no_bearer(self, call: Call) -> bool:
+        """A Cloud site takes no bearer token, whatever is asked; its gateway does (php-jira-rest-client#528)."""
+        is_bearer = call.headers.get("authorization", "").lower().startswith("bearer ")
+        return is_bearer and not call.by_gateway and self.instance.flavour == "cloud"
 
     def _stranger(self, call: Call) -> Answer:
         """Nobody, or wrong credentials: what fails to sign in is told in a header beside the body."""

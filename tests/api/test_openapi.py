@@ -53,6 +53,19 @@ def test_every_documented_error_is_an_envelope_with_an_example(schema: dict[str,
             assert content["schema"]["$ref"].endswith(("ErrorEnvelope", "Readiness")), (name, status)
 
 
+def test_the_example_of_a_stream_is_as_streams_are_on_the_wire(schema: dict[str, Any]) -> None:
+    streams = [
+        (name, content["text/event-stream"]["example"])
+        for name, operation in _operations(schema)
+        if "text/event-stream" in (content := operation["responses"].get("200", {}).get("content", {}))
+    ]
+
+    assert len(streams) == 3
+    for name, stream in streams:
+        shown = [[line.partition(": ")[0] for line in event.split("\n")] for event in stream.split("\n\n")[:-1]]
+        assert shown == [["id", "event", "data"]] * 4, name
+
+
 def test_every_example_of_an_error_says_that_it_is_one(schema: dict[str, Any]) -> None:
     models = schema["components"]["schemas"]
     for name, operation in _operations(schema):

@@ -6,13 +6,17 @@ from pydantic import BaseModel
 
 from integrations_api.sync.schemas import CompleteEvent, ErrorEvent, ProgressEvent, RemappedEvent
 
+_RUN = "0b8f6a5e-5b1e-4f0e-9a51-6f2f6a1f7c11"
 EXAMPLE = (
-    'event: progress\ndata: {"batch":0,"totalBatches":0,"message":"Fetching incidents from ServiceNow..."}\n\n'
-    'event: progress\ndata: {"batch":0,"totalBatches":1,"totalIncidents":2,'
-    '"message":"Ingesting 2 incidents in 1 batch(es)..."}\n\n'
-    'event: progress\ndata: {"batch":1,"totalBatches":1,"incidents":["INC001","INC002"],"totalIncidents":2,'
+    f"id: {_RUN}:1\nevent: progress\n"
+    'data: {"batch":0,"totalBatches":0,"message":"Fetching incidents from ServiceNow..."}\n\n'
+    f"id: {_RUN}:2\nevent: progress\n"
+    'data: {"batch":0,"totalBatches":1,"totalIncidents":2,"message":"Ingesting 2 incidents in 1 batch(es)..."}\n\n'
+    f"id: {_RUN}:3\nevent: progress\n"
+    'data: {"batch":1,"totalBatches":1,"incidents":["INC001","INC002"],"totalIncidents":2,'
     '"message":"Batch 1 of 1 processed (2 incidents)"}\n\n'
-    'event: complete\ndata: {"success":true,"integration":{"id":"550e8400-e29b-41d4-a716-446655440000", …},'
+    f"id: {_RUN}:4\nevent: complete\n"
+    'data: {"success":true,"integration":{"id":"550e8400-e29b-41d4-a716-446655440000", …},'
     '"stats":{"added":2,"total":2,"last_synced":"2026-03-01T11:45:00Z", …}}\n\n'
 )
 
@@ -59,7 +63,8 @@ def event_schema() -> dict[str, Any]:
 
 STREAM: dict[str, Any] = {
     "description": "Server-Sent Events: `progress` as often as there is news, then one `complete` or `error`, "
-    "which ends the stream. Each has an `id` (`<run id>:<number>`) to resume from; comments keep it open.",
+    "which ends the stream. Each event of a run has an `id` (`<run id>:<number>`) to resume from; an `error` that "
+    "tells that none was begun has not. Comments keep the stream open.",
     "content": {"text/event-stream": {"example": EXAMPLE}},
 }
 

@@ -1,9 +1,12 @@
 """The supervised child process: replaced with growing pauses when it dies, and gone when it is to be gone."""
 
 import asyncio
+import errno
 import os
 import signal
+import subprocess
 import sys
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -85,6 +88,57 @@ async def test_a_child_that_worked_for_long_is_started_soon_again(monkeypatch: p
         await running
 
     assert {line["starts_again_in_seconds"] for line in deaths(logged)} == {0.01}
+
+
+async def test_a_child_for_which_no_process_is_left_is_started_later(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start = subprocess.Popen
+    refusals = iter([BlockingIOError(errno.EAGAIN, "Resource temporarily unavailable")])
+
+    def start_late(*given: Any, **options: Any) -> Any:
+        for refusal in refusals:
+            raise refusal
+        return start(*given, **options)
+
+    monkeypatch.setattr(subprocess, "Popen", start_late)
+    worker = Child(works(tmp_path / "pid"), first_pause=0.01)
+
+    with capture_logs() as logged:
+        running = asyncio.create_task(worker.run())
+        pid = await pid_in(tmp_path / "pid")
+        worker.stop()
+        await running
+
+    assert logged[0]["event"] == "serve.worker_not_started"
+    assert not is_alive(pid)
+
+
+async def test_a_child_for_which_no_thread_is_left_is_looked_after_later(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start = threading.Thread.start
+    refusals = iter([RuntimeError("can't start new thread")])
+
+    def start_late(thread: threading.Thread) -> None:
+        for refusal in refusals:
+            raise refusal
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", start_late)
+    worker = Child(works(tmp_path / "pid"), first_pause=0.01)
+
+    with capture_logs() as logged:
+        running = asyncio.create_task(worker.run())
+        pid = await pid_in(tmp_path / "pid")
+        await until(lambda: bool(logged))
+        os.kill(pid, signal.SIGKILL)
+        await until(lambda: bool(deaths(logged)))
+        worker.stop()
+        await running
+
+    assert logged[0]["event"] == "serve.worker_not_started"
+    assert deaths(logged)[0]["exit_code"] == -signal.SIGKILL
 
 
 async def test_a_child_is_given_the_word_to_begin_and_so_is_its_successor(tmp_path: Path) -> None:

@@ -86,13 +86,17 @@ class Child:
         pause = self._first_pause
         while not self._stopping.is_set():
             began = time.monotonic()
-            code = await self._run_once(self._process or self._start())
-            self._process = None
-            if self._stopping.is_set():
-                return
-            if time.monotonic() - began > STEADY:
-                pause = self._first_pause
-            log.error(f"serve.{self._name}_died", exit_code=code, starts_again_in_seconds=pause)
+            try:
+                code = await self._run_once(self._process or self._start())
+            except (OSError, RuntimeError) as error:  # No memory, process or thread is left for it at the moment.
+                log.warning(f"serve.{self._name}_not_started", error=str(error), starts_again_in_seconds=pause)
+            else:
+                self._process = None
+                if self._stopping.is_set():
+                    return
+                if time.monotonic() - began > STEADY:
+                    pause = self._first_pause
+                log.error(f"serve.{self._name}_died", exit_code=code, starts_again_in_seconds=pause)
             with suppress(TimeoutError):
                 async with asyncio.timeout(pause):
                     await self._stopping.wait()

@@ -73,3 +73,42 @@ async def test_what_comes_just_after_the_last_look_is_told(monkeypatch: pytest.M
     told = [data async for data in streams_that_ping().watch(run_id) if data != stream.PING]
 
     assert b"".join(told) == b"".join(frame.data for frame in frames)
+
+
+async def test_who_reads_the_log_of_a_run_that_is_over_is_told_to_come_back_when_the_process_ends(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    run_id = uuid4()
+
+    async def one_by_one(_: RunStreams, run_id: UUID, seq: int) -> list[Frame]:
+        event = "complete" if seq == 50 else "progress"
+        return [encode(run_id, LoggedEvent(seq=seq + 1, event=event, payload="{}"))]
+
+    monkeypatch.setattr(RunStreams, "_read", one_by_one)
+    streams = streams_that_ping()
+
+    async with asyncio.timeout(PATIENCE), aclosing(streams.replay(run_id)) as told:
+        await anext(told)
+        streams.close()
+        rest = [data async for data in told]
+
+    assert rest == [stream.COME_BACK]
+
+
+async def test_so_is_who_waits_for_a_database_that_is_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = asyncio.Event()
+
+    async def away(*_: object) -> list[Frame]:
+        asked.set()
+        raise ConnectionRefusedError
+
+    monkeypatch.setattr(RunStreams, "_read", away)
+    monkeypatch.setattr(stream, "POLL_SECONDS", 0.01)
+    streams = streams_that_ping()
+
+    async with asyncio.timeout(PATIENCE), aclosing(streams.replay(uuid4())) as told:
+        waiting = asyncio.ensure_future(anext(told))
+        await asked.wait()
+        streams.close()
+
+        assert await waiting == stream.COME_BACK

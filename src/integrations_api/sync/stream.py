@@ -208,13 +208,13 @@ class RunStreams:
     async def replay(self, run_id: UUID, *, after: int = 0) -> AsyncGenerator[bytes, None]:
         """As `watch`, of a run that has ended: read and sent by pieces, without a tail; nothing more is to come."""
         position = after
-        while frames := list(parcels(await self._read_patiently(run_id, position))):
+        while not self._is_closed and (frames := list(parcels(await self._read_patiently(run_id, position)))):
             for frame in frames:
                 yield frame.data
                 position = frame.seq
                 if frame.is_terminal:
                     return
-        # It was resumed in the meantime, or its events are no longer kept: the tail finds out which.
+        # It was resumed in the meantime, or its events are no longer kept: the tail finds out which. Or we are to end.
         async with aclosing(self.watch(run_id, after=position)) as rest:
             async for data in rest:
                 yield data
@@ -300,13 +300,14 @@ class RunStreams:
         return None
 
     async def _read_patiently(self, run_id: UUID, seq: int) -> list[Frame]:
-        """Rows after a seq; inside a stream a database that is away is waited for, not raised."""
-        while True:
+        """Rows after a seq, none once we are closed; in a stream a database that is away is waited for, not raised."""
+        while not self._is_closed:
             try:
                 return await self._read(run_id, seq)
             except DATABASE_TROUBLE as error:
                 log.warning("stream.database_lost", error=type(error).__name__)
             await asyncio.sleep(POLL_SECONDS)
+        return []
 
     async def _read(self, run_id: UUID, seq: int) -> list[Frame]:
         async with connected(self._sessions) as connection:

@@ -13,6 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from integrations_api.clock import utc_now
 from integrations_api.connectors.records import Wait
+from integrations_api.db import checking, ending
 from integrations_api.db.engine import Sessions
 from integrations_api.knowledge import datasets
 from integrations_api.sync import events, fence
@@ -20,11 +21,14 @@ from integrations_api.sync.journal import Journal
 from integrations_api.sync.models import SyncRun
 from integrations_api.sync.runs import Fenced
 from integrations_api.worker_wiring import build_worker
+from tests.support.processes import PATIENCE
+from tests.support.silence import forgetful_network
 from tests.support.syncing import Bench, bench
 
 pytestmark = pytest.mark.anyio
 
 LONG = timedelta(minutes=1)
+SECOND, SHORT = timedelta(seconds=1), timedelta(seconds=0.5)
 
 
 @dataclass
@@ -87,6 +91,31 @@ async def test_nor_is_one_of_which_the_database_cannot_be_asked_whether_it_was_d
             await journal.note(events.progress("one"))
 
         assert len(await b.events(journal.run.id)) == 1
+
+
+async def test_a_step_whose_commit_a_server_that_stands_still_never_answers_is_made_again(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module, name, bound in ((ending, "PATIENCE", SHORT), (checking, "TRUSTED", 0.0), (checking, "_PATIENCE", 0.5)):
+        monkeypatch.setattr(module, name, bound)
+    conclude, silences = fence.conclude, iter([None])
+    async with forgetful_network(database_url) as network, bench(network.url, workers=0, worker_silence=SECOND) as b:
+
+        async def conclude_and_fall_silent(*given: Any, **more: Any) -> Any:
+            logged = await conclude(*given, **more)
+            for _ in silences:
+                network.forget()
+            return logged
+
+        run = await _claimed(b, await b.start(await b.integration()))
+        assert run is not None
+        journal = Journal(sessions=b.sessions, clock=utc_now, run=run, stopping=lambda: False)
+        monkeypatch.setattr(fence, "conclude", conclude_and_fall_silent)
+        stepping = asyncio.create_task(journal.note(fetched=7))
+        await asyncio.wait({stepping}, timeout=PATIENCE)
+
+        assert stepping.done()
+        assert (await b.run(run.id)).fetched == 7
 
 
 async def test_a_wait_that_cannot_be_told_is_waited_all_the_same(database_url: str) -> None:

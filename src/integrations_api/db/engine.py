@@ -16,6 +16,7 @@ from integrations_api.db.arrays import tell_arrays
 from integrations_api.db.checking import check_connections
 from integrations_api.db.compression import prefer_lz4
 from integrations_api.db.dialling import connect
+from integrations_api.db.ending import EndingConnection
 
 Sessions = async_sessionmaker[AsyncSession]
 
@@ -43,6 +44,7 @@ def create_engine(url: str, *, pool_size: int, idle_limit: timedelta = IDLE_LIMI
         json_deserializer=orjson.loads,
         async_creator=connector(
             url,
+            connection_class=EndingConnection,
             # The driver prepares longer statements anew each time, and the one that scores many terms has 17,000 bytes.
             max_cacheable_statement_size=50_000,
             server_settings={

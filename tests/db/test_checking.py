@@ -1,5 +1,6 @@
 """Connections that died in the pool are replaced before anybody gets one."""
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
@@ -11,6 +12,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from integrations_api.db import checking
 from integrations_api.db.direct import borrowed, connected
 from integrations_api.db.engine import Sessions, create_engine, create_sessions, is_lost_connection
+from tests.support.processes import PATIENCE
+from tests.support.silence import forgetful_network
 
 pytestmark = pytest.mark.anyio
 
@@ -118,3 +121,30 @@ async def test_a_connection_that_may_only_read_is_not_given_to_the_next(
 
     assert is_lost_connection(refused.value)
     assert await _backend(engine) != standby
+
+
+async def test_a_connection_whose_user_waits_for_ever_is_cut_and_free_for_the_next(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(checking, "LONGEST", 0.5)
+    async with forgetful_network(database_url) as network:
+        engine = create_engine(network.url, pool_size=1)
+
+        async def ask_in_silence() -> None:
+            async with connected(create_sessions(engine)) as connection:
+                network.forget()
+                await connection.fetch("SELECT 1")
+
+        with pytest.raises(OperationalError):
+            await asyncio.wait_for(ask_in_silence(), PATIENCE)
+
+        assert await _backend(engine)
+        await engine.dispose()
+
+
+async def test_a_connection_that_is_given_back_is_not_cut(engine: AsyncEngine, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(checking, "LONGEST", 0.2)
+    used = await _backend(engine)
+    await asyncio.sleep(0.3)
+
+    assert await _backend(engine) == used

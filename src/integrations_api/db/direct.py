@@ -68,7 +68,8 @@ class _Lent:
 
     async def _give_back(self, error: BaseException | None) -> None:
         driver: Any = self._connection.driver_connection
-        if driver.is_in_transaction() or isinstance(error, _LEAVES_UNFIT):
+        is_open = not driver.is_closed() and driver.is_in_transaction()
+        if is_open or isinstance(error, _LEAVES_UNFIT):
             # Nobody else must inherit an open transaction, nor a standby.
             await greenlet_spawn(self._connection.invalidate)
         else:

@@ -1,5 +1,7 @@
 """The composition root gives working parts, and refuses to start on what is unsafe."""
 
+import asyncio
+
 import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
@@ -10,6 +12,8 @@ from integrations_api.settings import Settings
 from integrations_api.vault.cipher import Vault
 from integrations_api.wiring import assemble, require_schema
 from tests.support.applications import settings_for
+from tests.support.processes import PATIENCE
+from tests.support.silence import forgetful_network
 
 pytestmark = pytest.mark.anyio
 
@@ -21,6 +25,16 @@ async def test_the_parts_are_there_and_work(database_url: str) -> None:
 
         assert components[Vault].open(sealed, context="place") == "secret"
         assert await components[AccessService].list_users() == []
+
+
+async def test_the_parts_are_closed_though_the_database_has_fallen_silent(database_url: str) -> None:
+    async with (
+        forgetful_network(database_url) as network,
+        asyncio.timeout(PATIENCE),
+        assemble(settings_for(network.url)) as components,
+    ):
+        await require_schema(components[AsyncEngine])
+        network.forget()
 
 
 async def test_an_older_schema_is_told_with_the_command_that_helps(empty_database_url: str) -> None:

@@ -22,7 +22,7 @@ from integrations_api.components import Components
 from integrations_api.connectors.records import ConnectorContext
 from integrations_api.connectors.retry import Time
 from integrations_api.db.compatibility import Fit, fit_of
-from integrations_api.db.engine import Sessions, asyncpg_dsn, create_engine, create_sessions
+from integrations_api.db.engine import Sessions, asyncpg_dsn, close_engine, create_engine, create_sessions
 from integrations_api.db.revisions import current_revision, head_revision
 from integrations_api.egress.guard import EgressPolicy
 from integrations_api.egress.proxy_setting import read_proxy
@@ -89,7 +89,7 @@ async def assemble(
                 add_what_answers(components, passwords=passwords, clock=clock)
             yield components
     finally:
-        await engine.dispose()
+        await close_engine(engine)
 
 
 def _add_ground_floor(components: Components, *, secrets: ProcessSecrets, passwords: Passwords, clock: Clock) -> None:

@@ -1,10 +1,13 @@
-"""Jobs reach their handlers also after a network that forgot the connection, and told nobody."""
+"""Jobs reach their handlers also after a network that forgot the connection, and told nobody; and a worker's end waits
+for no server."""
 
 import asyncio
 from datetime import timedelta
+from functools import partial
 
 import pytest
 
+from integrations_api.db.dialling import connect
 from integrations_api.db.engine import asyncpg_dsn, create_engine, create_sessions
 from integrations_api.queue import delivering
 from integrations_api.queue.delivering import Deliveries
@@ -89,3 +92,32 @@ async def test_a_worker_that_may_work_on_one_job_at_a_time_does(
 
     assert (sorted(done), most_at_once) == (["1", "2", "3"], 1)
     await engine.dispose()
+
+
+async def test_a_worker_that_is_to_end_does_not_wait_for_a_server_that_does_not_answer(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(delivering, "connect", partial(connect, timeout=PATIENCE * 2))
+    asked = asyncio.Event()
+
+    async def say_nothing(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        asked.set()
+        await reader.read()
+        writer.close()
+
+    async with await asyncio.start_server(say_nothing, "127.0.0.1", 0) as server, asyncio.timeout(PATIENCE):
+        stopping, told = asyncio.Event(), asyncio.Event()
+        deliveries = Deliveries(
+            dsn=f"postgresql://nobody@127.0.0.1:{server.sockets[0].getsockname()[1]}/nothing",
+            handlers={},
+            concurrency=1,
+            silence=timedelta(seconds=10),
+            on_stop=told.set,
+        )
+        delivered = asyncio.create_task(deliveries.go_on(stopping))
+        await asked.wait()
+
+        stopping.set()
+
+        await delivered
+        assert told.is_set()

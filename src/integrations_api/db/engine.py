@@ -7,6 +7,7 @@ from typing import Any
 
 import asyncpg
 import orjson
+from sqlalchemy import event
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
@@ -60,6 +61,14 @@ def create_engine(url: str, *, pool_size: int, idle_limit: timedelta = IDLE_LIMI
     prefer_lz4(engine)
     tell_arrays(engine)
     return engine
+
+
+async def close_engine(engine: AsyncEngine) -> None:
+    """Closes what is in the pool, at the end of a process. The server is not asked: one that stands still, or cannot be
+    reached, would let us wait for its goodbye on each connection.
+    """
+    event.listen(engine.sync_engine, "close", lambda connection, _: connection.driver_connection.terminate())
+    await engine.dispose()
 
 
 def connector(url: str, **arguments: Any) -> Callable[[], Awaitable[asyncpg.Connection]]:

@@ -8,7 +8,9 @@ import asyncio
 import logging
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from datetime import timedelta
+from typing import Any
 
+import asyncpg
 from msgspec import Struct
 from pgqueuer import PgQueuer
 from pgqueuer.domain.errors import RetryRequested
@@ -60,11 +62,12 @@ class Deliveries(Struct, frozen=True, kw_only=True):
 
     async def _deliver(self, stopping: asyncio.Event) -> None:
         """One PgQueuer loop, for as long as its connection lives or until the worker is to stop."""
-        connection = await connect(self.dsn, command_timeout=ANSWER.total_seconds())
+        connection = await self._connection(stopping)
+        if connection is None:
+            self.on_stop()
+            return
         lost = asyncio.Event()
         connection.add_termination_listener(lambda _: lost.set())
-        know_arrays(connection)
-        await know_enum(connection, "pgqueuer_status")
         queuer = PgQueuer.from_asyncpg_connection(connection)
         _take_no_more_than(self.concurrency, queuer)
         for name, handler in self.handlers.items():
@@ -96,6 +99,26 @@ class Deliveries(Struct, frozen=True, kw_only=True):
         if lost.is_set() and not stopping.is_set():
             log.warning("worker.database_lost", error="the connection was closed")
 
+    async def _connection(self, stopping: asyncio.Event) -> asyncpg.Connection | None:
+        """None where the worker is to stop before there is one: a server that does not answer would keep it."""
+        connecting = asyncio.create_task(self._connect())
+        try:
+            await _first_of(connecting, stopping)
+        finally:
+            connecting.cancel()
+            await asyncio.wait({connecting})
+        return None if connecting.cancelled() else connecting.result()
+
+    async def _connect(self) -> asyncpg.Connection:
+        connection = await connect(self.dsn, command_timeout=ANSWER.total_seconds())
+        try:
+            know_arrays(connection)
+            await know_enum(connection, "pgqueuer_status")
+        except BaseException:
+            connection.terminate()
+            raise
+        return connection
+
 
 def _take_no_more_than(jobs: int, queuer: PgQueuer) -> None:
     """Has PgQueuer ask for a job only while it has fewer, also where that is fewer than `_LEAST`."""
@@ -126,10 +149,10 @@ def _is_news(record: logging.LogRecord) -> bool:
     return not isinstance(error, DATABASE_LOST) and not str(record.msg).startswith("Shutdown flush failed")
 
 
-async def _first_of(loop: asyncio.Task[None], *events: asyncio.Event) -> None:
+async def _first_of(task: asyncio.Task[Any], *events: asyncio.Event) -> None:
     waits = [asyncio.create_task(event.wait()) for event in events]
     try:
-        await asyncio.wait({loop, *waits}, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait({task, *waits}, return_when=asyncio.FIRST_COMPLETED)
     finally:
         for wait in waits:
             wait.cancel()

@@ -86,6 +86,16 @@ async def test_an_oversized_password_is_not_hashed_itself(verified: list[str]) -
     assert verified == [""]
 
 
+async def test_a_password_of_1024_bytes_fits_however_its_accents_are_typed() -> None:
+    passwords = Passwords(CHEAP)
+    longest = "x" + "".join(chr(0x1EA4 + n % 53) for n in range(341))  # Nearly all are three letters when taken apart.
+
+    stored = await passwords.hash(longest)
+
+    assert len(longest.encode()) == 1024
+    assert await passwords.verify(unicodedata.normalize("NFD", longest), stored)
+
+
 @pytest.mark.parametrize("cost", [CHEAP, HashCost()])
 async def test_the_decoy_costs_what_a_real_hash_costs(cost: HashCost) -> None:
     passwords = Passwords(cost)

@@ -18,11 +18,13 @@ import pytest
 from httpx import Headers
 
 import integrations_api
+from integrations_api.access.passwords import _normal
 from integrations_api.connectors.github.client import _NEXT
 from integrations_api.connectors.github.mapping import _prefixed
 from integrations_api.connectors.http import Answer
 from integrations_api.connectors.jira.jql import filter_problem
 from integrations_api.connectors.jira.wiki import to_text
+from integrations_api.connectors.servicenow.conditions import _compared
 from integrations_api.integrations.origins import holds_credentials
 from integrations_api.search.words import spelled, title_and_rest
 from integrations_api.vault.mask import is_secret_key
@@ -69,6 +71,13 @@ def test_wiki_markup(piece: str) -> None:
 )
 def test_what_is_read_of_a_request_or_an_answer(reading: Callable[[str], object], piece: str) -> None:
     text = piece * (LENGTH // len(piece))
+
+    assert seconds(lambda: reading(text)) < MOST_SECONDS
+
+
+@pytest.mark.parametrize("reading", [_normal, _compared])
+def test_accents_that_are_put_in_order(reading: Callable[[str], object]) -> None:
+    text = "e" + "\u0301" * 30_000 + "\u0316" * 30_000  # Each of the second has its place before all of the first.
 
     assert seconds(lambda: reading(text)) < MOST_SECONDS
 

@@ -24,6 +24,8 @@ MIN_LENGTH = 12
 """Characters."""
 MAX_BYTES = 1024
 """UTF-8 bytes: a longer one would only keep the processor busy."""
+_LONGEST_TYPED = 4 * MAX_BYTES
+"""Characters that are brought into the common form: more than the longest password has, its letters taken apart."""
 _AT_ONCE = 2
 _PATIENCE = 20.0
 
@@ -116,7 +118,8 @@ def _problem_of(plain: str) -> str | None:
 
 def _normal(password: str) -> str:
     # The same key presses arrive composed from one system and decomposed from another (NIST SP 800-63B, 3.1.1.2).
-    return unicodedata.normalize("NFKC", password)
+    # What is far too long anyway stays as it is: accents are put in order in a time that grows with their square.
+    return unicodedata.normalize("NFKC", password) if len(password) <= _LONGEST_TYPED else password
 
 
 def _decoy(cost: HashCost) -> str:

@@ -31,6 +31,7 @@ def holds_for(filter_text: str, value: str, label: str | None) -> bool:
         ("stateNOT IN6,7", "1", "New"),
         ("short_descriptionLIKEVPN", "The vpn drops", None),
         ("short_descriptionLIKEcafe", "No Wi-Fi in the CAFÉ", None),
+        ("descriptionLIKEcafe", f"{'u' * 98}, cafe\u0301", None),
         ("assigned_toLIKEbeth", "6816f79cc0a8016401c5a33be04be441", "Beth Anglin"),
         ("numberSTARTSWITHinc", "INC0010001", None),
         ("activeISEMPTY", "false", "false"),

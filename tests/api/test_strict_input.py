@@ -212,8 +212,8 @@ async def test_a_broken_multipart_form_is_a_422(client: httpx.AsyncClient) -> No
     assert [error["field"] for error in response.json()["errors"]] == ["body"]
 
 
-@pytest.mark.parametrize(("charset", "value"), [("utf-7", b"+2AA-"), ("undefined", b"x")])
-async def test_a_form_in_a_charset_that_yields_no_text_is_a_422(
+@pytest.mark.parametrize(("charset", "value"), [("utf-7", b"+2AA-"), ("undefined", b"x"), ("punycode", b"a")])
+async def test_a_form_in_a_charset_that_yields_no_text_or_takes_long_is_a_422(
     client: httpx.AsyncClient, charset: str, value: bytes
 ) -> None:
     headers = {"Content-Type": f"multipart/form-data; charset={charset}; boundary=B"}
@@ -224,6 +224,14 @@ async def test_a_form_in_a_charset_that_yields_no_text_is_a_422(
 
     assert response.status_code == 422
     assert response.json()["message"] == "body: must be text in UTF-8"
+
+
+async def test_a_form_in_several_parts_may_say_that_it_is_utf_8(client: httpx.AsyncClient) -> None:
+    headers = {"Content-Type": 'multipart/form-data; charset="UTF-8"; boundary=B'}
+    part = '--B\r\nContent-Disposition: form-data; name="%s"\r\n\r\né\r\n'
+    body = "".join([part % "username", part % "password", "--B--\r\n"]).encode()
+
+    assert (await client.post("/form", content=body, headers=headers)).status_code == 200
 
 
 async def test_a_form_has_a_limit_of_its_own_that_any_password_keeps_to(client: httpx.AsyncClient) -> None:

@@ -4,6 +4,7 @@ import asyncio
 import gzip
 import socket
 import ssl
+import tracemalloc
 import zlib
 from collections.abc import Callable, Sequence
 from datetime import timedelta
@@ -14,7 +15,7 @@ import pytest
 
 from integrations_api.egress.client import open_client
 from integrations_api.egress.guard import EgressPolicy, EgressRefused
-from integrations_api.egress.transport import ResponseTooLarge
+from integrations_api.egress.transport import ResponseTooLarge, _decoder
 from tests.egress.raw_server import Answer, answer, make_certificate, raw_server
 from tests.support.processes import PATIENCE
 
@@ -187,6 +188,42 @@ async def test_compressed_and_plain_answers_read_the_same(name: str, body: bytes
 async def test_an_unknown_or_broken_compression_is_an_error_and_not_data(name: str, body: bytes) -> None:
     with pytest.raises(httpx.DecodingError):
         await fetch(answer(body, f"Content-Encoding: {name}"), EgressPolicy(allowed_hosts=LOOPBACK))
+
+
+async def test_what_follows_a_compressed_answer_is_not_kept() -> None:
+    inflate, waste = _decoder("gzip"), bytes(1_000_000)
+    tracemalloc.start()
+    try:
+        read = b"".join(piece for chunk in [gzip.compress(LONG), *[waste] * 20] for piece in inflate(chunk))
+        _, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+
+    assert read == LONG
+    assert most < 10_000_000
+
+
+async def test_others_have_their_turn_while_an_answer_comes_in_very_many_pieces() -> None:
+    pieces, turns = 20_000, 0
+
+    async def crumble(writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + b"1\r\nx\r\n" * pieces + b"0\r\n\r\n")
+        await writer.drain()
+
+    async def count() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    others = asyncio.create_task(count())
+    try:
+        response = await fetch(crumble, EgressPolicy(allowed_hosts=LOOPBACK))
+    finally:
+        others.cancel()
+
+    assert response.content == b"x" * pieces
+    assert turns >= pieces / 100
 
 
 async def test_a_body_that_trickles_is_given_up_when_the_whole_time_is_over() -> None:

@@ -5,6 +5,7 @@ from datetime import datetime
 
 from integrations_api.errors import InvalidInput
 from integrations_api.integrations.configs import reassemble, split, split_edit
+from integrations_api.integrations.connection import keeps_tokens
 from integrations_api.integrations.drafts import Draft, draft_of, service_of
 from integrations_api.integrations.edits import new_values
 from integrations_api.integrations.for_sync import IntegrationForSync
@@ -23,7 +24,8 @@ def as_if_stored(sent: IntegrationIn, *, now: datetime) -> IntegrationForSync:
 def as_if_edited(stored: IntegrationForSync, sent: IntegrationIn, *, now: datetime) -> IntegrationForSync:
     """A stored one under the config that is sent, in which a masked secret is the stored one.
 
-    Raises `InvalidInput`, also where a stored secret would go to another origin.
+    It has the stored tokens where somebody signed in for them and the edit would keep them; others are got by the
+    config. Raises `InvalidInput`, also where a stored secret would go to another origin.
     """
     draft = _complete(sent, now)
     taken = split_edit(
@@ -38,10 +40,12 @@ def as_if_edited(stored: IntegrationForSync, sent: IntegrationIn, *, now: dateti
         stored,
         service_name=draft.service_name,
         auth_type=draft.auth_type,
+        config_revision=stored.config_revision if keeps_tokens(stored, draft) else 0,
         public_config=taken.public,
         secrets=secrets,
         config=reassemble(taken.public, secrets),
         fingerprint=draft.fingerprint,
+        is_tried=True,
     )
 
 

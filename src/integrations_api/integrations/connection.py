@@ -6,6 +6,7 @@ from typing import Any
 from integrations_api.db.direct import Row
 from integrations_api.integrations.applications import application_of, not_connected
 from integrations_api.integrations.drafts import Draft
+from integrations_api.integrations.for_sync import IntegrationForSync
 from integrations_api.integrations.models import Integration
 from integrations_api.integrations.schedules import Schedule
 
@@ -16,7 +17,7 @@ def needs_connection(draft: Draft) -> str | None:
     return not_connected(application.service) if application and application.needs_a_person else None
 
 
-def keeps_tokens(before: Integration | Row, draft: Draft) -> bool:
+def keeps_tokens(before: Integration | IntegrationForSync | Row, draft: Draft) -> bool:
     """Whether what somebody signed in for goes on being good. Other tokens are soon got anew, by the new config."""
     old, new = application_of(before.service_name, before.auth_type, before.config), draft.application
     return old is not None and new is not None and old.id == new.id and new.needs_a_person

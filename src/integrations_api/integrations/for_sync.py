@@ -39,6 +39,8 @@ class IntegrationForSync:
     watermark: datetime | None
     needs_full: bool
     last_synced_at: datetime | None
+    is_tried: bool = False
+    """Whether it is a stored one as an edit would make it: what is refused to it is not refused to what is stored."""
 
     @classmethod
     def of(cls, row: Integration, secrets: Mapping[str, str]) -> "IntegrationForSync":

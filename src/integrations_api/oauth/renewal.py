@@ -111,6 +111,8 @@ class Renewal:
             try:
                 return await requests.by_refresh_token(held.refresh)
             except GrantRefused:
+                if self._subject.is_tried:
+                    raise  # What was sent may be wrong, and what is stored is kept until that is refused.
                 if needs_a_person:
                     return None
         return None if needs_a_person else await requests.by_config()

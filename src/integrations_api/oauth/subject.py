@@ -20,6 +20,8 @@ class Subject(Struct, frozen=True):
     integration_id: UUID
     application: Application
     requests: "TokenRequests"
+    is_tried: bool = False
+    """Whether the config is that of an edit which is not stored: the tokens are those of what is."""
 
     def needs_connection(self, why: str) -> Refused:
         """The error of a sync that somebody has to sign in for first."""
@@ -35,4 +37,6 @@ def subject_of(integration: IntegrationForSync, *, policy: EgressPolicy) -> Subj
     from integrations_api.connectors.token_requests import TokenRequests
 
     requests = TokenRequests(server=application.server, config=integration.config, policy=policy)
-    return Subject(integration_id=integration.id, application=application, requests=requests)
+    return Subject(
+        integration_id=integration.id, application=application, requests=requests, is_tried=integration.is_tried
+    )

@@ -14,6 +14,8 @@ from integrations_api.oauth.stored import Tokens, opened, tokens_of
 from integrations_api.oauth.subject import Subject, subject_of
 from integrations_api.vault.cipher import Vault
 
+_CREATE_FIRST = "Create the integration, connect it, then test it"
+_STORE_FIRST = "Store the edit, then connect the integration"
 _AT_ONCE = 2
 """Renewals of one process at the same time: each keeps a database connection while it waits for the server."""
 
@@ -128,7 +130,7 @@ class _PassingTokens:
         if self._subject.application.needs_a_person:
             raise Refused(
                 "Somebody has to sign in first, and that can be kept for a stored integration only",
-                "Create the integration, connect it, then test it",
+                _STORE_FIRST if self._subject.is_tried else _CREATE_FIRST,
             )
         asked_at = self._clock()
         return tokens_of(await self._subject.requests.by_config(), asked_at=asked_at)

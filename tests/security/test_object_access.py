@@ -147,6 +147,17 @@ async def test_a_key_gives_nobody_what_it_lacks_itself(world: Attacked) -> None:
     assert (invited.status, reset.status) == (403, 403)
 
 
+async def test_a_preview_shows_incidents_of_the_source_to_nobody_who_may_not_view_knowledge(world: Attacked) -> None:
+    url, syncs = f"/integrations/preview/{world.integration}", {Permission.INTEGRATION_SYNC}
+
+    refused = await world.send("GET", url, await world.user(syncs))
+    allowed = await world.send("GET", url, await world.user(syncs | {Permission.KNOWLEDGE_VIEW}))
+
+    assert (refused.status, orjson.loads(refused.body)["message"]) == (403, "Missing permission: knowledge.view")
+    assert allowed.status == 200
+    assert orjson.loads(allowed.body)["incidents"]
+
+
 async def test_stored_incidents_are_shown_to_nobody_who_may_not_view_knowledge(world: Attacked) -> None:
     shown = orjson.loads((await world.send("GET", f"/integrations/id/{world.integration}", await world.admin())).body)
     url, body = f"/integrations/preview/{world.integration}", shown["integration"]

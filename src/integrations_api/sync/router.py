@@ -265,7 +265,8 @@ async def test_stored(integration_id: str, principal: MayTry, trial: Trials) -> 
     responses=errors(401, 403, 404, 422, 429, m404="Integration not found"),
 )
 async def preview(integration_id: str, principal: MayTry, trial: Trials) -> PreviewAnswer:
-    """How many records the next sync would read, and five of them as they would be stored. Nothing is written."""
+    """How many records the next sync would read, and five of them as they would be stored. Nothing is written.
+    As it shows incidents, it needs `knowledge.view` as well."""
     shown = await trial.preview(as_id(integration_id, "Integration not found"), principal=principal)
     return PreviewAnswer(
         mode=shown.mode,
@@ -287,7 +288,7 @@ async def preview_edit(
     trial: Trials,
 ) -> EditPreviewAnswer:
     """Five stored incidents as they are, and as they would be under the config that is sent. Nothing is written.
-    As it shows what is stored, it needs `knowledge.view` as well.
+    As it shows incidents, it needs `knowledge.view` as well.
 
     The body is that of an update; a secret that comes back as the mask is the stored one. `fields` also names what the
     source has changed since the last sync.

@@ -97,7 +97,11 @@ class Trial:
         return await self._test(integration)
 
     async def preview(self, integration_id: UUID, *, principal: Principal) -> Preview:
-        """Raises `NotFound`, `InvalidInput`, and `Unavailable` with the source's own trouble in words."""
+        """Shows incidents, and so raises `PermissionDenied` without knowledge.view.
+
+        Raises `NotFound`, `InvalidInput`, and `Unavailable` with the source's own trouble in words.
+        """
+        principal.demand(Permission.KNOWLEDGE_VIEW)
         integration = await self._load(integration_id)
         await self._record("integration.preview", integration, principal, stored=True)
         mode = choose_mode(asked="incremental", watermark=integration.watermark, needs_full=integration.needs_full)
@@ -106,7 +110,7 @@ class Trial:
     async def preview_edit(self, integration_id: UUID, sent: IntegrationIn, *, principal: Principal) -> EditPreview:
         """What an edit that is not stored would make of records that are.
 
-        Shows stored incidents, and so raises `PermissionDenied` without knowledge.view; and what `preview` raises.
+        Raises what `preview` raises.
         """
         principal.demand(Permission.KNOWLEDGE_VIEW)
         before = await self._load(integration_id)

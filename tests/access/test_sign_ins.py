@@ -28,6 +28,19 @@ async def test_my_sign_ins_and_the_refused_ones_are_listed_to_me_alone(database_
     assert paged["entries"] + rest.json()["entries"] == entries
 
 
+async def test_who_guesses_my_password_with_my_token_is_listed_to_me(database_url: str) -> None:
+    async with live_app(database_url) as live:
+        headers = await live.credentials_of(await live.user(["knowledge.view"]))
+        body = {"current_password": "a guess", "new_password": "a long sentence of a thief"}
+
+        refused = await live.client.post("/auth/password", json=body, headers=headers)
+        (entry, *_) = (await live.client.get("/auth/sign-ins", headers=headers)).json()["entries"]
+
+    assert refused.status_code == 422
+    assert (entry["action"], entry["address"]) == ("auth.change_password_refused", "127.0.0.1")
+    assert entry["credential"].startswith("token:")
+
+
 async def test_a_script_does_not_read_its_users_sign_ins(database_url: str) -> None:
     async with live_app(database_url) as live:
         person = await live.credentials(["audit.view"])

@@ -117,6 +117,8 @@ async def _credentials(d: Deeds) -> None:
     made = await d.do("auth.create_api_key", "POST", "/auth/api-keys", json=key, headers=me)
     await d.do("auth.delete_api_key", "DELETE", f"/auth/api-keys/{made.json()['api_key']['id']}", headers=me)
     words = {"current_password": PASSWORD, "new_password": NEW_PASSWORD}
+    wrong = words | {"current_password": "wrong"}
+    await d.do("auth.change_password_refused", "POST", "/auth/password", json=wrong, headers=me)
     changed = await d.do("auth.change_password", "POST", "/auth/password", json=words, headers=me)
     me = {"Authorization": f"Bearer {changed.json()['access_token']}"}
     await d.do("auth.sign_out", "POST", "/auth/logout", headers=me)

@@ -1,6 +1,7 @@
 """What a signed-in person does about his own credentials."""
 
 from collections.abc import Sequence
+from datetime import timedelta
 from typing import Any
 
 from integrations_api.access import repository
@@ -21,6 +22,7 @@ SIGN_INS = (
     "auth.issue_token",
     "auth.accept_link",
     "auth.change_password",
+    "auth.change_password_refused",
     "auth.sign_out",
 )
 """What the audit writes down of how somebody came in and went."""
@@ -93,6 +95,19 @@ class Account:
         async with self._sessions() as session:
             user = await session.get(User, principal.user_id)
         if not await self._passwords.verify(current, user.password_hash if user else None) or user is None:
+            await self._record_refusal(principal, wait=charge.wait)
             raise InvalidInput.of([FieldProblem("current_password", "is wrong")])
         await self._throttle.forgive(charge, principal.user_id)
         return user.token_generation
+
+    async def _record_refusal(self, principal: Principal, *, wait: timedelta) -> None:
+        """Whoever has stolen a token may be guessing: its owner is to see that among his sign-ins."""
+        async with self._sessions.begin() as session:
+            await audit.record(
+                session,
+                action="auth.change_password_refused",
+                object_type="user",
+                object_id=principal.user_id,
+                principal=principal,
+                details={"next_attempt_in_seconds": int(wait.total_seconds())},
+            )

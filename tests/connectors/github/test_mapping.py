@@ -95,3 +95,16 @@ def test_a_field_of_an_odd_shape_never_stops_an_issue(odd: Any) -> None:
 def test_an_issue_that_cannot_be_named_is_rejected_with_the_reason(change: dict[str, Any]) -> None:
     with pytest.raises(RecordRejected, match="no number or no repository"):
         mapped(**change)
+
+
+@pytest.mark.parametrize(
+    ("given", "kept"),
+    [
+        ("HTTPS://github.example.com/o/r/issues/1", "HTTPS://github.example.com/o/r/issues/1"),
+        ("javascript:alert(1)//https://github.com/o/r/issues/1", None),
+        (" https://x", None),
+        ("", None),
+    ],
+)
+def test_the_address_of_an_issue_is_one_that_a_browser_opens_and_does_not_run(given: str, kept: str | None) -> None:
+    assert mapped(html_url=given).url == kept

@@ -35,6 +35,7 @@ _STATES = {"open": "Open", "closed": "Closed"}
 _REASONS = {"completed": "Completed", "not_planned": "Not planned", "duplicate": "Duplicate", "reopened": "Reopened"}
 _REPOSITORY = re.compile(r"/repos/([^/]+/[^/]+)$")
 _PAGE = re.compile(r"^https?://[^/]+/([^/]+/[^/]+)/issues/\d+")
+_WEB_ADDRESS = re.compile(r"https?://", re.IGNORECASE)
 _CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
 GHOST = "ghost"
 """How GitHub itself calls an account that was deleted."""
@@ -72,7 +73,7 @@ def map_record(record: SourceRecord) -> MappedDocument:
         text=_lines(_text(issue.get("body"))),
         notes=_notes(record.raw.get("comments") or ()),
         attributes=_attributes(issue, repository),
-        url=_text(issue.get("html_url")) or None,
+        url=_web_address(_text(issue.get("html_url"))),
     )
 
 
@@ -177,6 +178,11 @@ def _names(values: Any, key: str) -> list[str]:
     listed = values if isinstance(values, list) else []
     found = [value.get(key) if isinstance(value, Mapping) else value for value in listed]
     return [name for name in found if isinstance(name, str) and name]
+
+
+def _web_address(text: str) -> str | None:
+    """Where people read the issue; None for `javascript:` and its like, which a browser runs instead of opening it."""
+    return text if _WEB_ADDRESS.match(text) else None
 
 
 def _login(user: Any) -> str:

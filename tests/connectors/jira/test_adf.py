@@ -71,3 +71,14 @@ def test_a_document_that_nests_without_end_is_cut_off() -> None:
         deep = node("blockquote", deep)
 
     assert to_text(doc(PARAGRAPH, deep)) == "One"
+
+
+@pytest.mark.parametrize("kind", ["orderedList", "bulletList", "taskList"])
+def test_lists_within_lists_do_not_make_a_long_text_of_a_short_one(kind: str) -> None:
+    words = "a\n" * 1000
+    nested = node("paragraph", text(words))
+    for _ in range(45):
+        inner = nested if kind == "taskList" else node("listItem", nested)
+        nested = node(kind, inner, order=10**18)
+
+    assert len(to_text(doc(nested))) < 30 * len(words)

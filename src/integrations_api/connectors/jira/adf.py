@@ -7,6 +7,10 @@ from typing import Any
 MOST_LEVELS = 100
 """Deeper than any editor nests; what lies below is left out."""
 
+_MOST_INDENTED = 20
+"""Levels whose lists are indented: each puts its blanks before every line below it."""
+_GREATEST_ORDER = 1_000_000
+
 _INLINE = {"text", "hardBreak", "mention", "emoji", "date", "status", "inlineCard", "placeholder", "mediaInline"}
 
 
@@ -97,7 +101,7 @@ def _listed(marks: Callable[[int], str]) -> Callable[[dict[str, Any], int], str]
         for position, child in enumerate(_children(node), start=_first(node)):
             text = _block(child, level).replace("\n\n", "\n")
             mark = marks(position)
-            lines.append(mark + text.replace("\n", "\n" + " " * len(mark)))
+            lines.append(mark + (text.replace("\n", "\n" + " " * len(mark)) if level <= _MOST_INDENTED else text))
         return "\n".join(lines)
 
     return rule
@@ -107,14 +111,15 @@ def _first(node: dict[str, Any]) -> int:
     """The number that a list begins with: one that goes on after something in between says so."""
     attributes = node.get("attrs")
     order = attributes.get("order") if isinstance(attributes, dict) else None
-    return order if type(order) is int else 1
+    return order if type(order) is int and 0 <= order <= _GREATEST_ORDER else 1
 
 
 def _tasks(node: dict[str, Any], level: int) -> str:
     lines = []
     for child in _children(node):
         if child.get("type") == "taskList":  # Tasks below the one before it.
-            lines.append("  " + _block(child, level).replace("\n", "\n  "))
+            below = _block(child, level)
+            lines.append("  " + (below.replace("\n", "\n  ") if level <= _MOST_INDENTED else below))
             continue
         mark = "[x] " if _attribute(child, "state") == "DONE" else "[ ] "
         lines.append(mark + _block(child, level))

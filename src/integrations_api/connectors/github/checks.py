@@ -22,6 +22,7 @@ _SKEW_WORTH_TELLING = timedelta(minutes=1)
 _EXPIRES_SOON = timedelta(days=14)
 _READS_ONLY = frozenset({"repo", "public_repo", "read:org", "read:user", "user:email", "read:project", "repo:status"})
 _BEYOND_ALL = timedelta(days=1)
+_COUNT = re.compile(r"[0-9]{1,15}")
 
 
 class Preflight(Struct):
@@ -135,7 +136,7 @@ class Preflight(Struct):
     async def _rate_limit(self) -> Check:
         headers = self.client.headers
         limit, remaining = headers.get("x-ratelimit-limit", ""), headers.get("x-ratelimit-remaining", "")
-        if not (limit.isdigit() and remaining.isdigit()):
+        if not (_COUNT.fullmatch(limit) and _COUNT.fullmatch(remaining)):
             return Check("rate limit", "ok", "No rate limit is announced")
         seen = f"{limit} requests per hour, {remaining} left"
         if int(limit) < 1000 or int(remaining) < int(limit) // 10:

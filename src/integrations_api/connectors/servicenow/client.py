@@ -21,6 +21,7 @@ Row = dict[str, Any]
 
 _AGGREGATES = "/api/now/v1/stats/"
 """The version that every release has; of the Table API the second one is asked, which answers no rows with 200."""
+_COUNT = re.compile(r"[0-9]{1,15}")
 
 
 class Rows(Struct, frozen=True):
@@ -65,7 +66,7 @@ class ServiceNowClient:
         answer = await self._get(f"/api/now/v2/table/{table}", params)
         result = self._result(answer, table)
         total = answer.headers.get("x-total-count", "") if count else ""
-        return Rows(rows_of(result), int(total) if total.isascii() and total.isdigit() else None, answer.date, limit)
+        return Rows(rows_of(result), _count_in(total), answer.date, limit)
 
     async def ask(
         self,
@@ -127,9 +128,12 @@ class ServiceNowClient:
         answer = await self._get(_AGGREGATES + table, {"sysparm_count": "true", "sysparm_query": query})
         result = self._result(answer, table)
         try:
-            return int(result["stats"]["count"])
-        except (KeyError, TypeError, ValueError):
-            raise PageTooLarge("The count was not in the answer") from None
+            count = _count_in(str(result["stats"]["count"]))
+        except (KeyError, TypeError):
+            count = None
+        if count is None:
+            raise PageTooLarge("The count was not in the answer")
+        return count
 
     async def values(self, table: str, column: str) -> list[str]:
         """What a column holds in the whole table, each value once, by the Aggregate API.
@@ -173,3 +177,8 @@ class ServiceNowClient:
         if re.fullmatch(r"\d{1,9}", limit := answer.headers.get("x-ratelimit-limit", "")):
             self.rate_limit = int(limit)
         return answer
+
+
+def _count_in(text: str) -> int | None:
+    """How many that says; None where it is no number, or one that no table has and nothing here could store."""
+    return int(text) if _COUNT.fullmatch(text) else None

@@ -218,6 +218,13 @@ def test_a_page_for_people_is_told_from_a_broken_answer() -> None:
         vectors_of(page, texts=1)
 
 
+def test_more_numbers_than_a_vector_can_have_are_refused_before_they_are_read() -> None:
+    body = b'{"data": [{"embedding": [' + b"0," * 50_000 + b"0]}]}"
+
+    with pytest.raises(Refused, match="more than the vectors"):
+        vectors_of(Answer(200, httpx.Headers(), body), texts=1)
+
+
 def test_huge_and_empty_vectors_are_made_one_long_or_stay_empty() -> None:
     assert unit([1e300, 0.0]) == (1.0, 0.0)
     assert unit([0.0, 0.0]) == (0.0, 0.0)

@@ -12,6 +12,9 @@ from integrations_api.connectors.embeddings.errors import TextRefused
 from integrations_api.connectors.errors import ConnectorError, Refused, Retryable
 from integrations_api.connectors.http import Answer
 
+_MOST_VALUES = 20_000
+"""For each text, five times as many as a vector may have numbers. They are counted before they are read: millions of
+them would keep all searches waiting."""
 _URL_REMEDY = "Check EMBEDDINGS_URL: it is to lead to an OpenAI-compatible service"
 
 
@@ -21,6 +24,8 @@ def vectors_of(answer: Answer, *, texts: int) -> list[Vector]:
     Raises `TextRefused` where one of them is no vector, else another `ConnectorError` for an answer that is not
     complete and sound.
     """
+    if sum(answer.body.count(sign) for sign in (b",", b"[", b"{")) > _MOST_VALUES * (texts + 1):
+        raise Refused("The embedding service's answer holds more than the vectors of these texts", _URL_REMEDY)
     try:
         found = [_numbers(one) for one in _in_order(_read(answer.body)["data"], texts)]
     except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError) as error:

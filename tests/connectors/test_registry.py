@@ -61,6 +61,7 @@ def test_a_complete_config_with_keys_of_others_is_fine() -> None:
         ({"url": None}, "config.url", "must be a text"),
         ({"url": "dev12345"}, "config.url", "http(s) URL"),
         ({"url": "ftp://x.example"}, "config.url", "http(s) URL"),
+        ({"url": "https://xn--ls8h.example"}, "config.url", "http(s) URL"),
         ({"url": "https://u:p@x.example"}, "config.url", "credentials"),
         ({"url": "https://x.example:99999"}, "config.url", "a port between 1 and 65535"),
         ({"url": "https://x.example:0"}, "config.url", "a port between 1 and 65535"),

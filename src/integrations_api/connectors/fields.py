@@ -25,11 +25,12 @@ def _web_address(text: str, *, example: str) -> str:
     text = text.strip()
     try:
         url = httpx.URL(text)
+        host = url.host
     except (httpx.InvalidURL, ValueError):
         raise ValueError(wrong) from None
     if "@" in text.partition("//")[2].partition("/")[0] or url.userinfo:
         raise ValueError("must not hold credentials: enter them in their own fields")
-    if url.scheme not in {"http", "https"} or not url.host or not text.isprintable() or " " in text:
+    if url.scheme not in {"http", "https"} or not host or not text.isprintable() or " " in text:
         raise ValueError(wrong)
     if url.port is not None and not 1 <= url.port <= 65535:
         raise ValueError("must have a port between 1 and 65535")

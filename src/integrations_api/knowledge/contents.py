@@ -5,6 +5,7 @@ the dataset has no run.
 """
 
 import asyncio
+import time
 from collections.abc import Iterable, Sequence
 from uuid import UUID
 
@@ -17,6 +18,7 @@ from integrations_api.knowledge.lexicon import Lexicon, Vector, Words, words_of
 
 _VECTOR = terms.document_vector_sql(title="w.title", text="w.text", spoken="w.spoken")
 
+_NOTHING = text("SELECT 1")
 _KNOWN = text("SELECT hash FROM contents WHERE dataset_id = :dataset AND hash = ANY(CAST(:hashes AS bytea[]))")
 
 # OFFSET 0 keeps the planner from computing the vector twice.
@@ -38,6 +40,8 @@ _KEEP = text(f"""
 
 SLICE = 50
 """Texts taken apart, or vectors made, before other tasks get a turn."""
+AWAKE = 0.5
+"""Seconds after which the server hears of a transaction again whose process is at work: it ends what stands idle."""
 
 _lexicon = Lexicon()
 """One for the process: what a word means to a search is the same for every dataset."""
@@ -72,23 +76,38 @@ async def keep(session: AsyncSession, *, dataset_id: UUID, contents: Iterable[Co
 
 async def _vectors(session: AsyncSession, fresh: Sequence[Content]) -> list[Vector | None]:
     documents: list[Words] = []
+    turns = _Turns(session)
     for content in fresh:
         documents.append({"A": words_of(content.title), "B": words_of(content.text), "C": words_of(content.spoken)})
-        if len(documents) % SLICE == 0:
-            await asyncio.sleep(0)
-    vectors = await _made(documents)
+        await turns.after(len(documents))
+    vectors = await _made(documents, turns)
     if unread := [document for document, vector in zip(documents, vectors, strict=True) if vector is None]:
         await _lexicon.learn(session, unread)
-        again = iter(await _made(unread))
+        again = iter(await _made(unread, turns))
         vectors = [next(again) if vector is None else vector for vector in vectors]
     return vectors
 
 
-async def _made(documents: Sequence[Words]) -> list[Vector | None]:
+async def _made(documents: Sequence[Words], turns: "_Turns") -> list[Vector | None]:
     """A vector of each, None where a word is not known yet or PostgreSQL must make it."""
     vectors: list[Vector | None] = []
     for document in documents:
         vectors.append(_lexicon.vector(document))
-        if len(vectors) % SLICE == 0:
-            await asyncio.sleep(0)
+        await turns.after(len(vectors))
     return vectors
+
+
+class _Turns:
+    """Gives other tasks a turn after every slice of the work, and keeps the transaction awake."""
+
+    def __init__(self, session: AsyncSession) -> None:
+        self._session = session
+        self._asked = time.monotonic()
+
+    async def after(self, done: int) -> None:
+        if done % SLICE:
+            return
+        await asyncio.sleep(0)
+        if time.monotonic() - self._asked > AWAKE:
+            await self._session.execute(_NOTHING)
+            self._asked = time.monotonic()

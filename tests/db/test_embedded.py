@@ -16,6 +16,7 @@ import asyncpg
 import pytest
 
 from integrations_api.cli import setup
+from integrations_api.db import embedded_cluster
 from integrations_api.db.embedded import (
     EmbeddedDatabaseError,
     EmbeddedPostgres,
@@ -325,13 +326,32 @@ def test_a_first_start_that_was_killed_leaves_nothing_half_done(
     assert not list(empty_dir.glob(".postgres-init-*"))
 
 
-def test_a_process_id_that_now_belongs_to_another_program_is_not_taken_for_the_server(data_dir: Path) -> None:
-    stale = f"{os.getpid()}\n{data_dir}/postgres\n1\n5432\n{data_dir}/postgres\n\n1 1\nready\n"
+def leave_stale_files(data_dir: Path, *, pid: int) -> None:
+    """What lies there after a machine lost power, when that process id has been given anew."""
+    stale = f"{pid}\n{data_dir}/postgres\n1\n5432\n{data_dir}/postgres\n\n1 1\nready\n"
     for name in ("postmaster.pid", ".s.PGSQL.5432.lock"):
         (data_dir / "postgres" / name).write_text(stale)
 
+
+def test_a_process_id_that_now_belongs_to_another_program_is_not_taken_for_the_server(data_dir: Path) -> None:
+    leave_stale_files(data_dir, pid=os.getpid())
+
     with start(data_dir) as server:
         assert answers(server.url)
+
+
+def test_a_process_id_that_now_belongs_to_the_server_of_another_folder_is_neither_waited_for_nor_stopped(
+    data_dir: Path, prepared: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(embedded_cluster, "START_TIMEOUT", 20.0)
+    other = data_dir.with_name("other")
+    subprocess.run(["cp", "-Rp", prepared, other], check=True)
+    with start(other) as neighbour:
+        leave_stale_files(data_dir, pid=postmaster_pid(other))
+
+        with start(data_dir) as server:
+            assert answers(server.url)
+        assert answers(neighbour.url)
 
 
 @pytest.mark.parametrize("name", ["a" * 120, "with a space, a comma and 'quotes'"])

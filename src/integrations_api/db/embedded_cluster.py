@@ -30,6 +30,7 @@ from integrations_api.db.embedded_system import (
     process_exists,
     process_name,
     sync_folder,
+    works_elsewhere,
 )
 from integrations_api.settings import Settings
 
@@ -77,8 +78,9 @@ _THROWAWAY = {
 
 
 class Postmaster(Struct, frozen=True):
-    """What `postmaster.pid` says; a file still being written has no socket folder and no status yet."""
+    """What `postmaster.pid` in a folder says; a file still being written has no socket folder and no status yet."""
 
+    folder: Path
     pid: int
     socket_dir: Path | None
     status: str
@@ -101,8 +103,12 @@ class Postmaster(Struct, frozen=True):
         return True
 
     def is_alive(self) -> bool:
-        """Whether the server runs (or starts, or stops): a reused process id is not enough."""
-        return process_name(self.pid).startswith("postgres") or self.answers()
+        """Whether the server runs (or starts, or stops): a reused process id is not enough, not even another server's.
+
+        After a machine has started anew, the id in one folder may well be that of the server of another one.
+        """
+        is_a_server = process_name(self.pid).startswith("postgres") and not works_elsewhere(self.pid, self.folder)
+        return is_a_server or self.answers()
 
 
 class Cluster(Struct, frozen=True, kw_only=True):
@@ -190,7 +196,7 @@ class Cluster(Struct, frozen=True, kw_only=True):
         except (FileNotFoundError, IndexError, ValueError):
             return None
         socket_dir = Path(lines[4]) if len(lines) > 4 and lines[4] else None
-        return Postmaster(pid, socket_dir, lines[7].strip() if len(lines) > 7 else "")
+        return Postmaster(self.folder, pid, socket_dir, lines[7].strip() if len(lines) > 7 else "")
 
     def start(self, *, durable: bool) -> None:
         """Starts the server and returns when it accepts connections, after crash recovery if need be."""

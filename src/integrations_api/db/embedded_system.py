@@ -101,6 +101,18 @@ def process_exists(pid: int) -> bool:
     return True
 
 
+def works_elsewhere(pid: int, folder: Path) -> bool:
+    """Whether a process is known to be of another user than a folder, or to work in another one.
+
+    False where that is not to be seen: without /proc, or of another user's process without the right to look.
+    """
+    process = Path(f"/proc/{pid}")
+    try:
+        return process.stat().st_uid != folder.stat().st_uid or not (process / "cwd").samefile(folder)
+    except OSError:
+        return False
+
+
 def has_processes(folder: Path) -> bool:
     """Whether a PostgreSQL process works in the folder; without /proc that question is left to PostgreSQL."""
     for entry in Path("/proc").glob("[0-9]*"):

@@ -354,7 +354,7 @@ def test_a_process_id_that_now_belongs_to_the_server_of_another_folder_is_neithe
         assert answers(neighbour.url)
 
 
-@pytest.mark.parametrize("name", ["a" * 120, "with a space, a comma and 'quotes'"])
+@pytest.mark.parametrize("name", ["a" * 120, "with a space, a comma and 'quotes'", os.fsdecode(b"caf\xe9")])
 def test_long_and_odd_paths_work_and_leave_no_socket_folder(empty_dir: Path, name: str) -> None:
     with start(empty_dir / name) as server:
         assert answers(server.url)
@@ -362,6 +362,18 @@ def test_long_and_odd_paths_work_and_leave_no_socket_folder(empty_dir: Path, nam
         assert socket_dir.is_dir()
         assert socket_dir.stat().st_mode & 0o077 == 0
     assert not socket_dir.exists()
+
+
+def test_a_temporary_folder_that_root_has_for_himself_takes_the_socket_all_the_same(
+    empty_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    private = empty_dir.with_name("tmp")
+    private.mkdir(mode=0o700)
+    monkeypatch.setattr(tempfile, "tempdir", str(private))
+
+    with start(empty_dir / "with a space") as server:
+        assert f"host={private}" in server.url
+        assert answers(server.url)
 
 
 def test_a_socket_folder_that_others_could_open_is_refused(data_dir: Path) -> None:

@@ -191,7 +191,8 @@ class Cluster(Struct, frozen=True, kw_only=True):
     def postmaster(self) -> Postmaster | None:
         """The server that `postmaster.pid` names, running or not."""
         try:
-            lines = (self.folder / "postmaster.pid").read_text().splitlines()
+            # It tells the folder, whose name may be in any encoding.
+            lines = (self.folder / "postmaster.pid").read_text(encoding="utf-8", errors="surrogateescape").splitlines()
             pid = int(lines[0])
         except (FileNotFoundError, IndexError, ValueError):
             return None
@@ -276,6 +277,8 @@ class Cluster(Struct, frozen=True, kw_only=True):
             self._give(remote)
         if not self._is_private(remote):
             raise EmbeddedDatabaseError(f"{remote} belongs to somebody else: remove it, or choose a shorter DATA_DIR.")
+        if self.account is not None:
+            open_parents(remote)
         return remote
 
     def _is_private(self, folder: Path) -> bool:

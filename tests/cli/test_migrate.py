@@ -7,8 +7,10 @@ import asyncpg
 import pytest
 from sqlalchemy.engine import make_url
 
+from integrations_api.cli.setup import migrate_database
 from integrations_api.db.compatibility import RELEASES
 from integrations_api.db.migrations import pending, upgrade
+from integrations_api.errors import ConfigurationError
 from tests.cli.conftest import Run, use_database
 from tests.support.databases import plain_url
 
@@ -88,6 +90,17 @@ def test_the_database_of_a_later_release_that_serves_this_one_is_fine_and_left_a
     assert (checked.code, migrated.code) == (0, 0)
     assert checked.out == "The schema is at 29991231_later, of a later release, which serves this one\n"
     assert run("users", "list").code == 0
+
+
+def test_what_every_start_does_with_the_bundled_database_leaves_that_of_a_later_release_as_it_is(
+    database_url: str,
+) -> None:
+    change(database_url, "UPDATE alembic_version SET version_num = '29991231_later'")
+    migrate_database(database_url)
+
+    change(database_url, "DELETE FROM schema_serves")
+    with pytest.raises(ConfigurationError, match=r"'29991231_later'.*run that one"):
+        migrate_database(database_url)
 
 
 @pytest.mark.parametrize("command", [("migrate",), ("migrate", "--check"), ("serve", "--port", "0"), ("users", "list")])

@@ -81,7 +81,10 @@ def _looked_after(server: EmbeddedPostgres) -> Iterator[None]:
 
 
 def migrate_database(url: str) -> None:
-    """Brings the schema to this release's head. Raises `ConfigurationError` for a database of a later release."""
+    """Brings the schema to this release's head; one of a later release that serves this one stays as it is.
+
+    Raises `ConfigurationError` for one of a later release that does not.
+    """
     from alembic.util import CommandError
 
     from integrations_api.db.migrations import upgrade
@@ -91,9 +94,24 @@ def migrate_database(url: str) -> None:
         try:
             upgrade(url)
         except CommandError as error:
+            if asyncio.run(_is_served(url)):
+                return
             raise ConfigurationError(
                 f"The database cannot be migrated ({error}): it was probably used by a later release, so run that one"
             ) from error
+
+
+async def _is_served(url: str) -> bool:
+    """Whether the schema serves this release."""
+    from integrations_api.db.compatibility import fit_of
+    from integrations_api.db.engine import create_engine
+
+    engine = create_engine(url, pool_size=1)
+    try:
+        async with engine.connect() as connection:
+            return (await fit_of(connection)).is_served
+    finally:
+        await engine.dispose()
 
 
 def _is_news(record: logging.LogRecord) -> bool:

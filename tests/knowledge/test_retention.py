@@ -99,6 +99,18 @@ async def test_the_newest_versions_stay_and_older_ones_answer_with_words(api: Ap
             await roll_back(session, dataset_id=story.dataset_id, to_version=3, new_number=6)
 
 
+async def test_a_dataset_that_was_looked_after_by_a_clock_that_was_ahead_is_looked_after_all_the_same(
+    sessions: Sessions,
+) -> None:
+    await build_versions(sessions, *({"INC1": doc(title=f"Title {n}")} for n in range(1, 6)))
+    await execute(sessions, "UPDATE datasets SET pruned_at = :at", at=NOW + timedelta(days=365))
+
+    await retention(sessions, versions=2).prune()
+
+    assert await count(sessions, "versions WHERE state = 'published'") == 2
+    assert await count(sessions, f"datasets WHERE pruned_at = '{NOW.isoformat()}'") == 1
+
+
 async def test_all_versions_stay_where_nothing_is_said(sessions: Sessions) -> None:
     await build_versions(sessions, *({"INC1": doc(title=f"Title {n}")} for n in range(1, 6)))
 

@@ -110,6 +110,25 @@ async def test_a_due_sync_of_an_active_integration_starts_once_however_many_look
 
 
 @pytest.mark.anyio
+async def test_a_machine_whose_clock_is_ahead_for_a_moment_neither_starts_early_nor_moves_the_next_time_on(
+    database_url: str,
+) -> None:
+    async with bench(database_url, workers=0) as b:
+        due, later = await b.integration(), await b.integration()
+        for each in (due, later):
+            await _make_due(b, each, since=timedelta(minutes=1))
+        await b.change("UPDATE integrations SET next_sync_at = now() + interval '30 minutes' WHERE id = :id", id=later)
+
+        await b.duties(clock=lambda: utc_now() + timedelta(days=365)).start_due()
+
+        runs = await b.rows("SELECT integration_id FROM sync_runs")
+        assert [run.integration_id for run in runs] == [due]
+        in_an_hour = datetime.now(UTC) + timedelta(hours=1)
+        for one in (due, later):
+            assert datetime.fromisoformat((await _shown(b, one))["next_sync_at"]) <= in_an_hour
+
+
+@pytest.mark.anyio
 async def test_a_schedule_that_comes_due_waits_for_no_step_of_the_sync_that_is_going_on(database_url: str) -> None:
     """It has locked the integration, which the last step needs as well: PostgreSQL would end one of the two."""
     async with bench(database_url) as b:
@@ -136,7 +155,7 @@ async def test_a_sync_can_be_started_by_hand_while_its_schedule_is_looked_at(dat
         integration = await b.integration()
         await _make_due(b, integration, since=timedelta(minutes=1))
         async with b.sessions.begin() as session:
-            due = await take_due(session, now=datetime.now(UTC), limit=1)
+            due = await take_due(session, limit=1)
 
             run_id = await asyncio.wait_for(b.start(integration), PATIENCE)
 

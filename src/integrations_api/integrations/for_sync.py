@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import case, func, update
+from sqlalchemy import case, func, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from integrations_api.errors import NotFound
@@ -98,12 +98,16 @@ async def shown(session: AsyncSession, integration_id: UUID) -> dict[str, Any]:
     return present(columns_of(await get(session, integration_id)), running_run_id=None)
 
 
-async def take_due(session: AsyncSession, *, now: datetime, limit: int) -> list[UUID]:
+async def take_due(session: AsyncSession, *, limit: int) -> list[UUID]:
     """Integrations whose time has come, each given to one caller only; their next time is set with it.
 
-    Times that were missed while nobody looked count as one.
+    Both by the database's clock: that of a machine which is ahead, for a moment only, would move the next time on to
+    where it is. Times that were missed while nobody looked count as one.
     """
-    due = await repository.lock_due(session, now=now, limit=limit)
+    due = await repository.lock_due(session, limit=limit)
+    if not due:
+        return []
+    now: datetime = (await session.execute(select(func.now()))).scalar_one()
     for row in due:
         schedule = Schedule(cron=row.schedule_cron or "", time_zone=row.schedule_zone or "UTC")
         row.next_sync_at = schedule.next_after(now)

@@ -1,10 +1,9 @@
 """Questions about integrations, of those who work in a session: syncs, schedules and sign-ins. Each works in its
 caller's transaction. What people ask for through the API is in `statements`."""
 
-from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from integrations_api.integrations.models import Integration, IntegrationSecret
@@ -32,14 +31,15 @@ async def find_with_secrets(session: AsyncSession, integration_id: UUID) -> tupl
     return (rows[0][0], {path: sealed for _, path, sealed in rows if path is not None}) if rows else None
 
 
-async def lock_due(session: AsyncSession, *, now: datetime, limit: int) -> list[Integration]:
-    """Scheduled integrations whose time has come, locked; those that another process holds are passed over.
+async def lock_due(session: AsyncSession, *, limit: int) -> list[Integration]:
+    """Scheduled integrations whose time has come by the database's clock, locked; those that another process holds are
+    passed over.
 
     The lock lets runs be added that refer to them: who adds one may be waited for.
     """
     found = await session.scalars(
         select(Integration)
-        .where(Integration.next_sync_at <= now, Integration.is_active, Integration.paused_reason.is_(None))
+        .where(Integration.next_sync_at <= func.now(), Integration.is_active, Integration.paused_reason.is_(None))
         .order_by(Integration.next_sync_at)
         .limit(limit)
         .with_for_update(skip_locked=True, key_share=True)

@@ -30,7 +30,7 @@ class Removed(Struct, frozen=True):
 _CLAIM = text("""
     UPDATE datasets SET pruned_at = :now WHERE id = (
         SELECT d.id FROM datasets d
-        WHERE coalesce(d.pruned_at < :before, true)
+        WHERE coalesce(d.pruned_at NOT BETWEEN :before AND :now, true)
           AND NOT EXISTS (SELECT FROM sync_runs r WHERE r.dataset_id = d.id AND r.state IN ('queued', 'running'))
         ORDER BY d.pruned_at NULLS FIRST LIMIT 1 FOR UPDATE SKIP LOCKED
     ) RETURNING id
@@ -38,7 +38,10 @@ _CLAIM = text("""
 
 
 async def claim_dataset(session: AsyncSession, *, now: datetime, before: datetime) -> UUID | None:
-    """A dataset that was last looked after before then, given to one caller only; None when there is none."""
+    """A dataset that was last looked after before then, given to one caller only; None when there is none.
+
+    A time that is still to come was written by a machine whose clock was wrong, and would keep it from all others.
+    """
     found: UUID | None = await session.scalar(_CLAIM, {"now": now, "before": before})
     return found
 

@@ -57,8 +57,7 @@ class SyncDuties:
 
     async def _start_some(self) -> int:
         async with self._sessions.begin() as session:
-            now = self._clock()
-            due = await for_sync.take_due(session, now=now, limit=AT_ONCE)
+            due = await for_sync.take_due(session, limit=AT_ONCE)
             begun = await self._queue(session, due) if due else {}
             for integration_id in due:
                 # One that is going on already serves: the due time is past, and the next one will come.

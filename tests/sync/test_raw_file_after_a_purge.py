@@ -69,6 +69,21 @@ async def test_what_a_process_left_that_was_killed_while_it_wrote_goes_too(datab
         assert not left.exists()
 
 
+async def test_what_killed_processes_left_does_not_fill_the_disk_where_nothing_is_ever_purged(
+    database_url: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "raw.json"
+    left, being_written = tmp_path / ".raw.json.118.7f00", tmp_path / ".raw.json.119.7f01"
+    for file in (path, left, being_written):
+        file.write_text("[\n")
+    for file in (path, left):
+        aged(file, seconds=2 * 86_400)
+    async with bench(database_url, workers=0) as b:
+        await duties(b, path).forget_raw_file()
+
+    assert sorted(os.listdir(tmp_path)) == [being_written.name, path.name]
+
+
 async def test_a_file_that_is_broken_off_leaves_nothing_behind(tmp_path: Path) -> None:
     begun = asyncio.Event()
 

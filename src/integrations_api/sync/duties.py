@@ -27,6 +27,8 @@ CLOCKS_APART = timedelta(seconds=10)
 """How far the clock of a machine may differ from the database's."""
 REMAP_PAUSE = timedelta(days=1)
 """How long a dataset is left alone whose remap has failed or was cancelled; its next sync tries again all the same."""
+LEFT_OVER = timedelta(days=1)
+"""How long nothing has been written to a file of raw records that nobody is writing any more."""
 AT_ONCE = 100
 """Due integrations started in one transaction, and runs whose events are deleted in one."""
 
@@ -126,8 +128,13 @@ class SyncDuties:
                 log.info("sync.remap_started", integration_id=str(dataset_id), run_id=str(run_id))
 
     async def forget_raw_file(self) -> None:
-        """Deletes this machine's file of raw records if something was purged since it was written."""
+        """Deletes this machine's file of raw records if something was purged since it was written; and, after a day,
+        what was left beside it by a process that was killed while it wrote.
+        """
         files = raw_files(self._raw_dump_path) if self._raw_dump_path else []
+        for file in files[1:]:
+            if (at := written_at(file)) and at < self._clock() - LEFT_OVER:
+                file.unlink(missing_ok=True)
         written = [at for file in files if (at := written_at(file))]
         if not written:
             return

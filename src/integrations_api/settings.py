@@ -245,6 +245,12 @@ class Settings(BaseSettings):
     def _empty_means_unset(cls, value: Any) -> Any:
         return None if value == "" else value
 
+    @field_validator("database_url", "embeddings_api_key", "metrics_token", mode="before")
+    @classmethod
+    def _without_the_end_of_a_line(cls, value: Any) -> Any:
+        """What is kept in a file brings one with it (Kubernetes, Docker), and nobody could send it."""
+        return value.strip() if isinstance(value, str) else value
+
     @field_validator("database_url")
     @classmethod
     def _names_the_driver(cls, value: SecretStr | None) -> SecretStr | None:

@@ -153,6 +153,20 @@ def test_an_env_file_that_may_not_be_read_is_told_in_a_sentence(run: Run, monkey
     )
 
 
+@pytest.mark.parametrize("name", ["DATABASE_URL", "EMBEDDINGS_API_KEY", "METRICS_TOKEN"])
+def test_a_value_that_was_kept_in_a_file_may_end_its_line(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    kept = "postgresql+asyncpg://ada@127.0.0.1/integrations"
+    monkeypatch.setenv(name, f"{kept}\n")
+
+    assert getattr(load_settings(), name.lower()).get_secret_value() == kept
+
+
+def test_a_value_that_is_nothing_but_the_end_of_a_line_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("METRICS_TOKEN", "\n")
+
+    assert load_settings().metrics_token is None
+
+
 @pytest.mark.parametrize("name", ["DATA_DIR", "EGRESS_CA_FILE", "RAW_DUMP_PATH"])
 def test_a_path_in_the_env_file_may_begin_at_home(name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))

@@ -1,6 +1,7 @@
 """The doctor on real things: what it sees of each, what it tells to do, and that it changes nothing."""
 
 import asyncio
+import os
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import timedelta
@@ -108,6 +109,21 @@ def test_the_bundled_database_is_neither_made_nor_started_nor_given_keys(tmp_pat
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_data_folder_that_this_user_may_not_enter_is_told_of_database_and_keys(tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir(mode=0)
+    nobody, is_root = 65534, os.geteuid() == 0
+    if is_root:  # who may enter every folder
+        os.seteuid(nobody)
+    try:
+        seen = asyncio.run(findings(Settings(_env_file=None, data_dir=tmp_path / "data")))
+    finally:
+        if is_root:
+            os.seteuid(0)
+
+    told = {check.name: (check.status, check.remedy) for check in seen}
+    assert told["database"] == told["keys"] == ("failed", "Run this as the user who runs `serve`")
+
+
 async def test_how_the_schema_stands_is_told(database_url: str) -> None:
     stories = [
         ("SELECT 1", "ok", "at head ("),
@@ -166,6 +182,24 @@ async def test_rights_that_a_user_lacks_are_told(database_url: str, clerk: str, 
         ("ok", None)
         if seen.startswith("at head")
         else ("failed", "Let the database's owner grant this user what it lacks")
+    )
+
+
+@pytest.mark.parametrize("change", ["SELECT 1", "DROP TABLE alembic_version"], ids=["behind", "none yet"])
+async def test_that_a_user_cannot_migrate_is_told_where_that_would_be_the_remedy(
+    database_url: str, clerk: str, change: str
+) -> None:
+    async with looked_after(database_url) as b:
+        await b.change("UPDATE alembic_version SET version_num = '20261123_initial'")
+        await b.change(change)
+    url = make_url(database_url).update_query_dict({"role": clerk}).render_as_string(hide_password=False)
+
+    check = await found(settings_for(url), "schema")
+
+    assert check.seen.endswith(", and this user may not make or change tables")
+    assert (check.status, check.remedy) == (
+        "failed",
+        "Run `integrations-api migrate` as one who may, such as the database's owner",
     )
 
 

@@ -17,7 +17,7 @@ from integrations_api.db.migrations import pending
 from integrations_api.db.revisions import current_revision, head_revision
 from integrations_api.knowledge.vectors import find_pgvector
 from integrations_api.operations.gauges import QUEUE, WORKERS
-from integrations_api.operations.looking import LET_IT, Place
+from integrations_api.operations.looking import AS_WHO_SERVES, LET_IT, Place
 from integrations_api.settings import Settings
 
 OLDEST_RELEASE = 15
@@ -56,7 +56,7 @@ def where(settings: Settings) -> str | Check:
         url = running_url(settings.data_dir)
     except (OSError, EmbeddedDatabaseError):
         seen = "the bundled PostgreSQL's folder under DATA_DIR cannot be read"
-        return Check("database", "failed", seen, "Run this as the user who runs `serve`")
+        return Check("database", "failed", seen, AS_WHO_SERVES)
     if url is not None:
         return url
     if (settings.data_dir / "postgres").exists():
@@ -123,11 +123,18 @@ _OUT_OF_REACH = """
 """
 
 
+_MAY_MIGRATE = """
+    SELECT coalesce(has_schema_privilege(current_schema(), 'CREATE'), false) AND coalesce((
+        SELECT pg_has_role(relowner, 'USAGE') FROM pg_class WHERE oid = to_regclass('alembic_version')), true)
+"""
+
+
 async def schema(place: Place) -> Check:
-    """How the schema stands to this release, and whether its tables may be written."""
+    """How the schema stands to this release, and whether its tables may be written; or made, where they are not."""
     async with place.engine.connect() as connection:
         fit, found = await fit_of(connection), await current_revision(connection)
         out_of_reach = (await connection.scalars(text(_OUT_OF_REACH))).all()
+        may_migrate = await connection.scalar(text(_MAY_MIGRATE))
     if fit in (Fit.AT_HEAD, Fit.AHEAD) and out_of_reach:
         others = f" and {len(out_of_reach) - 1} more" if len(out_of_reach) > 1 else ""
         return Check("schema", "failed", f"this user may not read and write {out_of_reach[0]}{others}", LET_IT)
@@ -140,6 +147,9 @@ async def schema(place: Place) -> Check:
         return Check("schema", "failed", seen, "Run that release, or restore the backup made before it")
     behind = "none yet" if found is None else f"behind, at {found}"
     seen = f"{behind}: {len(pending(found))} migrations lead to {head_revision()}"
+    if not may_migrate:
+        remedy = "Run `integrations-api migrate` as one who may, such as the database's owner"
+        return Check("schema", "failed", f"{seen}, and this user may not make or change tables", remedy)
     return Check("schema", "failed", seen, "Run `integrations-api migrate`")
 
 

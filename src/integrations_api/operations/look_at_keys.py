@@ -5,7 +5,7 @@ from contextlib import aclosing
 from integrations_api.connectors.records import Check
 from integrations_api.errors import ConfigurationError
 from integrations_api.integrations.secrets import SecretKeeper
-from integrations_api.operations.looking import Place
+from integrations_api.operations.looking import AS_WHO_SERVES, Place
 from integrations_api.settings import Settings
 from integrations_api.vault.bootstrap import KEYS_FILE, ProcessSecrets, is_open_to_others, resolve_secrets
 from integrations_api.vault.cipher import Vault
@@ -39,12 +39,15 @@ async def stored_secrets(place: Place) -> Check:
 
 
 def _resolved(settings: Settings) -> ProcessSecrets | Check:
-    if _makes_its_keys(settings) and not (settings.data_dir / KEYS_FILE).exists():
-        return Check("keys", "warning", "there are none yet", "`integrations-api serve` makes them at its first start")
     try:
+        if _makes_its_keys(settings) and not (settings.data_dir / KEYS_FILE).exists():
+            remedy = "`integrations-api serve` makes them at its first start"
+            return Check("keys", "warning", "there are none yet", remedy)
         return resolve_secrets(settings, may_write=False)
     except ConfigurationError as error:
         return Check("keys", "failed", error.message, _KEPT)
+    except OSError:
+        return Check("keys", "failed", f"{KEYS_FILE} under DATA_DIR cannot be looked for", AS_WHO_SERVES)
 
 
 def _makes_its_keys(settings: Settings) -> bool:

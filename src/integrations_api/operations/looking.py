@@ -53,6 +53,7 @@ def in_words(reason: BaseException) -> tuple[str, str]:
 
 _CREDENTIALS = "Correct user and password in DATABASE_URL; there @ : / of a password are written as %40 %3A %2F"
 LET_IT = "Let the database's owner grant this user what it lacks"
+AS_WHO_SERVES = "Run this as the user who runs `serve`"
 _REMEDIES = {
     "InvalidPasswordError": _CREDENTIALS,
     "InvalidAuthorizationSpecificationError": _CREDENTIALS,

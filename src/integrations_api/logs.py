@@ -105,7 +105,7 @@ def _write(logger: WrappedLogger, method: str, event: EventDict) -> Any:
 def _renderer(log_format: LogFormat) -> list[Processor]:
     if log_format == "json":
         return [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
-    if sys.stderr.isatty():
+    if sys.stderr and sys.stderr.isatty():  # There is none where whoever starts us has closed it.
         return [structlog.dev.ConsoleRenderer(colors=True, exception_formatter=_write_traceback)]
     return [structlog.dev.ConsoleRenderer(columns=_plain_columns(), exception_formatter=_write_traceback)]
 

@@ -1,13 +1,16 @@
 """`doctor` on the command line: lines or JSON, its exit code, and nothing secret."""
 
 import json
+import subprocess
 from pathlib import Path
 
 import pytest
 
+from integrations_api.cli.child import own_command
 from integrations_api.vault.bootstrap import generate_secrets
 from tests.cli.conftest import Run, use_database
 from tests.cli.test_secrets import store_a_secret
+from tests.support.processes import PATIENCE
 
 CANARY = "cAnArY-7361"
 
@@ -118,3 +121,13 @@ def test_it_leaves_nothing_in_an_empty_folder(run: Run) -> None:
     assert told.code == 0
     assert "`integrations-api serve`" in told.out
     assert list(Path().iterdir()) == []
+
+
+def test_it_says_what_it_sees_where_standard_error_is_closed(tmp_path: Path) -> None:
+    told = subprocess.run(
+        ["/bin/sh", "-c", 'exec "$@" 2>&-', "sh", *own_command("doctor")],
+        cwd=tmp_path, stdout=subprocess.PIPE, text=True, timeout=PATIENCE,
+    )  # fmt: skip
+
+    assert told.returncode == 0
+    assert told.stdout.startswith("ok       settings")

@@ -1,9 +1,14 @@
 """`users` and `token`: from the command line to a request that is let in."""
 
+import os
+import subprocess
+
 import jose.jwt
 import pytest
 
+from integrations_api.cli.child import own_command
 from tests.cli.conftest import Run
+from tests.support.processes import PATIENCE
 
 PASSWORD = "correct horse battery staple\n"
 
@@ -95,3 +100,17 @@ def test_the_same_user_is_not_created_twice(run: Run) -> None:
     again = run("users", "create", "ADA@example.com", "--password-stdin", typed=PASSWORD)
 
     assert (again.code, again.complaint) == (1, "integrations-api: There is a user ada@example.com already")
+
+
+@pytest.mark.parametrize("locale", ["C", "C.UTF-8"])
+def test_a_password_in_another_encoding_is_refused_without_a_part_of_it(locale: str) -> None:
+    refused = subprocess.run(
+        own_command("users", "create", "ada@example.com", "--password-stdin"),
+        input=b"correct horse b\xe4ttery staple\n",
+        env={**os.environ, "LC_ALL": locale},
+        capture_output=True,
+        timeout=PATIENCE,
+    )
+
+    assert refused.returncode == 2
+    assert refused.stderr == b"integrations-api: The password on standard input is not UTF-8 text\n"

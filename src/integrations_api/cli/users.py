@@ -125,8 +125,18 @@ def _may(user: "UserDetails") -> str:
 
 def _password(from_stdin: bool) -> str:
     if from_stdin:
-        return sys.stdin.readline().rstrip("\r\n")
-    if not sys.stdin.isatty():
+        return _first_line()
+    if not (sys.stdin and sys.stdin.isatty()):
         raise WrongUsage("There is no terminal to ask for the password: give it on standard input, --password-stdin")
     password: str = typer.prompt("Password", hide_input=True, confirmation_prompt=True)
     return password
+
+
+def _first_line() -> str:
+    """Of standard input. What cannot be read is not quoted: it is a part of a password."""
+    try:
+        line = sys.stdin.readline().rstrip("\r\n")
+        line.encode()  # In some locales Python lets other bytes pass, as what no text holds.
+    except UnicodeError:
+        raise WrongUsage("The password on standard input is not UTF-8 text") from None
+    return line

@@ -5,6 +5,7 @@
 """
 
 import os
+import re
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -41,6 +42,9 @@ _FAMILIES = (
     "SYNC_", "EGRESS_", "KNOWLEDGE_", "LOG_", "STREAM_", "STREAMS_", "WORKER_", "ACCESS_", "RAW_", "ENCRYPTION_",
     "CORS_", "EMBEDDINGS_", "METRICS_", "TRUSTED_",
 )  # fmt: skip
+_SERVICE_LINK = re.compile(r".+_(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT|PORT_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)")
+"""What Kubernetes sets in each container for every Service of its namespace, and so for one called `embeddings`:
+https://kubernetes.io/docs/concepts/services-networking/service/#environment-variables"""
 
 
 class Settings(BaseSettings):
@@ -347,6 +351,7 @@ def _refuse_broken_lines(path: Path) -> None:
 
 def _refuse_unknown_names() -> None:
     known = {name.upper() for name in Settings.model_fields}
-    unknown = sorted(n for n in os.environ if n.startswith(_FAMILIES) and n not in known)
+    ours = (name for name in os.environ if name.startswith(_FAMILIES) and not _SERVICE_LINK.fullmatch(name))
+    unknown = sorted(name for name in ours if name not in known)
     if unknown:
         raise ConfigurationError(f"Wrong settings: {unknown[0]}: there is no such setting (see .env.example)")

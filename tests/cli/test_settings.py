@@ -84,7 +84,8 @@ def test_a_wrong_setting_stops_the_start_and_is_named_without_its_value(
 
 
 def test_names_in_the_environment_that_are_none_of_ours_are_passed_over(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("LOGIN_TIME", "DATABASE_HOST"):
+    of_kubernetes = ["SERVICE_HOST", "SERVICE_PORT", "SERVICE_PORT_HTTP", "PORT", "PORT_8000_TCP", "PORT_8000_TCP_ADDR"]
+    for name in ("LOGIN_TIME", "DATABASE_HOST", *(f"EMBEDDINGS_{ending}" for ending in of_kubernetes)):
         monkeypatch.setenv(name, "of somebody else")
 
     assert load_settings(_env_file=None).port

@@ -354,7 +354,9 @@ def test_a_process_id_that_now_belongs_to_the_server_of_another_folder_is_neithe
         assert answers(neighbour.url)
 
 
-@pytest.mark.parametrize("name", ["a" * 120, "with a space, a comma and 'quotes'", os.fsdecode(b"caf\xe9")])
+@pytest.mark.parametrize(
+    "name", ["a" * 120, "with a space, a comma and 'quotes'", os.fsdecode(b"caf\xe9"), 'to a "shell": $HOME `id`']
+)
 def test_long_and_odd_paths_work_and_leave_no_socket_folder(empty_dir: Path, name: str) -> None:
     with start(empty_dir / name) as server:
         assert answers(server.url)

@@ -205,10 +205,13 @@ class Cluster(Struct, frozen=True, kw_only=True):
         self._write_conf(durable=durable)
         log = self._prepare_log()
         position = log.stat().st_size
+        # pg_ctl writes both names into a command of the shell's, as they are: what that would read is named from inside.
+        is_plain = _PLAIN_PATH.fullmatch(str(self.folder)) is not None
+        log_name, folder, cwd = (str(log), str(self.folder), "/") if is_plain else (_LOG, ".", str(self.folder))
         try:
             self._run(
                 "pg_ctl", "start", "--silent", "--wait", "--timeout", str(int(START_TIMEOUT)),
-                "--log", str(log), "-D", str(self.folder), timeout=START_TIMEOUT + 30,
+                "--log", log_name, "-D", folder, timeout=START_TIMEOUT + 30, cwd=cwd,
             )  # fmt: skip
         except EmbeddedDatabaseError as error:
             self.stop()
@@ -305,7 +308,7 @@ class Cluster(Struct, frozen=True, kw_only=True):
         if self.account is not None:
             os.chown(path, self.account.uid, self.account.gid, follow_symlinks=False)
 
-    def _run(self, command: str, *arguments: str, timeout: float, stdin: str = "") -> None:
+    def _run(self, command: str, *arguments: str, timeout: float, stdin: str = "", cwd: str = "/") -> None:
         """Runs one of PostgreSQL's programs to its end; EmbeddedDatabaseError carries its last lines.
 
         Output goes to a file, for a pipe would stay open as long as the server that `pg_ctl` leaves behind.
@@ -314,7 +317,7 @@ class Cluster(Struct, frozen=True, kw_only=True):
             try:
                 subprocess.run(  # nosec B603 # noqa: S603 (our own binaries, no shell)
                     [self.bin_dir / command, *arguments], input=stdin.encode(), stdout=output,
-                    stderr=subprocess.STDOUT, check=True, timeout=timeout, env=_environment(), cwd="/",
+                    stderr=subprocess.STDOUT, check=True, timeout=timeout, env=_environment(), cwd=cwd,
                     user=self.account.uid if self.account else None,
                     group=self.account.gid if self.account else None,
                     extra_groups=[] if self.account else None,

@@ -205,7 +205,7 @@ class Cluster(Struct, frozen=True, kw_only=True):
         self._write_conf(durable=durable)
         log = self._prepare_log()
         position = log.stat().st_size
-        # pg_ctl writes both names into a command of the shell's, as they are: what that would read is named from inside.
+        # pg_ctl writes both names into a command of the shell's as they are: what that would read is named from inside.
         is_plain = _PLAIN_PATH.fullmatch(str(self.folder)) is not None
         log_name, folder, cwd = (str(log), str(self.folder), "/") if is_plain else (_LOG, ".", str(self.folder))
         try:

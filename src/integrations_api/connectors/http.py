@@ -38,6 +38,7 @@ _SHORTEST_SECRET = 4
 _LONGEST_READ = 100_000
 """Characters of a text that is to be one line: those of a whole answer, read one by one, took half a minute and
 gigabytes of memory."""
+_COUNT = re.compile(r"[0-9]{1,15}")
 _SMALL_BODY = 3_000_000
 _MOST_CONTAINERS = 1_000_000
 _MOST_VALUES = 4_000_000
@@ -304,3 +305,8 @@ def one_line(text: str, limit: int = 200) -> str:
     printable = "".join(char if char.isprintable() else " " for char in text[:_LONGEST_READ])
     words = " ".join(printable.split())
     return words if len(words) <= limit else f"{words[: limit - 3]}..."
+
+
+def count_in(text: str) -> int | None:
+    """How many a source says, in a header say; None for no number, or one that nothing has and nothing could store."""
+    return int(text) if _COUNT.fullmatch(text) else None

@@ -13,7 +13,7 @@ from integrations_api.connectors.github.comments import CommentReader
 from integrations_api.connectors.github.config import GitHubConfig
 from integrations_api.connectors.github.survey import Repository, Survey, survey
 from integrations_api.connectors.github.walk import Item, items_of, stamp
-from integrations_api.connectors.http import one_line
+from integrations_api.connectors.http import count_in, one_line
 from integrations_api.connectors.preflight import Step, collected, safely
 from integrations_api.connectors.records import Check
 
@@ -22,7 +22,6 @@ _SKEW_WORTH_TELLING = timedelta(minutes=1)
 _EXPIRES_SOON = timedelta(days=14)
 _READS_ONLY = frozenset({"repo", "public_repo", "read:org", "read:user", "user:email", "read:project", "repo:status"})
 _BEYOND_ALL = timedelta(days=1)
-_COUNT = re.compile(r"[0-9]{1,15}")
 
 
 class Preflight(Struct):
@@ -135,11 +134,12 @@ class Preflight(Struct):
 
     async def _rate_limit(self) -> Check:
         headers = self.client.headers
-        limit, remaining = headers.get("x-ratelimit-limit", ""), headers.get("x-ratelimit-remaining", "")
-        if not (_COUNT.fullmatch(limit) and _COUNT.fullmatch(remaining)):
+        limit = count_in(headers.get("x-ratelimit-limit", ""))
+        remaining = count_in(headers.get("x-ratelimit-remaining", ""))
+        if limit is None or remaining is None:
             return Check("rate limit", "ok", "No rate limit is announced")
         seen = f"{limit} requests per hour, {remaining} left"
-        if int(limit) < 1000 or int(remaining) < int(limit) // 10:
+        if limit < 1000 or remaining < limit // 10:
             return Check("rate limit", "warning", seen, "Give the sync a token of its own: the limit is by user")
         return Check("rate limit", "ok", seen)
 

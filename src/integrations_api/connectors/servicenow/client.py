@@ -10,7 +10,7 @@ import httpx
 from msgspec import Struct
 
 from integrations_api.connectors.errors import PageTooLarge, Retryable
-from integrations_api.connectors.http import Answer, exchange
+from integrations_api.connectors.http import Answer, count_in, exchange
 from integrations_api.connectors.records import Slot
 from integrations_api.connectors.retry import Patience
 from integrations_api.connectors.servicenow.answers import SignInRefused, read_result, rows_of
@@ -21,7 +21,6 @@ Row = dict[str, Any]
 
 _AGGREGATES = "/api/now/v1/stats/"
 """The version that every release has; of the Table API the second one is asked, which answers no rows with 200."""
-_COUNT = re.compile(r"[0-9]{1,15}")
 
 
 class Rows(Struct, frozen=True):
@@ -66,7 +65,7 @@ class ServiceNowClient:
         answer = await self._get(f"/api/now/v2/table/{table}", params)
         result = self._result(answer, table)
         total = answer.headers.get("x-total-count", "") if count else ""
-        return Rows(rows_of(result), _count_in(total), answer.date, limit)
+        return Rows(rows_of(result), count_in(total), answer.date, limit)
 
     async def ask(
         self,
@@ -128,7 +127,7 @@ class ServiceNowClient:
         answer = await self._get(_AGGREGATES + table, {"sysparm_count": "true", "sysparm_query": query})
         result = self._result(answer, table)
         try:
-            count = _count_in(str(result["stats"]["count"]))
+            count = count_in(str(result["stats"]["count"]))
         except (KeyError, TypeError):
             count = None
         if count is None:
@@ -177,8 +176,3 @@ class ServiceNowClient:
         if re.fullmatch(r"\d{1,9}", limit := answer.headers.get("x-ratelimit-limit", "")):
             self.rate_limit = int(limit)
         return answer
-
-
-def _count_in(text: str) -> int | None:
-    """How many that says; None where it is no number, or one that no table has and nothing here could store."""
-    return int(text) if _COUNT.fullmatch(text) else None

@@ -75,7 +75,7 @@ def test_a_dump_taken_during_a_sync_is_restored_and_that_sync_goes_on(
     assert sorted(before) == [1, 2]
     assert after == before
     assert not vectors or anyio.run(rows, restored_url, VECTORS) == vectors
-    assert " seals fit" in verified
+    assert " fit; " in verified
     assert not verified.startswith("0 entries")
     assert (run["state"], run["attempt"], run["verdict"]["state"]) == ("succeeded", 2, "complete")
     assert (following["mode"], following["verdict"]["state"]) == ("incremental", "complete")

@@ -22,11 +22,14 @@ def verify() -> None:
     from integrations_api.cli.setup import run_with_parts, settings_for_command
 
     seen = run_with_parts(settings_for_command(), lambda parts: parts[AuditSealer].verify())
-    print(f"{seen.entries} entries in {seen.seals} seals fit; {seen.waiting} wait for the next seal")
-    if seen.seals:
-        print(f"link of seal {seen.seals}: {seen.last_link}")
+    entries = f"{seen.entries} {'entry' if seen.entries == 1 else 'entries'}"
+    waiting = f"{seen.waiting} wait{'s' * (seen.waiting == 1)} for the next seal"
+    print(f"{entries} in {seen.seals} seal{'s' * (seen.seals != 1)} fit; {waiting}")
     if seen.unproven:
-        print(f"{seen.unproven} seals need a key that is not in ENCRYPTION_KEYS; later seals vouch for them")
+        need, them = ("seal needs", "it") if seen.unproven == 1 else ("seals need", "them")
+        print(f"{seen.unproven} {need} a key that is not in ENCRYPTION_KEYS; later seals vouch for {them}")
+    if seen.seals:  # The last line of what fits: it is the one to be noted.
+        print(f"link of seal {seen.seals}: {seen.last_link}")
     if seen.flaw is not None:
         print(f"does not fit: {seen.flaw}")
         raise SystemExit(1)

@@ -1,5 +1,6 @@
 """Alive means the process answers; ready means database, schema and a worker."""
 
+import asyncio
 from uuid import uuid4
 
 import pytest
@@ -7,6 +8,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from integrations_api.components import Components
+from integrations_api.worker_wiring import build_worker
 from tests.support.applications import LiveApp, live_app
 from tests.support.databases import database_name
 
@@ -55,6 +57,17 @@ async def test_not_ready_without_a_living_worker(database_url: str, seen: list[i
             await _see_worker(live.components, seconds_ago=seconds)
 
         assert await _ready(live) == (503, False, {"database": True, "schema": True, "worker": False})
+
+
+async def test_of_a_worker_that_has_left_nobody_says_that_there_never_was_one(database_url: str) -> None:
+    async with live_app(database_url) as live:
+        stopping = asyncio.Event()
+        stopping.set()
+        await build_worker(live.components).run(stopping)
+
+        checks = (await live.client.get("/readyz")).json()["checks"]
+
+    assert checks[-1] == {"name": "worker", "ok": False, "message": "there is none: start `integrations-api worker`"}
 
 
 async def test_a_database_that_can_only_be_read_does_not_take_every_process_out(database_url: str) -> None:

@@ -173,6 +173,6 @@ async def _worker(connection: AsyncConnection) -> _Finding:
 
 def _silence(now: datetime, seen: datetime | None) -> _Finding:
     if seen is None:
-        return False, "none was ever seen: start `integrations-api worker`"
+        return False, "there is none: start `integrations-api worker`"
     seconds = max(0, int((now - seen).total_seconds()))
     return now - seen <= WORKER_SILENCE, f"last seen {seconds} s ago"

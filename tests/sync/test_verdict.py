@@ -18,7 +18,15 @@ COUNTED: dict[str, tuple[dict[str, Any], tuple[str, int, str | None]]] = {
     ),
     "too much": (
         {"total": 8, "stored": 10},
-        ("over", 0, "the dataset holds 2 more than the source counts; a full sync looks for deleted records"),
+        (
+            "over",
+            0,
+            "the dataset holds 2 more than the source counts; the next full sync looks for deleted records again",
+        ),
+    ),
+    "too much, and not all was read": (
+        {"total": 9, "stored": 10, "read_all": False},
+        ("over", 0, "the dataset holds 1 more than the source counts; a full sync looks for deleted records"),
     ),
     "hidden": (
         {"total": 10, "stored": 7},
@@ -29,7 +37,7 @@ COUNTED: dict[str, tuple[dict[str, Any], tuple[str, int, str | None]]] = {
         (
             "short",
             1,
-            "1 are counted by the source and not stored, hidden from this user (access rules), or not read: "
+            "1 is counted by the source and not stored, hidden from this user (access rules), or not read: "
             "a full sync tells",
         ),
     ),
@@ -39,28 +47,36 @@ COUNTED: dict[str, tuple[dict[str, Any], tuple[str, int, str | None]]] = {
     ),
     "hidden, and not mapped": (
         {"total": 10, "stored": 7, "rejected": 2, "unmapped": 2},
-        ("short", 1, "1 are counted by the source but not shown to this user (access rules), 2 could not be mapped"),
+        ("short", 1, "1 is counted by the source but not shown to this user (access rules), 2 could not be mapped"),
     ),
     "hidden, and one whose newest state could not be mapped": (
         {"total": 10, "stored": 9, "rejected": 1},
-        ("short", 1, "1 are counted by the source but not shown to this user (access rules)"),
+        ("short", 1, "1 is counted by the source but not shown to this user (access rules)"),
     ),
     "come into sight without a change": (
-        {"total": 10, "stored": 7, "unmapped": 1, "only_visible": True},
+        {"total": 10, "stored": 7, "unmapped": 1, "only_visible": True, "read_all": False},
         ("short", 0, "2 that the source shows were not read yet: a full sync reads them, 1 could not be mapped"),
+    ),
+    "come into sight while all was read": (
+        {"total": 10, "stored": 9, "only_visible": True},
+        ("short", 0, "1 that the source shows was not read yet: the next full sync reads it"),
     ),
     "not mapped, and as many not there any more": (
         {"total": 10, "stored": 10, "rejected": 1, "unmapped": 1},
         (
             "short",
             0,
-            "1 could not be mapped: see the run's rejected records; 1 more are stored than are left: "
-            "a full sync looks for deleted records",
+            "1 could not be mapped: see the run's rejected records; 1 more is stored than are left: "
+            "the next full sync looks for deleted records again",
         ),
     ),
     "begun later": (
         {"total": 10, "stored": 7, "partial_since": "2026-03-01T00:00:00Z"},
-        ("short", 0, "3 are missing: the first sync began at 2026-03-01T00:00:00Z (config.lastSynced)"),
+        (
+            "short",
+            0,
+            "3 are missing: the first sync began at 2026-03-01T00:00:00Z (config.lastSynced); a full sync reads all",
+        ),
     ),
     "not counted": (
         {"total": None, "stored": 7},
@@ -110,7 +126,7 @@ async def test_a_full_sync_names_what_is_missing_by_the_sources_own_ids(database
             "stored": 4,
             "rejected": 2,  # INC00005 is stored as it was before
             "hidden": 1,
-            "why": "1 are counted by the source but not shown to this user (access rules), 1 could not be mapped",
+            "why": "1 is counted by the source but not shown to this user (access rules), 1 could not be mapped",
             "ids": ["id-INC00002", "id-INC00004"],
         }
         b.source.show("INC00004")
@@ -151,7 +167,7 @@ async def test_what_was_made_while_the_sync_ran_stands_for_nothing_that_is_missi
         assert (hiding.rejected, hiding.verdict["hidden"], hiding.verdict["why"]) == (
             1,
             1,
-            "1 are counted by the source but not shown to this user (access rules)",
+            "1 is counted by the source but not shown to this user (access rules)",
         )
         assert (showing.rejected, showing.verdict and showing.verdict["state"]) == (1, "complete")
 
@@ -169,6 +185,6 @@ async def test_what_was_purged_here_is_not_said_to_be_hidden_there(database_url:
         assert run.verdict is not None
         assert (run.verdict["state"], run.verdict["why"]) == (
             "short",
-            "1 are counted by the source and not stored, hidden from this user (access rules), or not read: "
+            "1 is counted by the source and not stored, hidden from this user (access rules), or not read: "
             "a full sync tells",
         )

@@ -47,7 +47,7 @@ def _state(
     if gap == 0 and not unmapped:
         return "complete", None
     if gap < 0:
-        return "over", f"the dataset holds {-gap} more than the source counts; a full sync looks for deleted records"
+        return "over", f"the dataset holds {-gap} more than the source counts; {_looks_for_deleted(read_all)}"
     return "short", _why_short(
         gap=gap,
         unmapped=unmapped,
@@ -59,16 +59,29 @@ def _state(
 
 def _why_short(*, gap: int, unmapped: int, partial_since: str | None, only_visible: bool, read_all: bool) -> str:
     if partial_since is not None:
-        return f"{gap} are missing: the first sync began at {partial_since} (config.lastSynced)"
+        began = f"the first sync began at {partial_since} (config.lastSynced); a full sync reads all"
+        return f"{gap} {_are(gap)} missing: {began}"
     if unmapped >= gap:
         # The rest of the numbers fits only if that much is stored which is not there any more.
-        surplus = f"; {unmapped - gap} more are stored than are left: a full sync looks for deleted records"
-        return f"{unmapped} could not be mapped: see the run's rejected records{surplus if unmapped > gap else ''}"
+        left = unmapped - gap
+        surplus = f"; {left} more {_are(left)} stored than are left: {_looks_for_deleted(read_all)}" if left else ""
+        return f"{unmapped} could not be mapped: see the run's rejected records{surplus}"
     unseen = gap - unmapped
     mapped = f", {unmapped} could not be mapped" if unmapped else ""
     if only_visible:
-        return f"{unseen} that the source shows were not read yet: a full sync reads them{mapped}"
+        were, them = ("was", "it") if unseen == 1 else ("were", "them")
+        full = "the next full sync" if read_all else "a full sync"
+        return f"{unseen} that the source shows {were} not read yet: {full} reads {them}{mapped}"
     if not read_all:
         either = "hidden from this user (access rules), or not read: a full sync tells"
-        return f"{unseen} are counted by the source and not stored, {either}{mapped}"
-    return f"{unseen} are counted by the source but not shown to this user (access rules){mapped}"
+        return f"{unseen} {_are(unseen)} counted by the source and not stored, {either}{mapped}"
+    return f"{unseen} {_are(unseen)} counted by the source but not shown to this user (access rules){mapped}"
+
+
+def _are(count: int) -> str:
+    return "is" if count == 1 else "are"
+
+
+def _looks_for_deleted(read_all: bool) -> str:
+    """What finds records that are stored and gone; a full sync has just looked, and some may have gone since."""
+    return "the next full sync looks for deleted records again" if read_all else "a full sync looks for deleted records"

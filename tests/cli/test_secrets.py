@@ -61,3 +61,4 @@ def test_a_missing_key_is_named_by_the_check_the_rotation_and_the_start(
     assert f"config.password: A stored secret needs the encryption key {needed}:" in checked.out
     assert [outcome.code for outcome in (rotated, *started)] == [1, 1, 1]
     assert all(f"encryption key {needed}: add it to ENCRYPTION_KEYS" in one.err for one in (rotated, *started))
+    assert rotated.complaint.endswith("; `integrations-api secrets check` names all that do not open")

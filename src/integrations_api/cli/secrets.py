@@ -37,11 +37,17 @@ def rotate() -> None:
       ENCRYPTION_KEYS=new:…,old:… integrations-api secrets rotate
     """
     from integrations_api.cli.setup import run_with_parts, settings_for_command
+    from integrations_api.errors import Unavailable
     from integrations_api.integrations.secrets import SecretKeeper
+    from integrations_api.vault.errors import VaultError
 
-    remaining = run_with_parts(settings_for_command(), lambda parts: _rotate(parts[SecretKeeper]))
+    try:
+        remaining = run_with_parts(settings_for_command(), lambda parts: _rotate(parts[SecretKeeper]))
+    except VaultError as error:
+        which = "`integrations-api secrets check` names all that do not open"
+        raise Unavailable(f"{error.message}; {which}") from None
     if remaining:
-        print(f"{remaining} are being edited at this moment: run it once more")
+        print(f"{remaining} {'is' if remaining == 1 else 'are'} being edited at this moment: run it once more")
         raise SystemExit(1)
 
 

@@ -13,7 +13,7 @@ from sqlalchemy import select, text
 from integrations_api.audit.models import AuditEntry
 from integrations_api.db.engine import Sessions
 from integrations_api.errors import NotFound
-from integrations_api.knowledge import pruning, service
+from integrations_api.knowledge import datasets, pruning, service
 from integrations_api.knowledge.diffing import DiffQuestion
 from integrations_api.knowledge.purge import purge
 from integrations_api.knowledge.retention import Keep, Retention
@@ -275,11 +275,63 @@ async def test_a_run_that_begins_meanwhile_ends_the_walk_and_it_comes_round_agai
     assert await count(sessions, "contents") == 1
 
 
+async def test_a_dataset_that_is_never_quiet_for_long_is_walked_through_all_the_same(
+    sessions: Sessions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pruning, "PIECE", 5)
+    numbers = [f"INC{i}" for i in range(10)]
+    story = await build_versions(sessions, *({one: doc(title=f"word{v} {one}") for one in numbers} for v in range(4)))
+    await add_run(sessions, story, "succeeded", days_ago=90)
+    looks = await runs_begin_again_and_again(sessions, story, monkeypatch)
+
+    for _ in range(20):
+        await retention(sessions, versions=1, raw=timedelta(days=60)).prune()
+        await execute(sessions, "UPDATE sync_runs SET state = 'cancelled', finished_at = now() WHERE state = 'queued'")
+
+    assert len(looks) > 20
+    assert await count(sessions, "revisions") == await count(sessions, "contents") == 10
+    assert await count(sessions, "raw_records w JOIN sync_runs r ON r.id = w.run_id WHERE r.state = 'succeeded'") == 0
+    await assert_counts_are_exact(sessions, story.dataset_id)
+
+
+async def test_a_purge_while_a_walk_is_broken_off_has_all_of_it_walked_through_again(
+    sessions: Sessions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pruning, "PIECE", 1)
+    story = await build_versions(sessions, {"INC1": doc(), "INC2": doc()}, {"INC1": doc(state="Closed")})
+    await runs_begin_again_and_again(sessions, story, monkeypatch)
+    keeping = retention(sessions)
+    for _ in range(2):
+        await keeping.prune()
+        await execute(sessions, "UPDATE sync_runs SET state = 'cancelled', finished_at = now() WHERE state = 'queued'")
+    assert await count(sessions, "datasets WHERE pruning ->> 'step' = 'contents'") == 1
+
+    async with sessions.begin() as session:
+        await purge(session, dataset_id=story.dataset_id, document_id=story.id("INC2"), external_id="INC2")
+
+    assert await count(sessions, "datasets WHERE pruned_at IS NULL AND pruning IS NULL") == 1
+
+
+async def runs_begin_again_and_again(sessions: Sessions, story: Story, monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """From now on a run begins whenever somebody looks for one for the fourth time."""
+    looks: list[int] = []
+    look: Callable[..., Awaitable[UUID | None]] = datasets.run_after_lock
+
+    async def and_a_run_may_begin(*args: Any) -> UUID | None:
+        looks.append(len(looks))
+        if len(looks) % 4 == 0:
+            await add_run(sessions, story, "queued")
+        return await look(*args)
+
+    monkeypatch.setattr(datasets, "run_after_lock", and_a_run_may_begin)
+    return looks
+
+
 async def test_no_version_goes_once_a_run_has_begun(sessions: Sessions, monkeypatch: pytest.MonkeyPatch) -> None:
     story = await build_versions(sessions, {"INC1": doc()}, {"INC1": doc(state="Closed")})
-    claim: Callable[..., Awaitable[UUID | None]] = pruning.claim_dataset
+    claim: Callable[..., Awaitable[pruning.Claimed | None]] = pruning.claim_dataset
 
-    async def and_a_run_begins(*args: Any, **facts: Any) -> UUID | None:
+    async def and_a_run_begins(*args: Any, **facts: Any) -> pruning.Claimed | None:
         claimed = await claim(*args, **facts)
         if claimed is not None:
             await add_run(sessions, story, "queued")

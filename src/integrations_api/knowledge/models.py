@@ -38,6 +38,9 @@ class Dataset(Base):
         server_default="1", comment="of the mapping that made the head's contents; see ServiceDescription"
     )
     pruned_at: Mapped[datetime | None] = mapped_column(comment="when the daily pruning last began here")
+    pruning: Mapped[dict[str, Any] | None] = mapped_column(
+        comment="where a run that began has ended it: it goes on there"
+    )
 
 
 class Version(Base):

@@ -10,7 +10,9 @@ from typing import Any, cast
 from uuid import UUID
 
 from msgspec import Struct
+from msgspec.json import encode
 from sqlalchemy import CursorResult, TextClause, text
+from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from integrations_api.knowledge.staging import NOBODY_GOES_ON
@@ -18,6 +20,20 @@ from integrations_api.knowledge.terms import forget_unread
 
 PIECE = 2000
 """Rows that one transaction looks at: tens of milliseconds, a third of a second where all of it goes."""
+
+
+class Place(Struct, frozen=True):
+    """Where a walk stands: in which step of all, and behind what there."""
+
+    step: str
+    after: str
+
+
+class Claimed(Struct, frozen=True):
+    """A dataset that the caller is to look after, and where it was left off; None: from the beginning."""
+
+    dataset_id: UUID
+    place: Place | None
 
 
 class Removed(Struct, frozen=True):
@@ -28,27 +44,38 @@ class Removed(Struct, frozen=True):
 
 
 _CLAIM = text("""
-    UPDATE datasets SET pruned_at = :now WHERE id = (
-        SELECT d.id FROM datasets d
+    WITH next AS (
+        SELECT d.id, d.pruning FROM datasets d
         WHERE coalesce(d.pruned_at NOT BETWEEN :before AND :now, true)
           AND NOT EXISTS (SELECT FROM sync_runs r WHERE r.dataset_id = d.id AND r.state IN ('queued', 'running'))
         ORDER BY d.pruned_at NULLS FIRST LIMIT 1 FOR UPDATE SKIP LOCKED
-    ) RETURNING id
-""")
+    )
+    UPDATE datasets d SET pruned_at = :now, pruning = NULL FROM next WHERE d.id = next.id RETURNING d.id, next.pruning
+""").columns(pruning=JSONB)
 
 
-async def claim_dataset(session: AsyncSession, *, now: datetime, before: datetime) -> UUID | None:
+async def claim_dataset(session: AsyncSession, *, now: datetime, before: datetime) -> Claimed | None:
     """A dataset that was last looked after before then, given to one caller only; None when there is none.
 
     A time that is still to come was written by a machine whose clock was wrong, and would keep it from all others.
     """
-    found: UUID | None = await session.scalar(_CLAIM, {"now": now, "before": before})
-    return found
+    found = (await session.execute(_CLAIM, {"now": now, "before": before})).one_or_none()
+    if found is None:
+        return None
+    return Claimed(found.id, None if found.pruning is None else Place(**found.pruning))
 
 
-async def put_off(session: AsyncSession, dataset_id: UUID) -> None:
-    """Lets the dataset be claimed again soon: something came between."""
-    await session.execute(text("UPDATE datasets SET pruned_at = NULL WHERE id = :id"), {"id": dataset_id})
+# Whoever wants it looked after at once (a purge) has set `pruned_at` to NULL meanwhile, and wants all of it.
+_PUT_OFF = text("""
+    UPDATE datasets SET pruned_at = NULL, pruning = CASE WHEN pruned_at IS NOT NULL THEN CAST(:place AS jsonb) END
+    WHERE id = :id
+""")
+
+
+async def put_off(session: AsyncSession, dataset_id: UUID, *, place: Place | None) -> None:
+    """Lets the dataset be claimed again soon, to go on at that place: something came between."""
+    facts = {"id": dataset_id, "place": None if place is None else encode(place).decode()}
+    await session.execute(_PUT_OFF, facts)
 
 
 # What a rollback went back to stays: the rollback names it, and so does whoever asks why.

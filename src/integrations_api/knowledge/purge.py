@@ -59,7 +59,7 @@ _DOCUMENT = text("DELETE FROM documents WHERE id = :id RETURNING id")
 _REST = (
     text("DELETE FROM staged_changes WHERE document_id = :id"),
     # Such contents may be there of which the raw record has gone already: they are looked for within minutes.
-    text("UPDATE datasets SET pruned_at = NULL WHERE id = :dataset"),
+    text("UPDATE datasets SET pruned_at = NULL, pruning = NULL WHERE id = :dataset"),
 )
 
 

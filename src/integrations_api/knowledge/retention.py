@@ -12,7 +12,7 @@ from integrations_api.audit import service as audit
 from integrations_api.clock import Clock
 from integrations_api.db.engine import Sessions
 from integrations_api.knowledge import datasets, pruning
-from integrations_api.knowledge.pruning import Removed
+from integrations_api.knowledge.pruning import Claimed, Place, Removed
 from integrations_api.logs import get_logger
 
 log = get_logger(__name__)
@@ -41,6 +41,14 @@ class _Interrupted(Exception):
 Step = Callable[[AsyncSession, str], Awaitable[Removed]]
 
 
+class _Look(Struct):
+    """One look after a dataset: where it stands, and how many rows it has removed."""
+
+    dataset_id: UUID
+    place: Place | None
+    removed: Counter[str]
+
+
 class Retention:
     """Prunes every dataset once a day. What was done twice, or by halves, does no harm."""
 
@@ -51,25 +59,25 @@ class Retention:
 
     async def prune(self) -> None:
         """Looks after each dataset whose day has come and that no run is busy with."""
-        while (dataset_id := await self._claim()) is not None:
-            await self._look_after(dataset_id)
+        while (claimed := await self._claim()) is not None:
+            await self._look_after(_Look(claimed.dataset_id, claimed.place, Counter()))
 
-    async def _claim(self) -> UUID | None:
+    async def _claim(self) -> Claimed | None:
         now = self._clock()
         async with self._sessions.begin() as session:
             return await pruning.claim_dataset(session, now=now, before=now - EVERY)
 
-    async def _look_after(self, dataset_id: UUID) -> None:
-        removed: Counter[str] = Counter()
+    async def _look_after(self, look: _Look) -> None:
+        """Goes on where a run has ended the last look: a large dataset that is synced often is never quiet for long."""
         try:
-            await self._versions(dataset_id)
-            for name, step in await self._steps(dataset_id):
-                await self._walk(dataset_id, name, step, removed)
+            await self._versions(look.dataset_id)
+            for name, step in _from(look.place, await self._steps(look.dataset_id)):
+                await self._walk(look, name, step)
         except _Interrupted:
             async with self._sessions.begin() as session:
-                await pruning.put_off(session, dataset_id)
+                await pruning.put_off(session, look.dataset_id, place=look.place)
         finally:
-            await self._tell(dataset_id, removed)
+            await self._tell(look)
 
     async def _versions(self, dataset_id: UUID) -> None:
         """Decides which versions go, and writes it down; what they alone need goes after that."""
@@ -111,22 +119,29 @@ class Retention:
             )
         return steps
 
-    async def _walk(self, dataset_id: UUID, name: str, step: Step, removed: Counter[str]) -> None:
-        after: str | None = ""
+    async def _walk(self, look: _Look, name: str, step: Step) -> None:
+        after: str | None = look.place.after if look.place is not None and look.place.step == name else ""
         while after is not None:
+            look.place = Place(name, after)
             async with self._sessions.begin() as session:
-                await _only_while_quiet(session, dataset_id)
+                await _only_while_quiet(session, look.dataset_id)
                 done = await step(session, after)
-            removed[name] += done.rows
+            look.removed[name] += done.rows
             after = done.after
 
-    async def _tell(self, dataset_id: UUID, removed: Counter[str]) -> None:
-        counts = {name: rows for name, rows in removed.items() if rows}
+    async def _tell(self, look: _Look) -> None:
+        counts = {name: rows for name, rows in look.removed.items() if rows}
         if not counts:
             return
-        log.info("knowledge.pruned", dataset_id=str(dataset_id), **counts)
+        log.info("knowledge.pruned", dataset_id=str(look.dataset_id), **counts)
         async with self._sessions.begin() as session:
-            await _record(session, dataset_id, counts)
+            await _record(session, look.dataset_id, counts)
+
+
+def _from(place: Place | None, steps: list[tuple[str, Step]]) -> list[tuple[str, Step]]:
+    """The steps from a place on; all of them where its step is not among them any more."""
+    names = [name for name, _ in steps]
+    return steps[names.index(place.step) :] if place is not None and place.step in names else steps
 
 
 async def _only_while_quiet(session: AsyncSession, dataset_id: UUID) -> None:

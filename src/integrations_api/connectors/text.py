@@ -1,8 +1,15 @@
-"""Texts that PostgreSQL can store, made so in one place."""
+"""Texts as they are kept: such that PostgreSQL can store them, and titles on one line."""
 
+import re
 from typing import Any
 
 REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
+_CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
+
+
+def one_line(text: str) -> str:
+    """A number or title: on one line, without control characters. Signs that are not seen stay: words have them."""
+    return text.strip() if text.isprintable() else _CONTROLS.sub(" ", text).strip()
 
 
 def storable(text: str) -> str:

@@ -8,10 +8,9 @@ import pytest
 
 from integrations_api.connectors.errors import ConnectorError, RateLimited, Refused
 from integrations_api.connectors.github import survey
-from integrations_api.connectors.github.mapping import one_line
 from integrations_api.connectors.protocol import Connector
 from integrations_api.connectors.records import FetchRequest
-from integrations_api.connectors.text import storable
+from integrations_api.connectors.text import one_line, storable
 from integrations_api.simulator.common.general_faults import Refusal
 from integrations_api.simulator.common.messages import Answer
 from integrations_api.simulator.github import DEFAULT_TOKEN, OWNER, GitHubInstance, GitHubServer, Token

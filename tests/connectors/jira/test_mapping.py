@@ -78,6 +78,10 @@ async def test_cloud_and_data_center_map_to_the_same_document(source: SimulatedJ
     assert document.url == f"{source.server.url}/browse/NET-1"
 
 
+def of(fields: dict[str, Any]) -> MappedDocument:
+    return map_issue(read_issue({"id": "1", "key": "OPS-1", "fields": fields}), site=SITE)
+
+
 def test_an_issue_without_id_or_key_is_rejected_with_its_reason() -> None:
     with pytest.raises(RecordRejected, match="no id"):
         read_issue({"key": "OPS-1"})
@@ -108,6 +112,26 @@ def test_a_time_that_has_no_date_in_utc_is_none() -> None:
 
     assert (record.created_at, record.updated_at) == (None, None)
     assert "created_at" not in map_issue(record, site=SITE).attributes
+
+
+@pytest.mark.parametrize(
+    "title",
+    [
+        "نمی‌توانم وارد شوم",  # a zero-width non-joiner within words, as Persian is written
+        "പ്രിന്റര്‍ ഓഫ്‌ലൈൻ",
+        "Printer 👩‍🔧 🖨️ offline",
+        "two  blanks, and a soft\u00adhyphen",
+    ],
+)
+def test_other_alphabets_and_emoji_pass_unharmed(title: str) -> None:
+    assert of({"summary": title}).title == title
+
+
+@pytest.mark.parametrize("title", ["a\r\nb", "a\x1b[31mb", "a\u2028b", " a\tb "])
+def test_titles_stand_on_one_line(title: str) -> None:
+    found = of({"summary": title}).title
+    assert found.isprintable()
+    assert found == found.strip()
 
 
 def test_fields_that_are_no_object_are_none() -> None:

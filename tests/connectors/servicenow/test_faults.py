@@ -11,8 +11,7 @@ from integrations_api.connectors.errors import ConnectorError, RateLimited, Refu
 from integrations_api.connectors.records import FetchRequest
 from integrations_api.connectors.retry import FIRST_CONTACT
 from integrations_api.connectors.servicenow import gone
-from integrations_api.connectors.servicenow.mapping import one_line
-from integrations_api.connectors.text import storable
+from integrations_api.connectors.text import one_line, storable
 from integrations_api.egress.guard import EgressPolicy
 from integrations_api.simulator.common.clock import parse_stamp
 from integrations_api.simulator.common.messages import Answer

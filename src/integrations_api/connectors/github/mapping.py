@@ -12,6 +12,7 @@ from typing import Any
 from integrations_api.connectors.errors import RecordRejected, Refused
 from integrations_api.connectors.github.walk import read_stamp
 from integrations_api.connectors.records import JsonObject, MappedDocument, Note, SourceRecord
+from integrations_api.connectors.text import one_line
 
 PRIORITIES = {1: "Critical", 2: "High", 3: "Medium", 4: "Low"}
 _PRIORITY_WORDS = {
@@ -36,7 +37,6 @@ _REASONS = {"completed": "Completed", "not_planned": "Not planned", "duplicate":
 _REPOSITORY = re.compile(r"/repos/([^/]+/[^/]+)$")
 _PAGE = re.compile(r"^https?://[^/]+/([^/]+/[^/]+)/issues/\d+")
 _WEB_ADDRESS = re.compile(r"https?://", re.IGNORECASE)
-_CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
 GHOST = "ghost"
 """How GitHub itself calls an account that was deleted."""
 
@@ -191,11 +191,6 @@ def _login(user: Any) -> str:
 
 def _text(value: Any) -> str:
     return value if isinstance(value, str) else ""
-
-
-def one_line(text: str) -> str:
-    """A title: on one line, without control characters."""
-    return text.strip() if text.isprintable() else _CONTROLS.sub(" ", text).strip()
 
 
 def _lines(text: str) -> str:

@@ -12,9 +12,9 @@ from datetime import UTC, datetime
 from typing import Any
 
 from integrations_api.connectors.errors import RecordRejected
-from integrations_api.connectors.http import one_line
 from integrations_api.connectors.jira import adf, wiki
 from integrations_api.connectors.records import JsonObject, MappedDocument, Note, SourceRecord
+from integrations_api.connectors.text import one_line
 
 FIELDS = (
     "summary", "description", "environment", "status", "priority", "issuetype", "resolution", "project", "components",
@@ -32,7 +32,6 @@ CHOICES = {
 PEOPLE = {"assignee": "assigned_to", "reporter": "caller", "creator": "opened_by"}
 """Field to the attribute of the person's name; the account stands beside it with `_id` appended."""
 TIMES = {"created": "created_at", "resolutiondate": "resolved_at", "duedate": "due_at"}
-_LONGEST_TITLE = 1000
 _MOMENT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}(?:Z|[+-]\d{4})")
 _SPRINT = "com.atlassian.greenhopper.service.sprint.Sprint@"
 """So begins a sprint in Data Center: as Java writes an object, with an address that is another one in each answer."""
@@ -72,7 +71,7 @@ def map_issue(record: SourceRecord, *, site: str, custom: Sequence[str] = ()) ->
     fields = fields_of(record.raw)
     return MappedDocument(
         number=key.strip(),
-        title=one_line(_text(fields.get("summary")), _LONGEST_TITLE),
+        title=one_line(_text(fields.get("summary"))),
         text=_body(fields),
         notes=_notes(fields.get("comment")),
         attributes=_attributes(fields, custom),

@@ -19,6 +19,7 @@ from integrations_api.connectors.servicenow.config import ColumnChoice
 from integrations_api.connectors.servicenow.notes import notes_of
 from integrations_api.connectors.servicenow.query import read_stamp
 from integrations_api.connectors.servicenow.times import DAY, SHAPE, measured_zone, to_wire
+from integrations_api.connectors.text import one_line
 
 CHOICES = {
     "state": ("state", "state_code"),
@@ -78,7 +79,6 @@ TOO_LARGE = "(too large)"
 """No column: why a record came without its content, which was too much for one answer."""
 
 LEFT_OUT = ("sys_id", "sys_updated_by", "sys_created_by", "sys_mod_count", "sys_tags", "comments_and_work_notes")
-_CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
 _ISO_VALUE = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d")
 _SHOWN_TIME = re.compile(SHAPE)
 _ISO_DAY, _SHOWN_DAY = re.compile(r"\d{4}-\d\d-\d\d"), re.compile(DAY)
@@ -301,11 +301,6 @@ def _heading(column: str) -> str:
 
 
 _NOTHING_CHOSEN = Chosen(_RULES, frozenset(), ())
-
-
-def one_line(text: str) -> str:
-    """A number or title: on one line, without control characters."""
-    return text.strip() if text.isprintable() else _CONTROLS.sub(" ", text).strip()
 
 
 def _body(texts: Mapping[str, str], more: Sequence[tuple[str, str]]) -> str:

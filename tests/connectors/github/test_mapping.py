@@ -49,6 +49,12 @@ def test_comments_are_dated_authored_notes_newest_first() -> None:
     assert (second.at, second.author) == ("2026-03-01T11:00:00Z", "bram")
 
 
+def test_comments_of_one_second_stand_newest_first_as_well() -> None:
+    said = [{**COMMENTS[0], "body": body} for body in ("first", "second")]
+
+    assert [note.text for note in map_record(read_record(as_raw(ISSUE, said))).notes] == ["second", "first"]
+
+
 @pytest.mark.parametrize("change", [{"updated_at": "2026-04-01T00:00:00Z"}, {"reactions": {}}, {"comments": 7}])
 def test_what_changes_without_content_is_left_out(change: dict[str, Any]) -> None:
     assert mapped(**change) == mapped()

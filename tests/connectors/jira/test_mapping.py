@@ -134,6 +134,13 @@ def test_titles_stand_on_one_line(title: str) -> None:
     assert found == found.strip()
 
 
+def test_comments_of_one_second_stand_newest_first_as_well() -> None:
+    created = ["2026-03-02T09:00:00.100+0000", "2026-03-02T09:00:00.700+0000", "2026-03-02T09:00:01.000+0000"]
+    said = [{"body": text, "created": at} for text, at in zip(["first", "second", "third"], created, strict=True)]
+
+    assert [note.text for note in of({"comment": {"comments": said}}).notes] == ["third", "second", "first"]
+
+
 def test_fields_that_are_no_object_are_none() -> None:
     assert map_issue(read_issue({"id": "1", "key": "OPS-1", "fields": [1]}), site=SITE).title == ""
 

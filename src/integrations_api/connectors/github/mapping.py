@@ -85,7 +85,7 @@ def repository_of(issue: Mapping[str, Any]) -> str:
 
 
 def _notes(comments: Sequence[Mapping[str, Any]]) -> list[Note]:
-    """Newest first, as elsewhere."""
+    """Newest first, as elsewhere; they come with the oldest first, also of one second."""
     notes = [
         Note(
             at=_text(comment.get("createdAt")),
@@ -93,7 +93,7 @@ def _notes(comments: Sequence[Mapping[str, Any]]) -> list[Note]:
             kind="comment",
             text=_lines(_text(comment.get("body"))),
         )
-        for comment in comments
+        for comment in reversed(comments)
     ]
     return sorted(notes, key=lambda note: note.at, reverse=True)
 

@@ -105,11 +105,11 @@ def _body(fields: Mapping[str, Any]) -> str:
 
 
 def _notes(value: Any) -> list[Note]:
-    """Comments, newest first, as ServiceNow's journals are."""
+    """Comments, newest first, as ServiceNow's journals are; Jira gives the oldest first, also of one second."""
     comments = value.get("comments") if isinstance(value, dict) else None
     if not isinstance(comments, list):
         return []
-    notes = [_note(comment) for comment in comments if isinstance(comment, dict)]
+    notes = [_note(comment) for comment in reversed(comments) if isinstance(comment, dict)]
     return sorted((note for note in notes if note.text), key=lambda note: note.at, reverse=True)
 
 

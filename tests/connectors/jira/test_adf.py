@@ -19,6 +19,7 @@ def node(kind: str, *content: Any, **attributes: Any) -> dict[str, Any]:
     return {"type": kind, "attrs": attributes, "content": list(content)}
 
 
+LINK = {"type": "link", "attrs": {"href": "https://example.com"}}
 PARAGRAPH = node("paragraph", text("One"))
 
 
@@ -41,6 +42,7 @@ PARAGRAPH = node("paragraph", text("One"))
             "[ ] a\n  [ ] b",
         ),
         (doc(node("paragraph", node("mention", id="1", text="@Ada"), text(" looks"))), "@Ada looks"),
+        (doc(node("paragraph", text("ask "), node("mention", id="5b10a284", accessLevel=""))), "ask @5b10a284"),
         (doc(node("paragraph", node("emoji", shortName=":smile:"))), ":smile:"),
         (doc(node("paragraph", node("date", timestamp="1772355600000"))), "2026-03-01"),
         (doc(node("paragraph", node("inlineCard", url="https://example.com/x"))), "https://example.com/x"),
@@ -49,11 +51,31 @@ PARAGRAPH = node("paragraph", text("One"))
             "here (https://example.com)",
         ),
         (
+            doc(
+                node(
+                    "paragraph",
+                    text("see "),
+                    text("the ", LINK),
+                    text("long", {"type": "strong"}, LINK),
+                    text(" way", LINK),
+                    text(", or "),
+                    text("https://", LINK),
+                    text("example.com", {"type": "em"}, LINK),
+                )
+            ),
+            "see the long way (https://example.com), or https://example.com",
+        ),
+        (
             doc(node("table", node("tableRow", node("tableHeader", PARAGRAPH), node("tableCell", PARAGRAPH)))),
             "One | One",
         ),
         (doc(node("expand", PARAGRAPH, title="More")), "More\n\nOne"),
         (doc(node("mediaSingle", node("media", alt="screen.png"))), "screen.png"),
+        (
+            doc(node("mediaSingle", node("media", type="external", url="https://example.com/a"))),
+            "https://example.com/a",
+        ),
+        (doc(node("mediaSingle", node("media", type="file", id="5c2f", collection=""))), ""),
         (doc(node("aNodeOfTomorrow", PARAGRAPH)), "One"),
         (doc({"type": "text"}, {"type": "text", "text": None}, None, 7, {"content": "no list"}), ""),
         ({}, ""),

@@ -1,7 +1,8 @@
 """Atlassian Document Format (Cloud) as plain text: what a reader would see, without the formatting."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
+from itertools import groupby
 from typing import Any
 
 MOST_LEVELS = 100
@@ -45,7 +46,7 @@ def _flow(node: dict[str, Any], level: int) -> str:
     """Blocks parted by an empty line; runs of inline nodes are one block."""
     parts: list[str] = []
     line: list[str] = []
-    for child in _children(node):
+    for child in _with_whole_links(_children(node)):
         if str(child.get("type")) in _INLINE:
             line.append(_inline(child))
             continue
@@ -57,13 +58,25 @@ def _flow(node: dict[str, Any], level: int) -> str:
     return "\n\n".join(part.strip("\n") for part in parts if part.strip())
 
 
+def _with_whole_links(nodes: Sequence[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    """Neighbouring texts of one link as one: a word of it that is bold is a text of its own."""
+    for address, run in groupby(nodes, key=_address):
+        if address:
+            first, *rest = run
+            yield {**first, "text": "".join(map(_words, (first, *rest)))}
+        else:
+            yield from run
+
+
 def _inline(node: dict[str, Any]) -> str:
     match node.get("type"):
         case "text":
             return _linked(node)
         case "hardBreak":
             return "\n"
-        case "mention" | "status" | "placeholder":
+        case "mention":
+            return _mention(node)
+        case "status" | "placeholder":
             return _attribute(node, "text")
         case "emoji":
             return _attribute(node, "text", "shortName")
@@ -72,20 +85,31 @@ def _inline(node: dict[str, Any]) -> str:
         case "date":
             return _day(_attribute(node, "timestamp"))
         case _:
-            return _attribute(node, "alt")
+            return _attribute(node, "alt", "url")
 
 
 def _linked(node: dict[str, Any]) -> str:
     """A text; where it is a link to something else than it says, that stands behind it."""
+    text, address = _words(node), _address(node)
+    return f"{text} ({address})" if text and address not in ("", text) else text
+
+
+def _words(node: dict[str, Any]) -> str:
     text = node.get("text")
-    if not isinstance(text, str):
-        return ""
-    marks = node.get("marks")
-    for mark in marks if isinstance(marks, list) else ():
-        if isinstance(mark, dict) and mark.get("type") == "link":
-            address = _attribute(mark, "href")
-            return text if not address or address == text else f"{text} ({address})"
-    return text
+    return text if isinstance(text, str) else ""
+
+
+def _address(node: dict[str, Any]) -> str:
+    """Where a text leads to; empty for what is no link."""
+    marks = node.get("marks") if node.get("type") == "text" else None
+    links = (mark for mark in marks if isinstance(mark, dict)) if isinstance(marks, list) else ()
+    return next((_attribute(mark, "href") for mark in links if mark.get("type") == "link"), "")
+
+
+def _mention(node: dict[str, Any]) -> str:
+    """Who is mentioned; a program may write no more than the account."""
+    account = _attribute(node, "id")
+    return _attribute(node, "text") or (f"@{account}" if account else "")
 
 
 def _day(timestamp: str) -> str:
@@ -151,7 +175,7 @@ _BLOCKS: dict[str, Callable[[dict[str, Any], int], str]] = {
     "expand": _expand,
     "nestedExpand": _expand,
     "rule": lambda node, level: "",
-    "media": lambda node, level: _attribute(node, "alt"),
+    "media": lambda node, level: _attribute(node, "alt", "url"),
     "blockCard": lambda node, level: _attribute(node, "url"),
     "embedCard": lambda node, level: _attribute(node, "url"),
 }

@@ -7,7 +7,7 @@ ahead is bounded, and what begins with blanks begins where they do (tests/securi
 import re
 from collections.abc import Iterator
 
-_VERBATIM = re.compile(r"\{(code|noformat)(?::[^}\n]{0,400})?\}")
+_VERBATIM = re.compile(r"\{(code|noformat)(?::([^}\n]{0,400}))?\}")
 _LINES = (
     (re.compile(r"^h[1-6]\.[ \t]+", re.MULTILINE), ""),
     (re.compile(r"^bq\.[ \t]+", re.MULTILINE), ""),
@@ -31,8 +31,9 @@ _LINKS = (
     (re.compile(r"(?<![\w!])!([^!\s|][^!\n|]{0,200}\.\w{2,5})(?:\|[^!\n]{0,100})?!(?!\w)"), r"\1"),
 )
 # A span is bounded, for a mark that never closes would else be looked for to the end of a long line, each time.
+_ADDRESS = r"(?<!\w)(?:https?|ftp|file)://[^\s|()\[\]{}<>\"]+"
 _EMPHASIS = tuple(
-    re.compile(rf"(?<![\w\\{mark}]){mark}(?=\S)([^\n]{{0,400}}?[^\s\\]){mark}(?![\w{mark}])")
+    re.compile(rf"(?P<address>{_ADDRESS})|(?<![\w\\{mark}]){mark}(?=\S)([^\n]{{0,400}}?[^\s\\]){mark}(?![\w{mark}])")
     for mark in map(re.escape, ("*", "_", "+", "^", "~", "??"))
 )
 _PIECE = 10_000
@@ -45,15 +46,15 @@ def to_text(markup: str) -> str:
     """The text of some markup. Code stays as it is; a backslash before a sign gives the sign."""
     markup = markup.replace("\r\n", "\n").replace("\r", "\n")
     parts, position = [], 0
-    for start, inside, end in _verbatim(markup):
-        parts += [_plain(markup[position:start]), inside.strip("\n")]
+    for start, title, inside, end in _verbatim(markup):
+        parts += [_plain(markup[position:start]), title, inside.strip("\n")]
         position = end
     parts.append(_plain(markup[position:]))
     return "".join(parts).strip()
 
 
-def _verbatim(markup: str) -> Iterator[tuple[int, str, int]]:
-    """Where each block of code begins, what stands in it, and where it ends; one that never ends is none."""
+def _verbatim(markup: str) -> Iterator[tuple[int, str, str, int]]:
+    """Where each block of code begins, what stands above and in it, and where it ends; one that never ends is none."""
     never_ending: set[str] = set()
     position = 0
     while opening := _VERBATIM.search(markup, position):
@@ -63,7 +64,7 @@ def _verbatim(markup: str) -> Iterator[tuple[int, str, int]]:
         if end < 0:
             never_ending.add(closing)  # Looked for once, not for each that opens.
             continue
-        yield opening.start(), markup[position:end], end + len(closing)
+        yield opening.start(), _title_in(opening[2] or ""), markup[position:end], end + len(closing)
         position = end + len(closing)
 
 
@@ -87,11 +88,21 @@ def _read(markup: str) -> str:
     for pattern, replacement in (*_MACROS, *_LINKS, *_LINES):
         markup = pattern.sub(replacement, markup)
     for pattern in _EMPHASIS:
-        markup = pattern.sub(r"\1", markup)
+        markup = pattern.sub(_without_marks, markup)
     return _ESCAPED.sub(r"\1", markup.replace("\\\\", "\n"))
 
 
+def _without_marks(found: re.Match[str]) -> str:
+    """What is emphasized; signs within an address belong to it."""
+    address: str | None = found["address"]
+    return address or str(found[2])
+
+
 def _title_of_panel(panel: re.Match[str]) -> str:
-    """A panel's title stands above it; one without leaves nothing."""
-    title = _TITLE.search(panel[1])
+    return _title_in(panel[1])
+
+
+def _title_in(parameters: str) -> str:
+    """The title of a panel or of code stands above it; one without leaves nothing."""
+    title = _TITLE.search(parameters)
     return f"{title[1]}\n" if title else ""

@@ -151,6 +151,8 @@ def test_fields_that_are_no_object_are_none() -> None:
         ({"value": "Sales"}, "Sales"),
         ({"value": "EMEA", "child": {"value": "Lyon"}}, "EMEA / Lyon"),
         ([{"value": "a"}, {"name": "b"}, "c"], ["a", "b", "c"]),
+        ([0, 2.5, None, "", False], [0, 2.5, False]),
+        (" one\r\ntwo\r\n", "one\ntwo"),
         ({"displayName": "Ada", "accountId": "1"}, "Ada"),
         (3.5, 3.5),
         (0, 0),

@@ -199,12 +199,10 @@ def _simple(value: Any) -> Any:
     """A custom field of any kind as text, number, truth or list of texts; times in UTC."""
     if isinstance(value, bool | int | float):
         return value
-    if isinstance(value, str) and _MOMENT.fullmatch(value):
-        return _time(value)
-    if isinstance(value, str) and value.startswith(_SPRINT):
-        return _sprint(value)
+    if isinstance(value, str):
+        return _simple_text(value)
     if isinstance(value, list):
-        return [text for each in value if (text := _simple(each))]
+        return [found for each in value if (found := _simple(each)) not in ("", [])]
     if isinstance(value, dict) and value.get("type") == "doc":
         return adf.to_text(value)
     if isinstance(value, dict) and isinstance(child := value.get("child"), dict):
@@ -212,6 +210,12 @@ def _simple(value: Any) -> Any:
     if isinstance(value, dict) and isinstance(kind := value.get("requestType"), dict):
         return _name(kind)
     return _name(value)
+
+
+def _simple_text(text: str) -> str:
+    if _MOMENT.fullmatch(text):
+        return _time(text)
+    return _sprint(text) if text.startswith(_SPRINT) else _text(text)
 
 
 def _sprint(text: str) -> str:

@@ -3,7 +3,8 @@
 import inspect
 import threading
 from collections.abc import Callable, Iterable
-from typing import Any, ClassVar, Generic, Protocol, TypeVar
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Generic, Protocol, TypeVar, dataclass_transform
 
 from .clock import Clock
 from .messages import Answer, Call
@@ -30,9 +31,12 @@ F = TypeVar("F", bound="type[Fault[Any, Any]]")
 K = TypeVar("K", bound="Fault[Any, Any]")
 
 
+@dataclass_transform(kw_only_default=True, eq_default=False, field_specifiers=(field,))
+@dataclass(kw_only=True, eq=False, repr=False)
 class Fault(Generic[W, C]):
     """A way to misbehave. Subclasses override the hooks they need; the others let everything pass.
 
+    A subclass is a dataclass by itself: its fields are its parameters.
     Common parameters choose the requests: `on` (a kind of the source's calls, or any), `skip` (so many matching
     requests pass first) and `times` (so many are hit then; None: all that follow).
     """
@@ -41,13 +45,20 @@ class Fault(Generic[W, C]):
     default_on: ClassVar[str] = "page"
     default_times: ClassVar[int | None] = None
 
-    def __init__(self, *, on: str = "", skip: int = 0, times: int | None = -1) -> None:
-        self.on = on or self.default_on
-        self.skip = skip
-        self.times = self.default_times if times == -1 else times
-        self.seen = 0
-        self.hits = 0
-        self._decided: tuple[int, bool] = (0, False)
+    on: str = ""
+    skip: int = 0
+    times: int | None = -1
+    seen: int = field(default=0, init=False)
+    hits: int = field(default=0, init=False)
+    _decided: tuple[int, bool] = field(default=(0, False), init=False)
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        dataclass(kw_only=True, eq=False, repr=False)(cls)
+
+    def __post_init__(self) -> None:
+        self.on = self.on or self.default_on
+        self.times = self.default_times if self.times == -1 else self.times
 
     def strikes(self, call: C) -> bool:
         """Whether this very request is hit.
@@ -90,10 +101,7 @@ class AfterPage(Fault[Any, Call]):
     """
 
     name = "after_page"
-
-    def __init__(self, hook: PageHook, *, on: str = "", skip: int = 0, times: int | None = -1) -> None:
-        super().__init__(on=on, skip=skip, times=times)
-        self.hook = hook
+    hook: PageHook = field(kw_only=False)
 
     def after(self, call: Call, answer: Answer, instance: Any) -> Answer:
         if self.strikes(call):
@@ -129,9 +137,8 @@ class FaultBook:
 
     def parameters_of(self, name: str) -> list[str]:
         """The names of a fault's own parameters, then of the common ones."""
-        parameters = inspect.signature(self.known[name].__init__).parameters.values()
-        own = [parameter.name for parameter in parameters if parameter.kind is parameter.KEYWORD_ONLY]
-        return own + [common for common in ("on", "skip", "times") if common not in own]
+        common = ["on", "skip", "times"]
+        return [own for own in inspect.signature(self.known[name]).parameters if own not in common] + common
 
 
 def _value(text: str) -> Any:

@@ -26,19 +26,8 @@ class Redirect(Refusal[Any, Call]):
     """A redirect to `location`, which a client that carries credentials must not follow."""
 
     name = "redirect"
-
-    def __init__(
-        self,
-        *,
-        location: str = "http://127.0.0.1:9/elsewhere",
-        status: int = 302,
-        on: str = "",
-        skip: int = 0,
-        times: int | None = -1,
-    ) -> None:
-        super().__init__(on=on, skip=skip, times=times)
-        self.location = location
-        self.status = status
+    location: str = "http://127.0.0.1:9/elsewhere"
+    status: int = 302
 
     def answer(self, call: Call, instance: Any) -> Answer:
         return Answer(self.status, {"Location": self.location})
@@ -49,10 +38,7 @@ class Latency(Fault[Any, Call]):
 
     name = "latency"
     default_on: ClassVar[str] = "any"
-
-    def __init__(self, *, milliseconds: int = 50, on: str = "", skip: int = 0, times: int | None = -1) -> None:
-        super().__init__(on=on, skip=skip, times=times)
-        self.milliseconds = milliseconds
+    milliseconds: int = 50
 
     async def before(self, call: Call, instance: Any) -> Answer | None:
         if self.strikes(call):
@@ -77,10 +63,7 @@ class ClockSkew(Fault[Any, Call]):
     """The source's clock is off by `seconds` (900: a quarter of an hour ahead), for its Date and its records."""
 
     name = "clock_skew"
-
-    def __init__(self, *, seconds: int = 900, on: str = "", skip: int = 0, times: int | None = -1) -> None:
-        super().__init__(on=on, skip=skip, times=times)
-        self.seconds = seconds
+    seconds: int = 900
 
     def attach(self, instance: Any) -> None:
         instance.clock.offset = self.seconds
@@ -94,12 +77,7 @@ class ClockJumps(Fault[Any, Call]):
 
     name = "clock_jumps"
     default_on: ClassVar[str] = "any"
-
-    def __init__(
-        self, *, offsets: Sequence[int] = (0, 900, -900, 60), on: str = "", skip: int = 0, times: int | None = -1
-    ) -> None:
-        super().__init__(on=on, skip=skip, times=times)
-        self.offsets = tuple(offsets)
+    offsets: Sequence[int] = (0, 900, -900, 60)
 
     async def before(self, call: Call, instance: Any) -> Answer | None:
         if self.strikes(call):
@@ -114,13 +92,8 @@ class _CutOff(Fault[Any, Call]):
     """Chooses where a body ends: at `at_byte` (negative: counted from the end), or after a `share` of it."""
 
     default_times: ClassVar[int | None] = 1
-
-    def __init__(
-        self, *, at_byte: int | None = None, share: float = 0.5, on: str = "", skip: int = 0, times: int | None = -1
-    ) -> None:
-        super().__init__(on=on, skip=skip, times=times)
-        self.at_byte = at_byte
-        self.share = share
+    at_byte: int | None = None
+    share: float = 0.5
 
     def left_of(self, body: bytes) -> int:
         if self.at_byte is None:
@@ -155,13 +128,8 @@ class TrickleBody(Fault[Any, Call]):
 
     name = "trickle"
     default_times: ClassVar[int | None] = 1
-
-    def __init__(
-        self, *, size: int = 64, seconds: float = 0.2, on: str = "", skip: int = 0, times: int | None = -1
-    ) -> None:
-        super().__init__(on=on, skip=skip, times=times)
-        self.size = size
-        self.seconds = seconds
+    size: int = 64
+    seconds: float = 0.2
 
     def after(self, call: Call, answer: Answer, instance: Any) -> Answer:
         if self.strikes(call):

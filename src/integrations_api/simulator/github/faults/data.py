@@ -33,23 +33,14 @@ class MutateDuringScan(Fault[GitHubInstance, Call]):
     """After every page: `updates` issues change, `creates` appear, `deletes` vanish, before the reader asks again."""
 
     name = "mutate_during_scan"
+    updates: int = 5
+    creates: int = 1
+    deletes: int = 1
+    seed: int = 1
 
-    def __init__(
-        self,
-        *,
-        updates: int = 5,
-        creates: int = 1,
-        deletes: int = 1,
-        seed: int = 1,
-        on: str = "",
-        skip: int = 0,
-        times: int | None = -1,
-    ) -> None:
-        super().__init__(on=on, skip=skip, times=times)
-        self.updates = updates
-        self.creates = creates
-        self.deletes = deletes
-        self.random = Random(seed)
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.random = Random(self.seed)
 
     def after(self, call: Call, answer: Answer, instance: GitHubInstance) -> Answer:
         if answer.status == 200 and self.strikes(call):
@@ -75,10 +66,7 @@ class SameSecond(OnAttach):
     """`count` issues of each repository share one second, as after an import or a change of labels by a script."""
 
     name = "same_second"
-
-    def __init__(self, *, count: int = 250, on: str = "", skip: int = 0, times: int | None = -1) -> None:
-        super().__init__(on=on, skip=skip, times=times)
-        self.count = count
+    count: int = 250
 
     def attach(self, instance: GitHubInstance) -> None:
         now = instance.clock.now()
@@ -92,10 +80,7 @@ class OddText(OnAttach):
     """Every `every`-th issue has odd texts in title, body and a comment."""
 
     name = "odd_text"
-
-    def __init__(self, *, every: int = 5, on: str = "", skip: int = 0, times: int | None = -1) -> None:
-        super().__init__(on=on, skip=skip, times=times)
-        self.every = every
+    every: int = 5
 
     def attach(self, instance: GitHubInstance) -> None:
         for position, issue_id in enumerate(sorted(instance.by_id)[:: self.every]):
@@ -109,13 +94,8 @@ class ManyComments(OnAttach):
     """`issues` issues have `count` comments each: more than one page of them."""
 
     name = "many_comments"
-
-    def __init__(
-        self, *, count: int = 230, issues: int = 2, on: str = "", skip: int = 0, times: int | None = -1
-    ) -> None:
-        super().__init__(on=on, skip=skip, times=times)
-        self.count = count
-        self.issues = issues
+    count: int = 230
+    issues: int = 2
 
     def attach(self, instance: GitHubInstance) -> None:
         living = sorted(issue.id for issue in instance.by_id.values() if not issue.is_pull)
@@ -153,13 +133,8 @@ class Unmappable(PageEdit):
     """Every `every`-th issue comes without `field`."""
 
     name = "unmappable"
-
-    def __init__(
-        self, *, field: str = "number", every: int = 10, on: str = "", skip: int = 0, times: int | None = -1
-    ) -> None:
-        super().__init__(on=on, skip=skip, times=times)
-        self.field = field
-        self.every = every
+    field: str = "number"
+    every: int = 10
 
     def edited(self, items: list[dict[str, Any]], call: Call) -> list[dict[str, Any]]:
         return [

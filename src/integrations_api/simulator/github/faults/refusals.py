@@ -30,13 +30,8 @@ class PrimaryLimit(GitHubRefusal):
     """The hourly limit is used up, `times` in a row: `status` 403 or 429, and the reset `wait` seconds away."""
 
     name = "primary_limit"
-
-    def __init__(
-        self, *, status: int = 403, wait: int = 30, on: str = "", skip: int = 0, times: int | None = -1
-    ) -> None:
-        super().__init__(on=on, skip=skip, times=times)
-        self.status = status
-        self.wait = wait
+    status: int = 403
+    wait: int = 30
 
     def answer(self, call: Call, instance: GitHubInstance) -> Answer:
         answer = Answer.json({"message": "API rate limit exceeded for user ID 4711."}, self.status)
@@ -54,21 +49,9 @@ class SecondaryLimit(GitHubRefusal):
     """
 
     name = "secondary_limit"
-
-    def __init__(
-        self,
-        *,
-        status: int = 403,
-        wait: int = 0,
-        is_bare: bool = False,
-        on: str = "",
-        skip: int = 0,
-        times: int | None = -1,
-    ) -> None:
-        super().__init__(on=on, skip=skip, times=times)
-        self.status = status
-        self.wait = wait
-        self.is_bare = is_bare
+    status: int = 403
+    wait: int = 0
+    is_bare: bool = False
 
     def answer(self, call: Call, instance: GitHubInstance) -> Answer:
         said = {"message": _SECONDARY, "documentation_url": ""}
@@ -88,13 +71,8 @@ class GraphLimit(GitHubRefusal):
 
     name = "graphql_limit"
     default_on: ClassVar[str] = "graphql"
-
-    def __init__(
-        self, *, wait: int = 30, kind: str = "RATE_LIMIT", on: str = "", skip: int = 0, times: int | None = -1
-    ) -> None:
-        super().__init__(on=on, skip=skip, times=times)
-        self.wait = wait
-        self.kind = kind
+    wait: int = 30
+    kind: str = "RATE_LIMIT"
 
     def answer(self, call: Call, instance: GitHubInstance) -> Answer:
         typed = {"type": self.kind, "code": "graphql_rate_limit"} if self.kind else {}
@@ -108,11 +86,11 @@ class HourlyLimit(Fault[Any, Any]):
     """`per_hour` requests are answered, then one is refused: as if the hour passed while it is waited for."""
 
     name = "hourly_limit"
+    per_hour: int = 60
 
-    def __init__(self, *, per_hour: int = 60, on: str = "", skip: int = 0, times: int | None = -1) -> None:
-        super().__init__(on=on, skip=skip, times=times)
-        self.per_hour = per_hour
-        self.left = per_hour
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.left = self.per_hour
 
     async def before(self, call: Call, instance: GitHubInstance) -> Answer | None:
         if self.left > 0:
@@ -128,19 +106,8 @@ class ServerError(GitHubRefusal):
     """A 5xx; `form` html is the page with the unicorn, json an error in GitHub's shape."""
 
     name = "server_error"
-
-    def __init__(
-        self,
-        *,
-        status: int = 502,
-        form: Literal["json", "html"] = "json",
-        on: str = "",
-        skip: int = 0,
-        times: int | None = -1,
-    ) -> None:
-        super().__init__(on=on, skip=skip, times=times)
-        self.status = status
-        self.form = form
+    status: int = 502
+    form: Literal["json", "html"] = "json"
 
     def answer(self, call: Call, instance: GitHubInstance) -> Answer:
         if self.form == "html":
@@ -196,11 +163,7 @@ class OrganizationPolicy(GitHubRefusal):
         "App, or a personal access token with fine-grained permissions.",
     }
 
-    def __init__(
-        self, *, what: Literal["address", "token"] = "address", on: str = "", skip: int = 0, times: int | None = -1
-    ) -> None:
-        super().__init__(on=on, skip=skip, times=times)
-        self.what = what
+    what: Literal["address", "token"] = "address"
 
     def answer(self, call: Call, instance: GitHubInstance) -> Answer:
         message = self.WORDS[self.what]
@@ -215,10 +178,7 @@ class ResourceLimits(GitHubRefusal):
 
     name = "resource_limits"
     default_times: ClassVar[int | None] = None
-
-    def __init__(self, *, most: int = 1, on: str = "", skip: int = 0, times: int | None = -1) -> None:
-        super().__init__(on=on, skip=skip, times=times)
-        self.most = most
+    most: int = 1
 
     async def before(self, call: Call, instance: GitHubInstance) -> Answer | None:
         is_much = call.path == "/graphql" and self._asked(call) > self.most
@@ -243,12 +203,7 @@ class GraphError(GitHubRefusal):
 
     name = "graphql_error"
     default_on: ClassVar[str] = "graphql"
-
-    def __init__(
-        self, *, kind: str = "SERVICE_UNAVAILABLE", on: str = "", skip: int = 0, times: int | None = -1
-    ) -> None:
-        super().__init__(on=on, skip=skip, times=times)
-        self.kind = kind
+    kind: str = "SERVICE_UNAVAILABLE"
 
     def answer(self, call: Call, instance: GitHubInstance) -> Answer:
         message = "Something went wrong while executing your query. Please include `0401:6C25` when reporting this."
@@ -262,10 +217,7 @@ class GraphTimeout(GitHubRefusal):
     name = "graphql_timeout"
     default_on: ClassVar[str] = "comments"
     default_times: ClassVar[int | None] = None
-
-    def __init__(self, *, most: int = 5, on: str = "", skip: int = 0, times: int | None = -1) -> None:
-        super().__init__(on=on, skip=skip, times=times)
-        self.most = most
+    most: int = 5
 
     async def before(self, call: Call, instance: GitHubInstance) -> Answer | None:
         return self.answer(call, instance) if call.body.count(b"_kwDO") > self.most and self.strikes(call) else None

@@ -22,21 +22,9 @@ class RateLimited(Refusal[JiraSite, Call]):
     """
 
     name = "rate_limited"
-
-    def __init__(
-        self,
-        *,
-        kind: Literal["seconds", "date", "reset", "bucket", "zero"] = "seconds",
-        wait: int = 1,
-        reason: str = "jira-burst-based",
-        on: str = "",
-        skip: int = 0,
-        times: int | None = -1,
-    ) -> None:
-        super().__init__(on=on, skip=skip, times=times)
-        self.kind = kind
-        self.wait = wait
-        self.reason = reason
+    kind: Literal["seconds", "date", "reset", "bucket", "zero"] = "seconds"
+    wait: int = 1
+    reason: str = "jira-burst-based"
 
     def answer(self, call: Call, instance: JiraSite) -> Answer:
         answer = error_answer(429, "Rate limit exceeded.")
@@ -61,21 +49,9 @@ class ServerError(Refusal[JiraSite, Call]):
     """`status` (500, 502, 503, …) with a body in `form` json or html; `retry_after` seconds where it is not 0."""
 
     name = "server_error"
-
-    def __init__(
-        self,
-        *,
-        status: int = 503,
-        form: Literal["json", "html"] = "html",
-        retry_after: int = 0,
-        on: str = "",
-        skip: int = 0,
-        times: int | None = -1,
-    ) -> None:
-        super().__init__(on=on, skip=skip, times=times)
-        self.status = status
-        self.form = form
-        self.retry_after = retry_after
+    status: int = 503
+    form: Literal["json", "html"] = "html"
+    retry_after: int = 0
 
     def answer(self, call: Call, instance: JiraSite) -> Answer:
         page = "<html><head><title>Unavailable</title></head><body><h1>Service unavailable</h1></body></html>"
@@ -103,17 +79,7 @@ class CredentialsExpire(Fault):
 
     name = "credentials_expire"
     default_on: ClassVar[str] = "any"
-
-    def __init__(
-        self,
-        *,
-        form: Literal["unauthorized", "anonymous"] = "unauthorized",
-        on: str = "",
-        skip: int = 0,
-        times: int | None = -1,
-    ) -> None:
-        super().__init__(on=on, skip=skip, times=times)
-        self.form = form
+    form: Literal["unauthorized", "anonymous"] = "unauthorized"
 
     def prepare(self, call: Call) -> None:
         if self.form == "unauthorized" and self.strikes(call):

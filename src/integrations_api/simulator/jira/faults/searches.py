@@ -1,6 +1,7 @@
 """Faults of searches: an index that lags, tokens that end, pages that shift, conditions that are not heeded."""
 
 import re
+from dataclasses import field
 from typing import Any, ClassVar, Literal
 
 from integrations_api.simulator.common.messages import Answer
@@ -17,10 +18,7 @@ class IndexLag(Fault):
     """Searches find a change only `seconds` after it was made; reconcileIssues and single issues show it at once."""
 
     name = "index_lag"
-
-    def __init__(self, *, seconds: int = 90, on: str = "", skip: int = 0, times: int | None = -1) -> None:
-        super().__init__(on=on, skip=skip, times=times)
-        self.seconds = seconds
+    seconds: int = 90
 
     def attach(self, instance: JiraSite) -> None:
         instance.index_lag = self.seconds
@@ -48,10 +46,7 @@ class TokensAreGoodOnce(Fault):
     """Each page token works a single time: a page that was cut off cannot be asked for again."""
 
     name = "tokens_are_good_once"
-
-    def __init__(self, *, on: str = "", skip: int = 0, times: int | None = -1) -> None:
-        super().__init__(on=on, skip=skip, times=times)
-        self._used: set[str] = set()
+    _used: set[str] = field(default_factory=set, init=False)
 
     async def before(self, call: Call, instance: JiraSite) -> Answer | None:
         token = str(call.args.get("nextPageToken") or "")
@@ -82,11 +77,8 @@ class TokensGoRound(Fault):
     """After `pages` pages of a query their tokens lead back to the second one, so that the pages never end."""
 
     name = "tokens_go_round"
-
-    def __init__(self, *, pages: int = 4, on: str = "", skip: int = 0, times: int | None = -1) -> None:
-        super().__init__(on=on, skip=skip, times=times)
-        self.pages = pages
-        self._led: dict[str, list[str]] = {}
+    pages: int = 4
+    _led: dict[str, list[str]] = field(default_factory=dict, init=False)
 
     def edit_page(self, call: Call, answer: dict[str, Any]) -> dict[str, Any]:
         if not answer.get("nextPageToken") or not self.strikes(call):
@@ -101,10 +93,7 @@ class ShortPages(Fault):
     """Pages of `most` issues, however many are asked for."""
 
     name = "short_pages"
-
-    def __init__(self, *, most: int = 3, on: str = "", skip: int = 0, times: int | None = -1) -> None:
-        super().__init__(on=on, skip=skip, times=times)
-        self.most = most
+    most: int = 3
 
     def limit(self, call: Call, limit: int) -> int:
         return min(limit, self.most) if self.strikes(call) else limit
@@ -126,17 +115,7 @@ class Ignored(Fault):
 
     name = "ignored"
     default_on: ClassVar[str] = "any"
-
-    def __init__(
-        self,
-        *,
-        column: Literal["updated", "created", "order"] = "updated",
-        on: str = "",
-        skip: int = 0,
-        times: int | None = -1,
-    ) -> None:
-        super().__init__(on=on, skip=skip, times=times)
-        self.column = column
+    column: Literal["updated", "created", "order"] = "updated"
 
     def prepare(self, call: Call) -> None:
         jql = str(call.args.get("jql") or "")
@@ -166,10 +145,7 @@ class SmallWindow(Fault):
     """Data Center pages through no more than `rows` (max_result_window; 10,000 by default)."""
 
     name = "small_window"
-
-    def __init__(self, *, rows: int = 50, on: str = "", skip: int = 0, times: int | None = -1) -> None:
-        super().__init__(on=on, skip=skip, times=times)
-        self.rows = rows
+    rows: int = 50
 
     def attach(self, instance: JiraSite) -> None:
         instance.window = self.rows
@@ -184,18 +160,8 @@ class Churn(Fault):
     that was created `back` places before the newest one read."""
 
     name = "churn"
-
-    def __init__(
-        self,
-        *,
-        what: Literal["update", "move", "delete", "create"] = "update",
-        on: str = "",
-        skip: int = 0,
-        times: int | None = -1,
-    ) -> None:
-        super().__init__(on=on, skip=skip, times=times)
-        self.what = what
-        self._read: list[str] = []
+    what: Literal["update", "move", "delete", "create"] = "update"
+    _read: list[str] = field(default_factory=list, init=False)
 
     def select(self, call: Call, page: list[Issue]) -> list[Issue]:
         if call.kind == CallKind.PAGE:
@@ -230,9 +196,7 @@ class OddBodies(Fault):
     default_on: ClassVar[str] = "any"
     ODD: ClassVar[tuple[Any, ...]] = (None, 17, "text", ["x", None], {"surprise": {"deep": [1]}}, True)
 
-    def __init__(self, *, every: int = 3, on: str = "", skip: int = 0, times: int | None = -1) -> None:
-        super().__init__(on=on, skip=skip, times=times)
-        self.every = every
+    every: int = 3
 
     def edit_page(self, call: Call, answer: dict[str, Any]) -> dict[str, Any]:
         for row in answer["issues"]:

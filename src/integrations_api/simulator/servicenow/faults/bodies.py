@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from dataclasses import field
 from typing import ClassVar
 
 from integrations_api.simulator.common.messages import Answer
@@ -64,21 +65,13 @@ class Broken200(Fault):
 
     name = "broken_200"
     default_times: ClassVar[int | None] = 1
+    shape: str = "error_after_rows"
+    at_row: int | None = None
+    _rows: dict[int, list[Written]] = field(default_factory=dict, init=False)
 
-    def __init__(
-        self,
-        *,
-        shape: str = "error_after_rows",
-        at_row: int | None = None,
-        on: str = "",
-        skip: int = 0,
-        times: int | None = -1,
-    ) -> None:
-        super().__init__(on=on, skip=skip, times=times)
-        broken_body(shape, [])
-        self.shape = shape
-        self.at_row = at_row
-        self._rows: dict[int, list[Written]] = {}
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        broken_body(self.shape, [])  # Raises for a shape that there is not.
 
     def edit_rows(self, call: Call, rows: list[Row], written: list[Written]) -> list[Written]:
         if self.is_due(call):
@@ -102,19 +95,7 @@ class QuotaTimeout(Broken200):
 
     name = "quota_timeout"
     default_times: ClassVar[int | None] = None
-
-    def __init__(
-        self,
-        *,
-        most_rows: int = 250,
-        shape: str = "error_after_rows",
-        at_row: int | None = None,
-        on: str = "",
-        skip: int = 0,
-        times: int | None = -1,
-    ) -> None:
-        super().__init__(shape=shape, at_row=at_row, on=on, skip=skip, times=times)
-        self.most_rows = most_rows
+    most_rows: int = 250
 
     def is_due(self, call: Call) -> bool:
         return call.limit > self.most_rows and self.strikes(call)
@@ -126,14 +107,12 @@ class TooMuchAlone(Fault):
 
     name = "too_much_alone"
     default_on: ClassVar[str] = "any"
-
-    def __init__(self, *, sys_ids: str = "", on: str = "", skip: int = 0, times: int | None = -1) -> None:
-        super().__init__(on=on, skip=skip, times=times)
-        self.sys_ids = [sys_id.encode() for sys_id in sys_ids.split("+")]
+    sys_ids: str = ""
 
     def after(self, call: Call, answer: Answer, instance: ServiceNowInstance) -> Answer:
         is_whole = "description" in call.params.get("sysparm_fields", "")
-        if is_whole and any(sys_id in answer.body for sys_id in self.sys_ids) and self.strikes(call):
+        named = self.sys_ids.encode().split(b"+")
+        if is_whole and any(sys_id in answer.body for sys_id in named) and self.strikes(call):
             answer.body = answer.body[:-40]
         return answer
 
@@ -144,10 +123,7 @@ class FewerRows(Fault):
 
     name = "fewer_rows"
     default_on: ClassVar[str] = "any"
-
-    def __init__(self, *, most: int = 3, on: str = "", skip: int = 0, times: int | None = -1) -> None:
-        super().__init__(on=on, skip=skip, times=times)
-        self.most = most
+    most: int = 3
 
     def select_rows(self, call: Call, rows: list[Row]) -> list[Row]:
         return rows[: self.most] if call.table == "incident" and self.strikes(call) else rows
@@ -159,18 +135,13 @@ class RowEdit(Fault):
     every `every`-th of the table by sys_id, or those named in `sys_ids` (a list, or joined by +).
     """
 
-    def __init__(
-        self,
-        *,
-        every: int = 10,
-        sys_ids: list[str] | str = "",
-        on: str = "table",
-        skip: int = 0,
-        times: int | None = -1,
-    ) -> None:
-        super().__init__(on=on, skip=skip, times=times)
-        self.every = every
-        named = sys_ids.split("+") if isinstance(sys_ids, str) else sys_ids
+    default_on: ClassVar[str] = "table"
+    every: int = 10
+    sys_ids: list[str] | str = ""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        named = self.sys_ids.split("+") if isinstance(self.sys_ids, str) else self.sys_ids
         self.keys = {sys_id.casefold() for sys_id in named if sys_id}
 
     def attach(self, instance: ServiceNowInstance) -> None:
@@ -220,21 +191,8 @@ class Unmappable(RowEdit):
     """Records without `field` (sys_id, number, …): missing, null or empty, as `how` says."""
 
     name = "unmappable"
-
-    def __init__(
-        self,
-        *,
-        field: str = "number",
-        how: str = "missing",
-        every: int = 10,
-        sys_ids: list[str] | str = "",
-        on: str = "table",
-        skip: int = 0,
-        times: int | None = -1,
-    ) -> None:
-        super().__init__(every=every, sys_ids=sys_ids, on=on, skip=skip, times=times)
-        self.field = field
-        self.how = how
+    field: str = "number"
+    how: str = "missing"
 
     def edit(self, document: dict[str, object], row: Row, position: int) -> None:
         if self.field not in document:

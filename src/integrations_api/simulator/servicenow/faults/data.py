@@ -1,5 +1,6 @@
 """Faults of the data: what is stored is awkward, hidden, late, or changes while somebody reads."""
 
+from dataclasses import field
 from random import Random
 from typing import ClassVar, Literal
 
@@ -42,23 +43,14 @@ class MutateDuringScan(Fault):
     """
 
     name = "mutate_during_scan"
+    updates: int = 5
+    creates: int = 1
+    deletes: int = 1
+    seed: int = 1
 
-    def __init__(
-        self,
-        *,
-        updates: int = 5,
-        creates: int = 1,
-        deletes: int = 1,
-        seed: int = 1,
-        on: str = "",
-        skip: int = 0,
-        times: int | None = -1,
-    ) -> None:
-        super().__init__(on=on, skip=skip, times=times)
-        self.updates = updates
-        self.creates = creates
-        self.deletes = deletes
-        self.random = Random(seed)
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.random = Random(self.seed)
 
     def after(self, call: Call, answer: Answer, instance: ServiceNowInstance) -> Answer:
         if answer.status == 200 and self.strikes(call):
@@ -88,12 +80,9 @@ class LateRows(Fault):
 
     name = "late_rows"
     default_times: ClassVar[int | None] = 1
-
-    def __init__(self, *, count: int = 20, lag: int = 120, on: str = "", skip: int = 0, times: int | None = -1) -> None:
-        super().__init__(on=on, skip=skip, times=times)
-        self.count = count
-        self.lag = lag
-        self.sys_ids: list[str] = []
+    count: int = 20
+    lag: int = 120
+    sys_ids: list[str] = field(default_factory=list, init=False)
 
     def after(self, call: Call, answer: Answer, instance: ServiceNowInstance) -> Answer:
         if answer.status == 200 and self.strikes(call):
@@ -112,10 +101,7 @@ class SameSecondBulk(OnAttach):
     """A bulk update: `count` incidents share one second, and ties come in another order every time."""
 
     name = "same_second_bulk"
-
-    def __init__(self, *, count: int = 12_000, on: str = "", skip: int = 0, times: int | None = -1) -> None:
-        super().__init__(on=on, skip=skip, times=times)
-        self.count = count
+    count: int = 12_000
 
     def attach(self, instance: ServiceNowInstance) -> None:
         instance.update_many(instance.sys_ids()[: self.count], {"escalation": "1"})
@@ -134,22 +120,10 @@ class HiddenRows(OnAttach):
     """
 
     name = "hidden_rows"
-
-    def __init__(
-        self,
-        *,
-        percent: int = 20,
-        run: int = 0,
-        run_at: float = 0.3,
-        on: str = "",
-        skip: int = 0,
-        times: int | None = -1,
-    ) -> None:
-        super().__init__(on=on, skip=skip, times=times)
-        self.percent = percent
-        self.run = run
-        self.run_at = run_at
-        self.hidden: set[str] = set()
+    percent: int = 20
+    run: int = 0
+    run_at: float = 0.3
+    hidden: set[str] = field(default_factory=set, init=False)
 
     def attach(self, instance: ServiceNowInstance) -> None:
         order = list(instance.incidents.order)
@@ -171,22 +145,11 @@ class HiddenFields(OnAttach):
     """
 
     name = "hidden_fields"
-
-    def __init__(
-        self,
-        *,
-        fields: str = "description+work_notes",
-        how: Literal["empty", "missing", "forbidden"] = "empty",
-        on: str = "",
-        skip: int = 0,
-        times: int | None = -1,
-    ) -> None:
-        super().__init__(on=on, skip=skip, times=times)
-        self.fields = fields.split("+")
-        self.how: Literal["empty", "missing", "forbidden"] = how
+    fields: str = "description+work_notes"
+    how: Literal["empty", "missing", "forbidden"] = "empty"
 
     def attach(self, instance: ServiceNowInstance) -> None:
-        instance.hide_fields(self.fields, as_=self.how)
+        instance.hide_fields(self.fields.split("+"), as_=self.how)
 
     def detach(self, instance: ServiceNowInstance) -> None:
         instance.hide_fields(())
@@ -197,11 +160,8 @@ class EmptyRows(OnAttach):
     """Every `every`-th incident comes as `{}`: all its fields are hidden."""
 
     name = "empty_rows"
-
-    def __init__(self, *, every: int = 10, on: str = "", skip: int = 0, times: int | None = -1) -> None:
-        super().__init__(on=on, skip=skip, times=times)
-        self.every = every
-        self.keys: set[str] = set()
+    every: int = 10
+    keys: set[str] = field(default_factory=set, init=False)
 
     def attach(self, instance: ServiceNowInstance) -> None:
         self.keys = set(instance.incidents.order[:: self.every]) - instance.blank
@@ -217,10 +177,7 @@ class CapitalIds(OnAttach):
     """Every `every`-th incident gets a sys_id in capitals, as imported records have them."""
 
     name = "capital_ids"
-
-    def __init__(self, *, every: int = 3, on: str = "", skip: int = 0, times: int | None = -1) -> None:
-        super().__init__(on=on, skip=skip, times=times)
-        self.every = every
+    every: int = 3
 
     def attach(self, instance: ServiceNowInstance) -> None:
         for sys_id in instance.sys_ids()[:: self.every]:
@@ -232,11 +189,8 @@ class DuplicateNumber(OnAttach):
     """`pairs` pairs of incidents share a number."""
 
     name = "duplicate_number"
-
-    def __init__(self, *, pairs: int = 1, on: str = "", skip: int = 0, times: int | None = -1) -> None:
-        super().__init__(on=on, skip=skip, times=times)
-        self.pairs = pairs
-        self.sys_ids: list[tuple[str, str]] = []
+    pairs: int = 1
+    sys_ids: list[tuple[str, str]] = field(default_factory=list, init=False)
 
     def attach(self, instance: ServiceNowInstance) -> None:
         ids = instance.sys_ids()[: 2 * self.pairs]
@@ -250,11 +204,8 @@ class StaleDeleteLog(OnAttach):
     """The delete log has lines about `count` incidents that live."""
 
     name = "stale_delete_log"
-
-    def __init__(self, *, count: int = 3, on: str = "", skip: int = 0, times: int | None = -1) -> None:
-        super().__init__(on=on, skip=skip, times=times)
-        self.count = count
-        self.sys_ids: list[str] = []
+    count: int = 3
+    sys_ids: list[str] = field(default_factory=list, init=False)
 
     def attach(self, instance: ServiceNowInstance) -> None:
         self.sys_ids = instance.sys_ids()[: self.count]
@@ -267,20 +218,16 @@ class HugeDescription(OnAttach):
     """`count` incidents get a description of `megabytes`."""
 
     name = "huge_description"
-
-    def __init__(
-        self, *, count: int = 1, megabytes: float = 5, on: str = "", skip: int = 0, times: int | None = -1
-    ) -> None:
-        super().__init__(on=on, skip=skip, times=times)
-        self.count = count
-        self.size = int(megabytes * MEGABYTE)
-        self.sys_ids: list[str] = []
+    count: int = 1
+    megabytes: float = 5
+    sys_ids: list[str] = field(default_factory=list, init=False)
 
     def attach(self, instance: ServiceNowInstance) -> None:
         self.sys_ids = instance.sys_ids()[: self.count]
+        size = int(self.megabytes * MEGABYTE)
         line = "The log of the application goes on like this, line after line, for a very long time.\n"
         for sys_id in self.sys_ids:
-            instance.update(sys_id, {"description": (line * (self.size // len(line) + 1))[: self.size]})
+            instance.update(sys_id, {"description": (line * (size // len(line) + 1))[:size]})
 
 
 @register
@@ -289,11 +236,8 @@ class OddText(OnAttach):
     all its texts."""
 
     name = "odd_text"
-
-    def __init__(self, *, every: int = 10, on: str = "", skip: int = 0, times: int | None = -1) -> None:
-        super().__init__(on=on, skip=skip, times=times)
-        self.every = every
-        self.sys_ids: list[str] = []
+    every: int = 10
+    sys_ids: list[str] = field(default_factory=list, init=False)
 
     def attach(self, instance: ServiceNowInstance) -> None:
         self.sys_ids = instance.sys_ids()[:: self.every]

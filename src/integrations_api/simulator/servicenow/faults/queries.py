@@ -27,16 +27,12 @@ class IgnoredTerm(Fault):
 
     name = "ignored_term"
     default_on: ClassVar[str] = "any"
-
-    def __init__(
-        self, *, column: str = "sys_id", operator: str = "", on: str = "", skip: int = 0, times: int | None = -1
-    ) -> None:
-        super().__init__(on=on, skip=skip, times=times)
-        self.dropped = {(column, operator)}
+    column: str = "sys_id"
+    operator: str = ""
 
     def edit_query(self, call: Call, query: Query) -> None:
         if call.table == "incident" and self.strikes(call):
-            _without(query, self.dropped)
+            _without(query, {(self.column, self.operator)})
 
 
 @register
@@ -45,10 +41,7 @@ class IgnoredSort(Fault):
 
     name = "query_acl_drops_sort"
     default_on: ClassVar[str] = "any"
-
-    def __init__(self, *, column: str = "sys_id", on: str = "", skip: int = 0, times: int | None = -1) -> None:
-        super().__init__(on=on, skip=skip, times=times)
-        self.column = column
+    column: str = "sys_id"
 
     def edit_query(self, call: Call, query: Query) -> None:
         if call.table != "incident" or not self.strikes(call):
@@ -68,19 +61,8 @@ class QueryRange(Fault):
 
     name = "query_range"
     default_on: ClassVar[str] = "any"
-
-    def __init__(
-        self,
-        *,
-        column: str = "sys_id",
-        how: Literal["drop", "refuse"] = "refuse",
-        on: str = "",
-        skip: int = 0,
-        times: int | None = -1,
-    ) -> None:
-        super().__init__(on=on, skip=skip, times=times)
-        self.column = column
-        self.how = how
+    column: str = "sys_id"
+    how: Literal["drop", "refuse"] = "refuse"
 
     def edit_query(self, call: Call, query: Query) -> None:
         if call.table != "incident" or not self._concerns(query) or not self.strikes(call):

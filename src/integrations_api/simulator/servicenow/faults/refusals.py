@@ -1,5 +1,6 @@
 """Faults that answer in place of the table: busy, broken, asleep, elsewhere, signed out."""
 
+from dataclasses import field
 from email.utils import formatdate
 from typing import ClassVar, Literal
 
@@ -31,19 +32,8 @@ class RateLimited(Refusal[ServiceNowInstance, Call]):
     """
 
     name = "rate_limited"
-
-    def __init__(
-        self,
-        *,
-        kind: Literal["seconds", "date", "reset", "bare"] = "seconds",
-        wait: int = 1,
-        on: str = "",
-        skip: int = 0,
-        times: int | None = -1,
-    ) -> None:
-        super().__init__(on=on, skip=skip, times=times)
-        self.kind = kind
-        self.wait = wait
+    kind: Literal["seconds", "date", "reset", "bare"] = "seconds"
+    wait: int = 1
 
     def answer(self, call: Call, instance: ServiceNowInstance) -> Answer:
         detail = "Rate limit of 100 requests per hour for Table API exceeded"
@@ -70,12 +60,9 @@ class RateRule(Fault):
 
     name = "rate_rule"
     default_on: ClassVar[str] = "any"
-
-    def __init__(self, *, per_hour: int = 100, on: str = "", skip: int = 0, times: int | None = -1) -> None:
-        super().__init__(on=on, skip=skip, times=times)
-        self.per_hour = per_hour
-        self._hour = 0
-        self._used = 0
+    per_hour: int = 100
+    _hour: int = field(default=0, init=False)
+    _used: int = field(default=0, init=False)
 
     async def before(self, call: Call, instance: ServiceNowInstance) -> Answer | None:
         if not self.strikes(call):
@@ -108,11 +95,8 @@ class TooManyAtOnce(Refusal[ServiceNowInstance, Call]):
 
     name = "too_many_at_once"
     default_times: ClassVar[int | None] = None
-
-    def __init__(self, *, most: int = 4, on: str = "", skip: int = 0, times: int | None = -1) -> None:
-        super().__init__(on=on, skip=skip, times=times)
-        self.most = most
-        self._going: set[int] = set()
+    most: int = 4
+    _going: set[int] = field(default_factory=set, init=False)
 
     async def before(self, call: Call, instance: ServiceNowInstance) -> Answer | None:
         if len(self._going) >= self.most and self.strikes(call):
@@ -129,19 +113,8 @@ class ServerError(Refusal[ServiceNowInstance, Call]):
     """`status` (500, 502, 503, …) with a body in `form` json or html."""
 
     name = "server_error"
-
-    def __init__(
-        self,
-        *,
-        status: int = 500,
-        form: Literal["json", "html"] = "json",
-        on: str = "",
-        skip: int = 0,
-        times: int | None = -1,
-    ) -> None:
-        super().__init__(on=on, skip=skip, times=times)
-        self.status = status
-        self.form = form
+    status: int = 500
+    form: Literal["json", "html"] = "json"
 
     def answer(self, call: Call, instance: ServiceNowInstance) -> Answer:
         if self.form == "html":
@@ -201,10 +174,7 @@ class Forbidden(Fault):
 
     name = "forbidden"
     default_on: ClassVar[str] = "table"
-
-    def __init__(self, *, table: str = "incident", on: str = "", skip: int = 0, times: int | None = -1) -> None:
-        super().__init__(on=on, skip=skip, times=times)
-        self.table = table
+    table: str = "incident"
 
     async def before(self, call: Call, instance: ServiceNowInstance) -> Answer | None:
         if call.table == self.table and call.kind is not CallKind.STATS and self.strikes(call):

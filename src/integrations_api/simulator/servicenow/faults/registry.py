@@ -8,4 +8,3 @@ FAULTS = BOOK.known
 register = BOOK.register
 make_fault = BOOK.make
 parse_fault = BOOK.parse
-parameters_of = BOOK.parameters_of

@@ -22,21 +22,9 @@ class SlowFirstAnswer(Fault):
     name = "slow_first_answer"
     default_on: ClassVar[str] = "any"
     default_times: ClassVar[int | None] = 1
-
-    def __init__(
-        self,
-        *,
-        seconds: float = 0.0,
-        clock_seconds: int = 30,
-        updates: int = 5,
-        on: str = "",
-        skip: int = 0,
-        times: int | None = -1,
-    ) -> None:
-        super().__init__(on=on, skip=skip, times=times)
-        self.seconds = seconds
-        self.clock_seconds = clock_seconds
-        self.updates = updates
+    seconds: float = 0.0
+    clock_seconds: int = 30
+    updates: int = 5
 
     async def before(self, call: Call, instance: ServiceNowInstance) -> Answer | None:
         if self.strikes(call) and self.seconds:
@@ -69,10 +57,7 @@ class LiteralInSessionZone(Fault):
 
     name = "literal_in_session_zone"
     default_on: ClassVar[str] = "any"
-
-    def __init__(self, *, zone: str = "", on: str = "", skip: int = 0, times: int | None = -1) -> None:
-        super().__init__(on=on, skip=skip, times=times)
-        self.zone = zone
+    zone: str = ""
 
     def prepare(self, call: Call) -> None:
         if self.strikes(call):

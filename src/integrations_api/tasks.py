@@ -1,10 +1,14 @@
-"""Work that has to come to its end though whoever asked for it is cancelled."""
+"""How tasks get on beside others: work that has to come to its end though it is cancelled, and work that is long."""
 
 import asyncio
+import time
 from collections.abc import Coroutine
 from typing import Any, TypeVar
 
 T = TypeVar("T")
+
+TURN = 0.01
+"""Seconds of work after which others get a turn: heartbeats must breathe, and streams be answered."""
 
 
 async def finish(work: Coroutine[Any, Any, T]) -> T:
@@ -19,3 +23,16 @@ async def finish(work: Coroutine[Any, Any, T]) -> T:
     except asyncio.CancelledError:
         await asyncio.wait({task})
         raise
+
+
+class Turns:
+    """Gives other tasks a turn in the middle of long work."""
+
+    def __init__(self) -> None:
+        self._since = time.monotonic()
+
+    async def pause(self) -> None:
+        """Called between two pieces of the work."""
+        if time.monotonic() - self._since > TURN:
+            await asyncio.sleep(0)
+            self._since = time.monotonic()

@@ -23,7 +23,6 @@ async def test_the_server_does_not_take_a_transaction_for_idle_whose_process_is_
         time.sleep(0.02)
         return words_of(text)
 
-    monkeypatch.setattr(contents, "SLICE", 1)
     monkeypatch.setattr(contents, "AWAKE", 0.1)
     monkeypatch.setattr(contents, "words_of", words_of_slowly)
     dataset_id = uuid4()

@@ -4,7 +4,6 @@ Whoever writes one must hold its run (see sync/journal.py): what no revision and
 the dataset has no run.
 """
 
-import asyncio
 import time
 from collections.abc import Iterable, Sequence
 from uuid import UUID
@@ -15,6 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from integrations_api.knowledge import terms
 from integrations_api.knowledge.documents import Content
 from integrations_api.knowledge.lexicon import Lexicon, Vector, Words, words_of
+from integrations_api.tasks import Turns
 
 _VECTOR = terms.document_vector_sql(title="w.title", text="w.text", spoken="w.spoken")
 
@@ -38,8 +38,6 @@ _KEEP = text(f"""
     ON CONFLICT (dataset_id, hash) DO NOTHING
 """)  # nosec B608 # noqa: S608 - put together from constants
 
-SLICE = 50
-"""Texts taken apart, or vectors made, before other tasks get a turn."""
 AWAKE = 0.5
 """Seconds after which the server hears of a transaction again whose process is at work: it ends what stands idle."""
 
@@ -76,10 +74,10 @@ async def keep(session: AsyncSession, *, dataset_id: UUID, contents: Iterable[Co
 
 async def _vectors(session: AsyncSession, fresh: Sequence[Content]) -> list[Vector | None]:
     documents: list[Words] = []
-    turns = _Turns(session)
+    turns = _TurnsAwake(session)
     for content in fresh:
         documents.append({"A": words_of(content.title), "B": words_of(content.text), "C": words_of(content.spoken)})
-        await turns.after(len(documents))
+        await turns.pause()
     vectors = await _made(documents, turns)
     if unread := [document for document, vector in zip(documents, vectors, strict=True) if vector is None]:
         await _lexicon.learn(session, unread)
@@ -88,26 +86,25 @@ async def _vectors(session: AsyncSession, fresh: Sequence[Content]) -> list[Vect
     return vectors
 
 
-async def _made(documents: Sequence[Words], turns: "_Turns") -> list[Vector | None]:
+async def _made(documents: Sequence[Words], turns: Turns) -> list[Vector | None]:
     """A vector of each, None where a word is not known yet or PostgreSQL must make it."""
     vectors: list[Vector | None] = []
     for document in documents:
         vectors.append(_lexicon.vector(document))
-        await turns.after(len(vectors))
+        await turns.pause()
     return vectors
 
 
-class _Turns:
-    """Gives other tasks a turn after every slice of the work, and keeps the transaction awake."""
+class _TurnsAwake(Turns):
+    """Keeps the transaction of the work awake, too."""
 
     def __init__(self, session: AsyncSession) -> None:
+        super().__init__()
         self._session = session
         self._asked = time.monotonic()
 
-    async def after(self, done: int) -> None:
-        if done % SLICE:
-            return
-        await asyncio.sleep(0)
+    async def pause(self) -> None:
+        await super().pause()
         if time.monotonic() - self._asked > AWAKE:
             await self._session.execute(_NOTHING)
             self._asked = time.monotonic()

@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import time
 from collections.abc import Awaitable, Iterable
 
 import orjson
@@ -16,9 +15,8 @@ from integrations_api.knowledge import staging
 from integrations_api.knowledge.documents import Content, Row, StagedRecord, as_row, content_of, too_long
 from integrations_api.knowledge.staging import Rejection
 from integrations_api.sync.models import SyncRun
+from integrations_api.tasks import Turns
 
-TURN = 0.01
-"""Seconds of mapping after which others get a turn: heartbeats must breathe, and pages before are being written."""
 LARGE = 20_000
 """Characters of a raw record from which on it is mapped beside the event loop: a megabyte of markup takes seconds."""
 LARGEST = 20_000_000
@@ -72,19 +70,6 @@ async def _take_in(judging: Iterable[Awaitable[StagedRecord]], *, run: SyncRun, 
             contents.append(staged.content)
         await turns.pause()
     return Intake(rows, contents)
-
-
-class Turns:
-    """Gives other tasks a turn in the middle of long work."""
-
-    def __init__(self) -> None:
-        self._since = time.monotonic()
-
-    async def pause(self) -> None:
-        """Called between two pieces of the work."""
-        if time.monotonic() - self._since > TURN:
-            await asyncio.sleep(0)
-            self._since = time.monotonic()
 
 
 async def judged(record: SourceRecord, connector: Connector) -> StagedRecord:

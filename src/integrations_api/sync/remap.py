@@ -24,10 +24,11 @@ from integrations_api.knowledge.versions import Chunk
 from integrations_api.sync import events, repository
 from integrations_api.sync.chunks import chunks_of
 from integrations_api.sync.events import LoggedEvent
-from integrations_api.sync.intake import Turns, judged
+from integrations_api.sync.intake import judged
 from integrations_api.sync.journal import Journal, StepResult
 from integrations_api.sync.models import SyncRun
 from integrations_api.sync.runs import REMAP, Phase, RunState
+from integrations_api.tasks import Turns
 
 Events = AsyncGenerator[LoggedEvent, None]
 

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
-from typing import Any
+from typing import Any, NoReturn
 from uuid import UUID
 
 from msgspec import Struct
@@ -10,6 +10,7 @@ from msgspec.structs import replace
 from sqlalchemy import Row
 
 from integrations_api.access.principal import Principal
+from integrations_api.api.pagination import cut
 from integrations_api.audit.service import record
 from integrations_api.db.direct import connected
 from integrations_api.db.engine import Sessions
@@ -29,6 +30,7 @@ from integrations_api.knowledge.lookup import (
     meant,
     the_one,
 )
+from integrations_api.knowledge.presenting import Wire
 from integrations_api.knowledge.purge import Purged, purge, refuse_while_running
 from integrations_api.knowledge.repository import BEGINNING, ChangeKey, IncidentKey, snapshot
 
@@ -38,14 +40,12 @@ EXPORT_PAGE = 200
 MOST_DIFFS = 3
 """At once in one process: that of two far versions takes seconds, and whoever asks for less needs a connection too."""
 
-Wire = dict[str, Any]
-
 
 class Listing(Struct, frozen=True):
     """One page of what was asked for, ready for the wire; `next_key` is None at the end."""
 
     items: list[Wire]
-    next_key: Any = None
+    next_key: Any
 
 
 class VersionListing(Struct, frozen=True):
@@ -97,8 +97,9 @@ class KnowledgeService:
         """Versions, newest first; the key to go on is the last one's number. Raises `NotFound`."""
         async with snapshot(self._sessions) as session:
             await get_dataset(session, dataset_id)
-            rows, more = _page(await repository.versions(session, dataset_id, below=below, limit=limit + 1), limit)
-        return Listing([presenting.version(row) for row in rows], rows[-1].number if more else None)
+            found = await repository.versions(session, dataset_id, below=below, limit=limit + 1)
+        page, last = cut(found, limit)
+        return Listing([presenting.version(row) for row in page], last.number if last else None)
 
     async def version(self, dataset_id: UUID, number: int) -> Wire:
         """One version. Raises `NotFound`."""
@@ -177,7 +178,7 @@ class KnowledgeService:
 
         Raises `NotFound`, `Conflict` for a version still being built, `InvalidInput` for an unknown `after`.
         """
-        async with self._sessions() as session, session.begin():
+        async with self._sessions.begin() as session:
             version = await get_version(session, dataset_id, number)
             if version.state == "building":
                 raise Conflict(f"Version {number} is being built: export it when it is published")
@@ -228,7 +229,7 @@ class KnowledgeService:
         the source's own id. Raises `NotFound`, or `Conflict` when the number is not clear or a run of the dataset is
         going on.
         """
-        async with self._sessions() as session, session.begin():
+        async with self._sessions.begin() as session:
             if dataset_id is not None:
                 await get_dataset(session, dataset_id)
             found = await find_ever(session, number, dataset_id=dataset_id)
@@ -247,16 +248,11 @@ class KnowledgeService:
         return purged
 
 
-def _page(found: Sequence[Row[Any]], limit: int) -> tuple[Sequence[Row[Any]], bool]:
-    """The rows of a page of which one more than `limit` was asked for, and whether there is more."""
-    return found[:limit], len(found) > limit
-
-
 def _key(row: Row[Any]) -> IncidentKey:
     return IncidentKey(row.number, row.id)
 
 
-def _unknown_start() -> IncidentKey:
+def _unknown_start() -> NoReturn:
     problem = "is not the id of an incident in this version: give the id of the last whole line, or start anew"
     raise InvalidInput.of([FieldProblem("after", problem)])
 

@@ -249,21 +249,8 @@ async def unread_rejections(session: AsyncSession, run_id: UUID) -> list[str]:
     return list(found.scalars())
 
 
-async def live_among(session: AsyncSession, *, dataset_id: UUID, external_ids: Sequence[str]) -> list[str]:
-    """Those of the given external ids that are live documents of the dataset."""
-    found = await session.execute(
-        text("""
-            SELECT d.external_id FROM documents d
-            JOIN revisions r ON r.document_id = d.id AND r.valid_to = 2147483647 AND r.change <> 'deleted'
-            WHERE d.dataset_id = :dataset AND d.external_id = ANY(CAST(:ids AS text[]))
-        """),
-        {"dataset": dataset_id, "ids": list(external_ids)},
-    )
-    return list(found.scalars())
-
-
 async def numbers_of(session: AsyncSession, *, dataset_id: UUID, external_ids: Sequence[str]) -> dict[str, str]:
-    """The numbers of live documents, by external id."""
+    """The numbers of those of the given external ids that are live documents of the dataset."""
     found = await session.execute(
         text("""
             SELECT d.external_id, r.number FROM documents d
@@ -340,9 +327,9 @@ a held one waits for a word. Once its version was discarded it waits for nothing
 _SPENT_PLANS = text(f"DELETE FROM staged_changes s USING sync_runs r WHERE r.id = s.run_id AND {NOBODY_GOES_ON}")  # nosec B608 # noqa: S608 - put together from constants
 
 
-async def drop_plans_of_ended_runs(session: AsyncSession, *, ended_before: datetime) -> None:
+async def drop_plans_of_ended_runs(session: AsyncSession, *, failed_before: datetime) -> None:
     """Forgets plans that nobody will carry out; a held one waits for its decision, a failed one for a while."""
-    await session.execute(_SPENT_PLANS, {"failed_before": ended_before})
+    await session.execute(_SPENT_PLANS, {"failed_before": failed_before})
 
 
 async def drop_superseded_raw(session: AsyncSession, *, run_id: UUID, dataset_id: UUID) -> None:

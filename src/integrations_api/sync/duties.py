@@ -149,7 +149,7 @@ class SyncDuties:
     async def forget_old_plans(self) -> None:
         """Drops what runs had planned and will not carry out."""
         async with self._sessions.begin() as session:
-            await staging.drop_plans_of_ended_runs(session, ended_before=self._clock() - PLANS_KEPT)
+            await staging.drop_plans_of_ended_runs(session, failed_before=self._clock() - PLANS_KEPT)
 
     async def forget_old_events(self) -> None:
         """Deletes the event logs of runs that ended long ago; the runs themselves stay."""

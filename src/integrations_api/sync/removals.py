@@ -57,4 +57,4 @@ async def _candidates(sessions: Sessions, *, run: SyncRun, connector: Connector)
     if not logged:
         return []
     async with sessions() as session:
-        return await staging.live_among(session, dataset_id=run.dataset_id, external_ids=logged)
+        return list(await staging.numbers_of(session, dataset_id=run.dataset_id, external_ids=logged))

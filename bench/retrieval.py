@@ -109,12 +109,13 @@ async def _sessions(url: str) -> AsyncIterator[Sessions]:
 async def load(sessions: Sessions, collection: Collection) -> UUID:
     """Puts a collection into the knowledge base as a sync does: staged, planned, ingested in chunks, published."""
     dataset, run = uuid4(), uuid4()
+    documents = [_mapped(id_, *words) for id_, words in collection.documents.items()]
+    made = [content_of(document) for document in documents]
     staged = [
-        StagedRecord(SourceRecord(id_, None, None, {}), "{}", _mapped(id_, *words), None)
-        for id_, words in collection.documents.items()
+        StagedRecord(SourceRecord(id_, None, None, {}), "{}", document, None, content)
+        for id_, document, content in zip(collection.documents, documents, made, strict=True)
     ]
-    made = [content_of(record.document) for record in staged if record.document is not None]
-    rows = [as_row(run, dataset, seq, *pair) for seq, pair in enumerate(zip(staged, made, strict=True))]
+    rows = [as_row(run, dataset, seq, one) for seq, one in enumerate(staged)]
     async with sessions() as session, session.begin():
         await session.execute(
             text("INSERT INTO datasets (id, service_name) VALUES (:id, :name)"),

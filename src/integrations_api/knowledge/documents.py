@@ -80,7 +80,7 @@ def too_long(record: SourceRecord, document: MappedDocument | None) -> str | Non
 Row = tuple[Any, ...]
 
 
-def as_row(run_id: UUID, dataset_id: UUID, seq: int, staged: StagedRecord, content: Content | None) -> Row:
+def as_row(run_id: UUID, dataset_id: UUID, seq: int, staged: StagedRecord) -> Row:
     """One row of `raw_records`, in the order of `staging.COLUMNS`."""
     record = staged.source
     return (
@@ -92,6 +92,6 @@ def as_row(run_id: UUID, dataset_id: UUID, seq: int, staged: StagedRecord, conte
         record.created_at,
         staged.rejection,
         staged.raw,
-        content.hash if content else None,
+        staged.content.hash if staged.content else None,
         staged.document.number if staged.document else None,
     )

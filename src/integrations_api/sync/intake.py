@@ -65,7 +65,7 @@ async def _take_in(judging: Iterable[Awaitable[StagedRecord]], *, run: SyncRun, 
     turns = Turns()
     for seq, judgement in enumerate(judging, first):
         staged = await judgement
-        rows.append(as_row(run.id, run.dataset_id, seq, staged, staged.content))
+        rows.append(as_row(run.id, run.dataset_id, seq, staged))
         if staged.content is not None:
             contents.append(staged.content)
         await turns.pause()

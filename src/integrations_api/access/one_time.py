@@ -1,4 +1,4 @@
-"""Tokens that are shown once and stored as a hash: links and API keys.
+"""Tokens that are shown once and stored as a hash: links, API keys, and tickets (sync/tickets.py).
 
 A plain SHA-256 is right here, and a slow hash would be wrong: the token is 256 random bits, so there is nothing to
 guess through, however fast the hash, and it is checked with every request that shows one.

@@ -1,6 +1,5 @@
 """Tickets for a browser's EventSource, which sends no bearer token: each for one run, first used within a minute."""
 
-import hashlib
 import secrets
 from datetime import datetime, timedelta
 from uuid import UUID
@@ -9,6 +8,7 @@ from msgspec import Struct
 from sqlalchemy import delete
 from sqlalchemy.exc import IntegrityError
 
+from integrations_api.access.one_time import digest_of
 from integrations_api.access.principal import Principal
 from integrations_api.access.service import AccessService
 from integrations_api.clock import Clock
@@ -28,7 +28,6 @@ class GivenTicket(Struct, frozen=True):
     """A ticket as it is shown, once."""
 
     text: str
-    run_id: UUID
     first_use_within: timedelta
 
 
@@ -45,7 +44,7 @@ class Tickets:
         generation = await self._access.generation_of(principal.user_id)
         text = PREFIX + secrets.token_urlsafe(32)
         ticket = StreamTicket(
-            hash=_hash(text),
+            hash=digest_of(text),
             run_id=run_id,
             user_id=principal.user_id,
             token_generation=generation,
@@ -62,7 +61,7 @@ class Tickets:
             if principal.api_key_id is not None:
                 await self._access.recognise_key(principal.api_key_id, credential=principal.credential)
             raise NotFound("Sync run not found") from None
-        return GivenTicket(text=text, run_id=run_id, first_use_within=FIRST_USE)
+        return GivenTicket(text=text, first_use_within=FIRST_USE)
 
     async def redeem(self, text: str, *, run_id: UUID | None) -> Principal:
         """Who the ticket stands for, with the permissions he has now. Raises `Unauthenticated`, also without a run.
@@ -71,12 +70,12 @@ class Tickets:
         """
         now = self._clock()
         async with self._sessions.begin() as session:
-            ticket = await session.get(StreamTicket, _hash(text), with_for_update=True)
+            ticket = await session.get(StreamTicket, digest_of(text), with_for_update=True)
             if ticket is None or ticket.run_id != run_id or not _is_good(ticket, now):
                 raise Unauthenticated("The ticket is not valid for this run or has expired: ask for a new one")
             if ticket.used_at is None:
                 ticket.used_at = now
-        shown = f"ticket:{_hash(text).hex()[:12]}"
+        shown = f"ticket:{digest_of(text).hex()[:12]}"
         if ticket.api_key_id is not None:
             return await self._access.recognise_key(ticket.api_key_id, credential=shown)
         return await self._access.recognise(ticket.user_id, generation=ticket.token_generation, credential=shown)
@@ -93,7 +92,3 @@ def _is_good(ticket: StreamTicket, now: datetime) -> bool:
     in_time = ticket.used_at is not None or ticket.created_at > now - FIRST_USE
     outlived = ticket.expires_at is not None and ticket.expires_at <= now
     return in_time and not outlived and ticket.created_at > now - LIFETIME
-
-
-def _hash(text: str) -> bytes:
-    return hashlib.sha256(text.encode()).digest()

@@ -8,7 +8,7 @@ from typing import Any
 from integrations_api.connectors.registry import ServiceDescription, find_service
 from integrations_api.errors import FieldProblem, InvalidInput
 from integrations_api.integrations.applications import Application, application_of
-from integrations_api.integrations.last_synced import take_last_synced
+from integrations_api.integrations.last_synced import KEY, take_last_synced
 from integrations_api.integrations.origins import holds_credentials
 from integrations_api.integrations.schemas import AuthType, IntegrationIn
 from integrations_api.integrations.shapes import check_shape
@@ -78,7 +78,7 @@ def _without_last_synced(
     try:
         rest, moment = take_last_synced(config, now=now)
     except InvalidInput as wrong:
-        return {key: config[key] for key in config if key != "lastSynced"}, None, list(wrong.problems)
+        return {key: config[key] for key in config if key != KEY}, None, list(wrong.problems)
     return rest, moment, []
 
 

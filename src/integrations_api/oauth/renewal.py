@@ -15,7 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from integrations_api.clock import Clock
 from integrations_api.connectors.errors import Refused, Retryable
 from integrations_api.connectors.token_answers import LONGEST_REQUEST, GrantRefused, TokenAnswer
-from integrations_api.db.engine import Sessions, is_lost_connection
+from integrations_api.db.engine import Sessions, cause_of, is_lost_connection
 from integrations_api.integrations.applications import application_of
 from integrations_api.integrations.repository import find as find_integration
 from integrations_api.logs import get_logger
@@ -56,7 +56,7 @@ class Renewal:
         try:
             tokens = await self._under_lock(refused)
         except (DBAPIError, OSError) as error:
-            if _is_lock_timeout(error):
+            if isinstance(cause_of(error), asyncpg.LockNotAvailableError):
                 raise Retryable("Another process is renewing the access at this moment") from None
             if self._got is None or not is_lost_connection(error):
                 raise
@@ -144,7 +144,3 @@ class Renewal:
                     if not is_lost_connection(error):
                         raise
                     await asyncio.sleep(0.5)
-
-
-def _is_lock_timeout(error: BaseException) -> bool:
-    return isinstance(getattr(getattr(error, "orig", None), "__cause__", None), asyncpg.LockNotAvailableError)

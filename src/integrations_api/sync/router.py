@@ -22,6 +22,7 @@ from integrations_api.api.routes import Router
 from integrations_api.connectors.records import Check
 from integrations_api.errors import ApplicationError
 from integrations_api.integrations.schemas import CREATE_EXAMPLE, IntegrationIn
+from integrations_api.knowledge.cursors import NEWEST_VERSION
 from integrations_api.knowledge.schemas import VersionAnswer
 from integrations_api.knowledge.service import KnowledgeService
 from integrations_api.sync.control import RunControl
@@ -68,7 +69,7 @@ LastEventIdInUrl = Annotated[
 TicketDesk = Annotated[Tickets, Depends(component(Tickets))]
 Knowledge = Annotated[KnowledgeService, Depends(component(KnowledgeService))]
 MayRollBack = Annotated[Principal, Depends(require(Permission.KNOWLEDGE_ROLLBACK))]
-VersionNumber = Annotated[int, Path(ge=1, le=2**31 - 2, description="A version's number.")]
+VersionNumber = Annotated[int, Path(ge=1, le=NEWEST_VERSION, description="A version's number.")]
 MayTryEdit = Annotated[Principal, Depends(require(Permission.INTEGRATION_EDIT, Rate.TRIAL))]
 MayCreate = Annotated[Principal, Depends(require(Permission.INTEGRATION_CREATE, Rate.TRIAL))]
 Trials = Annotated[Trial, Depends(component(Trial))]

@@ -5,7 +5,9 @@ from datetime import timedelta
 
 import pytest
 
+from integrations_api.connectors.errors import Retryable
 from integrations_api.db.engine import asyncpg_dsn
+from integrations_api.sync import slots as module
 from integrations_api.sync.slots import HostSlots
 from tests.support.processes import PATIENCE
 
@@ -21,7 +23,7 @@ async def test_no_more_requests_at_once_than_allowed_over_all_processes(database
         async with slots.of("dev1.service-now.com")():
             now += 1
             most = max(most, now)
-            await asyncio.sleep(0)
+            await asyncio.sleep(0.01)  # Long enough for others to be given one too many.
             now -= 1
 
     async with HostSlots(dsn=dsn, limit=3) as one, HostSlots(dsn=dsn, limit=3) as other:
@@ -31,8 +33,25 @@ async def test_no_more_requests_at_once_than_allowed_over_all_processes(database
 
 
 async def test_another_host_is_not_held_up(database_url: str) -> None:
-    async with HostSlots(dsn=asyncpg_dsn(database_url), limit=1) as slots, slots.of("a")(), slots.of("b")():
-        assert True
+    one = HostSlots(dsn=asyncpg_dsn(database_url), limit=1)
+    async with one as slots, slots.of("a")(), asyncio.timeout(PATIENCE), slots.of("b")():
+        pass
+
+
+async def test_a_host_is_the_same_however_it_is_spelt_and_who_waits_too_long_for_it_may_try_again(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "PATIENCE_SECONDS", 0.3)
+    async with HostSlots(dsn=asyncpg_dsn(database_url), limit=1) as slots, slots.of("Dev1.Service-Now.com")():
+        with pytest.raises(Retryable, match="Too many requests to this host"):
+            async with slots.of("dev1.service-now.com")():
+                pass
+
+
+async def test_while_the_database_is_away_every_request_may_go() -> None:
+    nowhere = HostSlots(dsn="postgresql://nobody@127.0.0.1:1/nothing", limit=1)
+    async with nowhere as slots, asyncio.timeout(PATIENCE), slots.of("a")():
+        pass
 
 
 async def test_a_process_that_dies_frees_its_slots(database_url: str) -> None:

@@ -57,10 +57,10 @@ class HostSlots:
             self._connection.terminate()
 
     def of(self, host: str) -> Slot:
-        """The slot of one host, to be held during each request to it."""
+        """The slot of one host, however it is spelt, to be held during each request to it."""
 
         def slot() -> AbstractAsyncContextManager[None]:
-            return self._hold(host)
+            return self._hold(host.lower())
 
         return slot
 
@@ -89,11 +89,13 @@ class HostSlots:
         return number
 
     async def _try_all(self, host: str) -> int | None:
-        held = self._held[host]
-        free = [number for number in range(self._limit) if number not in held]
-        random.shuffle(free)
-        for number in free:
-            # Remembered before it is asked for: while we wait for the answer, another task may look.
+        held, numbers = self._held[host], list(range(self._limit))
+        random.shuffle(numbers)
+        for number in numbers:
+            # Looked at just before it is asked for, and remembered with that: while we wait for an answer, others of
+            # this process take numbers, and the connection that holds one would be given it again.
+            if number in held:
+                continue
             held.add(number)
             try:
                 is_ours = await self._ask(_TAKE, host, number, silence=self._silence)
@@ -128,5 +130,5 @@ class HostSlots:
 
 def lock_key(host: str, number: int) -> int:
     """The advisory lock of a slot: 63 bits of the host's hash and the slot's number."""
-    digest = hashlib.sha256(f"host-slot/{host.lower()}/{number}".encode()).digest()
+    digest = hashlib.sha256(f"host-slot/{host}/{number}".encode()).digest()
     return int.from_bytes(digest[:8], "big") >> 1

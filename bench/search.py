@@ -42,6 +42,8 @@ from tests.support.processes import as_environment, running, workplace
 SEED = 5
 TOKEN_LIFE = timedelta(hours=1)
 _TICKS = os.sysconf("SC_CLK_TCK")
+_SETTLED = 5.0
+"""Seconds after its start in which a service imports what nobody had to wait for."""
 
 
 @dataclass
@@ -112,6 +114,7 @@ def _compare(url: str, documents: int, clients: Sequence[int], queries: int) -> 
     print("|----------|---------|---------|---------|---------|-----------------|--------------------|")
     with workplace() as folder, running(folder, "serve", "--no-worker", "--port", "0", settings=environment) as serve:
         base = serve.wait_to_say(r"serve\.started .*\burl=(\S+)")[1]
+        time.sleep(_SETTLED)
         for name, paths in questions.items():
             for many in clients:
                 # Other questions by as many clients, so that each connection has planned, as in a service that runs.

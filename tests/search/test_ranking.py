@@ -1,7 +1,9 @@
 """PostgreSQL computes BM25 as the formula says, and finds the candidates by its indexes."""
 
 from collections.abc import AsyncIterator
+from math import ceil
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from msgspec.structs import replace
@@ -10,13 +12,13 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from integrations_api.db.engine import Sessions, create_engine, create_sessions
 from integrations_api.db.reading import numbered_sql, reading, rows, run
-from integrations_api.search import bm25, repository
+from integrations_api.search import bm25, repository, service
 from integrations_api.search.bm25 import FREQUENCIES, RANK_WEIGHTS, THRESHOLDS, TITLE, Term
 from integrations_api.search.candidates import Candidates, Way, candidates_sql, rank, walk_in_order, way_to
 from integrations_api.search.cursors import ReadSoFar
 from integrations_api.search.scope import Filters, Scope
 from integrations_api.search.service import Question, SearchService
-from integrations_api.search.sought import is_common
+from integrations_api.search.sought import Sought, candidates_of, is_common
 from integrations_api.search.words import expected_share, lexemes, read_query, spelled, title_and_rest, widened
 from tests.search.conftest import scope_in
 from tests.support.databases import Databases
@@ -225,6 +227,21 @@ def test_a_walk_is_for_words_so_common_that_listing_them_would_take_longer(
     assert is_common(in_documents / documents, documents, bm25.MOST_MATCHES) is walks
 
 
+@pytest.mark.parametrize(
+    ("share", "average", "scans"), [(0.08, 50, True), (0.06, 50, False), (0.08, 200, False), (0.15, 200, True)]
+)
+def test_a_scan_is_for_words_that_many_have_and_longer_texts_take_longer_to_look_at(
+    share: float, average: float, scans: bool
+) -> None:
+    scope = Scope((uuid4(),), (1,), 100_000, average, living=1.0)
+    sought = Sought("'mail'", {"mail": 1.0}, share=share)
+
+    candidates = candidates_of(scope, sought, Filters(), None)
+
+    assert candidates.way is (Way.SCAN if scans else Way.INDEX)
+    assert candidates.looked_at == (ceil(2 * bm25.SAMPLE / share) if scans else 0)
+
+
 def test_of_very_many_matches_fewer_are_scored() -> None:
     assert [bm25.most_scored(expected) for expected in (0, 500, 1000, 1001, 10**6)] == [500, 500, 500, 200, 200]
 
@@ -242,12 +259,35 @@ async def test_every_way_finds_the_same(sessions: Sessions) -> None:
             scope = replace(scope, living=0.9)
             found += [
                 await rank(session, Candidates(scope, "'mail'", {"mail": 1.0, "quota": 1.0}, 100, way=way))
-                for way in Way
+                for way in (Way.INDEX, Way.SCORED_FIRST, Way.WALK)
             ]
 
     assert found[0] == found[1] == found[2]
     assert found[3] == found[4] == found[5]
     assert (len(found[0]), len(found[3])) == (40, 38)
+
+
+@pytest.mark.parametrize(
+    ("most", "looked_at", "is_enough"), [(5, 30, True), (20, 60, True), (20, 30, False), (5, 1, False)]
+)
+async def test_a_scan_finds_what_the_index_finds(
+    sessions: Sessions, most: int, looked_at: int, is_enough: bool
+) -> None:
+    """Of 40 texts with the word, the first 20 of which have died: those stored first, or the index finds them."""
+    old = {f"INC{i}": doc(title="mail", text="quota " * (i % 7)) for i in range(20)}
+    story = await build_versions(sessions, old, {number: doc(title="mail", text="now") for number in old})
+    asked = Candidates(Scope((), (), 0, 1.0), "'mail'", {"mail": 1.0, "quota": 1.0}, most, looked_at=looked_at)
+    async with reading(sessions) as session:
+        scope = await scope_in(session, dataset_id=story.dataset_id, version=None)
+        by_index = await rank(session, replace(asked, scope=scope))
+        scan = replace(asked, scope=scope, way=Way.SCAN)
+        scanned = await rows(session, scan.sql, {**scan.facts, "hits": 100})
+        found = await rank(session, scan)
+
+    assert found == by_index
+    assert len(found) == most
+    assert [not row["is_cut"] for row in scanned[:1]] == ([is_enough] if scanned else [])
+    assert bool(scanned) or not is_enough
 
 
 async def test_what_lives_is_found_however_much_that_matches_has_died_before_it(
@@ -308,23 +348,61 @@ async def test_a_version_answers_the_same_however_many_texts_come_after_it(
     assert len(before) == 10
 
 
+async def test_a_word_that_many_have_is_answered_the_same_however_many_texts_come_after_a_version(
+    sessions: Sessions, search: SearchService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While most texts live they are scanned, and afterwards listed by the index."""
+    monkeypatch.setattr(bm25, "MOST_MATCHES", 10)
+    monkeypatch.setattr(bm25, "SAMPLE", 3)
+    scanned, ways = candidates_of, []
+
+    def watched(*args: Any) -> Candidates:
+        ways.append((candidates := scanned(*args)).way)
+        return candidates
+
+    monkeypatch.setattr(service, "candidates_of", watched)
+    told = {f"INC{i:02}": doc(title="mail", text="quota " * (i % 5)) for i in range(30)}
+    others = {f"REQ{i}": doc(title="printer", text="") for i in range(30)}
+    story = await build_versions(sessions, told | others)
+    question = Question(query="mail", dataset_id=story.dataset_id, version=1, limit=100)
+
+    async def found() -> list[tuple[str, float]]:
+        async with sessions.begin() as session:
+            await session.execute(text("ANALYZE contents"))
+        return [(hit["number"], hit["score"]) for hit in (await search.search(question)).hits]
+
+    before = await found()
+    for i in range(3):
+        await story.version({number: doc(title="printer", text=f"again {i}") for number in others})
+
+    assert await found() == before
+    assert len(before) == 3
+    assert ways == [Way.SCAN, Way.INDEX]
+
+
 @pytest.mark.parametrize(
-    ("living", "filters", "walks", "all_are_scored", "way"),
+    ("living", "filters", "common", "all_are_scored", "way"),
     [
-        (0.5, Filters(), False, True, Way.SCORED_FIRST),
-        (0.5, Filters(tombstones=True), False, True, Way.SCORED_FIRST),
-        (0.4, Filters(), False, True, Way.INDEX),
-        (0.9, Filters(state="New"), False, True, Way.INDEX),
-        (0.9, Filters(), False, False, Way.INDEX),
-        (0.9, Filters(), True, True, Way.WALK),
+        (0.5, Filters(), "", True, Way.SCORED_FIRST),
+        (0.5, Filters(tombstones=True), "", True, Way.SCORED_FIRST),
+        (0.4, Filters(), "", True, Way.INDEX),
+        (0.9, Filters(state="New"), "", True, Way.INDEX),
+        (0.9, Filters(), "", False, Way.INDEX),
+        (0.9, Filters(), "walks scans", True, Way.WALK),
+        (0.5, Filters(), "scans", False, Way.SCAN),
+        (0.5, Filters(tombstones=True), "scans", False, Way.SCAN),
+        (0.5, Filters(), "scans", True, Way.SCORED_FIRST),
+        (0.4, Filters(), "scans", False, Way.INDEX),
+        (0.9, Filters(state="New"), "scans", False, Way.INDEX),
     ],
 )
-def test_candidates_are_scored_first_where_nearly_all_that_match_will_do(
-    living: float, filters: Filters, walks: bool, all_are_scored: bool, way: Way
+def test_candidates_are_come_by_in_the_way_that_suits_how_many_match(
+    living: float, filters: Filters, common: str, all_are_scored: bool, way: Way
 ) -> None:
     scope = Scope((), (), 100, 1.0, living)
+    walks, scans = "walks" in common, "scans" in common
 
-    assert way_to(scope, filters, walks=walks, all_are_scored=all_are_scored) is way
+    assert way_to(scope, filters, walks=walks, scans=scans, all_are_scored=all_are_scored) is way
 
 
 async def test_how_many_of_the_stored_texts_live_is_known_once_they_were_counted(sessions: Sessions) -> None:
@@ -355,6 +433,7 @@ async def plan_of(session: AsyncSession, sql: str) -> list[dict[str, Any]]:
     [
         (Way.INDEX, {"ix_contents_tsv", "ix_revisions_content"}, ["Sort"]),
         (Way.SCORED_FIRST, {"ix_contents_tsv", "ix_revisions_content"}, ["Incremental Sort", "Sort"]),
+        (Way.SCAN, {"ix_revisions_content"}, ["Sort"]),
         (Way.WALK, {"ix_revisions_number", "pk_contents"}, ["Sort"]),
     ],
 )
@@ -371,6 +450,8 @@ async def test_candidates_are_found_by_the_indexes(
     assert indexes | {"pk_contents"} <= {node.get("Index Name") for node in shown}
     assert [node["Node Type"] for node in used if "Sort" in node["Node Type"]] == sorts  # of the hits alone
     assert {node["Relation Name"] for node in used + shown if node["Node Type"] == "Seq Scan"} == set()
+    scanned = {node["Relation Name"] for node in used if node["Node Type"] == "Tid Range Scan"}
+    assert scanned == ({"contents"} if way is Way.SCAN else set())
 
 
 @pytest.mark.parametrize("terms", [1, 32])

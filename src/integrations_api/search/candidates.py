@@ -71,6 +71,11 @@ _LIVING = """
 _BY_INDEX = f"""
     (SELECT * FROM contents WHERE tsv @@ CAST(:query AS tsquery) OFFSET 0) c {_LIVING}
 """  # nosec B608 # noqa: S608 - put together from constants
+# The same texts in the same order, for both go by where they are stored; no index can look into the inner query.
+_BY_SCANNING = f"""
+    (SELECT * FROM (SELECT * FROM contents WHERE ctid > CAST('(0,0)' AS tid) LIMIT :looked_at) c
+     WHERE c.dataset_id = ANY(CAST(:datasets AS uuid[])) AND c.tsv @@ CAST(:query AS tsquery) OFFSET 0) c {_LIVING}
+"""  # nosec B608 # noqa: S608 - put together from constants
 # By number through what is live: no list of all that match is made first. `IS TRUE` keeps that index out.
 _BY_WALKING = f"""
     {SCOPED}
@@ -114,12 +119,22 @@ class Way(Enum):
     """How candidates are come by: by the index over the search vectors, or by a walk through the scope by number.
 
     By `INDEX` so many are scored as live in the scope. `SCORED_FIRST` are all that match, where those are no more:
-    whether they live is looked up for the best alone.
+    whether they live is looked up for the best alone. A `SCAN` comes by those of `INDEX` by looking at one stored text
+    after the other, which is for words that many have: the index would list all of them before the first is scored.
     """
 
     INDEX = auto()
     SCORED_FIRST = auto()
+    SCAN = auto()
     WALK = auto()
+
+
+_SOURCES = {
+    Way.INDEX: (_BY_INDEX, "false"),
+    Way.SCAN: (_BY_SCANNING, "count(*) OVER () < :most"),
+    Way.WALK: (_BY_WALKING, "false"),
+}
+"""What candidates come from, and whether there may be others."""
 
 
 @cache
@@ -130,16 +145,22 @@ def candidates_sql(conditions: str, *, terms: int, way: Way = Way.INDEX) -> str:
     """
     if way is Way.SCORED_FIRST:
         return _scored_first_sql(conditions, terms)
+    source, is_cut = _SOURCES[way]
     return f"""
-        SELECT c.id, c.version, c.is_resolved, {_points(terms)} AS points, false AS is_cut
+        SELECT id, version, is_resolved, points, {is_cut} AS is_cut
         FROM (
-            SELECT r.document_id AS id, r.number, r.version, {RESOLVED} AS is_resolved, {_UNPACKED} AS tsv, {_DAMPING}
-            FROM {_BY_WALKING if way is Way.WALK else _BY_INDEX}
-            WHERE {_ADMITTED}{conditions}
-            LIMIT :most
+            SELECT c.id, c.version, c.is_resolved, c.number, {_points(terms)} AS points
+            FROM (
+                SELECT r.document_id AS id, r.number, r.version, {RESOLVED} AS is_resolved,
+                       {_UNPACKED} AS tsv, {_DAMPING}
+                FROM {source}
+                WHERE {_ADMITTED}{conditions}
+                LIMIT :most
+            ) c
+            CROSS JOIN {_terms(terms)} q
+            OFFSET 0
         ) c
-        CROSS JOIN {_terms(terms)} q
-        ORDER BY points DESC, c.is_resolved DESC, c.number, c.id LIMIT :hits
+        ORDER BY points DESC, is_resolved DESC, number, id LIMIT :hits
     """  # nosec B608 # noqa: S608 - put together from constants
 
 
@@ -179,7 +200,8 @@ def _terms(terms: int) -> str:
 class Candidates(Struct, frozen=True):
     """What is scored: of what matches a tsquery and passes the filters, `most`, by the weights of terms.
 
-    Where more match, they are those stored first, or by a walk those of the first numbers.
+    Where more match, they are those stored first, or by a walk those of the first numbers. A scan looks at `looked_at`
+    texts.
     """
 
     scope: Scope
@@ -189,6 +211,7 @@ class Candidates(Struct, frozen=True):
     filters: Filters = field(default_factory=Filters)
     but: UUID | None = None
     way: Way = Way.INDEX
+    looked_at: int = 0
 
     @property
     def sql(self) -> str:
@@ -205,6 +228,7 @@ class Candidates(Struct, frozen=True):
             "query": self.query,
             "but": self.but,
             "most": self.most,
+            "looked_at": self.looked_at,
             "flat": bm25.K1 * (1 - bm25.B),
             "sloped": bm25.K1 * bm25.B / self.scope.average,
             "matchers": [quoted(term) for term in self.weights],
@@ -212,16 +236,19 @@ class Candidates(Struct, frozen=True):
         }
 
 
-def way_to(scope: Scope, filters: Filters, *, walks: bool, all_are_scored: bool) -> Way:
+def way_to(scope: Scope, filters: Filters, *, walks: bool, scans: bool, all_are_scored: bool) -> Way:
     """How candidates are best come by.
 
-    `walks` says that very much of the scope matches, `all_are_scored` that no more texts do than are scored, those
-    included that do not live in it.
+    `walks` says that very much of the scope matches, `scans` that much does, `all_are_scored` that no more texts do
+    than are scored, those included that do not live in it.
     """
     if walks:
         return Way.WALK
-    is_whole = replace(filters, tombstones=False) == Filters()
-    return Way.SCORED_FIRST if is_whole and all_are_scored and scope.living >= MOSTLY else Way.INDEX
+    if replace(filters, tombstones=False) != Filters() or scope.living < MOSTLY:
+        return Way.INDEX
+    if all_are_scored:
+        return Way.SCORED_FIRST
+    return Way.SCAN if scans else Way.INDEX
 
 
 async def rank(session: AsyncSession, candidates: Candidates, *, hits: int = MOST_HITS) -> list[Ranked]:
@@ -241,11 +268,11 @@ async def scored(
 
     Where as many matched as are scored, or more, the look at what lives comes first after all: those stored first are
     the first to die, and where much of what matches was changed, hardly one of them lives, or none. And a version's
-    answer must not depend on how many have come after it.
+    answer must not depend on how many have come after it. So a scan that has not met enough is given up, too.
     """
     async with on_its_way(session, candidates.way):
         found = await rows(session, statement_of(candidates.sql), {**candidates.facts, **facts})
-    if candidates.way is Way.SCORED_FIRST and (not found or found[0].is_cut):
+    if candidates.way in (Way.SCORED_FIRST, Way.SCAN) and (not found or found[0].is_cut):
         return await scored(session, replace(candidates, way=Way.INDEX), facts, statement_of=statement_of)
     return found
 

@@ -1,6 +1,7 @@
 """What is sought for a query or a text: what matches, what each term counts, and what of that is scored. Pure."""
 
 from collections.abc import Mapping, Sequence
+from math import ceil
 from uuid import UUID
 
 from msgspec import Struct
@@ -8,7 +9,7 @@ from msgspec.structs import replace
 
 from integrations_api.search import bm25
 from integrations_api.search.bm25 import Term
-from integrations_api.search.candidates import Candidates, way_to
+from integrations_api.search.candidates import Candidates, Way, way_to
 from integrations_api.search.repository import Parsed, Said
 from integrations_api.search.scope import Filters, Scope
 from integrations_api.search.words import either, expected_share, lexemes, widened
@@ -18,6 +19,11 @@ FEW_WORDS = 3
 
 AS_DEAR = 20
 """Listing so many matches by the index costs as much as one step of a walk through the scope."""
+
+AS_LONG = 20
+"""Words of a text that is looked at for as much as it costs to list a match by the index."""
+LOOKED_AT = 2.0
+"""How many times as many texts as should have enough matches are looked at before that is given up."""
 
 
 class Sought(Struct, frozen=True):
@@ -97,8 +103,10 @@ def candidates_of(scope: Scope, sought: Sought, filters: Filters, but: UUID | No
     expected = sought.share * scope.documents
     most = bm25.MOST_CANDIDATES if sought.is_relaxed else bm25.most_scored(expected)
     walks = is_common(sought.share, scope.documents, most)
-    way = way_to(scope, filters, walks=walks, all_are_scored=expected <= most * scope.living)
-    return Candidates(scope, sought.query, sought.weights, most, filters, but, way)
+    scans = is_common(sought.share, scope.documents, most, as_dear=max(2.0, scope.average / AS_LONG))
+    way = way_to(scope, filters, walks=walks, scans=scans, all_are_scored=expected <= most * scope.living)
+    looked_at = ceil(LOOKED_AT * most / (sought.share * scope.living)) if way is Way.SCAN else 0
+    return Candidates(scope, sought.query, sought.weights, most, filters, but, way, looked_at)
 
 
 def relaxed(sought: Sought) -> Sought:
@@ -112,6 +120,6 @@ def marking_of(sought: Sought) -> str:
     return sought.query if not sought.is_relaxed else either(sought.weights)
 
 
-def is_common(share: float, documents: int, most: int) -> bool:
-    """Whether a walk through so many documents meets `most` of a share sooner than the index lists the whole share."""
-    return share > 0 and most / share * AS_DEAR < share * documents
+def is_common(share: float, documents: int, most: int, *, as_dear: float = AS_DEAR) -> bool:
+    """Whether going through so many documents meets `most` of a share sooner than the index lists the whole share."""
+    return share > 0 and most / share * as_dear < share * documents

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any
 from uuid import UUID
 
 import pytest
@@ -12,6 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from integrations_api.connectors.errors import Retryable
 from integrations_api.knowledge import staging
 from integrations_api.queue.jobs import NotDoneYet
+from integrations_api.sync import fence
 from integrations_api.sync.executor import SOURCE_CHANGED
 from integrations_api.sync.runs import ENTRYPOINT
 from integrations_api.worker_wiring import build_worker
@@ -59,7 +61,17 @@ async def test_who_is_fenced_off_commits_nothing_and_keeps_the_job_for_the_one_w
         assert again.value.after > 0  # Else it came back time and again while the other one is at work.
 
 
-async def test_giving_a_run_back_is_not_cut_off_when_it_is_looked_at_again(database_url: str) -> None:
+async def test_giving_a_run_back_is_not_cut_off_when_it_is_looked_at_again(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    giving_back, may_go_on, release = asyncio.Event(), asyncio.Event(), fence.release
+
+    async def slowly(*args: Any, **facts: Any) -> None:
+        giving_back.set()
+        await may_go_on.wait()
+        await release(*args, **facts)
+
+    monkeypatch.setattr(fence, "release", slowly)
     async with bench(database_url, workers=0) as b:
         b.source.fill(3)
         b.source.gate = asyncio.Event()
@@ -68,11 +80,10 @@ async def test_giving_a_run_back_is_not_cut_off_when_it_is_looked_at_again(datab
         carrying = asyncio.ensure_future(worker.handlers[ENTRYPOINT](str(run_id)))
         await asyncio.wait_for(b.source.reached.wait(), PATIENCE)
         await b.change("UPDATE sync_runs SET progress_at = now() - interval '1 day'")
-        async with b.sessions.begin() as session:
-            await session.execute(text("SELECT FROM sync_runs FOR UPDATE"))
-            await watch()
-            await b.somebody_waits()
-            await watch()
+        await watch()
+        await asyncio.wait_for(giving_back.wait(), PATIENCE)
+        await watch()
+        may_go_on.set()
 
         with pytest.raises(NotDoneYet):
             await asyncio.wait_for(carrying, PATIENCE)

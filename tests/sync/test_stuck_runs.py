@@ -3,11 +3,16 @@
 import asyncio
 import time
 from datetime import timedelta
+from typing import Any
 
 import pytest
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from integrations_api.clock import utc_now
 from integrations_api.connectors.records import MappedDocument, SourceRecord, Wait
+from integrations_api.knowledge import staging
+from integrations_api.knowledge.staging import Plan
 from integrations_api.sync.control import RunControl
 from integrations_api.sync.intake import LARGE
 from tests.support.sources import MemoryConnector
@@ -61,6 +66,24 @@ async def test_what_the_source_asks_to_wait_does_not_count_as_being_stuck(databa
         # Nor does a page that comes in after it was told.
         done = await b.finished(run_id)
         assert (done.state, done.progress_at) == ("succeeded", run.progress_at)
+
+
+async def test_a_run_that_is_in_one_step_for_long_is_not_stuck(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan = staging.plan
+
+    async def slowly(session: AsyncSession, **facts: Any) -> Plan:
+        await session.execute(text("SELECT pg_sleep(4)"))
+        return await plan(session, **facts)
+
+    monkeypatch.setattr(staging, "plan", slowly)
+    async with bench(database_url, sync_stall_timeout=timedelta(seconds=1.5)) as b:
+        b.source.fill(3)
+
+        run = await b.sync(await b.integration())
+
+        assert (run.state, run.attempt) == ("succeeded", 1)
 
 
 async def test_a_run_may_take_longer_to_map_what_was_rejected_than_a_transaction_may_stand_idle(

@@ -121,13 +121,21 @@ async def release(session: AsyncSession, claim: Claim, *, handed_over: bool) -> 
 
 
 async def moving_runs(session: AsyncSession, claims: Sequence[Claim], *, since: datetime) -> set[UUID]:
-    """Those of the claimed runs that nobody else has taken or ended, and that made progress since then."""
+    """Those of the claimed runs that nobody else has taken or ended, and that made progress since then, or are in a
+    step: comparing or publishing millions is a single one, of which nothing is told until it is committed.
+    """
     found = await session.execute(
-        select(SyncRun.id, SyncRun.attempt, SyncRun.worker_id).where(
-            SyncRun.id.in_([claim.run_id for claim in claims]),
-            SyncRun.state == RunState.RUNNING,
-            SyncRun.progress_at > since,
+        select(SyncRun.id, SyncRun.attempt, SyncRun.worker_id, (SyncRun.progress_at > since).label("moves")).where(
+            SyncRun.id.in_([claim.run_id for claim in claims]), SyncRun.state == RunState.RUNNING
         )
     )
-    moving = {Claim(run_id=row.id, attempt=row.attempt, worker_id=row.worker_id) for row in found}
-    return {claim.run_id for claim in claims if claim in moving}
+    moves = {Claim(run_id=row.id, attempt=row.attempt, worker_id=row.worker_id): row.moves for row in found}
+    standing = [claim.run_id for claim in claims if moves.get(claim) is False]
+    in_a_step = set(standing) - await _free(session, standing) if standing else set()
+    return {claim.run_id for claim in claims if moves.get(claim)} | in_a_step
+
+
+async def _free(session: AsyncSession, run_ids: Sequence[UUID]) -> set[UUID]:
+    """Those whose row nobody holds: a step does until it is committed, on the server that is asked here."""
+    free = select(SyncRun.id).where(SyncRun.id.in_(run_ids)).with_for_update(read=True, skip_locked=True)
+    return set(await session.scalars(free))

@@ -1,9 +1,13 @@
 """What counts as being stuck, and what becomes of it."""
 
 import asyncio
+import json
 import time
+from collections.abc import AsyncGenerator
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import pytest
 from sqlalchemy import text
@@ -11,8 +15,10 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from integrations_api.clock import utc_now
 from integrations_api.connectors.records import MappedDocument, SourceRecord, Wait
+from integrations_api.db.engine import Sessions
 from integrations_api.knowledge import staging
 from integrations_api.knowledge.staging import Plan
+from integrations_api.sync import engine
 from integrations_api.sync.control import RunControl
 from integrations_api.sync.intake import LARGE
 from tests.support.sources import MemoryConnector
@@ -84,6 +90,28 @@ async def test_a_run_that_is_in_one_step_for_long_is_not_stuck(
         run = await b.sync(await b.integration())
 
         assert (run.state, run.attempt) == ("succeeded", 1)
+
+
+async def test_a_run_that_saves_many_raw_records_for_long_is_not_stuck(
+    database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engine, "SAVED_AT_ONCE", 2)
+    read = staging.raw_texts
+
+    async def slowly(sessions: Sessions, run_id: UUID) -> AsyncGenerator[str, None]:
+        async for one in read(sessions, run_id):
+            await asyncio.sleep(0.6)
+            yield one
+
+    monkeypatch.setattr(staging, "raw_texts", slowly)
+    path = tmp_path / "raw.json"
+    async with bench(database_url, raw_dump_path=str(path), sync_stall_timeout=timedelta(seconds=2.5)) as b:
+        b.source.fill(8)
+
+        run = await b.sync(await b.integration())
+
+        assert (run.state, run.attempt) == ("succeeded", 1)
+        assert len(json.loads(path.read_text())) == 8
 
 
 async def test_a_run_may_take_longer_to_map_what_was_rejected_than_a_transaction_may_stand_idle(

@@ -3,7 +3,7 @@
 In the statements 2147483647 is `models.FOREVER`: a revision that nothing has replaced.
 """
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from datetime import datetime
 from uuid import UUID
 
@@ -296,7 +296,7 @@ _RAW_TEXTS = 500
 """Raw records in memory at a time."""
 
 
-async def raw_texts(sessions: Sessions, run_id: UUID) -> AsyncIterator[str]:
+async def raw_texts(sessions: Sessions, run_id: UUID) -> AsyncGenerator[str, None]:
     """The raw JSON of every record that a run fetched, by external id, in flat memory and short transactions."""
     after = ("", -1)
     while True:

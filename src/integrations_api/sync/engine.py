@@ -53,6 +53,9 @@ CONFIG_CHANGED = "The source, the filter or the fields of the integration were c
 MANY = 5000
 """After so many changes the planner is told about them at once: autovacuum may take a minute to come by."""
 
+SAVED_AT_ONCE = 10_000
+"""Raw records written into the file between two steps: millions take longer than a run may stand still."""
+
 _BROUGHT_ABOUT = (RunState.SUCCEEDED, RunState.HELD)
 """The ends that the engine itself brings about; whoever brings about another counts it."""
 
@@ -263,9 +266,20 @@ class SyncEngine:
         path = self._options.raw_dump_path
         if path is None or self._journal.run.fetched == 0:
             return []
-        texts = staging.raw_texts(self._sessions, self._journal.run.id)
-        warning = await write_raw_file(path, texts)
+        async with aclosing(self._raw_texts()) as texts:
+            warning = await write_raw_file(path, texts)
         return [warning] if warning else []
+
+    async def _raw_texts(self) -> AsyncGenerator[str, None]:
+        """All that was read, and a step now and then."""
+        async with aclosing(staging.raw_texts(self._sessions, self._journal.run.id)) as texts:
+            saved = 0
+            async for one in texts:
+                yield one
+                saved += 1
+                if saved % SAVED_AT_ONCE == 0:
+                    await self._journal.note()
+                    self._journal.come_to_boundary()
 
     async def _compare(self) -> Events:
         """Tells new, changed, unchanged and gone documents apart, and plans their ingest."""

@@ -86,6 +86,24 @@ async def test_letters_whose_accents_come_apart_are_the_same_letters(ask: Ask, s
     assert numbers(found) == ["INC1"]
 
 
+@pytest.mark.parametrize("long", [False, True])  # A long text is taken apart by PostgreSQL.
+@pytest.mark.parametrize(
+    ("kept", "other"),
+    [
+        ("Sto\u0308rung", "St\u00f6rung"),
+        ("\u110b\u1169\u1105\u1172", "\uc624\ub958"),
+        ("hie\u0302\u0323n", "hi\u1ec7n"),
+    ],
+)
+async def test_a_text_whose_accents_come_apart_is_found(
+    ask: Ask, sessions: Sessions, kept: str, other: str, long: bool
+) -> None:
+    await build_versions(sessions, {"INC1": doc(title="Call", text=f"{kept} " + "again " * 300 * long)})
+
+    assert numbers(await ask("search", q=kept)) == ["INC1"]
+    assert numbers(await ask("search", q=other)) == ["INC1"]
+
+
 async def test_a_number_with_signs_in_it_is_found(ask: Ask, sessions: Sessions) -> None:
     await build_versions(sessions, {"1": doc("acme/api#45", title="Crash"), "2": doc("acme/api#4", title="Crash")})
 

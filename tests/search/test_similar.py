@@ -47,6 +47,14 @@ async def test_the_most_alike_come_first_and_the_incident_itself_does_not(ask: A
     assert first["score"] > answer["hits"][1]["score"] > 0
 
 
+async def test_letters_whose_accents_come_apart_are_the_same_letters(live: LiveApp, sessions: Sessions) -> None:
+    apart, whole = "Sto\u0308rung", "St\u00f6rung"
+    await build_versions(sessions, {**FILLER, "INC1": doc(title=apart), "INC2": doc(title=whole)})
+
+    for text in (apart, whole):
+        assert numbers(await post(live, {"text": text})) == ["INC1", "INC2"]
+
+
 @pytest.mark.parametrize(
     ("open_", "resolved"),
     [

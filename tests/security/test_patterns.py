@@ -26,6 +26,7 @@ from integrations_api.connectors.jira.jql import filter_problem
 from integrations_api.connectors.jira.wiki import to_text
 from integrations_api.connectors.servicenow.conditions import _compared
 from integrations_api.integrations.origins import holds_credentials
+from integrations_api.knowledge.terms import composed
 from integrations_api.search.words import spelled, title_and_rest
 from integrations_api.vault.mask import is_secret_key
 
@@ -75,7 +76,7 @@ def test_what_is_read_of_a_request_or_an_answer(reading: Callable[[str], object]
     assert seconds(lambda: reading(text)) < MOST_SECONDS
 
 
-@pytest.mark.parametrize("reading", [_normal, _compared])
+@pytest.mark.parametrize("reading", [_normal, _compared, composed])
 def test_accents_that_are_put_in_order(reading: Callable[[str], object]) -> None:
     text = "e" + "\u0301" * 30_000 + "\u0316" * 30_000  # Each of the second has its place before all of the first.
 

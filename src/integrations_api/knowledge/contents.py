@@ -6,6 +6,7 @@ the dataset has no run.
 
 import time
 from collections.abc import Iterable, Sequence
+from typing import NamedTuple
 from uuid import UUID
 
 from sqlalchemy import text
@@ -16,7 +17,7 @@ from integrations_api.knowledge.documents import Content
 from integrations_api.knowledge.lexicon import Lexicon, Vector, Words, words_of
 from integrations_api.tasks import Turns
 
-_VECTOR = terms.document_vector_sql(title="w.title", text="w.text", spoken="w.spoken")
+_VECTOR = terms.document_vector_sql(title="w.heading", text="w.body", spoken="w.spoken")
 
 _NOTHING = text("SELECT 1")
 _KNOWN = text("SELECT hash FROM contents WHERE dataset_id = :dataset AND hash = ANY(CAST(:hashes AS bytea[]))")
@@ -30,9 +31,9 @@ _KEEP = text(f"""
         SELECT w.*, coalesce(CAST(w.vector AS tsvector), {_VECTOR}) AS tsv
         FROM unnest(
             CAST(:hashes AS bytea[]), CAST(:titles AS text[]), CAST(:texts AS text[]), CAST(:notes AS text[]),
-            CAST(:spoken AS text[]), CAST(:attributes AS text[]), CAST(:urls AS text[]),
-            CAST(:vectors AS text[]), CAST(:words AS integer[])
-        ) AS w(hash, title, text, notes, spoken, attributes, url, vector, words)
+            CAST(:attributes AS text[]), CAST(:urls AS text[]), CAST(:vectors AS text[]), CAST(:words AS integer[]),
+            CAST(:headings AS text[]), CAST(:bodies AS text[]), CAST(:spoken AS text[])
+        ) AS w(hash, title, text, notes, attributes, url, vector, words, heading, body, spoken)
         OFFSET 0
     ) n
     ON CONFLICT (dataset_id, hash) DO NOTHING
@@ -54,6 +55,8 @@ async def keep(session: AsyncSession, *, dataset_id: UUID, contents: Iterable[Co
     if not fresh:
         return
     vectors = await _vectors(session, fresh)
+    # Of those whose vector is still to be made.
+    unread = [_searched(content) if v is None else _NOWHERE for content, v in zip(fresh, vectors, strict=True)]
     await session.execute(
         _KEEP,
         {
@@ -62,21 +65,39 @@ async def keep(session: AsyncSession, *, dataset_id: UUID, contents: Iterable[Co
             "titles": [content.title for content in fresh],
             "texts": [content.text for content in fresh],
             "notes": [content.notes for content in fresh],
-            # Only of those whose vector is still to be made.
-            "spoken": [content.spoken if v is None else "" for content, v in zip(fresh, vectors, strict=True)],
             "attributes": [content.attributes for content in fresh],
             "urls": [content.url for content in fresh],
             "vectors": [v.literal if v else None for v in vectors],
             "words": [v.words if v else None for v in vectors],
+            "headings": [each.title for each in unread],
+            "bodies": [each.text for each in unread],
+            "spoken": [each.spoken for each in unread],
         },
     )
+
+
+class _Searched(NamedTuple):
+    """What is searched of a content."""
+
+    title: str
+    text: str
+    spoken: str
+
+
+_NOWHERE = _Searched("", "", "")
+
+
+def _searched(content: Content) -> _Searched:
+    """Its texts as queries are written, and so much of them as is searched."""
+    whole = (content.title, content.text, content.spoken)
+    return _Searched(*(terms.composed(part[: terms.LONGEST_TEXT]) for part in whole))
 
 
 async def _vectors(session: AsyncSession, fresh: Sequence[Content]) -> list[Vector | None]:
     documents: list[Words] = []
     turns = _TurnsAwake(session)
     for content in fresh:
-        documents.append({"A": words_of(content.title), "B": words_of(content.text), "C": words_of(content.spoken)})
+        documents.append(dict(zip("ABC", map(words_of, _searched(content)), strict=True)))
         await turns.pause()
     vectors = await _made(documents, turns)
     if unread := [document for document, vector in zip(documents, vectors, strict=True) if vector is None]:

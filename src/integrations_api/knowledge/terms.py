@@ -5,6 +5,8 @@ an old version weighs terms as they were weighed then. Every function works in i
 follows the documents that changed. See docs/decisions/term-statistics.md.
 """
 
+import re
+import unicodedata
 from collections.abc import Sequence
 from typing import Any, cast
 from uuid import UUID
@@ -16,6 +18,18 @@ JOINTS = "./_-:=@<>"
 """Characters that join words into names, paths, addresses and tags: each part is searched as a word of its own."""
 LONGEST_TEXT = 60_000
 """Characters of a text that are searched: a search vector holds at most 1 MB, and one may need four bytes."""
+
+_PIECE = re.compile(r".{1,200}\s|.{1,200}", re.DOTALL)
+
+
+def composed(text: str) -> str:
+    """The text with each letter and its accents as one character: most sources write it so, some programs do not.
+
+    Piece by piece: accents are put in order in a time that grows with their square.
+    """
+    if text.isascii():
+        return text
+    return "".join(unicodedata.normalize("NFC", piece) for piece in _PIECE.findall(text))
 
 
 def quoted(lexeme: str) -> str:

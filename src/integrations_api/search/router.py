@@ -19,12 +19,12 @@ from integrations_api.api.routes import Router
 from integrations_api.api.times import WrittenTime
 from integrations_api.knowledge.cursors import NEWEST_VERSION
 from integrations_api.knowledge.examples import SEVERAL
+from integrations_api.knowledge.terms import composed
 from integrations_api.search.candidates import MOST_HITS
 from integrations_api.search.cursors import cursor_of, name_of, read_cursor
 from integrations_api.search.schemas import HitsAnswer, SimilarRequest
 from integrations_api.search.scope import Filters
 from integrations_api.search.service import Hits, Question, SearchService
-from integrations_api.search.words import composed
 
 router = Router(prefix="/knowledge", tags=["knowledge"])
 

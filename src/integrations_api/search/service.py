@@ -11,6 +11,7 @@ from integrations_api.db.engine import Sessions
 from integrations_api.db.reading import reading
 from integrations_api.knowledge.embedding import find_active_model
 from integrations_api.knowledge.lookup import Meant, meant
+from integrations_api.knowledge.terms import composed
 from integrations_api.search import presenting, repository
 from integrations_api.search.candidates import MOST_HITS, rank
 from integrations_api.search.cursors import ReadSoFar, mark_of
@@ -114,7 +115,7 @@ class SearchService:
 
     async def similar_text(self, text: str, *, dataset_id: UUID | None, version: int | None = None, limit: int) -> Hits:
         """The incidents most like a text; a short first line of several counts as its title. Raises `NotFound`."""
-        title, rest = title_and_rest(text)
+        title, rest = title_and_rest(composed(text))
         meaning = await self._understood(text)
         async with reading(self._sessions) as session:
             chosen = await find_chosen(session, dataset_id=dataset_id, version=version)

@@ -8,7 +8,7 @@ from math import prod
 
 from msgspec import Struct
 
-from integrations_api.knowledge.terms import JOINTS, LONGEST_TEXT, quoted
+from integrations_api.knowledge.terms import JOINTS, LONGEST_TEXT, composed, quoted
 
 _JOINED = re.compile(rf"(?<=\w)[{re.escape(JOINTS)}]+(?=\w)")
 _MEANINGLESS = re.compile(r'-{2,}|-(?![\w"])')
@@ -56,11 +56,6 @@ def read_query(typed: str) -> Query:
     whole = _MEANINGLESS.sub(" ", typed).strip()
     text = _JOINED.sub(" ", _PHRASE_OR_EXCLUDED.sub(_held_together, whole))
     return Query(text, _OPERATORS.search(whole) is not None, _prefix(text, whole), tuple(_numbers(typed.strip())))
-
-
-def composed(text: str) -> str:
-    """The text with each letter and its accents as one character, as sources write it and some programs do not."""
-    return unicodedata.normalize("NFC", text)
 
 
 def _held_together(found: re.Match[str]) -> str:

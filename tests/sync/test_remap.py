@@ -5,9 +5,11 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
+from msgspec.structs import replace
 
 from integrations_api.clock import utc_now
 from integrations_api.connectors.errors import Retryable
+from integrations_api.connectors.records import MappedDocument, SourceRecord
 from integrations_api.errors import Conflict
 from integrations_api.integrations.for_sync import IntegrationReader
 from integrations_api.integrations.schedules import Schedule
@@ -25,6 +27,7 @@ from integrations_api.sync.service import SyncService
 from integrations_api.worker_wiring import executor_options
 from tests.support.applications import settings_for
 from tests.support.gates import gate
+from tests.support.sources import MemoryConnector
 from tests.support.syncing import ADMIN, PATIENCE, Bench, bench
 
 pytestmark = pytest.mark.anyio
@@ -330,6 +333,34 @@ async def test_a_held_version_waits_for_its_word(database_url: str) -> None:
         await b.duties().start_remap()
 
         assert await b.rows("SELECT id FROM sync_runs WHERE trigger = 'remap'") == []
+
+
+async def test_after_a_held_version_was_published_the_record_that_was_read_last_is_mapped(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def with_the_site(connector: MemoryConnector, record: SourceRecord) -> MappedDocument:
+        document = mapped(connector, record)
+        if b.source.mapping_version > 1:
+            return replace(document, attributes={"site": record.raw.get("site")})
+        return document
+
+    mapped = MemoryConnector.map
+    monkeypatch.setattr(MemoryConnector, "map", with_the_site)
+    async with bench(database_url, sync_delete_brake_minimum=2) as b:
+        integration = await loaded(b)
+        for number in ("INC00001", "INC00002"):
+            b.source.remove(number)
+        b.source.change("INC00003", site="Berlin")  # The mapping of now does not look at it.
+        held = await b.sync(integration, mode="full")
+        await b.components[RunControl].publish_held(integration, held.version or 0, principal=ADMIN)
+        b.source.mapping_version = 2
+
+        await b.duties().start_remap()
+        run = await remap_run(b, integration)
+
+        assert (held.state, run.state, run.updated) == ("held", "succeeded", 1)
+        live = "SELECT c.attributes FROM revisions r JOIN contents c ON c.id = r.content_id WHERE valid_from = :version"
+        assert [row.attributes for row in await b.rows(live, version=run.version)] == [{"site": "Berlin"}]
 
 
 async def test_a_remap_that_fails_is_no_failure_of_the_source_and_is_not_repeated_all_day(

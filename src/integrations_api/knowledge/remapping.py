@@ -43,6 +43,8 @@ class Remapped(Struct, frozen=True):
 
 # The newest raw record need not be what the live document was made from: after a rollback it is newer than that, and
 # would undo it. The same hash proves that it is; the source's own stamp says so where an earlier mapping made the hash.
+# Of several (those of earlier runs stay where a held version was published) it is the one that was read last: what the
+# mapping of then passed over may be another.
 _PAGE = text("""
     SELECT d.id, d.external_id, r.document_id IS NOT NULL AS is_live, c.hash, r.source_updated_at, w.raw
     FROM (
@@ -55,7 +57,8 @@ _PAGE = text("""
         SELECT s.raw FROM raw_records s
         WHERE s.dataset_id = :dataset AND s.external_id = d.external_id AND s.rejection IS NULL
           AND (s.hash = c.hash OR s.source_updated_at = r.source_updated_at)
-        ORDER BY s.hash = c.hash DESC, s.seq DESC LIMIT 1
+        ORDER BY s.hash = c.hash DESC, s.source_updated_at IS NOT DISTINCT FROM r.source_updated_at DESC,
+                 (SELECT created_at FROM sync_runs WHERE id = s.run_id) DESC, s.seq DESC LIMIT 1
     ) w ON true
     ORDER BY d.external_id
 """)

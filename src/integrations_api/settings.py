@@ -143,7 +143,9 @@ class Settings(BaseSettings):
         description="Days after which the raw records of a finished sync are deleted; they are needed when a release "
         "maps records in another way. Empty: the newest of each incident is kept for ever.",
     )
-    sync_max_attempts: int = Field(5, ge=1, le=100, description="How often a run is begun before it fails.")
+    sync_max_attempts: int = Field(
+        5, ge=1, le=100, description="How often a run is begun without getting any further before it fails."
+    )
     raw_dump_path: FileName = Field(
         "src/data/incidentspulledfromsnow.json",
         description="File that gets the raw records of the latest fetch, as one JSON array; empty switches it off.",

@@ -252,6 +252,7 @@ class SyncEngine:
             return StepResult(
                 events=told,
                 values={
+                    **(self._journal.further if intake.rows else {}),
                     "fetched": fetched,
                     "pages": run.pages + bool(intake.rows),
                     "fetch_state": {**run.fetch_state, "lanes": lanes},
@@ -353,7 +354,7 @@ class SyncEngine:
                 batch_size=self._options.batch_size,
                 noun=self._connector.noun,
             )
-            return StepResult(events=list(told), values={"ingested": chunk.last})
+            return StepResult(events=list(told), values={**self._journal.further, "ingested": chunk.last})
 
         logged = await self._journal.step(work)
         CHANGES_INGESTED.labels(self._connector.service).inc(len(chunk))

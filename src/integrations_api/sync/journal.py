@@ -44,6 +44,11 @@ class Journal:
         self.run = run
         self.claim = Claim(run_id=run.id, attempt=run.attempt, worker_id=run.worker_id)
 
+    @property
+    def further(self) -> Mapping[str, Any]:
+        """What a step sets by which no later attempt goes back: the attempts before this one count no longer."""
+        return {"handovers": self.claim.attempt - 1}
+
     def come_to_boundary(self) -> None:
         """Between two steps. Raises `HandOver` where this worker is to stop."""
         if self.stopping():

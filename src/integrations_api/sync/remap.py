@@ -140,6 +140,7 @@ class Remap:
             )
             planned = run.planned + len(changes)
             values: dict[str, Any] = {
+                **self._journal.further,
                 "fetch_state": {"after": found.after},
                 "planned": planned,
                 "updated": planned,
@@ -206,7 +207,7 @@ class Remap:
     async def _rewrite_chunk(self, chunk: Chunk) -> None:
         async def work(session: AsyncSession) -> StepResult:
             await versions.ingest(session, chunk)
-            return StepResult(values={"ingested": chunk.last})
+            return StepResult(values={**self._journal.further, "ingested": chunk.last})
 
         await self._journal.step(work)
 

@@ -103,7 +103,10 @@ class Check(Struct, frozen=True):
 
 
 class Wait(Struct, frozen=True):
-    """The source makes us wait; `seconds` is how long, `reason` a whole sentence for people, the time included."""
+    """The source makes us wait; `seconds` is how long, `reason` a whole sentence for people, the time included.
+
+    Of no seconds: what it is asked for takes long, and gets on.
+    """
 
     seconds: float
     reason: str

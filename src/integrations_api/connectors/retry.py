@@ -79,6 +79,11 @@ class Patience:
                 await self._on_wait(Wait(seconds, reason))
         await self.time.sleep(seconds)
 
+    async def tell(self, news: str) -> None:
+        """Says how far something is that takes long although nothing is waited for: whoever does it is not stuck."""
+        async with self._one_at_a_time:
+            await self._on_wait(Wait(0.0, news))
+
     def close_for(self, seconds: float) -> bool:
         """No request leaves before this: what the source asks of one, it asks of all. Whether that is news."""
         until = self.time.monotonic() + seconds

@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 
 from integrations_api.connectors.errors import ConnectorError, Refused, Retryable
+from integrations_api.connectors.jira import connector as connector_module
+from integrations_api.connectors.jira.client import JiraClient
 from integrations_api.connectors.records import FetchRequest
 from integrations_api.simulator.common.general_faults import Refusal
 from integrations_api.simulator.common.messages import Answer
@@ -353,6 +355,28 @@ async def test_a_project_that_comes_into_sight_is_counted_at_once_and_read_by_a_
     assert counted.only_visible
     await copy.sync("full")
     assert equal(copy, source)
+
+
+async def test_a_count_that_takes_long_tells_now_and_then_how_far_it_is(
+    cloud: SimulatedJira, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A run of which nothing is heard for SYNC_STALL_TIMEOUT is taken away, and would begin to count again."""
+    page = JiraClient.page
+
+    async def slow_page(client: JiraClient, *given: Any, **named: Any) -> Any:
+        cloud.time.moment += 20
+        return await page(client, *given, **named)
+
+    monkeypatch.setattr(JiraClient, "page", slow_page)
+    monkeypatch.setattr(connector_module, "LARGEST_PAGE", 5)
+    ear = Ear()
+
+    async with cloud.open(on_wait=ear) as jira:
+        counted = await jira.count(cloud.now())
+
+    assert counted.total == COUNT
+    assert [wait.reason for wait in ear.heard][:2] == ["Looked through 9 issues...", "Looked through 17 issues..."]
+    assert {wait.seconds for wait in ear.heard} == {0.0}
 
 
 async def test_an_issue_that_only_this_user_may_no_longer_see_does_not_stop_a_full_sync(source: SimulatedJira) -> None:

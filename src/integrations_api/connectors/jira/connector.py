@@ -41,6 +41,8 @@ _NOT_PROVED = (
     "search index"
 )
 _PREFLIGHT_BUDGET = 10.0
+_TOLD_EVERY = 30.0
+"""Seconds: a million issues are two hundred questions, which may take longer than a run may stand still."""
 
 
 class JiraConnector:
@@ -179,9 +181,13 @@ class JiraConnector:
         scope = self._scope if scope is None else scope
         reader = Reader(self._client, scope=scope, fields=["created"], page_size=LARGEST_PAGE, as_of=until)
         found: set[str] = set()
+        told = self._patience.time.monotonic()
         async with aclosing(reader.pages(cursor)) as pages:
             async for issues, _ in pages:
                 found.update(str(i.get("id")) for i in issues if (at := created_of(i)) is not None and at <= until)
+                if (now := self._patience.time.monotonic()) > told + _TOLD_EVERY:
+                    await self._patience.tell(f"Looked through {len(found)} {self.noun}...")
+                    told = now
         return found
 
     async def count_to_read(self, start: FetchStart) -> SourceCount:

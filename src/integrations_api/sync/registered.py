@@ -1,5 +1,6 @@
 """The sources of the connector registry."""
 
+import dataclasses
 from contextlib import AbstractAsyncContextManager
 from urllib.parse import urlsplit
 
@@ -15,6 +16,10 @@ from integrations_api.integrations.for_sync import IntegrationForSync
 from integrations_api.oauth.tokens import TokenKeeper
 from integrations_api.sync.slots import HostSlots
 from integrations_api.sync.sources import SourceName
+
+LARGEST_TRIED = 25_000_000
+"""Bytes of an answer where somebody waits: a few records are shown, and the process that reads them serves all others.
+A page with more is asked for in smaller ones; the largest record that is stored fits."""
 
 
 class RegisteredSources:
@@ -60,16 +65,14 @@ class RegisteredSources:
         assert service is not None
         host = urlsplit(service.address(integration.config)).netloc or service.name
         tokens = self._tokens.tokens_for(integration) if self._tokens else None
-        budget = self._context.retry_budget_seconds
-        context = replace(
-            self._context,
-            on_wait=on_wait,
-            slot=self._slots.of(host),
-            tokens=tokens,
-            retry_budget_seconds=budget if retry_seconds is None else min(budget, retry_seconds),
-        )
+        context = replace(self._context, on_wait=on_wait, slot=self._slots.of(host), tokens=tokens)
+        policy = self._policy
+        if retry_seconds is not None:
+            context = replace(context, retry_budget_seconds=min(context.retry_budget_seconds, retry_seconds))
+            most = min(policy.max_response_bytes, LARGEST_TRIED)
+            policy = dataclasses.replace(policy, max_response_bytes=most)
         try:
-            return service.open(integration.auth_type, integration.config, context, self._policy, self._time)
+            return service.open(integration.auth_type, integration.config, context, policy, self._time)
         except EgressRefused as refused:
             from integrations_api.connectors.http import translated
 

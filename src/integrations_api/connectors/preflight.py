@@ -1,13 +1,15 @@
-"""What every connector's preflight has in common: bounded in time, and a check that cannot be made has failed."""
+"""What connectors' preflights have in common: bounded in time, and a check that cannot be made has failed."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
+from datetime import datetime, timedelta
 
 from integrations_api.connectors.errors import ConnectorError
 from integrations_api.connectors.records import Check
 
 MOST_SECONDS = 45.0
+_SKEW_WORTH_TELLING = timedelta(minutes=1)
 
 Step = Callable[[], Awaitable[Check]]
 
@@ -39,3 +41,22 @@ async def safely(name: str, step: Step) -> Check:
         return await step()
     except ConnectorError as error:
         return Check(name, "failed", error.message, error.remedy or "Try again later")
+
+
+def clock_check(theirs: datetime | None, ours: datetime, *, noun: str) -> Check:
+    """The source's clock, where it tells it, beside ours."""
+    if theirs is None:
+        return Check("clock", "ok", f"The source does not tell its time; its {noun} do")
+    skew = theirs - ours
+    if abs(skew) < _SKEW_WORTH_TELLING:
+        return Check("clock", "ok", "The clocks agree")
+    minutes = abs(skew).total_seconds() / 60
+    seen = f"The source's clock is {minutes:.0f} min {'ahead' if skew > timedelta(0) else 'behind'}"
+    return Check("clock", "warning", seen, "No sync depends on it, but times will look odd: check both clocks")
+
+
+def in_words(seconds: float) -> str:
+    """About how long something takes."""
+    if seconds < 90:
+        return f"{max(1, round(seconds))} s"
+    return f"{round(seconds / 60)} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

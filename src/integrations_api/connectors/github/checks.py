@@ -14,11 +14,10 @@ from integrations_api.connectors.github.config import GitHubConfig
 from integrations_api.connectors.github.survey import Repository, Survey, survey
 from integrations_api.connectors.github.walk import Item, items_of, stamp
 from integrations_api.connectors.http import count_in, one_line
-from integrations_api.connectors.preflight import Step, collected, safely
+from integrations_api.connectors.preflight import Step, clock_check, collected, safely
 from integrations_api.connectors.records import Check
 
 _SAMPLE = 30
-_SKEW_WORTH_TELLING = timedelta(minutes=1)
 _EXPIRES_SOON = timedelta(days=14)
 _READS_ONLY = frozenset({"repo", "public_repo", "read:org", "read:user", "user:email", "read:project", "repo:status"})
 _BEYOND_ALL = timedelta(days=1)
@@ -144,14 +143,7 @@ class Preflight(Struct):
         return Check("rate limit", "ok", seen)
 
     async def _clock(self) -> Check:
-        if self.date is None:
-            return Check("clock", "ok", "The source does not tell its time; its issues do")
-        skew = self.date - self.client.patience.time.now()
-        if abs(skew) < _SKEW_WORTH_TELLING:
-            return Check("clock", "ok", "The clocks agree")
-        minutes = abs(skew).total_seconds() / 60
-        seen = f"The source's clock is {minutes:.0f} min {'ahead' if skew > timedelta(0) else 'behind'}"
-        return Check("clock", "warning", seen, "No sync depends on it, but times will look odd: check both clocks")
+        return clock_check(self.date, self.client.patience.time.now(), noun="issues")
 
     async def _duration(self) -> Check:
         assert self.found is not None

@@ -1,7 +1,6 @@
 """The preflight: what a sync will need, tried once, with what was seen and what an administrator can do."""
 
 from collections.abc import AsyncGenerator, Sequence
-from datetime import timedelta
 
 from msgspec import Struct
 
@@ -14,12 +13,11 @@ from integrations_api.connectors.jira.jql import ORDER, joined
 from integrations_api.connectors.jira.mapping import fields_of
 from integrations_api.connectors.jira.measure import Moment, measure, sign_in, times_are_heeded
 from integrations_api.connectors.jira.reading import Cursor, check
-from integrations_api.connectors.preflight import Step, collected, safely
+from integrations_api.connectors.preflight import Step, clock_check, collected, in_words, safely
 from integrations_api.connectors.records import Check
 
 _SAMPLE = 50
 _NEEDED = ("summary", "created", "updated")
-_SKEW_WORTH_TELLING = timedelta(minutes=1)
 _BROWSE = "Give the user the permission to browse the projects (Browse Projects)"
 
 
@@ -122,14 +120,8 @@ class Preflight(Struct):
         )
 
     async def _clock(self) -> Check:
-        if self.moment is None:
-            return Check("clock", "ok", "The source does not tell its time; its issues do")
-        skew = self.moment.now - self.client.patience.time.now()
-        if abs(skew) < _SKEW_WORTH_TELLING:
-            return Check("clock", "ok", "The clocks agree")
-        minutes = abs(skew).total_seconds() / 60
-        seen = f"The source's clock is {minutes:.0f} min {'ahead' if skew > timedelta(0) else 'behind'}"
-        return Check("clock", "warning", seen, "No sync depends on it, but times will look odd: check both clocks")
+        now = self.moment.now if self.moment else None
+        return clock_check(now, self.client.patience.time.now(), noun="issues")
 
     async def _comments(self) -> Check:
         assert self.sample is not None
@@ -149,7 +141,7 @@ class Preflight(Struct):
             return Check("duration", "ok", "A full sync takes an unknown time")
         requests = -(-self.total // self.page_size) + self.concurrency
         seconds = self.seconds * self.total / max(1, len(self.sample.issues)) / self.concurrency
-        return Check("duration", "ok", f"A full sync takes about {requests} requests and {_in_words(seconds)}")
+        return Check("duration", "ok", f"A full sync takes about {requests} requests and {in_words(seconds)}")
 
 
 def _no_contact(error: ConnectorError, so_far: Sequence[Check]) -> list[Check]:
@@ -160,9 +152,3 @@ def _no_contact(error: ConnectorError, so_far: Sequence[Check]) -> list[Check]:
     if not so_far and isinstance(error, NotThere):
         return [Check("reachable", "failed", "The server answers, but not as Jira", remedy)]
     return [Check(("reachable", "signed in", "issues")[len(so_far)], "failed", error.message, remedy)]
-
-
-def _in_words(seconds: float) -> str:
-    if seconds < 90:
-        return f"{max(1, round(seconds))} s"
-    return f"{round(seconds / 60)} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

@@ -1,12 +1,11 @@
 """The preflight: what a sync will need, tried once, with what was seen and what an administrator can do."""
 
 from collections.abc import AsyncGenerator, Sequence
-from datetime import timedelta
 
 from msgspec import Struct
 
 from integrations_api.connectors.errors import ConnectorError
-from integrations_api.connectors.preflight import Step, collected, safely
+from integrations_api.connectors.preflight import Step, clock_check, collected, in_words, safely
 from integrations_api.connectors.records import Check
 from integrations_api.connectors.servicenow import gone, mapping
 from integrations_api.connectors.servicenow.answers import QueryRefused, SignInRefused, TableRefused
@@ -21,7 +20,6 @@ _SAMPLE = 200
 _NEEDED = ("number", "short_description", "sys_created_on", "sys_updated_on")
 _WISHED = ("description", "close_notes", "comments", "work_notes", "state", "priority", "assignment_group", "opened_at")
 _READ_ALL = "Give the user a role that may read every record and field of the table, such as sn_incident_read"
-_SKEW_WORTH_TELLING = timedelta(minutes=1)
 
 
 class Preflight(Struct):
@@ -149,14 +147,8 @@ class Preflight(Struct):
         return Check("time literal", "ok", "Times in queries are read as UTC")
 
     async def _clock(self) -> Check:
-        if self.sample is None or self.sample.date is None:
-            return Check("clock", "ok", "The source does not tell its time; its records do")
-        skew = self.sample.date - self.source.client.patience.time.now()
-        if abs(skew) < _SKEW_WORTH_TELLING:
-            return Check("clock", "ok", "The clocks agree")
-        minutes = abs(skew).total_seconds() / 60
-        seen = f"The source's clock is {minutes:.0f} min {'ahead' if skew > timedelta(0) else 'behind'}"
-        return Check("clock", "warning", seen, "No sync depends on it, but times will look odd: check both clocks")
+        date = self.sample.date if self.sample else None
+        return clock_check(date, self.source.client.patience.time.now(), noun="records")
 
     async def _visible(self) -> Check:
         client, source = self.source.client, self.source
@@ -212,15 +204,9 @@ class Preflight(Struct):
             return Check("duration", "ok", "A full sync takes an unknown time")
         requests = -(-total // self.source.page_size) + self.concurrency
         seconds = self.seconds * total / max(1, len(self._rows)) / self.concurrency
-        seen = f"A full sync takes about {requests} requests and {_in_words(seconds)}"
+        seen = f"A full sync takes about {requests} requests and {in_words(seconds)}"
         if limit is not None and requests > limit:
             return Check(
                 "duration", "warning", f"{seen}, more than the rate limit allows in an hour", "Raise the limit"
             )
         return Check("duration", "ok", seen)
-
-
-def _in_words(seconds: float) -> str:
-    if seconds < 90:
-        return f"{max(1, round(seconds))} s"
-    return f"{round(seconds / 60)} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

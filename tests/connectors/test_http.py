@@ -251,9 +251,9 @@ class World:
         self.told.append(wait)
 
     async def bear(self, make: Callable[[], Retryable], times: int) -> None:
-        trial = self.patience.trial()
+        attempts = self.patience.attempts()
         for _ in range(times):
-            await trial.again(make())
+            await attempts.again(make())
 
 
 async def test_an_asked_wait_is_kept_exactly_and_told() -> None:
@@ -321,18 +321,18 @@ async def test_what_is_asked_of_one_request_holds_for_all() -> None:
 
 async def test_a_wait_that_is_asked_of_several_requests_is_told_once() -> None:
     world = World()
-    trials = [world.patience.trial() for _ in range(3)]
+    requests = [world.patience.attempts() for _ in range(3)]
     moment = world.moment
-    for trial in trials:
+    for attempts in requests:
         world.moment = moment  # they wait side by side
-        await trial.again(RateLimited("Rate limit exceeded", retry_after=40))
+        await attempts.again(RateLimited("Rate limit exceeded", retry_after=40))
     assert len(world.told) == 1
 
 
 async def test_an_easier_request_follows_at_once() -> None:
     world = World()
-    trial = world.patience.trial()
-    await trial.again(PageTooLarge("The answer broke off"), at_once=True)
+    attempts = world.patience.attempts()
+    await attempts.again(PageTooLarge("The answer broke off"), at_once=True)
     assert world.slept == []
 
 

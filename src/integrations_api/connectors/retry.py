@@ -9,13 +9,16 @@ import random
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
+from typing import TypeVar
 
 from msgspec import Struct
 
 from integrations_api.clock import Clock, utc_now
-from integrations_api.connectors.errors import RateLimited, Retryable, Unreachable
+from integrations_api.connectors.errors import PageTooLarge, RateLimited, Retryable, Unreachable
 from integrations_api.connectors.records import OnWait, Wait, ignore_wait
 from integrations_api.metrics import waited
+
+T = TypeVar("T")
 
 FIRST_WAIT = 0.5
 LONGEST_WAIT = 60.0
@@ -53,9 +56,30 @@ class Patience:
         self._closed_until = 0.0
         self._is_first_contact = False
 
-    def trial(self) -> "Trial":
+    def attempts(self) -> "Attempts":
         """The start of one request; its retries share one budget."""
-        return Trial(self)
+        return Attempts(self)
+
+    async def retried(self, attempt: Callable[[], Awaitable[T]]) -> T:
+        """The outcome of a request, tried again as long as that makes sense."""
+        attempts = self.attempts()
+        while True:
+            try:
+                return await attempt()
+            except Retryable as error:
+                await attempts.again(error)
+
+    async def shrinking(self, attempt: Callable[[int], Awaitable[T]], limit: int) -> T:
+        """The same of one that asks for `limit` things at most, and for fewer where that is too much."""
+        attempts = self.attempts()
+        while True:
+            try:
+                return await attempt(limit)
+            except PageTooLarge as error:
+                await attempts.again(error, at_once=limit > 1)
+                limit = max(1, limit // 2)
+            except Retryable as error:
+                await attempts.again(error)
 
     @contextmanager
     def first_contact(self) -> Iterator[None]:
@@ -97,7 +121,7 @@ class Patience:
             await self.time.sleep(rest)
 
 
-class Trial:
+class Attempts:
     """One request with its retries."""
 
     def __init__(self, patience: Patience) -> None:

@@ -42,16 +42,16 @@ class EmbeddingClient:
     async def embed(self, texts: Sequence[str], *, model: str) -> list[Vector]:
         """See `Embedder`."""
         patience = Patience(service="The embedding service", budget_seconds=PATIENCE.total_seconds(), time=self._time)
-        trial = patience.trial()
+        attempts = patience.attempts()
         while True:
             try:
                 return await self._ask(texts, model=model, within=PATIENCE)
             except PageTooLarge as error:
                 if len(texts) > 1:
                     raise TextRefused(error.message, "Set a smaller EMBEDDINGS_BATCH") from error
-                await trial.again(error)
+                await attempts.again(error)
             except Retryable as error:
-                await trial.again(error)
+                await attempts.again(error)
 
     async def embed_at_once(self, text: str, *, model: str, within: timedelta) -> Vector:
         """See `Embedder`."""

@@ -61,7 +61,7 @@ class Preflight(Struct):
     async def _contact(self) -> list[Check]:
         began = self.client.patience.time.monotonic()
         try:
-            graph = await self.client.retried(lambda: self.client.query("query { viewer { login } }", {}))
+            graph = await self.client.patience.retried(lambda: self.client.query("query { viewer { login } }", {}))
             with well_formed():
                 who = (graph.data.get("viewer") or {}).get("login") or "somebody"
         except SignInRefused as error:
@@ -116,7 +116,7 @@ class Preflight(Struct):
             return Check("comments", "ok", "None of the latest issues has comments")
         issue = talked_about[0]
         reader = CommentReader(self.client)
-        (found,) = await self.client.retried(lambda: reader.read([issue["node_id"]]))
+        (found,) = await self.client.patience.retried(lambda: reader.read([issue["node_id"]]))
         return Check("comments", "ok", f"Comments can be read: {len(found)} of issue {issue['number']}")
 
     async def _token(self) -> Check:

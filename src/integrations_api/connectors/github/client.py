@@ -5,9 +5,9 @@ Requests are made one after another: GitHub asks for it, and punishes concurrenc
 
 import re
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from datetime import datetime
-from typing import Any, TypeVar
+from typing import Any
 
 import httpx
 from msgspec import Struct
@@ -19,7 +19,6 @@ from integrations_api.connectors.http import Answer, exchange
 from integrations_api.connectors.records import JsonObject, Slot
 from integrations_api.connectors.retry import Patience
 
-T = TypeVar("T")
 _NEXT = re.compile(r'<([^<>]*)>\s*;[^,<]*\brel="next"')
 _MOST_HOPS = 3
 _KEPT_ANSWERS = 32
@@ -89,7 +88,7 @@ class GitHubClient:
 
     async def ask(self, path: str, params: Mapping[str, str], *, what: str) -> Reply:
         """The same with retries."""
-        return await self.retried(lambda: self.get(path, params, what=what))
+        return await self.patience.retried(lambda: self.get(path, params, what=what))
 
     async def query(self, query: str, variables: JsonObject) -> Graph:
         """One GraphQL query, without retries. What was not found is told; any other error is raised."""
@@ -104,15 +103,6 @@ class GitHubClient:
         if not isinstance(data, dict):
             raise Retryable("The answer broke off")
         return Graph(data, frozenset(missing), answer.date)
-
-    async def retried(self, attempt: Callable[[], Awaitable[T]]) -> T:
-        """The outcome of `attempt`, tried again as long as that makes sense."""
-        trial = self.patience.trial()
-        while True:
-            try:
-                return await attempt()
-            except Retryable as error:
-                await trial.again(error)
 
     async def _send(
         self, path: str, params: Mapping[str, str], *, headers: Mapping[str, str], body: JsonObject | None = None

@@ -38,7 +38,7 @@ class IssueReader:
 
     async def _step(self) -> list[SourceRecord]:
         """Reads one page and moves on. What breaks off is asked for in smaller pages."""
-        trial = self._client.patience.trial()
+        attempts = self._client.patience.attempts()
         while True:
             try:
                 position, records = await self._read(self._cursor.repositories[0], self._cursor.at)
@@ -49,10 +49,10 @@ class IssueReader:
                 can_shrink = self._size > 1
                 self._size, self._good_pages = max(1, self._size // 2), 0
                 self._cursor = self._cursor.moved(self._cursor.at.again())
-                await trial.again(error, at_once=can_shrink)
+                await attempts.again(error, at_once=can_shrink)
                 continue
             except Retryable as error:
-                await trial.again(error)
+                await attempts.again(error)
                 continue
             self._grow()
             self._cursor = self._cursor.moved(position)

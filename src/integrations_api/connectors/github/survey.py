@@ -6,6 +6,7 @@ and its counts leave pull requests out. The issues themselves are read by REST: 
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 from msgspec import Struct
@@ -131,16 +132,9 @@ async def _of_owner(client: GitHubClient, owner: str) -> Survey:
 
 async def _owned_page(client: GitHubClient, owner: str, after: str | None) -> Graph:
     """A page of an owner's repositories; of fewer where it is too much at once."""
-    size = AT_ONCE
-    trial = client.patience.trial()
-    while True:
-        try:
-            return await client.query(_OWNED + _FACTS, {"login": owner, "first": size, "after": after})
-        except PageTooLarge as error:
-            await trial.again(error, at_once=size > 1)
-            size = max(1, size // 2)
-        except Retryable as error:
-            await trial.again(error)
+    return await client.patience.shrinking(
+        lambda size: client.query(_OWNED + _FACTS, {"login": owner, "first": size, "after": after}), AT_ONCE
+    )
 
 
 async def count_created(client: GitHubClient, names: Sequence[str], until: str) -> int:
@@ -181,7 +175,7 @@ async def _count_later(client: GitHubClient, name: str, until: str) -> int:
     later, after = 0, None
     for _ in range(_MOST_PAGES):
         variables = {"owner": owner, "name": short, "after": after}
-        graph = await _retried(client, query, variables)
+        graph = await client.patience.retried(partial(client.query, query, variables))
         page = (graph.data.get("repository") or {}).get("issues")
         if page is None:
             raise Retryable(f"{name} is not visible any more")
@@ -193,16 +187,12 @@ async def _count_later(client: GitHubClient, name: str, until: str) -> int:
     return later
 
 
-async def _retried(client: GitHubClient, query: str, variables: JsonObject) -> Graph:
-    return await client.retried(lambda: client.query(query, variables))
-
-
 async def _ask_about(
     client: GitHubClient, names: Sequence[str], fields: str, fragments: str = ""
 ) -> tuple[list[Node | None], datetime | None]:
     """The same fields of several repositories, in the order of the names; in halves where it is too much at once."""
     query, variables = _query_about(names, fields, fragments)
-    trial = client.patience.trial()
+    attempts = client.patience.attempts()
     while True:
         try:
             graph = await client.query(query, variables)
@@ -210,9 +200,9 @@ async def _ask_about(
         except PageTooLarge as error:
             if len(names) > 1:
                 break
-            await trial.again(error)
+            await attempts.again(error)
         except Retryable as error:
-            await trial.again(error)
+            await attempts.again(error)
     middle = len(names) // 2
     first, date = await _ask_about(client, names[:middle], fields, fragments)
     rest, _ = await _ask_about(client, names[middle:], fields, fragments)

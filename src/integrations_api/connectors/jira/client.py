@@ -12,7 +12,7 @@ from typing import Any, Literal
 import httpx
 from msgspec import Struct
 
-from integrations_api.connectors.errors import PageTooLarge, Refused, Retryable
+from integrations_api.connectors.errors import PageTooLarge, Refused
 from integrations_api.connectors.http import Answer, exchange
 from integrations_api.connectors.jira.answers import issues_of, read_object, read_value
 from integrations_api.connectors.records import JsonObject, Slot
@@ -121,16 +121,9 @@ class JiraClient:
         self, jql: str, *, fields: Sequence[str], limit: int, place: Place = START, reconcile: Sequence[str] = ()
     ) -> Found:
         """The same with retries; fewer are asked for where it is too much."""
-        trial = self.patience.trial()
-        while True:
-            try:
-                return await self.page(jql, fields=fields, limit=limit, place=place, reconcile=reconcile)
-            except PageTooLarge as error:
-                smaller = max(1, limit // 2)
-                await trial.again(error, at_once=smaller < limit)
-                limit = smaller
-            except Retryable as error:
-                await trial.again(error)
+        return await self.patience.shrinking(
+            lambda most: self.page(jql, fields=fields, limit=most, place=place, reconcile=reconcile), limit
+        )
 
     async def estimate(self, jql: str) -> int | None:
         """About how many issues a query has; exact on Data Center."""
@@ -146,13 +139,11 @@ class JiraClient:
         return read_object(answer, now=self.patience.time.now()), answer.date
 
     async def _retried(self, path: str, params: Mapping[str, str], content: JsonObject | None) -> Any:
-        trial = self.patience.trial()
-        while True:
-            try:
-                answer = await self._exchange(path, params, content)
-                return read_value(answer, now=self.patience.time.now())
-            except Retryable as error:
-                await trial.again(error)
+        async def attempt() -> Any:
+            answer = await self._exchange(path, params, content)
+            return read_value(answer, now=self.patience.time.now())
+
+        return await self.patience.retried(attempt)
 
     async def _exchange(self, path: str, params: Mapping[str, str], content: JsonObject | None) -> Answer:
         await self.patience.until_open()

@@ -153,24 +153,24 @@ class Reader:
 
     async def _read(self, cursor: Cursor) -> tuple[Found, Cursor]:
         """One page with its retries, smaller where that can help; from the anchor again where its place is lost."""
-        trial = self._client.patience.trial()
+        attempts = self._client.patience.attempts()
         while True:
             size = self._size
             try:
                 found = await self._ask(cursor, size)
             except PageTooLarge as error:
                 self._size, self._good_pages = max(1, size // 2), 0
-                await trial.again(error, at_once=size > 1)
+                await attempts.again(error, at_once=size > 1)
             except QueryRefused as error:
                 if cursor.place == START:
                     raise
                 cursor = replace(cursor, place=START)
-                await trial.again(Retryable(error.message, error.remedy))
+                await attempts.again(Retryable(error.message, error.remedy))
             except _Shifted as error:
                 cursor = replace(cursor, place=START)
-                await trial.again(error)
+                await attempts.again(error)
             except Retryable as error:
-                await trial.again(error)
+                await attempts.again(error)
             else:
                 self._grow()
                 return found, cursor

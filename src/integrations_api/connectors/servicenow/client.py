@@ -2,7 +2,7 @@
 
 import re
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -79,31 +79,28 @@ class ServiceNowClient:
         shrinks: bool = False,
     ) -> Rows:
         """The same with retries. `shrinks`: where fewer rows will do, fewer are asked for if it is too much."""
-        trial = self.patience.trial()
-        while True:
-            try:
-                return await self.page(table, query, fields=fields, limit=limit, labels=labels, count=count)
-            except PageTooLarge as error:
-                smaller = max(1, limit // 2) if shrinks else limit
-                await trial.again(error, at_once=smaller < limit)
-                limit = smaller
-            except Retryable as error:
-                await trial.again(error)
+
+        def attempt(most: int) -> Awaitable[Rows]:
+            return self.page(table, query, fields=fields, limit=most, labels=labels, count=count)
+
+        if shrinks:
+            return await self.patience.shrinking(attempt, limit)
+        return await self.patience.retried(lambda: attempt(limit))
 
     async def find(self, table: str, sys_ids: Sequence[str], *, filter_text: str = "") -> list[str]:
         """Those of the ids that the user is shown, as the source spells them; in two halves where it is too much."""
         query = joined(filter_text, any_of("sys_id", sys_ids))
-        trial = self.patience.trial()
+        attempts = self.patience.attempts()
         while True:
             try:
                 answer = await self.page(table, query, fields=["sys_id"], limit=len(sys_ids))
                 return [found for row in answer.rows if (found := cell(row.get("sys_id"))[0])]
             except PageTooLarge as error:
                 if len(sys_ids) == 1:
-                    await trial.again(error)
+                    await attempts.again(error)
                     continue
             except Retryable as error:
-                await trial.again(error)
+                await attempts.again(error)
                 continue
             middle = len(sys_ids) // 2
             first = await self.find(table, sys_ids[:middle], filter_text=filter_text)
@@ -116,12 +113,7 @@ class ServiceNowClient:
 
     async def stats(self, table: str, query: str) -> int:
         """The same by the Aggregate API."""
-        trial = self.patience.trial()
-        while True:
-            try:
-                return await self._stats(table, query)
-            except Retryable as error:
-                await trial.again(error)
+        return await self.patience.retried(lambda: self._stats(table, query))
 
     async def _stats(self, table: str, query: str) -> int:
         answer = await self._get(_AGGREGATES + table, {"sysparm_count": "true", "sysparm_query": query})
@@ -140,7 +132,7 @@ class ServiceNowClient:
         Raises `PageTooLarge` at once where that takes the source too long.
         """
         params = {"sysparm_count": "true", "sysparm_group_by": column}
-        trial = self.patience.trial()
+        attempts = self.patience.attempts()
         while True:
             try:
                 groups = rows_of(self._result(await self._get(_AGGREGATES + table, params), table))
@@ -150,7 +142,7 @@ class ServiceNowClient:
             except PageTooLarge:
                 raise  # There is nothing smaller to ask for.
             except Retryable as error:
-                await trial.again(error)
+                await attempts.again(error)
 
     def _result(self, answer: Answer, table: str) -> Any:
         try:

@@ -108,7 +108,7 @@ async def _ids(client: ServiceNowClient, table: str, query: str) -> list[str]:
 
 
 async def _ids_page(client: ServiceNowClient, table: str, query: str) -> Rows:
-    trial = client.patience.trial()
+    attempts = client.patience.attempts()
     limit = _IDS_PAGE
     while True:
         try:
@@ -118,7 +118,7 @@ async def _ids_page(client: ServiceNowClient, table: str, query: str) -> Rows:
                 raise
             limit = _SMALL_PAGE
         except Retryable as error:
-            await trial.again(error)
+            await attempts.again(error)
 
 
 class Confirmation:

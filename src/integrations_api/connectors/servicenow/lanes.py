@@ -161,7 +161,7 @@ class LaneReader:
 
     async def _read(self, current: Range) -> tuple[list[Row], int]:
         """One page with its retries, smaller where that can help. (rows, the limit it was asked with)"""
-        trial = self._client.patience.trial()
+        attempts = self._client.patience.attempts()
         query = self._query(current)
         while True:
             limit = self._size
@@ -172,13 +172,13 @@ class LaneReader:
             except PageTooLarge as error:
                 self._size, self._good_pages = max(1, limit // 2), 0
                 try:
-                    await trial.again(error, at_once=limit > 1)
+                    await attempts.again(error, at_once=limit > 1)
                 except PageTooLarge:
                     if limit == 1:
                         return [await self._bare(error, current)], limit
                     self._size = 1  # Each try took so long that time is up: one more, for a single row.
             except Retryable as error:
-                await trial.again(error)
+                await attempts.again(error)
             else:
                 self._grow()
                 return answer.rows, limit

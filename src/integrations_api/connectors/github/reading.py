@@ -8,10 +8,10 @@ from integrations_api.connectors.github.client import GitHubClient, Reply
 from integrations_api.connectors.github.comments import CommentReader
 from integrations_api.connectors.github.mapping import as_raw, read_record
 from integrations_api.connectors.github.walk import Cursor, Item, Position, advance, items_of
+from integrations_api.connectors.page_size import PageSize
 from integrations_api.connectors.records import Page, SourceRecord
 
 LANE = "issues"
-_GOOD_PAGES_TO_GROW = 4
 _BARE_PAGES = 50
 """So many pages of nothing but pull requests are told of by a page without issues: the run gets on."""
 
@@ -22,9 +22,7 @@ class IssueReader:
     def __init__(self, client: GitHubClient, cursor: Cursor, *, page_size: int) -> None:
         self._client = client
         self._cursor = cursor
-        self._page_size = page_size
-        self._size = page_size
-        self._good_pages = 0
+        self._size = PageSize(page_size)
         self._comments = CommentReader(client)
 
     async def pages(self) -> AsyncGenerator[Page, None]:
@@ -46,23 +44,16 @@ class IssueReader:
                 # Issues were switched off since the repository was looked at: a full run asks what became of them.
                 position, records = None, []
             except PageTooLarge as error:
-                can_shrink = self._size > 1
-                self._size, self._good_pages = max(1, self._size // 2), 0
+                is_smaller = self._size.shrink()
                 self._cursor = self._cursor.moved(self._cursor.at.again())
-                await attempts.again(error, at_once=can_shrink)
+                await attempts.again(error, at_once=is_smaller)
                 continue
             except Retryable as error:
                 await attempts.again(error)
                 continue
-            self._grow()
+            self._size.grow(may_change=self._cursor.at.next is None)  # Never inside a second that is walked.
             self._cursor = self._cursor.moved(position)
             return records
-
-    def _grow(self) -> None:
-        """After a few good pages, a page that had shrunk is doubled again; never inside a second that is walked."""
-        self._good_pages += 1
-        if self._good_pages >= _GOOD_PAGES_TO_GROW and self._cursor.at.next is None:
-            self._size, self._good_pages = min(self._page_size, self._size * 2), 0
 
     async def _read(self, repository: str, at: Position) -> tuple[Position | None, list[SourceRecord]]:
         reply = await self._listing(repository, at)
@@ -75,7 +66,7 @@ class IssueReader:
         if at.next is not None:
             return await self._client.get(at.next.path, at.next.params, what=what)
         params: Mapping[str, str] = {
-            "state": "all", "sort": "updated", "direction": "asc", "per_page": str(self._size),
+            "state": "all", "sort": "updated", "direction": "asc", "per_page": str(self._size.now),
             **({"since": at.anchor} if at.anchor else {}),
         }  # fmt: skip
         return await self._client.get(f"/repos/{repository}/issues", params, what=what)

@@ -18,9 +18,9 @@ from integrations_api.connectors.jira.answers import QueryRefused
 from integrations_api.connectors.jira.client import LARGEST_PAGE, START, Found, Issue, JiraClient, Place
 from integrations_api.connectors.jira.jql import MINUTE, ORDER, joined, millis, whole_minute
 from integrations_api.connectors.jira.mapping import fields_of, read_moment
+from integrations_api.connectors.page_size import PageSize
 from integrations_api.connectors.records import JsonObject
 
-_GOOD_PAGES_TO_GROW = 4
 _MOST_IDLE_PAGES = 2000
 _MOST_ROUNDS = 20
 _SHIFTED = "The pages of the source shifted while they were read"
@@ -108,8 +108,7 @@ class Reader:
         self._client = client
         self._scope = scope
         self._fields = fields
-        self._most = self._size = page_size
-        self._good_pages = 0
+        self._size = PageSize(page_size)
 
     async def pages(self, cursor: Cursor) -> AsyncGenerator[tuple[list[Issue], Cursor | None], None]:
         """Issues not seen before, and where to go on; pages without any are passed over, but for the last."""
@@ -155,12 +154,10 @@ class Reader:
         """One page with its retries, smaller where that can help; from the anchor again where its place is lost."""
         attempts = self._client.patience.attempts()
         while True:
-            size = self._size
             try:
-                found = await self._ask(cursor, size)
+                found = await self._ask(cursor, self._size.now)
             except PageTooLarge as error:
-                self._size, self._good_pages = max(1, size // 2), 0
-                await attempts.again(error, at_once=size > 1)
+                await attempts.again(error, at_once=self._size.shrink())
             except QueryRefused as error:
                 if cursor.place == START:
                     raise
@@ -172,7 +169,7 @@ class Reader:
             except Retryable as error:
                 await attempts.again(error)
             else:
-                self._grow()
+                self._size.grow()
                 return found, cursor
 
     async def _ask(self, cursor: Cursor, size: int) -> Found:
@@ -189,14 +186,6 @@ class Reader:
         if not found.issues or str(found.issues[0].get("id")) != cursor.tail:
             raise _Shifted(_SHIFTED)
         return replace(found, issues=found.issues[1:])
-
-    def _grow(self) -> None:
-        """After a few good pages, a page that had shrunk is doubled again."""
-        if self._size == self._most:
-            return
-        self._good_pages += 1
-        if self._good_pages >= _GOOD_PAGES_TO_GROW:
-            self._size, self._good_pages = min(self._most, self._size * 2), 0
 
 
 class _Minute:

@@ -7,13 +7,13 @@ from msgspec import Struct
 
 from integrations_api.connectors.errors import ConnectorError, PageTooLarge, Refused, Retryable
 from integrations_api.connectors.http import one_line
+from integrations_api.connectors.page_size import PageSize
 from integrations_api.connectors.records import JsonObject, Page, SourceRecord
 from integrations_api.connectors.servicenow.client import Row, ServiceNowClient
 from integrations_api.connectors.servicenow.mapping import TOO_LARGE, read_record
 from integrations_api.connectors.servicenow.query import ORDER, Clause, Range, joined, quoted
 from integrations_api.connectors.servicenow.verify import Promise, check_ids, ignored, ignored_in_filter, sys_id_of
 
-_GOOD_PAGES_TO_GROW = 4
 _BARE_STEPS = 50
 """So many steps through rows that are hidden are told of by a page without records: the run gets on."""
 _ASKED_AGAIN = 100
@@ -72,8 +72,7 @@ class LaneReader:
         self._lane = lane
         self._since = cursor.since
         self._ranges = list(cursor.ranges)
-        self._size = source.page_size
-        self._good_pages = 0
+        self._size = PageSize(source.page_size)
 
     async def pages(self) -> AsyncGenerator[Page, None]:
         """Every page that has records; one without where the lane ends with none, and now and then in between."""
@@ -164,23 +163,23 @@ class LaneReader:
         attempts = self._client.patience.attempts()
         query = self._query(current)
         while True:
-            limit = self._size
+            limit = self._size.now
             try:
                 answer = await self._client.page(
                     self._source.table, query, fields=self._source.fields, limit=limit, labels=True
                 )
             except PageTooLarge as error:
-                self._size, self._good_pages = max(1, limit // 2), 0
+                is_smaller = self._size.shrink()
                 try:
-                    await attempts.again(error, at_once=limit > 1)
+                    await attempts.again(error, at_once=is_smaller)
                 except PageTooLarge:
                     if limit == 1:
                         return [await self._bare(error, current)], limit
-                    self._size = 1  # Each try took so long that time is up: one more, for a single row.
+                    self._size.now = 1  # Each try took so long that time is up: one more, for a single row.
             except Retryable as error:
                 await attempts.again(error)
             else:
-                self._grow()
+                self._size.grow()
                 return answer.rows, limit
 
     async def _bare(self, error: PageTooLarge, current: Range) -> Row:
@@ -210,14 +209,6 @@ class LaneReader:
             if any(map(sys_id_of, found.rows)):
                 return True
         return False
-
-    def _grow(self) -> None:
-        """After a few good pages, a page that had shrunk is doubled again."""
-        if self._size == self._source.page_size:
-            return
-        self._good_pages += 1
-        if self._good_pages >= _GOOD_PAGES_TO_GROW:
-            self._size, self._good_pages = min(self._source.page_size, self._size * 2), 0
 
 
 async def without_strays(

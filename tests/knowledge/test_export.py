@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import re
 from typing import Any
 
 import pytest
@@ -152,6 +153,15 @@ async def test_csv_cells_cannot_be_formulas(api: Api, sessions: Sessions) -> Non
     assert [defused(value) for value in ("a=b", " a", "", None, -2, 1.5, True)] == [
         "a=b", " a", "", "", "-2", "1.5", "true",
     ]  # fmt: skip
+
+
+def test_what_was_done_to_a_csv_cell_can_be_undone() -> None:
+    texts = ["=1", "'=1", "''=1", "'", "' =1", "'\t1", "'a", "'tis", "\u3000+1", "a=1", ""]
+
+    cells = [defused(text) for text in texts]
+
+    assert len(set(cells)) == len(texts)
+    assert [re.sub(r"^'(?='*(?:[\t\r\n]|[\s\ufeff\u200b]*[=+@＝＋－＠-]))", "", cell) for cell in cells] == texts
 
 
 def test_csv_columns_come_from_the_first_page_in_the_order_of_names() -> None:

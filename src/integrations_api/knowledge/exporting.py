@@ -16,8 +16,9 @@ _PLAIN = (
     "number", "id", "external_id", "title", "text", "url", "source_updated_at", "synced_at", "version", "change",
     "changed_in",
 )  # fmt: skip
-_FORMULA = re.compile("[\t\r\n]|[\\s\ufeff\u200b]*[=+@\uff1d\uff0b\uff0d\uff20-]")
-"""How a cell begins that a spreadsheet may take for a formula: also in full width, and behind blanks that it drops."""
+_FORMULA = re.compile("'*(?:[\t\r\n]|[\\s\ufeff\u200b]*[=+@\uff1d\uff0b\uff0d\uff20-])")
+"""How a cell begins that a spreadsheet may take for a formula: also in full width, and behind blanks that it drops. One
+with apostrophes before that gets one more, so that no two texts become the same cell."""
 
 
 def defused(value: Any) -> str:

@@ -263,7 +263,8 @@ async def export(
     """Streams every incident of a version by number, of any size. Each export is written into the audit.
 
     In csv each attribute that occurs among the version's first incidents has a column, `other_attributes` and `notes`
-    are JSON, and a cell that a spreadsheet would take for a formula begins with an apostrophe.
+    are JSON. An apostrophe is put before a cell that a spreadsheet would take for a formula, also where one stood there
+    already: whoever takes one away has the text again.
     """
     opened = await knowledge.export(integration_id, n, format_=format_, after=after, principal=viewer)
     disposition = f'attachment; filename="{opened.filename}"'

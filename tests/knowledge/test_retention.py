@@ -1,5 +1,6 @@
 """Old versions and raw records go after a while; what is kept reads as it always did."""
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -272,6 +273,30 @@ async def test_a_run_that_begins_meanwhile_ends_the_walk_and_it_comes_round_agai
     monkeypatch.setattr(pruning, "prune_terms", walk)
     await execute(sessions, "UPDATE sync_runs SET state = 'cancelled', finished_at = now() WHERE id = :id", id=run[0])
     await retention(sessions, versions=1).prune()
+    assert await count(sessions, "contents") == 1
+
+
+async def test_a_walk_that_the_end_of_its_worker_breaks_off_is_gone_on_with_by_the_next(
+    sessions: Sessions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await build_versions(sessions, {"INC1": doc()}, {"INC1": doc(state="Closed")})
+    reached = asyncio.Event()
+
+    async def and_wait(*args: Any) -> pruning.Removed:
+        reached.set()
+        return await asyncio.Future()
+
+    with monkeypatch.context() as patched:
+        patched.setattr(pruning, "prune_terms", and_wait)
+        walk = asyncio.create_task(retention(sessions, versions=1).prune())
+        await reached.wait()
+        walk.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await walk
+    assert await count(sessions, "contents") == 2
+
+    await retention(sessions, versions=1).prune()
+
     assert await count(sessions, "contents") == 1
 
 

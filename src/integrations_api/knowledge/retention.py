@@ -1,5 +1,6 @@
 """How long things are kept: a daily look at each dataset, by one worker of all, in short transactions."""
 
+import asyncio
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
@@ -74,10 +75,16 @@ class Retention:
             for name, step in _from(look.place, await self._steps(look.dataset_id)):
                 await self._walk(look, name, step)
         except _Interrupted:
-            async with self._sessions.begin() as session:
-                await pruning.put_off(session, look.dataset_id, place=look.place)
+            await self._put_off(look)
+        except asyncio.CancelledError:  # This worker is to end: another goes on, and not only tomorrow.
+            await self._put_off(look)
+            raise
         finally:
             await self._tell(look)
+
+    async def _put_off(self, look: _Look) -> None:
+        async with self._sessions.begin() as session:
+            await pruning.put_off(session, look.dataset_id, place=look.place)
 
     async def _versions(self, dataset_id: UUID) -> None:
         """Decides which versions go, and writes it down; what they alone need goes after that."""

@@ -98,6 +98,16 @@ async def test_it_is_good_for_nothing_after_a_minute_in_which_nobody_used_it(sce
         assert await connection.scalar(text("SELECT count(*) FROM stream_tickets")) == 1
 
 
+async def test_one_that_was_used_serves_reconnects_while_the_database_can_only_be_read(scene: Scene) -> None:
+    ticket = await scene.ticket(scene.person)
+    engine = scene.live.components[AsyncEngine]
+    async with engine.begin() as connection:
+        await connection.execute(text(f'ALTER DATABASE "{engine.url.database}" SET default_transaction_read_only = on'))
+    await engine.dispose()
+
+    assert await scene.watch(ticket) == 204
+
+
 async def test_it_ends_with_a_sign_out(scene: Scene) -> None:
     ticket = await scene.ticket(scene.person)
 

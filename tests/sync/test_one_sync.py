@@ -178,6 +178,26 @@ async def test_a_record_that_cannot_be_mapped_is_listed_and_tried_again(database
         assert third.verdict["state"] == "complete"
 
 
+async def test_of_what_can_never_be_mapped_one_copy_is_kept_however_many_syncs_try_it_again(database_url: str) -> None:
+    async with bench(database_url) as b:
+        b.source.fill(3)
+        for number in ("INC00001", "INC00002"):
+            b.source.rows[f"id-{number}"]["number"] = ""
+        integration = await b.integration()
+        runs = [await b.sync(integration) for _ in range(3)]
+        b.source.remove("INC00001")
+        runs.append(await b.sync(integration))
+
+        kept = await b.rows("SELECT external_id, run_id, raw FROM rejected_records WHERE raw <> ''")
+
+        assert [run.rejected for run in runs] == [2, 2, 2, 1]
+        assert [(row.external_id, row.run_id, "id-INC00002" in row.raw) for row in kept] == [
+            ("id-INC00002", runs[-1].id, True)
+        ]
+        b.source.change("INC00002", number="INC00002")
+        assert (await b.sync(integration)).rejected == 0
+
+
 async def test_a_record_of_which_too_much_came_to_be_stored_is_listed_as_long_as_it_is_there(
     database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -243,7 +243,10 @@ class StagedChange(Base):
 
 
 class RejectedRecord(Base):
-    """A record that could not be mapped, kept with its reason until a later run maps it or it changes."""
+    """A record that could not be mapped, kept with its reason until a later run maps it or it changes.
+
+    Its copy, `raw`, is empty once it is resolved: a later run has one of its own, or there is nothing to try again.
+    """
 
     __tablename__ = "rejected_records"
     __table_args__ = (Index("ix_rejected_records_open", "dataset_id", postgresql_where="NOT resolved"),)

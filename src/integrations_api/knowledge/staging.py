@@ -131,7 +131,7 @@ _FORGET_COPIES = text("""
     DELETE FROM raw_records WHERE run_id = :run AND seq < 0 AND external_id = ANY(CAST(:ids AS text[]))
 """)
 _RESOLVE_GONE = text("""
-    UPDATE rejected_records r SET resolved = true
+    UPDATE rejected_records r SET resolved = true, raw = ''
     WHERE r.dataset_id = :dataset AND NOT r.resolved AND r.external_id = ANY(CAST(:ids AS text[]))
       AND NOT EXISTS (SELECT FROM raw_records w WHERE w.run_id = :run AND w.external_id = r.external_id)
 """)

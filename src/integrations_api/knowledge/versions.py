@@ -245,10 +245,13 @@ async def touch_head(session: AsyncSession, *, run_id: UUID, dataset_id: UUID) -
 
 
 async def settle_rejections(session: AsyncSession, *, run_id: UUID, dataset_id: UUID) -> None:
-    """Closes earlier rejections of records that this run has read again; its own stay open."""
+    """Closes earlier rejections of records that this run has read again; its own stay open.
+
+    Their copies go: one of each run would be kept of what can never be mapped, and only open ones are tried again.
+    """
     await session.execute(
         text("""
-            UPDATE rejected_records old SET resolved = true
+            UPDATE rejected_records old SET resolved = true, raw = ''
             WHERE old.dataset_id = :dataset AND NOT old.resolved AND old.run_id <> :run
               AND EXISTS (SELECT FROM raw_records w WHERE w.run_id = :run AND w.external_id = old.external_id)
         """),

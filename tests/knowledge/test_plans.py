@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy import text
 
 from integrations_api.db.engine import Sessions
-from integrations_api.knowledge import pruning, staging, terms, versions
+from integrations_api.knowledge import pruning, purge, staging, terms, versions
 from integrations_api.knowledge.diffing import DiffQuestion
 from integrations_api.knowledge.repository import IncidentKey
 from integrations_api.knowledge.rollback import roll_back
@@ -168,6 +168,23 @@ async def test_pruning_does_not_copy_the_numbers_of_all_kept_versions_for_each_r
     asked = [one for one in statements if "array_agg" in one[0]]
     assert len(asked) == 2
     assert await who_passes_on(sessions, asked, ("array_agg", "numbers")) <= {"Aggregate", "CTE Scan"}
+
+
+@pytest.mark.usefixtures("many")
+async def test_a_purge_does_not_read_what_others_have(sessions: Sessions) -> None:
+    async with sessions.begin() as session:
+        await session.execute(text(_SECOND.split(";")[0]), {"dataset": DATASET})
+        await session.execute(text("ANALYZE raw_records"))
+        one = await session.scalar(text("SELECT id FROM documents WHERE external_id = 'id-7'"))
+    assert one is not None
+
+    with noted(sessions) as statements:
+        async with sessions.begin() as session:
+            purged = await purge.purge(session, dataset_id=DATASET, document_id=one, external_id="id-7")
+            await session.rollback()
+
+    assert (purged.revisions, purged.raw_records) == (2, 1)
+    assert await most_rows(sessions, statements) <= 1000
 
 
 async def test_the_planner_is_told_of_tables_without_waiting_for_one_that_is_being_vacuumed(sessions: Sessions) -> None:

@@ -116,6 +116,38 @@ async def test_what_a_failed_run_wrote_of_it_goes_too(api: Api, sessions: Sessio
     assert "Planned of another" in left
 
 
+async def test_what_nobody_can_tell_whose_it_is_goes_at_once_while_a_run_may_go_on_for_then_nothing_is_pruned(
+    api: Api, sessions: Sessions
+) -> None:
+    story = await build_versions(sessions, {"sys-id-1": doc("INC1")})
+    for hash_, title in (("unnamed", SECRET), ("of another", "Of a run that may be resumed")):
+        await execute(
+            sessions,
+            "INSERT INTO contents (dataset_id, hash, title, text, notes, attributes, tsv)"
+            " VALUES (:dataset, CAST(:hash AS text)::bytea, :title, '', '[]', '{}', '')",
+            dataset=story.dataset_id, hash=hash_, title=title,
+        )  # fmt: skip
+    facts = {"run": uuid4(), "dataset": story.dataset_id}
+    await execute(
+        sessions,
+        "INSERT INTO sync_runs (id, dataset_id, mode, trigger, state, finished_at)"
+        " VALUES (:run, :dataset, 'full', 'manual', 'failed', now())",
+        **facts,
+    )
+    await execute(
+        sessions,
+        "INSERT INTO raw_records (run_id, external_id, seq, dataset_id, hash, raw)"
+        " VALUES (:run, 'sys-id-2', 1, :dataset, 'of another', '{}')",
+        **facts,
+    )
+
+    await api.post("/knowledge/incidents/INC1/purge", BODY)
+
+    left = await everything(sessions)
+    assert SECRET not in left
+    assert "Of a run that may be resumed" in left
+
+
 async def plan(sessions: Sessions, story: Story, external_id: str, *, title: str) -> None:
     """What a run that maps anew has planned: a content that no raw record has the hash of."""
     await execute(

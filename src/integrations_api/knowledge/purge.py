@@ -1,5 +1,8 @@
 """Removing one incident for good, from every version and from what was staged. Works in its caller's transaction."""
 
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from typing import cast
 from uuid import UUID
 
 from msgspec import Struct
@@ -7,7 +10,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from integrations_api.errors import Conflict, NotFound
-from integrations_api.knowledge import datasets, vectors
+from integrations_api.knowledge import datasets, pruning, vectors
 from integrations_api.knowledge.terms import uncount_document
 
 
@@ -38,14 +41,20 @@ _UNCOUNT = text("""
     WHERE r.document_id = :id AND d.id = r.dataset_id AND r.valid_from <= d.head AND r.valid_to > d.head
 """)
 
-_REVISIONS = text("DELETE FROM revisions WHERE document_id = :id RETURNING valid_from")
+_REVISIONS = text("DELETE FROM revisions WHERE document_id = :id RETURNING content_id")
 # Contents are written before revisions name them: a fetch that was broken off may have left some of this incident,
 # and nothing tells whose a content is but the raw record that has its hash, or the plan of a run that maps anew.
-_UNUSED = text("""
-    SELECT c.id, c.hash FROM contents c
-    WHERE c.dataset_id = :dataset AND NOT EXISTS (SELECT FROM revisions r WHERE r.content_id = c.id)
-      AND NOT EXISTS (SELECT FROM staged_changes s WHERE s.content_id = c.id AND s.document_id <> :id)
+_ITS_OWN = text("""
+    SELECT c.id FROM raw_records w JOIN contents c ON c.dataset_id = :dataset AND c.hash = w.hash
+    WHERE w.dataset_id = :dataset AND w.external_id = :external
+    UNION SELECT content_id FROM staged_changes WHERE document_id = :id AND content_id IS NOT NULL
 """)
+_IS_UNUSED = """
+    NOT EXISTS (SELECT FROM revisions r WHERE r.content_id = c.id)
+    AND NOT EXISTS (SELECT FROM staged_changes s WHERE s.content_id = c.id AND s.document_id <> :id)
+"""
+_UNUSED_AMONG = text(f"SELECT c.id FROM contents c WHERE c.id = ANY(CAST(:among AS bigint[])) AND {_IS_UNUSED}")  # nosec B608 # noqa: S608 - put together from constants
+_UNUSED = text(f"SELECT c.id, c.hash FROM contents c WHERE c.dataset_id = :dataset AND {_IS_UNUSED}")  # nosec B608 # noqa: S608 - put together from constants
 _NAMED_BY_OTHERS = text("""
     SELECT DISTINCT hash FROM raw_records
     WHERE dataset_id = :dataset AND external_id <> :external AND hash = ANY(CAST(:hashes AS bytea[]))
@@ -56,6 +65,7 @@ _REJECTED = text(
     "DELETE FROM rejected_records WHERE dataset_id = :dataset AND external_id = :external RETURNING run_id"
 )
 _DOCUMENT = text("DELETE FROM documents WHERE id = :id RETURNING id")
+_EVER = datetime(1970, 1, 1, tzinfo=UTC)
 _REST = (
     text("DELETE FROM staged_changes WHERE document_id = :id"),
     # Such contents may be there of which the raw record has gone already: they are looked for within minutes.
@@ -72,7 +82,7 @@ async def purge(session: AsyncSession, *, dataset_id: UUID, document_id: UUID, e
     await uncount_document(session, dataset_id=dataset_id, document_id=document_id)
     await session.execute(_UNCOUNT, facts)
     revisions = (await session.execute(_REVISIONS, facts)).all()
-    contents = await _remove_unused_contents(session, facts)
+    contents = await _remove_unused_contents(session, facts, {row.content_id for row in revisions})
     raw = (await session.execute(_RAW, facts)).all()
     rejected = (await session.execute(_REJECTED, facts)).all()
     document = await session.scalar(_DOCUMENT, facts)
@@ -90,12 +100,24 @@ async def purge(session: AsyncSession, *, dataset_id: UUID, document_id: UUID, e
     )
 
 
-async def _remove_unused_contents(session: AsyncSession, facts: dict[str, object]) -> int:
-    """With the vectors of their texts."""
-    unused = {row.hash: row.id for row in await session.execute(_UNUSED, facts)}
-    named = set(await session.scalars(_NAMED_BY_OTHERS, {**facts, "hashes": list(unused)})) if unused else set()
-    gone = [id_ for hash_, id_ in unused.items() if hash_ not in named]
+async def _remove_unused_contents(session: AsyncSession, facts: dict[str, object], named: Iterable[int]) -> int:
+    """With the vectors of their texts; `named` are those that its revisions had."""
+    gone = await _unused_of_it(session, facts, named)
     texts = await vectors.hashes_of(session, gone)
     await session.execute(_CONTENTS, {"ids": gone})
     await vectors.forget(session, texts)
     return len(gone)
+
+
+async def _unused_of_it(session: AsyncSession, facts: dict[str, object], named: Iterable[int]) -> list[int]:
+    """Contents that only this incident had.
+
+    Where nobody can tell whose one is, pruning takes it within minutes. While a run may go on nothing is pruned: then
+    all contents are looked through, and those are left that the run has read for others.
+    """
+    if not await pruning.a_run_may_go_on(session, cast(UUID, facts["dataset"]), failed_since=_EVER):
+        among = {*named, *await session.scalars(_ITS_OWN, facts)}
+        return list(await session.scalars(_UNUSED_AMONG, {**facts, "among": list(among)}))
+    unused = {row.hash: row.id for row in await session.execute(_UNUSED, facts)}
+    others = set(await session.scalars(_NAMED_BY_OTHERS, {**facts, "hashes": list(unused)})) if unused else set()
+    return [id_ for hash_, id_ in unused.items() if hash_ not in others]

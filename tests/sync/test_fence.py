@@ -11,6 +11,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from integrations_api.connectors.errors import Retryable
+from integrations_api.integrations.service import IntegrationService
 from integrations_api.knowledge import staging
 from integrations_api.queue.jobs import NotDoneYet
 from integrations_api.sync import fence
@@ -102,6 +103,35 @@ async def test_who_is_fenced_off_because_the_run_has_ended_is_done_with_the_job(
         assert (await b.run(run_id)).fetched == 0
 
 
+async def test_a_run_that_has_ended_is_not_carried_out_again_though_its_job_is_delivered_once_more(
+    database_url: str,
+) -> None:
+    async with bench(database_url, workers=0) as b:
+        b.source.fill(3)
+        run_id = await b.start(await b.integration())
+        for _ in range(2):
+            await build_worker(b.components).handlers[ENTRYPOINT](str(run_id))
+
+        run = await b.run(run_id)
+        assert (run.state, run.attempt, b.source.pages_read) == ("succeeded", 1, 1)
+
+
+async def test_a_run_whose_source_hangs_when_its_worker_ends_has_no_try_the_less(database_url: str) -> None:
+    async with bench(database_url, workers=0) as b:
+        b.source.fill(3)
+        b.source.gate = asyncio.Event()
+        run_id, worker = await b.start(await b.integration()), build_worker(b.components)
+        carrying = asyncio.ensure_future(worker.handlers[ENTRYPOINT](str(run_id)))
+        await asyncio.wait_for(b.source.reached.wait(), PATIENCE)
+
+        await worker.on_leave()
+
+        with pytest.raises(NotDoneYet):
+            await asyncio.wait_for(carrying, PATIENCE)
+        run = await b.run(run_id)
+        assert (run.state, run.attempt, run.handovers) == ("queued", 1, 1)
+
+
 async def test_who_takes_over_does_not_go_on_in_another_source(database_url: str) -> None:
     """An edit ends the run, but a worker that has just taken it may be faster than whoever looks for that."""
     async with bench(database_url, workers=0) as b:
@@ -126,6 +156,9 @@ async def test_a_failure_of_who_is_fenced_off_is_none_of_the_run(database_url: s
 
         run = await b.run(run_id)
         assert (run.state, run.error) == ("running", None)
+        assert run.integration_id is not None
+        shown = (await b.components[IntegrationService].get(run.integration_id)).integration
+        assert (shown["last_sync_status"], shown["last_sync_error"]) == (None, None)
 
 
 async def test_a_step_that_is_ended_to_free_others_of_a_deadlock_is_done_again(database_url: str) -> None:

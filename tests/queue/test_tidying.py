@@ -45,3 +45,23 @@ async def test_what_the_queue_wrote_down_is_forgotten_after_a_day_piece_by_piece
 async def test_workers_tidy_up_after_the_queue(database_url: str) -> None:
     async with bench(database_url, workers=0) as b:
         assert "tidy_queue" in {name for name, _, _ in build_worker(b.components).duties}
+
+
+async def test_a_worker_looks_after_everything_that_somebody_must(database_url: str) -> None:
+    async with bench(database_url, workers=0) as b:
+        assert {name for name, _, _ in build_worker(b.components).duties} == {
+            "watch",
+            "sweep",
+            "start_due",
+            "start_remap",
+            "forget_raw_file",
+            "seal_audit",
+            "tidy_queue",
+            "forget_old_events",
+            "forget_old_plans",
+            "prune_knowledge",
+            "prune_rates",
+            "prune_sign_ins",
+            "prune_tickets",
+            "prune_oauth_flows",
+        }

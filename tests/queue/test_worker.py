@@ -93,3 +93,23 @@ def test_a_worker_is_seen_as_often_as_readiness_looks_for_it_however_patient_oth
 
 async def noop() -> None:
     pass
+
+
+async def test_a_duty_that_fails_for_whatever_reason_comes_round_again() -> None:
+    stopping, done = asyncio.Event(), 0
+
+    async def fail_once() -> None:
+        nonlocal done
+        done += 1
+        if done == 1:
+            raise LookupError
+        stopping.set()
+
+    one = worker.QueueWorker(
+        dsn="", sessions=create_sessions(create_engine("postgresql://nobody@127.0.0.1:1/nothing", pool_size=1)),
+        concurrency=1, silence=timedelta(seconds=10), busy_with=list, on_stop=lambda: None, on_leave=noop,
+    )  # fmt: skip
+
+    await asyncio.wait_for(one._repeat("look", timedelta(0), fail_once, stopping), PATIENCE)
+
+    assert done == 2

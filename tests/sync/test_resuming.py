@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from typing import Any
 from uuid import uuid4
 
@@ -10,15 +11,17 @@ import httpx
 import pytest
 from sqlalchemy import text
 
+from integrations_api.clock import utc_now
 from integrations_api.connectors.errors import Retryable
 from integrations_api.errors import Conflict
 from integrations_api.knowledge.service import KnowledgeService
 from integrations_api.knowledge.versions import Chunk
 from integrations_api.sync import repository
-from integrations_api.sync.control import RunControl
+from integrations_api.sync.control import RESUMABLE_FOR, RunControl
 from integrations_api.sync.engine import SyncEngine
 from integrations_api.sync.models import SyncRun
 from integrations_api.sync.remap import Remap
+from integrations_api.sync.runs import PLANS_KEPT
 from tests.support.gates import gate
 from tests.support.served import Served, served
 from tests.support.syncing import ADMIN, PATIENCE, Bench, bench
@@ -31,15 +34,16 @@ async def test_a_failed_first_load_goes_on_where_it_was(database_url: str) -> No
         b.source.page_size = 10
         b.source.fill(35)
         integration = await b.integration()
-        b.source.fail_at_page, b.source.failure = 2, Retryable("Connection timeout")
+        b.source.fail_at_page, b.source.failure = 2, Retryable("Connection timeout", "Check the URL")
         failed = await b.sync(integration)
-        assert (failed.state, failed.fetched) == ("failed", 20)
+        assert (failed.state, failed.fetched, failed.remedy) == ("failed", 20, "Check the URL")
         b.source.failure = None
 
         answer = await api.client.post(f"/integrations/runs/{failed.id}/resume")
         resumed = await b.finished(failed.id)
 
-        assert answer.json()["run"]["state"] == "queued"
+        shown = answer.json()["run"]
+        assert (shown["state"], shown["error"], shown["remedy"]) == ("queued", None, None)
         assert (resumed.state, resumed.fetched, resumed.added, b.source.pages_read) == ("succeeded", 35, 35, 4)
         events = await api.watch("GET", f"/integrations/runs/{failed.id}/events")
         assert [event.event for event in events].count("complete") == 1
@@ -198,6 +202,50 @@ async def test_the_same_goes_for_a_run_that_was_mapping_anew(
         if status == 200:
             resumed = await b.finished(failed.id)
             assert (resumed.state, resumed.error) == ("succeeded", None)
+
+
+@pytest.mark.parametrize(("purged", "status"), [("INC00002", 409), ("INC00012", 200)])
+async def test_a_run_that_had_not_mapped_all_anew_is_resumed_past_a_purge_of_what_it_has_not_planned_yet(
+    database_url: str, monkeypatch: pytest.MonkeyPatch, purged: str, status: int
+) -> None:
+    async with bench(database_url, sync_chunk_size=5) as b, served(b) as api:
+        b.source.fill(12)
+        integration = await b.integration()
+        await b.sync(integration)
+        b.source.mapping_version = 2
+        map_page, first = Remap._map_page, iter([True])
+
+        async def once(self: Remap) -> Any:
+            if not next(first, False):
+                raise Retryable("It was begun too often")
+            return await map_page(self)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(Remap, "_map_page", once)
+            failed = await b.sync(integration)
+
+        answer = await _resumed_after_a_purge(b, api, failed, purged)
+
+        assert (failed.phase, failed.planned, answer.status_code) == ("remapping", 5, status)
+        if status == 200:
+            resumed = await b.finished(failed.id)
+            assert (resumed.state, resumed.error) == ("succeeded", None)
+
+
+async def test_what_a_failed_run_has_planned_is_kept_as_long_as_it_may_be_resumed(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with bench(database_url, sync_chunk_size=5) as b:
+        b.source.fill(12)
+        with failing_after_the_first(monkeypatch, SyncEngine, "_ingest_chunk"):
+            failed = await b.sync(await b.integration())
+
+        async def left(after: timedelta) -> int:
+            await b.duties(clock=lambda: utc_now() + after).forget_old_plans()
+            return len(await b.rows("SELECT 1 FROM staged_changes"))
+
+        kept = [await left(after) for after in (timedelta(0), RESUMABLE_FOR, PLANS_KEPT + timedelta(minutes=1))]
+        assert (failed.state, kept) == ("failed", [12, 12, 0])
 
 
 async def test_a_run_is_not_resumed_behind_one_that_a_slow_clock_has_dated_before_it(

@@ -8,6 +8,7 @@ from uuid import UUID
 
 import pytest
 
+from integrations_api.audit.service import record
 from integrations_api.clock import utc_now
 from integrations_api.integrations.service import IntegrationService
 from integrations_api.knowledge.service import KnowledgeService
@@ -106,6 +107,37 @@ async def test_the_file_goes_with_a_whole_dataset_and_also_when_no_worker_was_th
     path = tmp_path / "raw.json"
     async with bench(database_url, raw_dump_path=str(path)) as b:
         integration = await synced(b, path)
+        await b.components[IntegrationService].delete(integration, principal=ADMIN, purge=True)
+
+        await duties(b, path).forget_raw_file()
+
+        assert not path.exists()
+
+
+async def test_the_file_goes_after_a_purge_that_is_committed_when_somebody_has_looked_already(
+    database_url: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "raw.json"
+    async with bench(database_url, raw_dump_path=str(path)) as b:
+        await synced(b, path)
+        worker = duties(b, path)
+        async with b.sessions.begin() as session:
+            await record(session, action="knowledge.purge", object_type="incident", object_id=None, principal=ADMIN)
+            await worker.forget_raw_file()
+        assert path.exists()
+
+        await worker.forget_raw_file()
+
+        assert not path.exists()
+
+
+async def test_the_file_goes_though_the_clock_of_its_machine_is_a_little_ahead(
+    database_url: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "raw.json"
+    async with bench(database_url, raw_dump_path=str(path)) as b:
+        integration = await synced(b, path)
+        aged(path, seconds=-5)
         await b.components[IntegrationService].delete(integration, principal=ADMIN, purge=True)
 
         await duties(b, path).forget_raw_file()

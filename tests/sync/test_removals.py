@@ -1,6 +1,7 @@
 """Many records that may be gone, each of which a source is asked for."""
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from uuid import UUID
 
 import pytest
@@ -78,3 +79,31 @@ async def test_a_worker_that_is_to_stop_hands_over_between_two_questions(
 
         run = await b.run(run_id)
         assert (run.state, run.attempt, run.handovers, run.deleted) == ("succeeded", 2, 1, 5)
+
+
+async def test_a_record_that_is_deleted_after_it_was_read_is_gone_with_the_next_sync(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The delete log names it by then, and the source confirms it: one version cannot both change and end it."""
+    async with bench(database_url) as b:
+        b.source.fill(3)
+        integration = await b.integration()
+        await b.sync(integration)
+        b.source.change("INC00001", title="Mail is back")
+        logged = MemoryConnector.deleted_since
+
+        async def deleted_by_then(self: MemoryConnector, since: datetime) -> Sequence[str] | None:
+            b.source.remove("INC00001")
+            return await logged(self, since)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(MemoryConnector, "deleted_since", deleted_by_then)
+            between = await b.sync(integration)
+        after = await b.sync(integration)
+
+        assert (between.state, between.updated, between.deleted) == ("succeeded", 1, 0)
+        assert (after.state, after.deleted, sorted(await b.titles(integration))) == (
+            "succeeded",
+            1,
+            ["INC00002", "INC00003"],
+        )

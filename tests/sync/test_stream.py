@@ -9,7 +9,7 @@ from uuid import UUID, uuid4
 
 import httpx
 import pytest
-from sqlalchemy import event
+from sqlalchemy import event, text
 from sqlalchemy.ext.asyncio import AsyncEngine
 from sse_starlette import EventSourceResponse
 
@@ -319,6 +319,23 @@ async def test_however_many_runs_have_ended_the_logs_of_all_are_forgotten(
         assert len([one for one in asked if "DISTINCT run_id FROM sync_events" in one]) == 1  # Not for each some.
         left = await b.rows("SELECT DISTINCT run_id FROM sync_events")
         assert [row.run_id for row in left] == [runs[2].id]
+
+
+async def test_the_log_of_a_run_that_is_resumed_while_old_ones_are_looked_for_is_kept(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found_before_that = text("SELECT id FROM sync_runs WHERE CAST(:before AS timestamptz) IS NOT NULL")
+    monkeypatch.setattr(duties, "_WITH_OLD_EVENTS", found_before_that)
+    async with bench(database_url, workers=0) as b:
+        run_id = await b.start(await b.integration())
+        await b.change("UPDATE sync_runs SET last_event = 1")
+        await b.change(
+            "INSERT INTO sync_events (run_id, seq, event, payload) SELECT id, 1, 'progress', '{}' FROM sync_runs"
+        )
+
+        await b.duties().forget_old_events()
+
+        assert await b.events(run_id) == [("progress", {})]
 
 
 async def test_a_stream_on_which_nothing_happens_is_kept_open_by_comments(database_url: str) -> None:

@@ -7,7 +7,7 @@ from uuid import uuid4
 import pytest
 from sqlalchemy import text
 
-from integrations_api.connectors.records import MappedDocument
+from integrations_api.connectors.records import MappedDocument, Note
 from integrations_api.db.engine import create_engine, create_sessions
 from integrations_api.knowledge import contents
 from integrations_api.knowledge.documents import content_of
@@ -37,3 +37,11 @@ async def test_the_server_does_not_take_a_transaction_for_idle_whose_process_is_
 
         assert await session.scalar(text("SELECT count(*) FROM contents")) == 40
     await engine.dispose()
+
+
+def test_the_hash_of_a_content_is_the_one_that_was_stored_for_it() -> None:
+    """With another one, an upgrade would report every incident as changed, and store it anew."""
+    notes = [Note(at="2026-03-01T10:00:00Z", author="Ada", kind="comment", text="Rolled back")]
+    document = MappedDocument("INC1", "VPN is down", "From home", notes, {"state": "New", "a": 1}, "https://x.example")
+
+    assert content_of(document).hash.hex() == "4d5c83fce5b2e021e939f74144975ce02f115bab67a49428267fdd868fd2a3d9"

@@ -1,5 +1,6 @@
 """API keys: what a key may do, when it ends, and that it is shown once."""
 
+import asyncio
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -10,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from integrations_api.access.one_time import is_api_key, new_api_key
 from tests.support.applications import LiveApp, live_app
+from tests.support.processes import PATIENCE
 
 pytestmark = pytest.mark.anyio
 
@@ -185,6 +187,28 @@ async def test_there_is_a_most_of_keys(database_url: str) -> None:
         answer = await make(live, person)
 
     assert (answer.status_code, answer.json()["message"]) == (409, "You have 50 API keys: delete one first")
+
+
+async def test_of_two_who_make_the_last_key_at_once_one_has_it(database_url: str) -> None:
+    waiting = "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+    async with live_app(database_url) as live:
+        person = await live.credentials()
+        await make(live, person)
+        await run(
+            live,
+            "INSERT INTO api_keys SELECT gen_random_uuid(), user_id, name, n::text::bytea, permissions, created_at, "
+            "expires_at FROM api_keys, generate_series(1, 48) AS n",
+        )
+        async with live.components[AsyncEngine].begin() as connection:
+            await connection.execute(text("SELECT FROM users FOR UPDATE"))
+            making = [asyncio.create_task(make(live, person)) for _ in range(2)]
+            async with asyncio.timeout(PATIENCE):
+                while len(await run(live, waiting)) < 2:  # noqa: ASYNC110 - only the database knows
+                    await asyncio.sleep(0.02)
+
+        answers = [await each for each in making]
+
+    assert sorted(answer.status_code for answer in answers) == [201, 409]
 
 
 async def test_deeds_of_a_key_are_recorded_under_its_id(database_url: str) -> None:

@@ -215,6 +215,32 @@ async def test_a_day_without_failures_is_forgotten(database_url: str) -> None:
     assert left == []
 
 
+async def test_where_a_user_was_last_three_months_ago_is_forgotten(database_url: str) -> None:
+    async with door(database_url) as at_door:
+        email = await at_door.live.user()
+        for address, days in ((OFFICE, 91), (ATTACKER, 89)):
+            await at_door.knock(email, PASSWORD, at=address)
+            seen = f"seen_at = now() - interval '{days} days'"
+            await at_door.change(f"UPDATE known_addresses SET {seen} WHERE address = '{address}'")
+
+        await at_door.live.components[SignInThrottle].prune()
+
+        assert await at_door.rows("SELECT address FROM known_addresses") == [(ATTACKER,)]
+
+
+async def test_who_changes_his_password_again_and_again_has_not_to_wait(database_url: str) -> None:
+    async with door(database_url) as at_door:
+        email = await at_door.live.user()
+        headers, statuses = await at_door.live.credentials_of(email), []
+        for _ in range(7):
+            body = {"current_password": PASSWORD, "new_password": PASSWORD}
+            changed = await at_door.live.client.post("/auth/password", json=body, headers=headers)
+            statuses.append(changed.status_code)
+            headers = {"Authorization": f"Bearer {changed.json().get('access_token')}"}
+
+    assert statuses == [200] * 7
+
+
 async def test_who_signs_in_while_his_counters_are_forgotten_is_let_in(
     database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

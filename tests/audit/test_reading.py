@@ -9,6 +9,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncEngine, async_sessionmaker
 
 from integrations_api.audit import reading as module
+from integrations_api.audit.sealing import AuditSealer
 from integrations_api.audit.service import record
 from tests.support.applications import LiveApp, live_app
 
@@ -91,12 +92,12 @@ async def test_who_may_not_read_it_does_not(live: LiveApp) -> None:
     assert [answer.status_code for answer in answers] == [403, 403]
 
 
-@pytest.mark.parametrize(
-    "change", ["UPDATE audit_entries SET actor = 'x'", "DELETE FROM audit_entries", "TRUNCATE audit_entries"]
-)
-async def test_what_is_written_stays_written(live: LiveApp, change: str) -> None:
+@pytest.mark.parametrize("table", ["audit_entries", "audit_seals"])
+@pytest.mark.parametrize("change", ["UPDATE {} SET {} = NULL", "DELETE FROM {}", "TRUNCATE {}"])
+async def test_what_is_written_stays_written(live: LiveApp, change: str, table: str) -> None:
     await write(live, "deed.1")
+    await live.components[AuditSealer].seal()
 
-    with pytest.raises(IntegrityError, match="rows of audit_entries are only ever added"):
+    with pytest.raises(IntegrityError, match=f"rows of {table} are only ever added"):
         async with live.components[AsyncEngine].begin() as connection:
-            await connection.execute(text(change))
+            await connection.execute(text(change.format(table, "actor" if table == "audit_entries" else "mac")))

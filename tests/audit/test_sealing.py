@@ -48,6 +48,7 @@ class Record:
 @pytest.fixture
 async def audit(database_url: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Record]:
     monkeypatch.setattr(module, "BATCH", 2)
+    monkeypatch.setattr(module, "_SEALS_AT_ONCE", 2)
     engine = create_engine(database_url, pool_size=3)
     made = Record(engine)
     await made.write(10)
@@ -95,7 +96,10 @@ async def test_a_changed_entry_is_named(audit: Record, change: str) -> None:
         ("DELETE FROM audit_entries WHERE id = 3; UPDATE audit_entries SET id = 3 WHERE id = 9", "entry 3 was changed"),
         ("DELETE FROM audit_seals WHERE number = 2", "seal 2 is missing"),
         ("UPDATE audit_seals SET leaves = leaves || leaves WHERE number = 2", "seal 2 was changed"),
+        # An inner node of the tree in the place of what is under it has the same root.
+        ("UPDATE audit_seals SET leaves = root WHERE number = 2", "seal 2 was changed"),
         ("UPDATE audit_seals SET root = sha256('x') WHERE number = 2", "seal 2 was not made with the key"),
+        ("UPDATE audit_seals SET key_id = 'another' WHERE number = 2", "seal 3 does not follow"),
         ("UPDATE audit_seals SET mac = sha256('x') WHERE number = 2", "seal 2 was not made with the key"),
         ("UPDATE audit_seals SET entry_ids = '{3,5}' WHERE number = 2", "seal 2 was not made with the key"),
         ("UPDATE audit_seals SET sealed_at = now() WHERE number = 2", "seal 2 was not made with the key"),
@@ -134,6 +138,12 @@ async def test_after_a_change_of_keys_later_seals_vouch_for_earlier_ones(audit: 
 
     assert without_the_key == f"seal 5 needs the encryption key {KEY.partition(':')[0]}: add it to ENCRYPTION_KEYS"
     assert (seen.seals, seen.unproven, seen.flaw) == (6, 5, None)
+
+
+async def test_a_seal_whose_key_is_not_given_is_tied_to_the_next_with_its_mac(audit: Record) -> None:
+    await audit.tamper("UPDATE audit_seals SET mac = sha256('x') WHERE number = 2")
+
+    assert "seal 3 does not follow from the one before" in (await audit.flaw(OTHER) or "")
 
 
 async def test_a_chain_that_was_written_anew_under_a_made_up_key_shows_as_seals_that_need_one(audit: Record) -> None:

@@ -31,6 +31,15 @@ async def _marks(sessions: Sessions) -> list[str]:
         return [row.name for row in await connection.fetch("SELECT name FROM marks", record_class=Row)]
 
 
+async def _somebody_waits(connection: asyncpg.Connection) -> None:
+    """Until a transaction waits for another one to end."""
+    waiting = "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event = 'transactionid'"
+    async with asyncio.timeout(PATIENCE):
+        while not await connection.fetch(waiting):
+            await asyncio.sleep(0.02)
+            await connection.execute("SELECT pg_stat_clear_snapshot()")
+
+
 async def test_a_transaction_is_kept_at_its_end_and_undone_by_an_error(sessions: Sessions) -> None:
     async with transaction(sessions) as connection:
         await connection.execute("INSERT INTO marks VALUES ('kept')")
@@ -57,8 +66,7 @@ async def test_what_is_read_after_a_lock_is_as_the_one_before_has_left_it(
         await connection.execute("INSERT INTO marks VALUES ('first')")
     async with transaction(sessions, first=lock) as connection:
         reading = asyncio.create_task(read())
-        await asyncio.sleep(0.2)
-        assert not reading.done()
+        await _somebody_waits(connection)
         await connection.execute("INSERT INTO marks VALUES ('second')")
 
     assert await asyncio.wait_for(reading, PATIENCE) == ["first", "second"]
@@ -116,9 +124,9 @@ async def test_nobody_inherits_a_transaction_whose_beginning_was_cancelled(
 
     async with transaction(sessions) as connection:
         await connection.execute("INSERT INTO marks VALUES ('locked')")
-    async with transaction(create_sessions(other_engine), first=lock):
+    async with transaction(create_sessions(other_engine), first=lock) as connection:
         beginning = asyncio.create_task(begin())
-        await asyncio.sleep(0.2)
+        await _somebody_waits(connection)
         beginning.cancel()
         with pytest.raises(asyncio.CancelledError):
             await beginning

@@ -10,12 +10,13 @@ from collections.abc import Callable, Sequence
 from datetime import timedelta
 from pathlib import Path
 
+import httpcore
 import httpx
 import pytest
 
 from integrations_api.egress.client import open_client
 from integrations_api.egress.guard import EgressPolicy, EgressRefused
-from integrations_api.egress.transport import ResponseTooLarge, _decoder
+from integrations_api.egress.transport import GuardedBackend, ResponseTooLarge, _decoder
 from tests.egress.raw_server import Answer, answer, make_certificate, raw_server
 from tests.support.processes import PATIENCE
 
@@ -79,6 +80,19 @@ async def test_tls_goes_to_the_checked_address_with_the_names_own_sni_and_host(t
         assert f"host: service.example.com:{server.port}" in server.heads[0].lower()
 
 
+async def test_a_request_cannot_choose_for_which_name_the_server_proves_itself(tmp_path: Path) -> None:
+    certificate, key = make_certificate(tmp_path, "another.example.com")
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    tls.load_cert_chain(certificate, key)
+    policy = EgressPolicy(allowed_hosts=("service.example.com",), ca_file=certificate)
+    async with raw_server(tls) as server:
+        url = f"https://service.example.com:{server.port}"
+        async with open_client(policy, url, resolver=Names(["127.0.0.1"])) as client:
+            with pytest.raises(httpx.ConnectError):
+                await client.get("/x", extensions={"sni_hostname": "another.example.com"})
+        assert (server.sni, server.heads) == (["service.example.com"], [])
+
+
 @pytest.mark.parametrize("trusted", [True, False])
 async def test_a_certificate_for_another_name_or_from_a_stranger_is_refused(tmp_path: Path, trusted: bool) -> None:
     certificate, key = make_certificate(tmp_path, "another.example.com" if trusted else "service.example.com")
@@ -112,6 +126,24 @@ async def test_the_next_address_is_tried_when_the_first_does_not_answer() -> Non
             assert (await client.get("/")).status_code == 200
 
 
+async def test_an_address_that_does_not_answer_leaves_time_for_the_next_ones(monkeypatch: pytest.MonkeyPatch) -> None:
+    given: list[float] = []
+
+    async def silent(*_: object, **options: float) -> httpcore.AsyncNetworkStream:
+        given.append(options["timeout"])
+        raise httpcore.ConnectTimeout
+
+    monkeypatch.setattr(httpcore.AnyIOBackend, "connect_tcp", silent)
+    policy, names = EgressPolicy(connect_timeout=timedelta(seconds=60)), Names([f"8.8.8.{n}" for n in range(6)])
+    backend = GuardedBackend(scheme="https", policy=policy, resolver=names)
+
+    with pytest.raises(httpcore.ConnectTimeout):
+        await backend.connect_tcp("silent.example.com", 443)
+
+    # The clock stands nearly still meanwhile, so each may take its share of nearly all.
+    assert [round(60 / seconds) for seconds in given] == [4, 3, 2, 1]
+
+
 async def test_a_redirect_is_an_answer_and_not_a_way_on() -> None:
     policy = EgressPolicy(allowed_hosts=LOOPBACK)
     moved = answer(b"", "Location: http://169.254.169.254/latest/meta-data", status="302 Found")
@@ -128,6 +160,14 @@ async def test_credentials_do_not_reach_another_origin() -> None:
             with pytest.raises(EgressRefused):
                 await client.get(f"http://127.0.0.1:{elsewhere.port}/")
         assert elsewhere.connections == 0
+
+
+async def test_a_request_does_not_bring_credentials_in_its_url() -> None:
+    async with raw_server() as server:
+        async with open_client(EgressPolicy(allowed_hosts=LOOPBACK), f"http://127.0.0.1:{server.port}") as client:
+            with pytest.raises(EgressRefused, match="must not hold credentials"):
+                await client.get(f"http://user:password@127.0.0.1:{server.port}/")
+        assert server.connections == 0
 
 
 async def test_cookies_are_not_kept() -> None:
@@ -201,6 +241,12 @@ async def test_what_follows_a_compressed_answer_is_not_kept() -> None:
 
     assert read == LONG
     assert most < 10_000_000
+
+
+async def test_what_follows_a_compressed_answer_counts_as_a_part_of_it() -> None:
+    policy = EgressPolicy(allowed_hosts=LOOPBACK, max_response_bytes=1_000_000)
+    with pytest.raises(ResponseTooLarge):
+        await fetch(answer(gzip.compress(b"{}") + bytes(2_000_000), "Content-Encoding: gzip"), policy)
 
 
 async def test_others_have_their_turn_while_an_answer_comes_in_very_many_pieces() -> None:

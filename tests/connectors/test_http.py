@@ -314,7 +314,7 @@ async def test_ten_refusals_in_a_row_are_borne() -> None:
 async def test_what_is_asked_of_one_request_holds_for_all() -> None:
     world = World()
     assert world.patience.close_for(40)
-    assert not world.patience.close_for(39)
+    assert not world.patience.close_for(20)
     await world.patience.until_open()
     assert world.slept == [40]
 

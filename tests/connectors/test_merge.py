@@ -7,7 +7,8 @@ from contextlib import aclosing
 
 import pytest
 
-from integrations_api.connectors.merge import merged
+from integrations_api.connectors.errors import Retryable
+from integrations_api.connectors.merge import merged, together
 from integrations_api.connectors.records import Page, SourceRecord
 
 pytestmark = pytest.mark.anyio
@@ -86,3 +87,22 @@ async def test_a_page_that_was_taken_does_not_live_on_until_the_next_one_comes()
         assert born[0]() is None
         waiting.cancel()
         await asyncio.gather(waiting, return_exceptions=True)
+
+
+async def test_a_question_that_fails_ends_the_others_that_are_asked_together() -> None:
+    ended: list[str] = []
+
+    async def wait_for_ever() -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ended.append("it waited")
+
+    async def fail() -> None:
+        await _settled()
+        raise Retryable("Connection timeout")
+
+    with pytest.raises(Retryable):
+        await together([wait_for_ever(), fail()])
+
+    assert ended == ["it waited"]

@@ -174,6 +174,17 @@ class ConformanceTests:
         assert start.next_watermark < source.now() - timedelta(seconds=89_000)
         assert abs(start.source_now - source.now()) < timedelta(seconds=2)
 
+    async def test_nor_is_it_later_than_the_sources_clock_which_may_have_been_set_back(
+        self, source: SourceUnderTest
+    ) -> None:
+        source.advance(7200)
+        source.update(min(source.titles()), "Changed by a clock that was ahead")
+        source.advance(-3600)
+        async with source.open() as connector:
+            start = await connector.start(FetchRequest("full", None))
+        assert start.next_watermark is not None
+        assert start.next_watermark < source.now()
+
     async def test_an_empty_source_is_an_end_and_not_an_error(self, source: SourceUnderTest) -> None:
         source.clear()
         async with source.open(concurrency=3) as connector:

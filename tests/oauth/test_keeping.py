@@ -138,6 +138,40 @@ async def test_who_finds_late_that_access_had_ended_does_not_undo_a_new_sign_in(
     assert (await product.shown(integration))["needs_connection"] is None
 
 
+async def test_access_of_another_application_that_ended_is_not_said_of_the_one_there_is_now(
+    product: Connecting, servicenow: SimulatorServer
+) -> None:
+    integration = await product.create(servicenow.url, "authorization_code")
+    await product.connect(integration)
+    sessions, integrations = product.bench.sessions, product.bench.components[IntegrationReader]
+    async with sessions() as session:
+        before = subject_of(await integrations.load(session, UUID(integration)), policy=EgressPolicy())
+    assert before is not None
+    edited = await product.edit(integration, client_id="another")
+
+    await mark_lost(sessions, before, why="the access of before has ended", generation=1)
+
+    assert (await product.shown(integration))["needs_connection"] == edited["needs_connection"]
+
+
+async def test_a_schedule_that_stood_still_before_its_access_ended_goes_on_standing_still_for_that(
+    product: Connecting, servicenow: SimulatorServer
+) -> None:
+    integration = await product.create(servicenow.url, "authorization_code")
+    await product.connect(integration)
+    await product.api.client.put(f"/integrations/schedule/{integration}", json={"cron": "0 6 * * *"})
+    await product.bench.change("UPDATE integrations SET paused_reason = 'held', next_sync_at = NULL")
+    end_access(servicenow)
+    await product.sync(integration)
+    ended = await product.shown(integration)
+
+    await product.connect(integration)
+
+    again = await product.shown(integration)
+    assert [shown["paused"] for shown in (ended, again)] == ["held", "held"]
+    assert (ended["needs_connection"] is None, again["needs_connection"]) == (False, None)
+
+
 async def test_connecting_again_lets_the_schedule_go_on(product: Connecting, servicenow: SimulatorServer) -> None:
     integration = await product.create(servicenow.url, "authorization_code")
     await product.connect(integration)
@@ -145,11 +179,12 @@ async def test_connecting_again_lets_the_schedule_go_on(product: Connecting, ser
     end_access(servicenow)
     await product.sync(integration)
 
+    before = utc_now().strftime("%Y-%m-%dT%H:%M:%SZ")
     await product.connect(integration)
 
     shown = await product.shown(integration)
     assert (shown["needs_connection"], shown["paused"]) == (None, None)
-    assert shown["next_sync_at"] > utc_now().strftime("%Y-%m-%dT%H:%M:%SZ")
+    assert shown["next_sync_at"] > before
     assert (await product.sync(integration)).state == "succeeded"
 
 

@@ -14,9 +14,9 @@ _LINES = (
     (re.compile(r"^[ \t]*-{4,}[ \t]*$", re.MULTILINE), ""),
     (re.compile(r"^([ \t]*)[*#-]*#[ \t]+", re.MULTILINE), r"\1# "),
     (re.compile(r"^([ \t]*)[*#-]*[*-][ \t]+", re.MULTILINE), r"\1- "),
-    (re.compile(r"^[ \t]*\|\|?(.*?)\|?\|[ \t]*$", re.MULTILINE), r"\1"),
-    (re.compile(r"(?:(?<![ \t])[ \t]+)?\|\|[ \t]*"), " | "),
 )
+_ROW = re.compile(r"^[ \t]*\|\|?(.*?)\|?\|[ \t]*$", re.MULTILINE)
+_BETWEEN_HEADERS = re.compile(r"(?:(?<![ \t])[ \t]+)?\|\|[ \t]*")
 _PANEL = re.compile(r"\{panel:([^}\n]{0,600})\}")
 _TITLE = re.compile(r"\btitle=([^|]*)")
 _MACROS = (
@@ -87,9 +87,15 @@ def _read(markup: str) -> str:
     markup = _PANEL.sub(_title_of_panel, markup)
     for pattern, replacement in (*_MACROS, *_LINKS, *_LINES):
         markup = pattern.sub(replacement, markup)
+    markup = _ROW.sub(_cells, markup)
     for pattern in _EMPHASIS:
         markup = pattern.sub(_without_marks, markup)
     return _ESCAPED.sub(r"\1", markup.replace("\\\\", "\n"))
+
+
+def _cells(row: re.Match[str]) -> str:
+    """A table's row; two bars in any other line are what somebody wrote, an "or" of a program say."""
+    return _BETWEEN_HEADERS.sub(" | ", row[1])
 
 
 def _without_marks(found: re.Match[str]) -> str:

@@ -20,9 +20,9 @@ def numbers(answer: Any) -> list[str]:
     return [hit["number"] for hit in answer["hits"]]
 
 
-async def post(live: LiveApp, body: Any, *, status: int = 200) -> Any:
+async def post(live: LiveApp, body: Any, *, status: int = 200, **query: Any) -> Any:
     headers = await live.credentials([Permission.KNOWLEDGE_VIEW])
-    response = await live.client.post("/knowledge/similar", json=body, headers=headers)
+    response = await live.client.post("/knowledge/similar", json=body, params=query, headers=headers)
     assert response.status_code == status, response.text
     return response.json()
 
@@ -139,6 +139,22 @@ async def test_a_text_can_be_asked_about_in_an_older_version(live: LiveApp, sess
     assert (numbers(then), numbers(now)) == (["INC1"], ["INC2"])
     assert {hit["version"] for hit in then["hits"]} == {1}
     await post(live, {**body, "version": 3}, status=404)
+
+
+async def test_version_and_integration_are_asked_for_in_the_url_too_as_on_every_other_route(
+    live: LiveApp, sessions: Sessions
+) -> None:
+    story = await build_versions(sessions, {**FILLER, "INC1": doc(**JAM)}, {"INC1": gone(), "INC2": doc(**JAM)})
+    await build_versions(sessions, {"OTHER1": doc(**JAM)}, service_name="ServiceNow EU")
+    body = {"text": "The paper jams in the printer"}
+
+    then = await post(live, body, integration=story.dataset_id, version=1)
+    now = await post(live, {**body, "integration": str(story.dataset_id), "version": 1}, version=2)
+
+    assert (numbers(then), numbers(now)) == (["INC1"], ["INC2"])
+    assert "version" in (await post(live, body, version=1, status=422))["message"]
+    assert "version" in (await post(live, body, version="first", status=422))["message"]
+    assert sorted(numbers(await post(live, body))) == ["INC2", "OTHER1"]
 
 
 @pytest.mark.parametrize("text", ["the and of", "!!! ???", "-- or --", "\\ ' \" :*"])

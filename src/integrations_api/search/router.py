@@ -129,11 +129,19 @@ async def similar_incidents(
     response_model=HitsAnswer,
     responses=errors(401, 403, 404, 413, 415, 422, 429, m404="Dataset not found"),
 )
-async def similar_text(body: SimilarRequest, search: Search, _: Viewer) -> Response:
-    """The incidents most like the text of a new one: what may have been solved before."""
+async def similar_text(
+    body: SimilarRequest, search: Search, _: Viewer, integration: Integration = None, version: AsOf = None
+) -> Response:
+    """The incidents most like the text of a new one: what may have been solved before.
+
+    `integration` and `version` may stand in the URL, as on other routes, or in the body; the URL's go first.
+    """
     return _answer(
         await search.similar_text(
-            body.text, dataset_id=body.integration, version=body.version, limit=min(body.limit, MOST_HITS)
+            body.text,
+            dataset_id=integration or body.integration,
+            version=version or body.version,
+            limit=min(body.limit, MOST_HITS),
         )
     )
 

@@ -21,9 +21,8 @@ from integrations_api.clock import Clock, utc_now
 from integrations_api.components import Components
 from integrations_api.connectors.records import ConnectorContext
 from integrations_api.connectors.retry import Time
-from integrations_api.db.compatibility import Fit, fit_of
+from integrations_api.db.compatibility import require_served, schema_of
 from integrations_api.db.engine import Sessions, asyncpg_dsn, close_engine, create_engine, create_sessions
-from integrations_api.db.revisions import current_revision, head_revision
 from integrations_api.egress.guard import EgressPolicy
 from integrations_api.egress.proxy_setting import read_proxy
 from integrations_api.errors import ConfigurationError
@@ -208,17 +207,7 @@ def egress_policy(settings: Settings) -> EgressPolicy:
 async def require_schema(engine: AsyncEngine) -> None:
     """Raises `ConfigurationError` unless the database's schema serves this release: its own, or a later one's."""
     async with engine.connect() as connection:
-        fit, found = await fit_of(connection), await current_revision(connection)
-    if fit is Fit.BEHIND:
-        raise ConfigurationError(
-            f"The database {f'schema is at {found}' if found else 'has no schema yet'}, and this release needs "
-            f"{head_revision()}: run `integrations-api migrate`"
-        )
-    if fit is Fit.BEYOND:
-        raise ConfigurationError(
-            f"The database schema is at {found}, of a later release that took away what this one needs: "
-            "run that release, or restore the backup that was made before it"
-        )
+        require_served(*await schema_of(connection))
 
 
 def _resolved_url(settings: Settings, database_url: str | None) -> str:

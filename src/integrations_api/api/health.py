@@ -16,7 +16,7 @@ from integrations_api.api.components import component
 from integrations_api.api.envelope import Success
 from integrations_api.api.openapi import errors
 from integrations_api.api.routes import PUBLIC, Router
-from integrations_api.db.compatibility import Fit, fit_of
+from integrations_api.db.compatibility import Fit, schema_of
 from integrations_api.db.engine import is_full, is_shut_out
 from integrations_api.logs import get_logger
 from integrations_api.queue.models import Worker
@@ -155,7 +155,7 @@ _FITS = {
 
 
 async def _schema(connection: AsyncConnection) -> _Finding:
-    fit = await fit_of(connection)
+    fit, _ = await schema_of(connection)
     return fit.is_served, _FITS[fit]
 
 

@@ -1,6 +1,5 @@
 """`integrations-api migrate`: bring the database to this release's schema."""
 
-import asyncio
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated
 
@@ -8,8 +7,6 @@ import typer
 
 if TYPE_CHECKING:
     from alembic.script import Script
-
-    from integrations_api.db.compatibility import Fit
 
 
 def migrate(
@@ -28,17 +25,17 @@ def migrate(
       integrations-api migrate --check && integrations-api serve
     """
     from integrations_api.cli import setup
-    from integrations_api.db.compatibility import Fit
+    from integrations_api.db.compatibility import Fit, require_served
 
     settings = setup.settings_for_process()
     with setup.opened_database(settings, migrated=False) as url:
-        fit, found = asyncio.run(_look(url))
+        fit, found = setup.schema_at(url)
         if fit is Fit.BEHIND and not check:
             setup.migrate_database(url)
-            fit, found = asyncio.run(_look(url))
-        if fit is Fit.BEHIND:
-            _tell_what_waits(found)
-        asyncio.run(_require(url))
+            fit, found = setup.schema_at(url)
+    if fit is Fit.BEHIND:
+        _tell_what_waits(found)
+    require_served(fit, found)
     print(f"The schema is at {found}" + (", of a later release, which serves this one" if fit is Fit.AHEAD else ""))
 
 
@@ -57,29 +54,3 @@ def _ended(waiting: Sequence["Script"]) -> str | None:
 
     ended = [name for name in map(ends, waiting) if name is not None]
     return RELEASES.get(ended[-1], f"with the schema {ended[-1]}") if ended else None
-
-
-async def _look(url: str) -> tuple["Fit", str | None]:
-    from integrations_api.cli.setup import database_trouble
-    from integrations_api.db.compatibility import fit_of
-    from integrations_api.db.engine import create_engine
-    from integrations_api.db.revisions import current_revision
-
-    engine = create_engine(url, pool_size=1)
-    try:
-        with database_trouble():
-            async with engine.connect() as connection:
-                return await fit_of(connection), await current_revision(connection)
-    finally:
-        await engine.dispose()
-
-
-async def _require(url: str) -> None:
-    from integrations_api.cli.setup import check_schema
-    from integrations_api.db.engine import create_engine
-
-    engine = create_engine(url, pool_size=1)
-    try:
-        await check_schema(engine)
-    finally:
-        await engine.dispose()

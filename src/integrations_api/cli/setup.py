@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncEngine
 
     from integrations_api.components import Components
+    from integrations_api.db.compatibility import Fit
 
 T = TypeVar("T")
 
@@ -94,24 +95,28 @@ def migrate_database(url: str) -> None:
         try:
             upgrade(url)
         except CommandError as error:
-            if asyncio.run(_is_served(url)):
+            if schema_at(url)[0].is_served:
                 return
             raise ConfigurationError(
                 f"The database cannot be migrated ({error}): it was probably used by a later release, so run that one"
             ) from error
 
 
-async def _is_served(url: str) -> bool:
-    """Whether the schema serves this release."""
-    from integrations_api.db.compatibility import fit_of
+def schema_at(url: str) -> tuple["Fit", str | None]:
+    """How the schema there stands to this release, and its revision. Raises `Unavailable`."""
+    from integrations_api.db.compatibility import schema_of
     from integrations_api.db.engine import create_engine
 
-    engine = create_engine(url, pool_size=1)
-    try:
-        async with engine.connect() as connection:
-            return (await fit_of(connection)).is_served
-    finally:
-        await engine.dispose()
+    async def look() -> tuple["Fit", str | None]:
+        engine = create_engine(url, pool_size=1)
+        try:
+            async with engine.connect() as connection:
+                return await schema_of(connection)
+        finally:
+            await engine.dispose()
+
+    with database_trouble():
+        return asyncio.run(look())
 
 
 def _is_news(record: logging.LogRecord) -> bool:

@@ -14,6 +14,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from integrations_api.db.base import Base
 from integrations_api.db.revisions import current_revision, head_revision, known_revisions
+from integrations_api.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from alembic.script import Script, ScriptDirectory
@@ -46,9 +47,13 @@ class Fit(StrEnum):
         return self in {Fit.AT_HEAD, Fit.AHEAD}
 
 
-async def fit_of(connection: AsyncConnection) -> Fit:
-    """Looks at the schema with up to four statements."""
+async def schema_of(connection: AsyncConnection) -> tuple[Fit, str | None]:
+    """How the schema stands to this release, and its revision, by up to four statements."""
     found = await current_revision(connection)
+    return await _fit_of(connection, found), found
+
+
+async def _fit_of(connection: AsyncConnection, found: str | None) -> Fit:
     if found == head_revision():
         return Fit.AT_HEAD
     if found is None or found in known_revisions():
@@ -59,6 +64,20 @@ async def fit_of(connection: AsyncConnection) -> Fit:
         text("SELECT EXISTS (SELECT FROM schema_serves WHERE revision = :head)"), {"head": head_revision()}
     )
     return Fit.AHEAD if served else Fit.BEYOND
+
+
+def require_served(fit: Fit, found: str | None) -> None:
+    """Raises `ConfigurationError` unless the schema serves this release: its own, or a later one's."""
+    if fit is Fit.BEHIND:
+        raise ConfigurationError(
+            f"The database {f'schema is at {found}' if found else 'has no schema yet'}, and this release needs "
+            f"{head_revision()}: run `integrations-api migrate`"
+        )
+    if fit is Fit.BEYOND:
+        raise ConfigurationError(
+            f"The database schema is at {found}, of a later release that took away what this one needs: "
+            "run that release, or restore the backup that was made before it"
+        )
 
 
 def note_whom_it_serves(connection: Connection, migrations: "ScriptDirectory", revision: str | None) -> None:

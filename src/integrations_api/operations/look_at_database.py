@@ -11,10 +11,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from integrations_api.access.tokens import LEEWAY
 from integrations_api.clock import utc_now
 from integrations_api.connectors.records import Check
-from integrations_api.db.compatibility import Fit, fit_of
+from integrations_api.db.compatibility import Fit, schema_of
 from integrations_api.db.embedded import EmbeddedDatabaseError, running_url
 from integrations_api.db.migrations import pending
-from integrations_api.db.revisions import current_revision, head_revision
+from integrations_api.db.revisions import head_revision
 from integrations_api.knowledge.vectors import find_pgvector
 from integrations_api.operations.gauges import QUEUE, WORKERS
 from integrations_api.operations.looking import AS_WHO_SERVES, LET_IT, Place
@@ -132,10 +132,10 @@ _MAY_MIGRATE = """
 async def schema(place: Place) -> Check:
     """How the schema stands to this release, and whether its tables may be written; or made, where they are not."""
     async with place.engine.connect() as connection:
-        fit, found = await fit_of(connection), await current_revision(connection)
+        fit, found = await schema_of(connection)
         out_of_reach = (await connection.scalars(text(_OUT_OF_REACH))).all()
         may_migrate = await connection.scalar(text(_MAY_MIGRATE))
-    if fit in (Fit.AT_HEAD, Fit.AHEAD) and out_of_reach:
+    if fit.is_served and out_of_reach:
         others = f" and {len(out_of_reach) - 1} more" if len(out_of_reach) > 1 else ""
         return Check("schema", "failed", f"this user may not read and write {out_of_reach[0]}{others}", LET_IT)
     if fit is Fit.AT_HEAD:

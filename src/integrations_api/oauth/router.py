@@ -17,7 +17,7 @@ from integrations_api.api.routes import Router
 from integrations_api.errors import TooManyRequests
 from integrations_api.oauth.page import POLICY, page
 from integrations_api.oauth.schemas import AuthorizeAnswer
-from integrations_api.oauth.service import NotConnected, OAuthService, Return
+from integrations_api.oauth.service import AuthorizationResponse, NotConnected, OAuthService
 
 router = Router(prefix="/integrations/oauth", tags=["integrations"])
 
@@ -74,7 +74,7 @@ async def callback(
     the user who asked for it may edit integrations. Tokens are stored sealed, and shown to nobody."""
     try:
         await rates.draw(Rate.CALLBACK, network_of_request() or "unknown")
-        name = await connecting.complete(Return(state=state, code=code, error=error, issuer=iss))
+        name = await connecting.complete(AuthorizationResponse(state=state, code=code, error=error, issuer=iss))
     except NotConnected as failure:
         return _page(400, "Not connected", f"{failure.message}. {failure.remedy}")
     except TooManyRequests as refused:

@@ -58,8 +58,8 @@ _ERRORS = {
 """What the codes of RFC 6749 (4.1.2.1) mean; any other text of the service is not repeated."""
 
 
-class Invitation(Struct, frozen=True):
-    """Where to sign in, and until when."""
+class AuthorizationRequest(Struct, frozen=True):
+    """An authorization request (RFC 6749, 4.1.1) that was begun: the address to open, and until when it is good."""
 
     url: str
     redirect_uri: str
@@ -67,8 +67,8 @@ class Invitation(Struct, frozen=True):
 
 
 @dataclass(frozen=True, slots=True)
-class Return:
-    """What a browser brings back."""
+class AuthorizationResponse:
+    """The authorization response (RFC 6749, 4.1.2), as a browser brings it back."""
 
     state: str = field(repr=False)
     code: str | None = field(repr=False)
@@ -109,7 +109,7 @@ class OAuthService:
         self.redirect_uri = redirect_uri_of(public_url)
         """Exactly what has to be registered at the service."""
 
-    async def begin(self, integration_id: UUID, *, principal: Principal) -> Invitation:
+    async def begin(self, integration_id: UUID, *, principal: Principal) -> AuthorizationRequest:
         """Raises `NotFound`, and `InvalidInput` for an integration that nobody has to sign in for."""
         generation = await self._access.generation_of(principal.user_id)
         state, verifier, now = secrets.token_urlsafe(32), secrets.token_urlsafe(48), self._clock()
@@ -131,7 +131,7 @@ class OAuthService:
         except IntegrityError:
             raise NotFound("Integration not found") from None  # It was deleted while we looked at it.
         url = self._address(subject, state=state, challenge=_challenge(verifier))
-        return Invitation(url=url, redirect_uri=self.redirect_uri, expires_at=now + LIFETIME)
+        return AuthorizationRequest(url=url, redirect_uri=self.redirect_uri, expires_at=now + LIFETIME)
 
     def _address(self, subject: Subject, *, state: str, challenge: str) -> str:
         server = subject.application.server
@@ -146,7 +146,7 @@ class OAuthService:
         }
         return f"{server.authorize_url}{'&' if '?' in server.authorize_url else '?'}{urlencode(params)}"
 
-    async def complete(self, brought: Return) -> str:
+    async def complete(self, brought: AuthorizationResponse) -> str:
         """Exchanges and stores; gives the integration's name. Raises `NotConnected`."""
         flow = await self._take(brought.state)
         try:
@@ -178,7 +178,7 @@ class OAuthService:
             ) from None
         return principal
 
-    async def _connect(self, flow: OAuthFlow, brought: Return, principal: Principal) -> str:
+    async def _connect(self, flow: OAuthFlow, brought: AuthorizationResponse, principal: Principal) -> str:
         async with self._sessions() as session:
             try:
                 integration, subject = await self._load(session, flow.integration_id)
@@ -252,7 +252,7 @@ class OAuthService:
             await repository.forget_flows(session, begun_before=self._clock() - LIFETIME)
 
 
-def _code_of(brought: Return, server: OAuthServer) -> str:
+def _code_of(brought: AuthorizationResponse, server: OAuthServer) -> str:
     """The code. Raises `NotConnected` where there is none, or where another server than ours speaks (RFC 9207)."""
     if brought.issuer is not None and not _is_from(brought.issuer, server):
         raise NotConnected("The answer comes from another server than was asked", reason="wrong_issuer")

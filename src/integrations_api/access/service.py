@@ -39,8 +39,6 @@ from integrations_api.logs import get_logger
 
 log = get_logger(__name__)
 
-COMMAND_LINE = "command line"
-"""The actor of what an operator does on the machine itself."""
 _EMAIL = re.compile(r"[^@\s\x00-\x1f\x7f]{1,64}@[^@\s\x00-\x1f\x7f]{1,189}")
 
 
@@ -184,7 +182,7 @@ class AccessService:
         return user.token_generation
 
     async def create_user(
-        self, *, email: str, password: str, permissions: Iterable[str], actor: str = COMMAND_LINE
+        self, *, email: str, password: str, permissions: Iterable[str], actor: str = audit.COMMAND_LINE
     ) -> UserDetails:
         """A new user. Raises `InvalidInput` for a malformed e-mail, password or permission, `Conflict` if he exists."""
         email = checked_email(email)
@@ -211,7 +209,7 @@ class AccessService:
         async with self._sessions() as session:
             return [details_of(user) for user in await repository.by_email(session)]
 
-    async def disable_user(self, email: str, *, actor: str = COMMAND_LINE) -> UserDetails:
+    async def disable_user(self, email: str, *, actor: str = audit.COMMAND_LINE) -> UserDetails:
         """Ends a user's access from the next request on; twice is fine. Raises `NotFound`."""
         async with self._sessions.begin() as session:
             user = await _get(session, email)
@@ -220,7 +218,7 @@ class AccessService:
         return details_of(user)
 
     async def set_permissions(
-        self, email: str, permissions: Iterable[str], *, actor: str = COMMAND_LINE
+        self, email: str, permissions: Iterable[str], *, actor: str = audit.COMMAND_LINE
     ) -> UserDetails:
         """Replaces a user's permissions from the next request on. Raises `NotFound`, `InvalidInput`."""
         granted = parse_permissions(permissions)
@@ -230,7 +228,7 @@ class AccessService:
             await _record(session, user, "user.set_permissions", actor)
         return details_of(user)
 
-    async def issue_token(self, email: str, lifetime: timedelta, *, actor: str = COMMAND_LINE) -> IssuedToken:
+    async def issue_token(self, email: str, lifetime: timedelta, *, actor: str = audit.COMMAND_LINE) -> IssuedToken:
         """A token without a password, for an operator on the machine. Raises `NotFound`, `Conflict` when disabled."""
         async with self._sessions.begin() as session:
             user = await _get(session, email)

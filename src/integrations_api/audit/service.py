@@ -14,6 +14,8 @@ from integrations_api.vault.mask import masked
 
 WORKER = "worker"
 """The actor of what workers do by themselves."""
+COMMAND_LINE = "command line"
+"""The actor of what an operator does on the machine itself."""
 
 
 class Who(Protocol):

@@ -79,7 +79,7 @@ class SecretKeeper:
                 action="secrets.rotate",
                 object_type="encryption_key",
                 object_id=self._vault.primary_id,
-                actor="command line",
+                actor=audit.COMMAND_LINE,
                 details={"rewrapped": done},
             )
 

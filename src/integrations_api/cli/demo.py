@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 
-class Shown(StrEnum):
+class Simulated(StrEnum):
     """The sources that can be simulated."""
 
     SERVICENOW = "servicenow"
@@ -18,7 +18,7 @@ def demo(
     once: Annotated[bool, typer.Option("--once", help="End after the sync: 0 if all went well, 1 if not.")] = False,
     port: Annotated[int, typer.Option(min=1, max=65535, help="Port of the API.")] = 8000,
     incidents: Annotated[int, typer.Option(min=1, max=1_000_000, help="How many the simulated source has.")] = 2000,
-    service: Annotated[Shown, typer.Option(help="Which source is simulated.")] = Shown.SERVICENOW,
+    service: Annotated[Simulated, typer.Option(help="Which source is simulated.")] = Simulated.SERVICENOW,
 ) -> None:
     """Show the whole system: a real PostgreSQL, a simulated source, the API, a worker, and a sync you can watch.
 

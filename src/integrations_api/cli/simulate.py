@@ -9,7 +9,13 @@ import typer
 
 app = typer.Typer(no_args_is_help=True, help="Made-up systems to try the service on.")
 
-FAULTS_HELP = "Misbehave: NAME or NAME:key=value,… (again for more; an unknown name lists all)."
+Host = Annotated[str, typer.Option(help="Address to listen on.")]
+Port = Annotated[int, typer.Option(min=1, max=65535, help="Port to listen on.")]
+Seed = Annotated[int, typer.Option(help="The same seed makes the same data.")]
+Faults = Annotated[
+    Optional[list[str]],  # noqa: UP045 (typer reads the annotation)
+    typer.Option(help="Misbehave: NAME or NAME:key=value,… (again for more; an unknown name lists all)."),
+]
 
 
 class JiraFlavour(StrEnum):
@@ -26,14 +32,11 @@ def group() -> None:
 
 @app.command("servicenow")
 def servicenow(
-    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=1, max=65535, help="Port to listen on.")] = 8081,
+    host: Host = "127.0.0.1",
+    port: Port = 8081,
     incidents: Annotated[int, typer.Option(min=0, max=5_000_000, help="How many incidents it has.")] = 2000,
-    seed: Annotated[int, typer.Option(help="The same seed makes the same incidents.")] = 1,
-    fault: Annotated[
-        Optional[list[str]],  # noqa: UP045 (typer reads the annotation)
-        typer.Option(help=FAULTS_HELP),
-    ] = None,
+    seed: Seed = 1,
+    fault: Faults = None,
 ) -> None:
     """Run a simulated ServiceNow until Ctrl-C. To sync from it, put its host:port into EGRESS_ALLOWED_HOSTS.
 
@@ -47,20 +50,18 @@ def servicenow(
     user = User()
     run = partial(run_simulator, incidents=incidents, seed=seed, user=user)
     about = f"A simulated ServiceNow with {incidents:,} incidents"
-    _run(run, parse_fault, fault or (), host, port, about, f"User {user.user_name}, password {user.password}")
+    sign_in = f"User {user.user_name}, password {user.password}"
+    _run(run, parse_fault, fault or (), host=host, port=port, about=about, sign_in=sign_in)
 
 
 @app.command("jira")
 def jira(
-    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=1, max=65535, help="Port to listen on.")] = 8082,
+    host: Host = "127.0.0.1",
+    port: Port = 8082,
     issues: Annotated[int, typer.Option(min=0, max=200_000, help="How many issues it has.")] = 2000,
-    seed: Annotated[int, typer.Option(help="The same seed makes the same issues.")] = 1,
+    seed: Seed = 1,
     flavour: Annotated[JiraFlavour, typer.Option(help="Which of the two products it is.")] = JiraFlavour.CLOUD,
-    fault: Annotated[
-        Optional[list[str]],  # noqa: UP045 (typer reads the annotation)
-        typer.Option(help=FAULTS_HELP),
-    ] = None,
+    fault: Faults = None,
 ) -> None:
     """Run a simulated Jira until Ctrl-C. To sync from it, put its host:port into EGRESS_ALLOWED_HOSTS.
 
@@ -75,15 +76,40 @@ def jira(
     is_cloud = flavour is JiraFlavour.CLOUD
     run = partial(run_simulator, issues=issues, seed=seed, flavour=flavour.value)
     about = f"A simulated Jira {'Cloud' if is_cloud else 'Data Center'} with {issues:,} issues"
-    cloud_user = f"E-mail {user.email}, API token {user.api_token}"
-    own_user = f"User {user.user_name}, password {user.password}, personal access token {user.pat}"
-    _run(run, BOOK.parse, fault or (), host, port, about, cloud_user if is_cloud else own_user)
+    sign_in = f"User {user.user_name}, password {user.password}, personal access token {user.pat}"
+    if is_cloud:
+        sign_in = f"E-mail {user.email}, API token {user.api_token}"
+    _run(run, BOOK.parse, fault or (), host=host, port=port, about=about, sign_in=sign_in)
+
+
+@app.command("github")
+def github(
+    host: Host = "127.0.0.1",
+    port: Port = 8083,
+    issues: Annotated[int, typer.Option(min=0, max=500_000, help="How many issues it has.")] = 2000,
+    seed: Seed = 1,
+    fault: Faults = None,
+) -> None:
+    """Run a simulated GitHub until Ctrl-C. To sync from it, put its host:port into EGRESS_ALLOWED_HOSTS.
+
+    \b
+    Examples:
+      integrations-api simulate github --issues 500
+      integrations-api simulate github --fault secondary_limit --fault latency:milliseconds=500
+    """
+    from integrations_api.simulator.github import DEFAULT_TOKEN, OWNER, parse_fault, run_simulator
+
+    run = partial(run_simulator, issues=issues, seed=seed)
+    about = f"A simulated GitHub with {issues:,} issues"
+    sign_in = f"Owner {OWNER}, token {DEFAULT_TOKEN}"
+    _run(run, parse_fault, fault or (), host=host, port=port, about=about, sign_in=sign_in)
 
 
 def _run(
     run: Callable[..., None],
     parse_fault: Callable[[str], Any],
     faults: Sequence[str],
+    *,
     host: str,
     port: int,
     about: str,
@@ -105,28 +131,3 @@ def _run(
         run(host=host, port=port, faults=faults)
     except KeyboardInterrupt:
         return
-
-
-@app.command("github")
-def github(
-    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=1, max=65535, help="Port to listen on.")] = 8083,
-    issues: Annotated[int, typer.Option(min=0, max=500_000, help="How many issues it has.")] = 2000,
-    seed: Annotated[int, typer.Option(help="The same seed makes the same issues.")] = 1,
-    fault: Annotated[
-        Optional[list[str]],  # noqa: UP045 (typer reads the annotation)
-        typer.Option(help=FAULTS_HELP),
-    ] = None,
-) -> None:
-    """Run a simulated GitHub until Ctrl-C. To sync from it, put its host:port into EGRESS_ALLOWED_HOSTS.
-
-    \b
-    Examples:
-      integrations-api simulate github --issues 500
-      integrations-api simulate github --fault secondary_limit --fault latency:milliseconds=500
-    """
-    from integrations_api.simulator.github import DEFAULT_TOKEN, OWNER, parse_fault, run_simulator
-
-    run = partial(run_simulator, issues=issues, seed=seed)
-    about = f"A simulated GitHub with {issues:,} issues"
-    _run(run, parse_fault, fault or (), host, port, about, f"Owner {OWNER}, token {DEFAULT_TOKEN}")

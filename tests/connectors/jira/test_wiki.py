@@ -16,6 +16,8 @@ from integrations_api.connectors.jira.wiki import to_text
         ("{code:java}\nint *a* = 1;\n{code}", "int *a* = 1;"),
         ("{code:title=Pool.java|borderStyle=solid}\nint a;\n{code}", "Pool.java\nint a;"),
         ("see\n{noformat:bgColor=#fff|title=log}\n a{noformat}", "see\nlog\n a"),
+        ("Output{code}\n  a\n{code}then{code}b{code}{noformat}c{noformat}", "Output\n  a\nthen\nb\nc"),
+        ("It says: {code:title=Log}\na{code}\n\nOften.", "It says: \nLog\na\n\nOften."),
         ("before {noformat}[x|y]{noformat} after", "before [x|y] after"),
         ("see [docs|https://example.com/a]", "see docs (https://example.com/a)"),
         ("see [https://example.com/b]", "see https://example.com/b"),

@@ -45,11 +45,13 @@ _ESCAPED = re.compile(r"\\([{}\[\]*_+^~!|#-])")
 def to_text(markup: str) -> str:
     """The text of some markup. Code stays as it is; a backslash before a sign gives the sign."""
     markup = markup.replace("\r\n", "\n").replace("\r", "\n")
-    parts, position = [], 0
+    parts: list[str] = []
+    position, is_block = 0, False
     for start, title, inside, end in _verbatim(markup):
-        parts += [_plain(markup[position:start]), title, inside.strip("\n")]
-        position = end
-    parts.append(_plain(markup[position:]))
+        _put(parts, _plain(markup[position:start]), is_block=is_block)
+        _put(parts, title + inside.strip("\n"), is_block=bool(title) or inside.startswith("\n"))
+        position, is_block = end, inside.endswith("\n")
+    _put(parts, _plain(markup[position:]), is_block=is_block)
     return "".join(parts).strip()
 
 
@@ -58,6 +60,16 @@ def _verbatim(markup: str) -> Iterator[tuple[int, str, str, int]]:
     never_ending: set[str] = set()
     position = 0
     while opening := _VERBATIM.search(markup, position):
+def _put(parts: list[str], text: str, *, is_block: bool) -> None:
+    """Adds what comes before or after some code: on a new line where one of them is a block, or no blank parts them."""
+    if not text:
+        return
+    if parts and not parts[-1].endswith("\n") and not text.startswith("\n"):
+        is_parted = parts[-1][-1].isspace() or text[0].isspace()
+        parts += ["\n"] if is_block or not is_parted else []
+    parts.append(text)
+
+
         position = opening.end()
         closing = f"{{{opening[1]}}}"
         end = -1 if closing in never_ending else markup.find(closing, position)

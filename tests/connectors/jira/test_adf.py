@@ -53,6 +53,14 @@ PARAGRAPH = node("paragraph", text("One"))
         (
             doc(
                 node(
+                    "paragraph", text("ada@example.com", {"type": "link", "attrs": {"href": "mailto:ada@example.com"}})
+                )
+            ),
+            "ada@example.com",
+        ),
+        (
+            doc(
+                node(
                     "paragraph",
                     text("see "),
                     text("the ", LINK),

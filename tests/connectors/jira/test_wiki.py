@@ -33,6 +33,11 @@ from integrations_api.connectors.jira.wiki import to_text
         ("if (a || b) {{make || true}}\n|| true", "if (a || b) make || true\n|| true"),
         (" ||Name || Value|| \n||a|b|\n|c|d| |", "Name | Value\na|b\nc|d|"),
         ("| grep x\n|", "| grep x\n|"),
+        ("un{*}believ{*}able {_}{-}old{-}{_}, x{^}2{^} {*}", "unbelievable old, x2 {*}"),
+        (
+            "[https://example.com/a_b|https://example.com/a_b|smart-link] [ada@example.com|mailto:ada@example.com]",
+            "https://example.com/a_b ada@example.com",
+        ),
         ("{color:red}late{color} {{monospace}}", "late monospace"),
         ("{panel:title=Note|bgColor=#fff}\ninside\n{panel}", "Note\n\ninside"),
         ("{quote}said{quote}", "said"),

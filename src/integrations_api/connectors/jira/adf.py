@@ -91,7 +91,7 @@ def _inline(node: dict[str, Any]) -> str:
 def _linked(node: dict[str, Any]) -> str:
     """A text; where it is a link to something else than it says, that stands behind it."""
     text, address = _words(node), _address(node)
-    return f"{text} ({address})" if text and address not in ("", text) else text
+    return f"{text} ({address})" if text and address not in ("", text, f"mailto:{text}") else text
 
 
 def _words(node: dict[str, Any]) -> str:

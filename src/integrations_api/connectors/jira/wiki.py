@@ -23,8 +23,8 @@ _MACROS = (
     (re.compile(r"\{(?:color|panel|quote|anchor|section|column|info|note|tip|warning)(?::[^}\n]{0,400})?\}"), ""),
     (re.compile(r"\{\{([^\n]{1,400}?)\}\}"), r"\1"),
 )
+_LINK = re.compile(r"\[([^|\]\n]{1,400})\|([^|\]\n]{1,2000})(?:\|[^\]\n]{0,100})?\]")
 _LINKS = (
-    (re.compile(r"\[([^|\]\n]{1,400})\|([^|\]\n]{1,2000})(?:\|[^\]\n]{0,100})?\]"), r"\1 (\2)"),
     (re.compile(r"\[~(?:accountid:)?([^\]\n]{1,200})\]"), r"@\1"),
     (re.compile(r"\[((?:https?|ftp|mailto|file):[^|\]\n]{1,2000})\]"), r"\1"),
     (re.compile(r"\[\^([^\]\n]{1,200})\]"), r"\1"),
@@ -36,6 +36,11 @@ _EMPHASIS = tuple(
     re.compile(rf"(?P<address>{_ADDRESS})|(?<![\w\\{mark}]){mark}(?=\S)([^\n]{{0,400}}?[^\s\\]){mark}(?![\w{mark}])")
     for mark in map(re.escape, ("*", "_", "+", "^", "~", "??"))
 )
+_WITHIN_WORDS = tuple(
+    re.compile(rf"\{{{mark}\}}(?=\S)([^\n]{{0,400}}?\S)\{{{mark}\}}")
+    for mark in map(re.escape, ("*", "_", "+", "^", "~", "-", "??"))
+)
+"""So Jira's own editor writes emphasis that begins or ends in the middle of a word."""
 _PIECE = 10_000
 _LONGEST_LINE = 40_000
 """One that is longer is cut there: Jira takes 32,767 characters, unless an administrator lets it take more."""
@@ -55,11 +60,6 @@ def to_text(markup: str) -> str:
     return "".join(parts).strip()
 
 
-def _verbatim(markup: str) -> Iterator[tuple[int, str, str, int]]:
-    """Where each block of code begins, what stands above and in it, and where it ends; one that never ends is none."""
-    never_ending: set[str] = set()
-    position = 0
-    while opening := _VERBATIM.search(markup, position):
 def _put(parts: list[str], text: str, *, is_block: bool) -> None:
     """Adds what comes before or after some code: on a new line where one of them is a block, or no blank parts them."""
     if not text:
@@ -70,6 +70,11 @@ def _put(parts: list[str], text: str, *, is_block: bool) -> None:
     parts.append(text)
 
 
+def _verbatim(markup: str) -> Iterator[tuple[int, str, str, int]]:
+    """Where each block of code begins, what stands above and in it, and where it ends; one that never ends is none."""
+    never_ending: set[str] = set()
+    position = 0
+    while opening := _VERBATIM.search(markup, position):
         position = opening.end()
         closing = f"{{{opening[1]}}}"
         end = -1 if closing in never_ending else markup.find(closing, position)
@@ -96,13 +101,21 @@ def _pieces(markup: str) -> Iterator[str]:
 
 
 def _read(markup: str) -> str:
-    markup = _PANEL.sub(_title_of_panel, markup)
+    markup = _LINK.sub(_told_once, _PANEL.sub(_title_of_panel, markup))
     for pattern, replacement in (*_MACROS, *_LINKS, *_LINES):
         markup = pattern.sub(replacement, markup)
     markup = _ROW.sub(_cells, markup)
+    for pattern in _WITHIN_WORDS:
+        markup = pattern.sub(r"\1", markup)
     for pattern in _EMPHASIS:
         markup = pattern.sub(_without_marks, markup)
     return _ESCAPED.sub(r"\1", markup.replace("\\\\", "\n"))
+
+
+def _told_once(link: re.Match[str]) -> str:
+    """What a link says, and where it leads to unless it says just that."""
+    text, address = link[1], link[2]
+    return text if address in (text, f"mailto:{text}") else f"{text} ({address})"
 
 
 def _cells(row: re.Match[str]) -> str:

@@ -73,13 +73,13 @@ async def test_an_export_has_every_entry_oldest_first_and_is_an_entry_itself(
     live: LiveApp, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "EXPORT_PAGE", 2)
-    await write(live, *(f"deed.{n}" for n in range(5)))
+    await write(live, *(f"deed.{n}\u2028" for n in range(5)))
     reader = await live.credentials(["audit.view"])
 
     answer = await live.client.get("/audit/export", headers=reader)
 
     lines = [json.loads(line) for line in answer.text.splitlines()]
-    assert [line["action"] for line in lines if line["object_type"] == "thing"] == [f"deed.{n}" for n in range(5)]
+    assert [line["action"] for line in lines if line["object_type"] == "thing"] == [f"deed.{n}\u2028" for n in range(5)]
     assert lines[-1]["action"] == "audit.export"
     assert answer.headers["Content-Type"] == "application/x-ndjson"
 

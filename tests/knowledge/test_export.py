@@ -54,6 +54,17 @@ async def test_an_export_is_the_listing_line_by_line(api: Api, sessions: Session
     assert answer.headers["content-disposition"] == f'attachment; filename="incidents-{story.dataset_id}-v2.ndjson"'
 
 
+async def test_a_line_is_one_line_to_readers_that_end_lines_at_other_signs_too(api: Api, sessions: Sessions) -> None:
+    odd = "one\x85two\u2028three\u2029four\x0bfive\x0csix\x1cseven \u4f60\u597d"
+    story = await build_versions(sessions, {"INC1": doc(text=odd, colour=odd), "INC2": doc()})
+
+    answer = await api.raw(path_of(story))
+
+    (first, second) = [json.loads(line) async for line in answer.aiter_lines()]
+    assert (first["text"], first["attributes"]["colour"], second["number"]) == (odd, odd, "INC2")
+    assert "\u4f60\u597d" in answer.text
+
+
 @pytest.mark.usefixtures("pages_of_two")
 @pytest.mark.parametrize("kind", ["ndjson", "csv"])
 async def test_a_broken_export_goes_on_behind_any_line(api: Api, sessions: Sessions, kind: str) -> None:

@@ -94,6 +94,18 @@ async def test_eighteen_incidents_of_a_source_in_one_page_are_the_contracts_stre
         assert (stats["added"], stats["total"], stats["unchanged"], stats["version"]) == (0, 0, 18, None)
 
 
+async def test_an_event_is_one_line_to_readers_that_end_lines_at_other_signs_too(database_url: str) -> None:
+    odd = "one\x85two\u2028three\u2029four"
+    async with bench(database_url) as b, served(b) as api:
+        integration = await b.integration(note=odd)
+
+        async with api.client.stream("POST", f"/integrations/sync/{integration}") as stream:
+            lines = [line async for line in stream.aiter_lines() if line and not line.startswith("id:")]
+
+        assert {line.partition(":")[0] for line in lines} == {"event", "data"}
+        assert json.loads(lines[-1].removeprefix("data: "))["integration"]["config"]["note"] == odd
+
+
 async def test_what_cannot_be_synced_is_told_in_the_contracts_words_and_begins_no_run(database_url: str) -> None:
     async with bench(database_url, workers=0, in_memory=False) as b, served(b) as api:
         body: dict[str, Any] = {"service_name": "Zendesk", "auth_type": "basic_auth", "config": {}, "is_active": True}

@@ -4,7 +4,6 @@ from collections.abc import AsyncIterator, Collection, Sequence
 from datetime import datetime
 from typing import Any
 
-import orjson
 from msgspec import Struct
 from sqlalchemy import Select, select
 
@@ -13,6 +12,7 @@ from integrations_api.audit.models import AuditEntry
 from integrations_api.audit.service import Who, record
 from integrations_api.clock import to_wire
 from integrations_api.db.engine import Sessions
+from integrations_api.json_lines import on_one_line
 
 EXPORT_PAGE = 1000
 
@@ -76,7 +76,7 @@ class AuditReader:
                 page = (await session.scalars(question)).all()
             if not page:
                 return
-            yield b"".join(orjson.dumps(on_the_wire(one), option=orjson.OPT_APPEND_NEWLINE) for one in page)
+            yield b"".join(on_one_line(on_the_wire(one)) + b"\n" for one in page)
             after = page[-1].id
 
 

@@ -8,6 +8,8 @@ from typing import Any, Literal
 
 import orjson
 
+from integrations_api.json_lines import on_one_line
+
 Format = Literal["ndjson", "csv"]
 
 MEDIA_TYPES: Mapping[Format, str] = {"ndjson": "application/x-ndjson", "csv": "text/csv; charset=utf-8"}
@@ -35,7 +37,7 @@ def defused(value: Any) -> str:
 
 def ndjson(incidents: Iterable[Mapping[str, Any]]) -> bytes:
     """One line of JSON for each incident."""
-    return b"".join(orjson.dumps(incident, option=orjson.OPT_APPEND_NEWLINE) for incident in incidents)
+    return b"".join(on_one_line(incident) + b"\n" for incident in incidents)
 
 
 class CsvTable:

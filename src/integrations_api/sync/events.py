@@ -6,8 +6,9 @@ Keys stand in the contract's order; fields of our own come after them.
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal
 
-import orjson
 from msgspec import Struct
+
+from integrations_api.json_lines import on_one_line
 
 EventName = Literal["progress", "complete", "error"]
 TERMINAL: frozenset[str] = frozenset({"complete", "error"})
@@ -34,7 +35,7 @@ class LoggedEvent(Struct, frozen=True):
 
 
 def _event(name: EventName, data: Mapping[str, Any]) -> NewEvent:
-    return NewEvent(event=name, payload=orjson.dumps(data).decode())
+    return NewEvent(event=name, payload=on_one_line(data).decode())
 
 
 def progress(message: str) -> NewEvent:

@@ -8,6 +8,7 @@ import pytest
 from integrations_api.connectors.records import SourceCount
 from integrations_api.knowledge.service import KnowledgeService
 from integrations_api.sync.verdict import judge
+from tests.support.plans import most_rows, noted
 from tests.support.syncing import ADMIN, bench
 
 COUNTED: dict[str, tuple[dict[str, Any], tuple[str, int, str | None]]] = {
@@ -188,3 +189,52 @@ async def test_what_was_purged_here_is_not_said_to_be_hidden_there(database_url:
             "1 is counted by the source and not stored, hidden from this user (access rules), or not read: "
             "a full sync tells",
         )
+
+
+# Each of its documents was touched two thousand times; and another integration has many documents.
+_A_YEAR_AND_OTHERS = """
+    INSERT INTO revisions (document_id, valid_from, valid_to, dataset_id, content_id, number, change)
+    SELECT document_id, -n, 1 - n, dataset_id, content_id, number, 'touched' FROM revisions, generate_series(1, 2000) n;
+    INSERT INTO datasets (id, service_name) VALUES (md5('')::uuid, 'Jira');
+    INSERT INTO documents (id, dataset_id, external_id)
+    SELECT md5(n::text)::uuid, md5('')::uuid, n FROM generate_series(1, 20000) n;
+    INSERT INTO revisions (document_id, valid_from, dataset_id, content_id, number, change)
+    SELECT d.id, 1, d.dataset_id, (SELECT min(id) FROM contents), 'X', 'added' FROM documents d
+    WHERE d.dataset_id = md5('')::uuid;
+    ANALYZE revisions, documents
+"""
+
+
+@pytest.mark.anyio
+async def test_a_sync_that_finds_little_does_not_count_all_that_ever_was(database_url: str) -> None:
+    async with bench(database_url) as b:
+        b.source.fill(10)
+        integration = await b.integration()
+        await b.sync(integration)
+        for statement in _A_YEAR_AND_OTHERS.split(";"):
+            await b.change(statement)
+        b.source.change("INC00001", title="Mail is up")
+
+        with noted(b.sessions) as statements:
+            run = await b.sync(integration)
+
+        assert (run.mode, run.updated, run.verdict and run.verdict["state"]) == ("incremental", 1, "complete")
+        asked = [one for one in statements if "count(*)" in one[0] and "revisions" in one[0]]
+        assert asked
+        for one in asked:
+            assert await most_rows(b.sessions, [one]) <= 1000, one[0]
+
+
+@pytest.mark.anyio
+async def test_what_was_created_later_than_the_source_was_counted_is_left_out_by_whichever_count(
+    database_url: str,
+) -> None:
+    async with bench(database_url) as b:
+        b.source.fill(3)
+        b.source.rows["id-INC00003"]["created"] = "2099-01-01T00:00:00+00:00"
+        integration = await b.integration()
+
+        runs = [await b.sync(integration), await b.sync(integration), await b.sync(integration, mode="full")]
+
+        found = [(run.mode, run.verdict and (run.verdict["state"], run.verdict["stored"])) for run in runs]
+        assert found == [("full", ("complete", 2)), ("incremental", ("complete", 2)), ("full", ("complete", 2))]

@@ -1,5 +1,7 @@
 """Records that cannot be mapped: listed with their reason, tried again, and gone once the source has them no more."""
 
+from typing import Any
+
 import pytest
 
 from integrations_api.simulator.servicenow import SimulatorServer
@@ -9,10 +11,19 @@ from tests.support.matrix import Copied, Product, table_of
 pytestmark = pytest.mark.anyio
 
 
-async def _rejected(copied: Copied, run_id: object) -> list[tuple[str, str]]:
+async def _listed(copied: Copied, run_id: object) -> list[dict[str, Any]]:
     answer = await copied.product.api.client.get(f"/integrations/runs/{run_id}/rejected")
     assert answer.status_code == 200, answer.text
-    return [(one["external_id"], one["reason"]) for one in answer.json()["rejected"]]
+    listed: list[dict[str, Any]] = answer.json()["rejected"]
+    return listed
+
+
+async def _rejected(copied: Copied, run_id: object) -> list[tuple[str, str]]:
+    return [(one["external_id"], one["reason"]) for one in await _listed(copied, run_id)]
+
+
+async def _numbers(copied: Copied, run_id: object) -> list[str | None]:
+    return [one["number"] for one in await _listed(copied, run_id)]
 
 
 @pytest.mark.parametrize("how", ["missing", long("null"), long("empty")])
@@ -42,6 +53,7 @@ async def test_a_record_that_is_too_much_by_itself_is_listed_until_a_full_sync_c
     service: Product, server: SimulatorServer
 ) -> None:
     heavy = server.instance.sys_ids()[7]
+    number = table_of(server.instance)[heavy]["number"]
     server.add_fault("too_much_alone", sys_ids=heavy)
     copied = await service.connect(server)
 
@@ -53,6 +65,7 @@ async def test_a_record_that_is_too_much_by_itself_is_listed_until_a_full_sync_c
     [(listed, reason)] = await _rejected(copied, first.id)
     assert (listed, reason.startswith("The answer broke off, though it was asked for alone")) == (heavy, True)
     assert await _rejected(copied, again.id) == [(listed, reason)]
+    assert await _numbers(copied, first.id) == await _numbers(copied, again.id) == [number]
     assert first.verdict is not None
     assert (first.verdict["state"], first.verdict["rejected"]) == ("short", 1)
     assert (await _rejected(copied, last.id), last.added) == ([], 1)

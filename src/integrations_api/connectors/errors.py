@@ -39,4 +39,8 @@ class Refused(ConnectorError):
 
 
 class RecordRejected(Exception):
-    """One record cannot be mapped; the rest goes on. The message is its reason."""
+    """One record cannot be mapped; the rest goes on. The message is its reason, `number` what people know it by."""
+
+    def __init__(self, reason: str, *, number: str | None = None) -> None:
+        super().__init__(reason)
+        self.number = number

@@ -38,6 +38,8 @@ class StagedRecord(Struct, frozen=True):
     rejection: str | None
     content: Content | None = None
     """What is stored of the document."""
+    number: str | None = None
+    """What people know a rejected record by, where that can be told."""
 
 
 def plain(document: MappedDocument) -> dict[str, Any]:
@@ -93,5 +95,5 @@ def as_row(run_id: UUID, dataset_id: UUID, seq: int, staged: StagedRecord) -> Ro
         staged.rejection,
         staged.raw,
         staged.content.hash if staged.content else None,
-        staged.document.number if staged.document else None,
+        staged.document.number if staged.document else staged.number,
     )

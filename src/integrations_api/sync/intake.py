@@ -12,7 +12,7 @@ from integrations_api.connectors.protocol import Connector
 from integrations_api.connectors.records import JsonObject, Page, SourceRecord
 from integrations_api.db.engine import Sessions
 from integrations_api.knowledge import staging
-from integrations_api.knowledge.documents import Content, Row, StagedRecord, as_row, content_of, too_long
+from integrations_api.knowledge.documents import NUMBER_LIMIT, Content, Row, StagedRecord, as_row, content_of, too_long
 from integrations_api.knowledge.staging import Rejection
 from integrations_api.sync.models import SyncRun
 from integrations_api.tasks import Turns
@@ -86,6 +86,7 @@ async def judged(record: SourceRecord, connector: Connector) -> StagedRecord:
 
 
 def _judge(record: SourceRecord, raw: str, connector: Connector) -> StagedRecord:
+    number = None
     try:
         document = connector.map(record)
         reason = too_long(record, document)
@@ -93,9 +94,10 @@ def _judge(record: SourceRecord, raw: str, connector: Connector) -> StagedRecord
             return StagedRecord(record, raw, document, rejection=None, content=content_of(document))
     except RecordRejected as rejection:
         reason = str(rejection)
+        number = rejection.number[:NUMBER_LIMIT] if rejection.number else None
     except (RecursionError, orjson.JSONEncodeError):
         reason = _TOO_DEEP
-    return StagedRecord(record, raw, document=None, rejection=reason)
+    return StagedRecord(record, raw, document=None, rejection=reason, number=number)
 
 
 def raw_text(raw: JsonObject) -> str:

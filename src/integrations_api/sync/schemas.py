@@ -316,7 +316,7 @@ class PreviewedIncident(BaseModel):
         """Shapes a staged record."""
         document = staged.document
         return cls(
-            number=document.number if document else None,
+            number=document.number if document else staged.number,
             external_id=staged.source.external_id,
             title=document.title if document else None,
             text=document.text if document else None,

@@ -133,7 +133,7 @@ def map_record(record: SourceRecord, link: str, chosen: "Chosen | None" = None) 
     that came without its content.
     """
     if reason := record.raw.get(TOO_LARGE):
-        raise RecordRejected(reason)
+        raise RecordRejected(reason, number=one_line(cell(record.raw.get("number"))[0]) or None)
     chosen = chosen or _NOTHING_CHOSEN
     parts = _taken_apart(record.raw, chosen)
     texts = parts.texts

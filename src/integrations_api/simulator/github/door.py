@@ -3,8 +3,6 @@
 Errors of the token address come with status 200, as GitHub sends them.
 """
 
-import base64
-import hashlib
 import hmac
 import secrets
 from urllib.parse import parse_qsl, urlencode
@@ -12,6 +10,7 @@ from urllib.parse import parse_qsl, urlencode
 from msgspec import Struct, field
 
 from integrations_api.simulator.common.messages import Answer
+from integrations_api.simulator.common.signing_in import proves
 
 from .instance import GitHubInstance
 from .messages import Call, refuse
@@ -61,11 +60,7 @@ class Door(Struct):
             self.instance.tokens.pop(old, None)
             return self._issued()
         redirect, challenge = self.codes.pop(form.get("code", ""), ("", ""))
-        if (
-            not redirect
-            or redirect != form.get("redirect_uri")
-            or not _proves(form.get("code_verifier", ""), challenge)
-        ):
+        if not redirect or redirect != form.get("redirect_uri") or not proves(form.get("code_verifier", ""), challenge):
             return _error("bad_verification_code", "The code passed is incorrect or expired.")
         return self._issued()
 
@@ -82,11 +77,6 @@ class Door(Struct):
             "scope": "",
             "token_type": "bearer",
         }
-
-
-def _proves(verifier: str, challenge: str) -> bool:
-    digest = base64.urlsafe_b64encode(hashlib.sha256(verifier.encode()).digest()).decode().rstrip("=")
-    return not challenge or hmac.compare_digest(digest, challenge)
 
 
 def _error(code: str, description: str) -> dict[str, str | int]:

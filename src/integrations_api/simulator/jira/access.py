@@ -1,15 +1,13 @@
 """Who may sign in to a site, and how: e-mail with API token, password, personal access token, OAuth 2.0."""
 
-import base64
-import binascii
 import hashlib
-import hmac
 from typing import Literal
 from urllib.parse import urlencode
 
 from msgspec import Struct
 
 from integrations_api.simulator.common.clock import Clock
+from integrations_api.simulator.common.signing_in import OAuthError, basic_credentials, is_same, proves
 
 Flavour = Literal["cloud", "datacenter"]
 
@@ -50,16 +48,6 @@ class Code(Struct):
     is_offline: bool
 
 
-class OAuthError(Exception):
-    """An answer of the token endpoint that is no token."""
-
-    def __init__(self, status: int, error: str, description: str) -> None:
-        super().__init__(description)
-        self.status = status
-        self.error = error
-        self.description = description
-
-
 class Door:
     """The users of a site and their tokens. Refresh tokens rotate: each is good once."""
 
@@ -81,7 +69,7 @@ class Door:
         scheme, _, value = authorization.partition(" ")
         match scheme.lower():
             case "basic":
-                return self._by_basic(*_decoded(value), by_gateway=by_gateway), "basic"
+                return self._by_basic(*basic_credentials(value), by_gateway=by_gateway), "basic"
             case "bearer":
                 return self._by_bearer(value.strip(), by_gateway=by_gateway), "bearer"
             case _:
@@ -91,7 +79,7 @@ class Door:
         for user in self.users.values():
             token = user.scoped_token if by_gateway else user.api_token
             known = (user.email, token) if self.flavour == "cloud" else (user.user_name, user.password)
-            if known[0].casefold() == name.casefold() and _same(known[1], secret):
+            if known[0].casefold() == name.casefold() and is_same(known[1], secret):
                 return user
         return None
 
@@ -101,7 +89,7 @@ class Door:
             return self.users.get(token.user_name) if by_gateway or self.flavour == "datacenter" else None
         if self.flavour == "cloud":
             return None
-        return next((user for user in self.users.values() if _same(user.pat, value)), None)
+        return next((user for user in self.users.values() if is_same(user.pat, value)), None)
 
     def expire_tokens(self) -> None:
         """All access tokens stop working now; refresh tokens live on."""
@@ -129,8 +117,8 @@ class Door:
 
     def grant(self, form: dict[str, str]) -> dict[str, str | int]:
         """The answer of the token endpoint. Raises OAuthError."""
-        is_client = _same(DEFAULT_CLIENT_ID, form.get("client_id", ""))
-        if not is_client or not _same(DEFAULT_CLIENT_SECRET, form.get("client_secret", "")):
+        is_client = is_same(DEFAULT_CLIENT_ID, form.get("client_id", ""))
+        if not is_client or not is_same(DEFAULT_CLIENT_SECRET, form.get("client_secret", "")):
             raise OAuthError(401, "invalid_client", "Unknown client, or a wrong secret")
         match form.get("grant_type"):
             case "authorization_code":
@@ -144,7 +132,7 @@ class Door:
         code = self.codes.pop(form.get("code", ""), None)
         if code is None or code.expires_at <= self.clock.true_now() or code.redirect_uri != form.get("redirect_uri"):
             raise OAuthError(self._refusal, "invalid_grant", "Invalid authorization code")
-        if code.challenge and code.challenge != _challenge(form.get("code_verifier", "")):
+        if not proves(form.get("code_verifier", ""), code.challenge):
             raise OAuthError(self._refusal, "invalid_grant", "Invalid code verifier")
         return self.issue(code.user_name, is_offline=code.is_offline)
 
@@ -177,19 +165,3 @@ class Door:
 
 def _random(kind: str, number: int) -> str:
     return hashlib.sha256(f"jira:{kind}:{number}".encode()).hexdigest()
-
-
-def _challenge(verifier: str) -> str:
-    return base64.urlsafe_b64encode(hashlib.sha256(verifier.encode()).digest()).rstrip(b"=").decode()
-
-
-def _same(left: str, right: str) -> bool:
-    return bool(left) and hmac.compare_digest(left.encode(), right.encode())
-
-
-def _decoded(value: str) -> tuple[str, str]:
-    try:
-        name, _, secret = base64.b64decode(value, validate=True).decode().partition(":")
-    except (binascii.Error, UnicodeDecodeError):
-        return "", ""
-    return name, secret

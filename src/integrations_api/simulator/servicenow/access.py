@@ -1,14 +1,12 @@
 """Who may sign in, how, and what they may read."""
 
-import base64
-import binascii
 import hashlib
-import hmac
 
 from msgspec import Struct, field
 
 from integrations_api.simulator.common.clock import Clock
 from integrations_api.simulator.common.messages import Answer
+from integrations_api.simulator.common.signing_in import OAuthError, basic_credentials, is_same
 
 from .authorize import Codes, page, redirect
 
@@ -72,16 +70,6 @@ class Token(Struct):
     works: bool = True
 
 
-class OAuthError(Exception):
-    """An answer of the token endpoint that is no token."""
-
-    def __init__(self, status: int, error: str, description: str) -> None:
-        super().__init__(description)
-        self.status = status
-        self.error = error
-        self.description = description
-
-
 class Door:
     """Users, clients and tokens of an instance."""
 
@@ -102,11 +90,11 @@ class Door:
     def identify(self, authorization: str, api_key: str) -> tuple[User | None, str]:
         """The user who signs in with these headers, or None, and the kind: basic, bearer, api_key or none."""
         if api_key:
-            return next((user for user in self.users.values() if _same(user.api_key, api_key)), None), "api_key"
+            return next((user for user in self.users.values() if is_same(user.api_key, api_key)), None), "api_key"
         scheme, _, value = authorization.partition(" ")
         match scheme.lower():
             case "basic":
-                return self._by_password(*_decoded(value)), "basic"
+                return self._by_password(*basic_credentials(value)), "basic"
             case "bearer":
                 return self._by_token(value.strip()), "bearer"
             case _:
@@ -114,7 +102,7 @@ class Door:
 
     def _by_password(self, user_name: str, password: str) -> User | None:
         user = self.users.get(user_name)
-        return user if user and _same(user.password, password) else None
+        return user if user and is_same(user.password, password) else None
 
     def _by_token(self, value: str) -> User | None:
         token = self.tokens.get(value)
@@ -146,7 +134,7 @@ class Door:
     def grant(self, form: dict[str, str]) -> dict[str, str | int]:
         """The answer of `/oauth_token.do`. Raises OAuthError."""
         client = self.clients.get(form.get("client_id", ""))
-        if client is None or not _same(client.client_secret, form.get("client_secret", "")):
+        if client is None or not is_same(client.client_secret, form.get("client_secret", "")):
             raise OAuthError(401, "invalid_client", "access_denied")
         match form.get("grant_type"):
             case "password":
@@ -193,15 +181,3 @@ class Door:
             "expires_in": left,
         }
         return answer if grant_type == "client_credentials" else answer | {"refresh_token": token.refresh}
-
-
-def _same(left: str, right: str) -> bool:
-    return bool(left) and hmac.compare_digest(left.encode(), right.encode())
-
-
-def _decoded(value: str) -> tuple[str, str]:
-    try:
-        user_name, _, password = base64.b64decode(value, validate=True).decode().partition(":")
-    except (binascii.Error, UnicodeDecodeError):
-        return "", ""
-    return user_name, password

@@ -11,9 +11,9 @@ from starlette.requests import Request
 from integrations_api.simulator.common.control import Control
 from integrations_api.simulator.common.faults import FaultSet
 from integrations_api.simulator.common.messages import Answer
+from integrations_api.simulator.common.signing_in import OAuthError
 from integrations_api.simulator.common.web import WebSimulator
 
-from .access import OAuthError
 from .evolve import evolve
 from .faults import BOOK, Fault
 from .instance import OPERATIONS, ServiceNowInstance

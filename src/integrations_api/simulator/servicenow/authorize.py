@@ -1,8 +1,5 @@
 """`/oauth_auth.do`: a browser comes, its user is signed in already and agrees, and it is sent back with a code."""
 
-import base64
-import hashlib
-import hmac
 import secrets
 from urllib.parse import urlencode
 
@@ -10,6 +7,7 @@ from msgspec import Struct
 
 from integrations_api.simulator.common.clock import Clock
 from integrations_api.simulator.common.messages import Answer
+from integrations_api.simulator.common.signing_in import proves
 
 CODE_SECONDS = 60
 
@@ -49,13 +47,7 @@ class Codes:
             return None
         if (code.client_id, code.redirect_uri) != (form.get("client_id"), form.get("redirect_uri")):
             return None
-        return code.user_name if _proves(form.get("code_verifier", ""), code.challenge) else None
-
-
-def _proves(verifier: str, challenge: str) -> bool:
-    """PKCE, S256; a code that was asked for without a challenge needs no verifier."""
-    digest = base64.urlsafe_b64encode(hashlib.sha256(verifier.encode()).digest()).rstrip(b"=").decode()
-    return not challenge or hmac.compare_digest(digest, challenge)
+        return code.user_name if proves(form.get("code_verifier", ""), code.challenge) else None
 
 
 def redirect(redirect_uri: str, **params: str) -> Answer:

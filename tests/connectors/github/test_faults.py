@@ -60,6 +60,28 @@ class OtherShape(Refusal[GitHubInstance, Call]):
         return Answer(200, {"Content-Type": "application/json"}, self.body)
 
 
+class Elsewhere(Refusal[GitHubInstance, Call]):
+    """It does not know what it has just told of."""
+
+    default_times = None
+
+    def answer(self, call: Call, instance: GitHubInstance) -> Answer:
+        return Answer.json({"message": "Not Found", "status": "404"}, 404)
+
+
+class Blocked(Refusal[GitHubInstance, Call]):
+    """GitHub has taken a repository down; its owner's list still names it."""
+
+    default_times = None
+
+    def strikes(self, call: Call) -> bool:
+        return call.path.startswith(f"/repos/{APPS}/")
+
+    def answer(self, call: Call, instance: GitHubInstance) -> Answer:
+        block = {"reason": "tos", "created_at": "2023-02-02T15:50:17Z", "html_url": "https://github.com/tos"}
+        return Answer.json({"message": "Repository access blocked", "block": block}, 403)
+
+
 def case(name: str, *, is_long: bool = False, **params: Any) -> Any:
     marks = [pytest.mark.long] if is_long else []
     return pytest.param(name, params, id=f"{name}-{params}", marks=marks)
@@ -372,6 +394,47 @@ async def test_issues_that_are_switched_off_during_a_read_end_their_repository(s
         source.instance.switch_issues(PLATFORM, on=False)
         seen = [record async for page in connector.pages(start, start.lanes) for record in page.records]
     assert {record.external_id for record in seen} == set(source.titles())
+
+
+async def test_a_repository_of_the_owner_that_vanishes_during_a_read_ends_nothing_but_itself(
+    source: SimulatedGitHub,
+) -> None:
+    """Whoever resumed the run would have stood before it again, and begun with all repositories anew."""
+    async with source.open(page_size=20) as connector:
+        start = await connector.start(FetchRequest("full", None))
+        source.instance.hide_repository(PLATFORM)
+        seen = [record async for page in connector.pages(start, start.lanes) for record in page.records]
+    assert {record.external_id for record in seen} == set(source.titles())
+
+
+async def test_a_repository_of_the_config_that_vanishes_during_a_read_fails_the_run_by_name(
+    source: SimulatedGitHub,
+) -> None:
+    async with source.open(owner=None, repositories=ALL) as connector:
+        start = await connector.start(FetchRequest("full", None))
+        source.instance.hide_repository(PLATFORM)
+        with pytest.raises(Refused, match=f"The repository {PLATFORM} was not found"):
+            [page async for page in connector.pages(start, start.lanes)]
+
+
+async def test_a_repository_that_is_only_not_found_is_not_passed_by(source: SimulatedGitHub) -> None:
+    source.server.add_fault(Elsewhere(on="page"))
+    async with source.open() as connector:
+        with pytest.raises(Refused, match=r"was not found \(404\)"):
+            await fetch(connector)
+
+
+async def test_a_repository_that_github_has_blocked_is_passed_by(source: SimulatedGitHub) -> None:
+    copy = copy_of(source)
+    await copy.sync("full")
+    blocked = {key for key, one in copy.documents.items() if one.number.startswith(f"{APPS}#")}
+    source.server.add_fault(Blocked())
+    source.create("Read all the same")
+
+    await copy.sync("full")
+
+    assert copy.gone == dict.fromkeys(blocked, "no_longer_visible")
+    assert "Read all the same" in {one.title for one in copy.documents.values()}
 
 
 # ---- rights

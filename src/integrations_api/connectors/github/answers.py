@@ -44,6 +44,10 @@ class NoLongerThere(Refused):
     """410: an issue that was deleted, or a repository whose issues are switched off."""
 
 
+class Blocked(NoLongerThere):
+    """A repository that GitHub has taken down; lists still name it."""
+
+
 def content_of(answer: Answer) -> Any:
     """The parsed body of a complete answer. Raises `PageTooLarge`, `Retryable`."""
     if answer.is_html:
@@ -70,7 +74,7 @@ def failure(answer: Answer, *, now: datetime, strikes: int, what: str) -> Connec
                 "Enter a token that is neither expired nor revoked, or connect again",
             )
         case 403:
-            return _forbidden(answer, because)
+            return _blocked(answer, because, what) or _forbidden(answer, because)
         case 404:
             return NotVisible(
                 f"{what} was not found (404)",
@@ -115,6 +119,11 @@ def _server_error(answer: Answer, now: datetime) -> Retryable:
     return Retryable(f"The server answered with an error ({answer.status})", None, wait)
 
 
+def _blocked(answer: Answer, because: str, what: str) -> Blocked | None:
+    block = _said(answer).get("block")
+    return Blocked(f"{what} is blocked (403){because}", "Take it out of the config") if block else None
+
+
 def _forbidden(answer: Answer, because: str) -> Refused:
     if "required" in answer.headers.get("x-github-sso", ""):
         return _single_sign_on()
@@ -134,12 +143,17 @@ def _single_sign_on() -> Refused:
 
 
 def _because(answer: Answer) -> str:
+    message = _said(answer).get("message")
+    return f": {answer.in_words(message)}" if isinstance(message, str) else ""
+
+
+def _said(answer: Answer) -> Mapping[str, Any]:
+    """The object that a refusal is; an empty one for anything else."""
     try:
         value, _ = parse_json(answer.body)
     except ValueError:
-        return ""
-    message = value.get("message") if isinstance(value, dict) else None
-    return f": {answer.in_words(message)}" if isinstance(message, str) else ""
+        return {}
+    return value if isinstance(value, dict) else {}
 
 
 @contextmanager

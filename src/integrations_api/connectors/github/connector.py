@@ -94,7 +94,8 @@ class GitHubConnector:
         cursor = lanes.get(LANE)
         if cursor is None:
             return
-        reader = IssueReader(self._client, Cursor.from_json(cursor), page_size=self._page_size)
+        by_owner = self._config.owner is not None
+        reader = IssueReader(self._client, Cursor.from_json(cursor), page_size=self._page_size, by_owner=by_owner)
         async with aclosing(reader.pages()) as pages:
             async for page in pages:
                 yield page

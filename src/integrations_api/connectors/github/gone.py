@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping
 from typing import Literal
 
 from integrations_api.connectors.errors import Retryable
-from integrations_api.connectors.github.answers import NoLongerThere, NotVisible
+from integrations_api.connectors.github.answers import Blocked, NoLongerThere, NotVisible
 from integrations_api.connectors.github.client import GitHubClient
 from integrations_api.connectors.github.config import repository_name
 from integrations_api.connectors.github.mapping import repository_of
@@ -62,10 +62,10 @@ async def _reason(
 ) -> Reason | None:
     try:
         reply = await client.ask(f"/repos/{repository}/issues/{number}", {}, what=f"{repository}#{number}")
+    except (NotVisible, Blocked):
+        return "no_longer_visible"
     except NoLongerThere:
         return "deleted"
-    except NotVisible:
-        return "no_longer_visible"
     issue = reply.value
     if not isinstance(issue, dict) or type(issue.get("id")) is not int:
         raise Retryable("The answer is no issue", "Check the URL: is it a GitHub?")

@@ -3,10 +3,11 @@
 from collections.abc import AsyncGenerator, Mapping
 
 from integrations_api.connectors.errors import PageTooLarge, Retryable
-from integrations_api.connectors.github.answers import NoLongerThere
+from integrations_api.connectors.github.answers import NoLongerThere, NotVisible, well_formed
 from integrations_api.connectors.github.client import GitHubClient, Reply
 from integrations_api.connectors.github.comments import CommentReader
 from integrations_api.connectors.github.mapping import as_raw, read_record
+from integrations_api.connectors.github.survey import look_up
 from integrations_api.connectors.github.walk import Cursor, Item, Position, advance, items_of
 from integrations_api.connectors.page_size import PageSize
 from integrations_api.connectors.records import Page, SourceRecord
@@ -19,9 +20,10 @@ _BARE_PAGES = 50
 class IssueReader:
     """Reads from a cursor on. Pages come with the cursor that follows them; the last one's is None."""
 
-    def __init__(self, client: GitHubClient, cursor: Cursor, *, page_size: int) -> None:
+    def __init__(self, client: GitHubClient, cursor: Cursor, *, page_size: int, by_owner: bool) -> None:
         self._client = client
         self._cursor = cursor
+        self._by_owner = by_owner
         self._size = PageSize(page_size)
         self._comments = CommentReader(client)
 
@@ -43,6 +45,11 @@ class IssueReader:
             except NoLongerThere:
                 # Issues were switched off since the repository was looked at: a full run asks what became of them.
                 position, records = None, []
+            except NotVisible:
+                # One that the config names must be there; whatever the owner still has is to be read.
+                if not self._by_owner or not await self._has_vanished(self._cursor.repositories[0]):
+                    raise
+                position, records = None, []
             except PageTooLarge as error:
                 is_smaller = self._size.shrink()
                 self._cursor = self._cursor.moved(self._cursor.at.again())
@@ -54,6 +61,12 @@ class IssueReader:
             self._size.grow(may_change=self._cursor.at.next is None)  # Never inside a second that is walked.
             self._cursor = self._cursor.moved(position)
             return records
+
+    async def _has_vanished(self, repository: str) -> bool:
+        """Whether it is not among those that the token may see any more: deleted, transferred or hidden meanwhile."""
+        with well_formed():
+            found, _ = await look_up(self._client, [repository])
+        return found[repository] is None
 
     async def _read(self, repository: str, at: Position) -> tuple[Position | None, list[SourceRecord]]:
         reply = await self._listing(repository, at)

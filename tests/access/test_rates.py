@@ -69,6 +69,14 @@ async def test_each_user_and_each_kind_has_an_allowance_of_its_own(database_url:
     assert counts == [1, 1, 1]
 
 
+async def test_who_searches_with_eight_clients_for_as_long_as_a_measurement_takes_is_not_refused(
+    database_url: str,
+) -> None:
+    async with live_app(database_url) as live:
+        assert await draw(live, 200, Rate.SEARCH) == 200
+        assert await draw(live, 300, Rate.SEARCH) < 200
+
+
 async def test_limits_can_be_switched_off(database_url: str) -> None:
     async with live_app(database_url, access_rate_factor=0) as live:
         assert await draw(live, 50) == 50

@@ -33,7 +33,7 @@ class Rate(Enum):
     TRIAL = Allowance(at_once=10, a_minute=20)
     EXPORT = Allowance(at_once=10, a_minute=30)
     DIFF = Allowance(at_once=100, a_minute=500)
-    SEARCH = Allowance(at_once=100, a_minute=600)
+    SEARCH = Allowance(at_once=300, a_minute=600)
     CONNECT = Allowance(at_once=10, a_minute=12)
     TICKET = Allowance(at_once=100, a_minute=100)
     KEY = Allowance(at_once=50, a_minute=10)

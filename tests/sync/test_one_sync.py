@@ -8,7 +8,9 @@ from uuid import UUID
 import pytest
 from sqlalchemy import inspect
 
+from integrations_api.clock import to_wire
 from integrations_api.connectors.errors import Refused
+from integrations_api.integrations.service import IntegrationService
 from integrations_api.knowledge import staging
 from integrations_api.knowledge.diffing import DiffQuestion
 from integrations_api.knowledge.service import KnowledgeService
@@ -76,6 +78,29 @@ async def test_a_sync_that_finds_nothing_new_makes_no_version(database_url: str)
         assert [row.source_updated_at for row in stamps] == [b.source.now()]
 
 
+async def test_a_sync_that_finds_nothing_new_says_so_and_moves_the_time_of_the_last_one(database_url: str) -> None:
+    async with bench(database_url) as b:
+        b.source.fill(3)
+        integration = await b.integration()
+        await b.sync(integration)
+        await b.change("UPDATE integrations SET last_synced_at = '2026-03-01', shown_last_synced = '2026-03-01'")
+
+        run = await b.sync(integration)
+
+        told = (await b.events(run.id))[-1][1]
+        assert run.finished_at is not None
+        at = to_wire(run.finished_at)
+        assert (told["stats"]["added"], told["stats"]["total"], told["stats"]["version"]) == (0, 0, None)
+        assert told["stats"]["last_synced"] == at
+        assert told["integration"] == await shown(b, integration)
+        assert (told["integration"]["last_synced_at"], told["integration"]["config"]["lastSynced"]) == (at, at)
+
+
+async def shown(b: Bench, integration: UUID) -> dict[str, Any]:
+    """An integration as clients see it."""
+    return (await b.components[IntegrationService].get(integration)).integration
+
+
 async def test_a_sync_that_makes_no_version_moves_the_stamps_of_the_head_alone(database_url: str) -> None:
     async with bench(database_url) as b:
         b.source.fill(3)
@@ -140,6 +165,8 @@ async def test_a_failed_sync_leaves_no_trace_in_what_is_read(database_url: str) 
         b.source.change("INC00005", title="changed")
         b.source.change("INC00006", title="changed")
         b.source.fail_at_page, b.source.failure = b.source.pages_read + 1, Refused("Connection timeout", "Wait")
+        await b.change("UPDATE integrations SET last_synced_at = '2026-03-01'")
+        before = await shown(b, integration)
 
         run = await b.sync(integration)
 
@@ -150,6 +177,10 @@ async def test_a_failed_sync_leaves_no_trace_in_what_is_read(database_url: str) 
             {"success": False, "message": "Failed to fetch incidents from ServiceNow: Connection timeout"},
         )
         assert set((await b.titles(integration)).values()) == {"Mail is down"}
+        after = await shown(b, integration)
+        assert (after["last_sync_status"], after["last_sync_error"]) == ("error", last[1]["message"])
+        moved = ("last_sync_status", "last_sync_error", "updated_at")
+        assert after == before | {name: after[name] for name in moved}
         b.source.failure = None
         assert (await b.sync(integration)).updated == 3
 
@@ -291,3 +322,20 @@ async def test_the_raw_file_holds_what_was_fetched_and_not_what_is_tried_again(
             1,
             ["id-INC00003", "id-INC00004"],
         )
+
+
+async def test_a_fetch_that_brings_nothing_leaves_the_raw_file_as_it_was(database_url: str, tmp_path: Path) -> None:
+    path = tmp_path / "raw.json"
+    async with bench(database_url, raw_dump_path=str(path)) as b:
+        b.source.fill(3)
+        integration = await b.integration()
+        await b.sync(integration)
+        b.source.ticks += 3600
+        await b.sync(integration)
+        before = path.stat()
+
+        run = await b.sync(integration)
+
+        assert (run.state, run.mode, run.fetched) == ("succeeded", "incremental", 0)
+        assert (path.stat().st_ino, path.stat().st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
+        assert len(json.loads(path.read_text())) == 1

@@ -445,10 +445,12 @@ async def test_candidates_are_found_by_the_indexes(
             await walk_in_order(session, "off")
         sql = candidates_sql(conditions, terms=terms, way=way)
         used, shown = await plan_of(session, sql), await plan_of(session, repository.best_sql(sql))
+        ((release,),) = await rows(session, "SELECT current_setting('server_version_num')::integer", {})
 
     assert indexes <= {node.get("Index Name") for node in used}
     assert indexes | {"pk_contents"} <= {node.get("Index Name") for node in shown}
-    assert [node["Node Type"] for node in used if "Sort" in node["Node Type"]] == sorts  # of the hits alone
+    if way is not Way.SCORED_FIRST or release >= 160_000:  # 15 sorts so few in one go, and many as the others do
+        assert [node["Node Type"] for node in used if "Sort" in node["Node Type"]] == sorts  # of the hits alone
     assert {node["Relation Name"] for node in used + shown if node["Node Type"] == "Seq Scan"} == set()
     scanned = {node["Relation Name"] for node in used if node["Node Type"] == "Tid Range Scan"}
     assert scanned == ({"contents"} if way is Way.SCAN else set())

@@ -209,7 +209,13 @@ def _simple(value: Any) -> Any:
         return f"{_name(value)} / {_name(child)}"
     if isinstance(value, dict) and isinstance(kind := value.get("requestType"), dict):
         return _name(kind)
-    return _name(value)
+    return _name(value) or _unnamed(value)
+
+
+def _unnamed(value: Any) -> Any:
+    """What stands for a thing without a name: a customer's rating, or the id of an asset or a service."""
+    found = (_inner(value, key) for key in ("rating", "objectId", "id"))
+    return next((one for one in found if isinstance(one, str | int)), "")
 
 
 def _simple_text(text: str) -> str:

@@ -10,7 +10,7 @@ from sqlalchemy import text
 from integrations_api.audit.reading import AuditFilter, AuditReader
 from integrations_api.clock import utc_now
 from integrations_api.db.engine import Sessions, create_engine, create_sessions
-from integrations_api.knowledge import pruning, remapping
+from integrations_api.knowledge import pruning, purge, remapping
 from integrations_api.knowledge.repository import oldest_kept
 from integrations_api.knowledge.service import KnowledgeService
 from integrations_api.knowledge.versions import rolled_back_since
@@ -99,3 +99,48 @@ async def test_plans_that_are_kept_look_for_runs_that_go_on_by_their_index(sessi
     asked = [one for one in statements if "sync_runs" in one[0]]
     assert len(asked) == 4
     assert await kept_plans_scan(sessions, asked) == set()
+
+
+_REJECTED_OF_MANY = """
+    INSERT INTO rejected_records (run_id, external_id, dataset_id, reason, raw, resolved, at)
+    SELECT md5(n::text)::uuid, 'id-1', md5((n % 200)::text)::uuid, 'no number', '', n > 200, now()
+    FROM generate_series(1, 20000) n
+"""
+
+
+async def test_what_cannot_be_mapped_is_looked_for_in_its_own_dataset(sessions: Sessions) -> None:
+    async with sessions.begin() as session:
+        await session.execute(text(_REJECTED_OF_MANY))
+        await session.execute(text("ANALYZE rejected_records"))
+        dataset = await session.scalar(text("SELECT md5('7')::uuid"))
+    assert dataset is not None
+
+    with noted(sessions) as statements:
+        async with sessions() as session:
+            gone = await pruning.prune_rejected(session, dataset, before=LONG_AGO)
+            purged = await purge.purge(session, dataset_id=dataset, document_id=uuid4(), external_id="id-1")
+            await session.rollback()
+
+    assert (gone.rows, purged.rejected_records) == (0, 100)
+    for one in statements:
+        assert await most_rows(sessions, [one]) <= 1000, one[0]
+
+
+async def test_tickets_are_not_read_through_for_each_run_that_is_deleted(sessions: Sessions) -> None:
+    user = {"user": uuid4()}
+    async with sessions.begin() as session:
+        await session.execute(text("INSERT INTO users (id, email, permissions) VALUES (:user, 'a@b', '{}')"), user)
+        tickets = """
+            INSERT INTO stream_tickets (hash, run_id, user_id, token_generation, created_at)
+            SELECT sha256(n::text::bytea), md5(n::text)::uuid, :user, 0, now() FROM generate_series(1, 5000) n
+        """
+        await session.execute(text(tickets), user)
+        await session.execute(text("ANALYZE stream_tickets"))
+
+    async with sessions() as session:
+        await session.execute(text("DELETE FROM sync_runs WHERE created_at < now() - interval '30 days'"))
+        reads = "SELECT seq_scan FROM pg_stat_xact_user_tables WHERE relname = 'stream_tickets'"
+        found = await session.scalar(text(reads))
+        await session.rollback()
+
+    assert found == 0

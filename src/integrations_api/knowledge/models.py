@@ -249,7 +249,11 @@ class RejectedRecord(Base):
     """
 
     __tablename__ = "rejected_records"
-    __table_args__ = (Index("ix_rejected_records_open", "dataset_id", postgresql_where="NOT resolved"),)
+    __table_args__ = (
+        Index("ix_rejected_records_open", "dataset_id", postgresql_where="NOT resolved"),
+        # Each run leaves a row of what cannot be mapped: a purge, and the daily look at each dataset, read all of them.
+        Index("ix_rejected_records_document", "dataset_id", "external_id"),
+    )
 
     run_id: Mapped[UUID] = mapped_column(primary_key=True)
     external_id: Mapped[str] = mapped_column(NumberText, primary_key=True)

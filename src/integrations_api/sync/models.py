@@ -105,6 +105,8 @@ class StreamTicket(Base):
     """Lets a browser's EventSource, which cannot send a bearer token, watch one run. Stored hashed."""
 
     __tablename__ = "stream_tickets"
+    # For the foreign key: with a dataset a year of runs is deleted, and for each of them all tickets were read.
+    __table_args__ = (Index("ix_stream_tickets_run", "run_id"),)
 
     hash: Mapped[bytes] = mapped_column(LargeBinary, primary_key=True, comment="SHA-256 of the ticket")
     run_id: Mapped[UUID] = mapped_column(ForeignKey("sync_runs.id", ondelete="CASCADE"))

@@ -482,3 +482,24 @@ async def test_two_models_that_are_swept_for_at_once_both_get_every_text(
     async with sessions() as session:
         queued = text("SELECT count(*) FROM embedding_queue WHERE model_id = :model")
         assert await session.scalar(queued, {"model": new.id}) == 5
+
+
+async def test_a_large_dataset_is_looked_through_so_many_times_and_not_once_for_each_piece(
+    sessions: Sessions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(embedding, "SWEEP", 2)
+    monkeypatch.setattr(embedding, "SWEEPS", 3)
+    await build_versions(sessions, {f"INC{i}": doc(title=f"Car {i}", text="car") for i in range(30)})
+    async with sessions.begin() as session:
+        model = await embedding.want_model(session, "new")
+
+    looks = 0
+    while True:
+        async with sessions.begin() as session:
+            if not await embedding.sweep(session, model):
+                break
+        looks += 1
+
+    assert looks == 4  # The last one queues them.
+    async with sessions() as session:
+        assert await session.scalar(text("SELECT count(*) FROM embedding_queue")) == 30

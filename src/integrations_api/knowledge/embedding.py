@@ -24,6 +24,8 @@ KEPT = timedelta(hours=1)
 """How long a model's vectors are kept after another has taken over."""
 SWEEP = 2000
 """Contents looked at in one transaction."""
+SWEEPS = 50
+"""For a whole dataset about so many at most, with more in each: every one looks for what is left among all."""
 
 TEXT_SQL = f"left(c.title || E'\\n' || c.text, {LONGEST_TEXT})"
 """What is embedded of a content."""
@@ -110,7 +112,7 @@ _START = text("""
     SELECT :model, id FROM datasets WHERE head IS NOT NULL ON CONFLICT DO NOTHING
 """)
 _NEXT = text("""
-    SELECT s.dataset_id, s.swept, d.head FROM embedding_sweeps s JOIN datasets d ON d.id = s.dataset_id
+    SELECT s.dataset_id, s.swept, d.head, d.documents FROM embedding_sweeps s JOIN datasets d ON d.id = s.dataset_id
     WHERE s.model_id = :model AND d.head > s.swept
     ORDER BY d.documents, d.id LIMIT 1 FOR UPDATE OF s SKIP LOCKED
 """)
@@ -150,7 +152,7 @@ async def sweep(session: AsyncSession, model: Model) -> bool:
     if found is None:
         return False
     facts = {"model": model.id, "dataset": found.dataset_id, "swept": found.swept, "head": found.head}
-    if await session.scalar(_HASH, {**facts, "most": SWEEP}):
+    if await session.scalar(_HASH, {**facts, "most": max(SWEEP, found.documents // SWEEPS)}):
         return True
     lacking = "" if model.dimension is None else _lacking(model.id)
     await session.execute(text(_QUEUE.format(fresh=_FRESH, lacking=lacking)), facts)

@@ -16,6 +16,7 @@ from integrations_api.knowledge import remapping, staging
 from integrations_api.logs import get_logger
 from integrations_api.queue.jobs import enqueue
 from integrations_api.sync import repository
+from integrations_api.sync.queueing import queue_run
 from integrations_api.sync.raw_file import raw_files, written_at
 from integrations_api.sync.recording import record_start
 from integrations_api.sync.runs import ENTRYPOINT, PLANS_KEPT, REMAP
@@ -114,17 +115,8 @@ class SyncDuties:
             dataset_id = await remapping.at_rest(session, outdated, failed_since=now - REMAP_PAUSE)
             if dataset_id is None:
                 return
-            run_id = uuid4()
-            if await repository.insert_run(
-                session,
-                id=run_id,
-                integration_id=dataset_id,
-                dataset_id=dataset_id,
-                mode="incremental",
-                trigger=REMAP,
-            ):
-                await enqueue(session, entrypoint=ENTRYPOINT, keys=[str(run_id)])
-                await record_start(session, run_id=run_id, dataset_id=dataset_id, mode="incremental", trigger=REMAP)
+            run_id = await queue_run(session, dataset_id, mode="incremental", trigger=REMAP)
+            if run_id is not None:
                 log.info("sync.remap_started", integration_id=str(dataset_id), run_id=str(run_id))
 
     async def forget_raw_file(self) -> None:

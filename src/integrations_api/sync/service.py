@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import datetime
-from uuid import UUID, uuid4
+from uuid import UUID
 
 from msgspec import Struct
 from sqlalchemy.exc import IntegrityError
@@ -20,11 +20,11 @@ from integrations_api.integrations.for_sync import IntegrationReader
 from integrations_api.knowledge import staging
 from integrations_api.knowledge.models import RejectedRecord
 from integrations_api.logs import bind
-from integrations_api.queue.jobs import enqueue
 from integrations_api.sync import repository
 from integrations_api.sync.models import SyncRun
+from integrations_api.sync.queueing import queue_run
 from integrations_api.sync.recording import record_start
-from integrations_api.sync.runs import ENTRYPOINT, is_final, read_mode
+from integrations_api.sync.runs import is_final, read_mode
 from integrations_api.sync.sources import Sources
 
 
@@ -86,29 +86,18 @@ class SyncService:
         if not integration.is_active:
             raise InvalidInput("Integration is disabled")
         self.sources.check(integration)
-        run_id = uuid4()
-        started = await repository.insert_run(
-            session,
-            id=run_id,
-            integration_id=integration_id,
-            dataset_id=integration_id,
-            mode=mode,
-            trigger="manual",
-            requested_by=principal.user_id,
+        queued = await queue_run(session, integration_id, mode=mode, trigger="manual", by=principal)
+        if queued is not None:
+            return queued
+        turned = await repository.turn_into_sync(
+            session, integration_id, mode=mode, trigger="manual", requested_by=principal.user_id
         )
-        if started:
-            await enqueue(session, entrypoint=ENTRYPOINT, keys=[str(run_id)])
-        else:
-            turned = await repository.turn_into_sync(
-                session, integration_id, mode=mode, trigger="manual", requested_by=principal.user_id
-            )
-            if turned is None:
-                running = await self._join(session, integration_id, mode=mode)
-                # Where it has ended between our statements, the next ones see that, and there is room for a new one.
-                return running or await self._start(session, integration_id, mode=mode, principal=principal)
-            run_id = turned
-        await record_start(session, run_id=run_id, dataset_id=integration_id, mode=mode, trigger="manual", by=principal)
-        return run_id
+        if turned is None:
+            running = await self._join(session, integration_id, mode=mode)
+            # Where it has ended between our statements, the next ones see that, and there is room for a new one.
+            return running or await self._start(session, integration_id, mode=mode, principal=principal)
+        await record_start(session, run_id=turned, dataset_id=integration_id, mode=mode, trigger="manual", by=principal)
+        return turned
 
     async def start_or_resume(
         self, integration_id: str, *, mode: str, last_event_id: str | None, principal: Principal

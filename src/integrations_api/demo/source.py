@@ -7,25 +7,20 @@ from typing import Any
 from integrations_api.demo.keeping import Change, SourceMemory
 from integrations_api.demo.worlds import KINDS
 from integrations_api.errors import ApplicationError
-from integrations_api.simulator.common.clock import parse_stamp
+from integrations_api.simulator.common.clock import WallClock, parse_stamp
 from integrations_api.simulator.common.server import SimulatorServer
 
 BORN = parse_stamp("2026-02-28 18:00:00")
 """When a source is made, by its own clock: the same at every start."""
 
 
-class ReplayClock:
+class ReplayClock(WallClock):
     """The machine's clock, but for the moments in which the past is made again."""
 
-    def __init__(self) -> None:
-        self.offset = 0
-        self.fixed: int | None = None
+    fixed: int | None = None
 
     def true_now(self) -> int:
-        return int(time.time()) if self.fixed is None else self.fixed
-
-    def now(self) -> int:
-        return self.true_now() + self.offset
+        return super().true_now() if self.fixed is None else self.fixed
 
 
 class DemoSource:

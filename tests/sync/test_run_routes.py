@@ -21,7 +21,8 @@ DATASET = ("integration_id", "service_name", "head", "documents", "tombstones", 
 
 async def pages_of(api: Served, path: str, name: str, *, limit: int) -> Sequence[list[Any]]:
     """The pages of a list, up to the one that names no next."""
-    pages, cursor = [], None
+    pages: list[list[Any]] = []
+    cursor = None
     while cursor is not None or not pages:
         query = {"limit": limit} | ({"cursor": cursor} if cursor else {})
         answer = (await api.client.get(path, params=query)).json()

@@ -157,6 +157,54 @@ async def test_a_user_who_may_not_edit_any_more_connects_nothing(
     assert asked(servicenow) == 0
 
 
+async def key_of(product: Connecting) -> tuple[dict[str, str], str]:
+    """The headers of a fresh API key that may edit, and its id."""
+    body = {"name": "deployment", "permissions": ["integration.edit"], "expires_in_days": 1}
+    made = (await product.api.client.post("/auth/api-keys", json=body)).json()
+    return {"Authorization": f"Bearer {made['key']}"}, made["api_key"]["id"]
+
+
+async def test_what_was_begun_with_an_api_key_ends_with_it(product: Connecting, integration: str) -> None:
+    key, key_id = await key_of(product)
+    other, _ = await key_of(product)
+    kept, ended = [await product.state_of(integration, headers=headers) for headers in (other, key)]
+
+    await product.api.client.delete(f"/auth/api-keys/{key_id}")
+    pages = [await product.come_back(state=state, error="access_denied") for state in (kept, ended)]
+
+    assert ["Access was not granted" in page.text for page in pages] == [True, False]
+    assert "This sign-in is not known" in pages[1].text
+
+
+async def test_what_was_begun_with_an_api_key_that_has_expired_since_connects_nothing(
+    product: Connecting, servicenow: SimulatorServer, integration: str
+) -> None:
+    key, _ = await key_of(product)
+    state = await product.state_of(integration, headers=key)
+    await product.bench.change("UPDATE api_keys SET expires_at = now() - interval '1 second'")
+
+    page = await product.come_back(state=state, code="x")
+
+    assert "may no longer edit integrations" in page.text
+    assert asked(servicenow) == 0
+
+
+async def test_a_key_that_is_just_being_deleted_begins_nothing(product: Connecting, integration: str) -> None:
+    key, _ = await key_of(product)
+    async with product.bench.sessions.begin() as session:
+        await session.execute(text("DELETE FROM api_keys"))
+        address = f"/integrations/oauth/{integration}/authorize"
+        asking = asyncio.create_task(product.api.client.post(address, headers=key))
+        await product.bench.somebody_waits()
+
+    answer = await asking
+
+    assert (answer.status_code, answer.json()["message"]) == (
+        401,
+        "The API key is not valid or has expired: make a new one",
+    )
+
+
 async def test_a_refusal_at_the_service_is_told_in_our_words(
     product: Connecting, servicenow: SimulatorServer, integration: str
 ) -> None:

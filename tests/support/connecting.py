@@ -80,8 +80,8 @@ class Connecting:
         assert response.status_code == 200, response.text
         return dict(response.json()["integration"])
 
-    async def authorize_url(self, integration: str) -> str:
-        response = await self.api.client.post(f"/integrations/oauth/{integration}/authorize")
+    async def authorize_url(self, integration: str, *, headers: dict[str, str] | None = None) -> str:
+        response = await self.api.client.post(f"/integrations/oauth/{integration}/authorize", headers=headers)
         assert response.status_code == 200, response.text
         return str(response.json()["authorize_url"])
 
@@ -94,9 +94,9 @@ class Connecting:
         async with httpx.AsyncClient(trust_env=False, timeout=PATIENCE) as client:
             return await client.get(f"{self.api.url}/integrations/oauth/callback", params=params)
 
-    async def state_of(self, integration: str) -> str:
-        """The state of a sign-in that is begun now."""
-        return dict(parse_qsl(urlsplit(await self.authorize_url(integration)).query))["state"]
+    async def state_of(self, integration: str, *, headers: dict[str, str] | None = None) -> str:
+        """The state of a sign-in that is begun now; `headers` say by whom."""
+        return dict(parse_qsl(urlsplit(await self.authorize_url(integration, headers=headers)).query))["state"]
 
     async def sync(self, integration: str, *, mode: Mode = "incremental") -> SyncRun:
         return await self.bench.sync(UUID(integration), mode=mode)

@@ -18,6 +18,9 @@ class OAuthFlow(Base):
     integration_id: Mapped[UUID] = mapped_column(ForeignKey("integrations.id", ondelete="CASCADE"), index=True)
     user_id: Mapped[UUID] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"))
     token_generation: Mapped[int] = mapped_column(comment="of the user, when he began")
+    api_key_id: Mapped[UUID | None] = mapped_column(
+        ForeignKey("api_keys.id", ondelete="CASCADE"), comment="the key it was begun with; it goes with it"
+    )
     application: Mapped[str] = mapped_column(comment="digest of what it is for")
     verifier: Mapped[bytes] = mapped_column(LargeBinary, comment="of PKCE, sealed")
     created_at: Mapped[datetime]

@@ -1,7 +1,8 @@
 """Connecting an integration with a browser: the address to open, and what to do with what comes back.
 
 The browser that comes back has no bearer token. The `state` it brings is its credential: 256 random bits, kept as a
-hash, good once, for ten minutes, for one integration and for as long as the user who began may edit integrations.
+hash, good once, for ten minutes, for one integration and for as long as the user who began may edit integrations, and
+the API key he did it with, if he did.
 """
 
 import base64
@@ -110,7 +111,9 @@ class OAuthService:
         """Exactly what has to be registered at the service."""
 
     async def begin(self, integration_id: UUID, *, principal: Principal) -> AuthorizationRequest:
-        """Raises `NotFound`, and `InvalidInput` for an integration that nobody has to sign in for."""
+        """Raises `NotFound`, `InvalidInput` for an integration that nobody has to sign in for, and `Unauthenticated`
+        for an API key that has ended meanwhile.
+        """
         generation = await self._access.generation_of(principal.user_id)
         state, verifier, now = secrets.token_urlsafe(32), secrets.token_urlsafe(48), self._clock()
         try:
@@ -122,14 +125,17 @@ class OAuthService:
                         integration_id=integration_id,
                         user_id=principal.user_id,
                         token_generation=generation,
+                        api_key_id=principal.api_key_id,
                         application=subject.application.id,
                         verifier=self._vault.seal(verifier, context=_verifier_context(state)),
                         created_at=now,
                     )
                 )
                 await _record(session, "connect_begun", integration_id, principal, service=subject.application.service)
-        except IntegrityError:
-            raise NotFound("Integration not found") from None  # It was deleted while we looked at it.
+        except IntegrityError:  # The integration or the key was deleted while we looked at it.
+            if principal.api_key_id is not None:
+                await self._access.recognise_key(principal.api_key_id, credential=principal.credential)
+            raise NotFound("Integration not found") from None
         url = self._address(subject, state=state, challenge=_challenge(verifier))
         return AuthorizationRequest(url=url, redirect_uri=self.redirect_uri, expires_at=now + LIFETIME)
 
@@ -166,11 +172,15 @@ class OAuthService:
         return flow
 
     async def _recognise(self, flow: OAuthFlow) -> Principal:
-        """The user who began, with what he may do now."""
+        """The user who began, with what he, or the API key he did it with, may do now."""
+        shown = f"oauth:{flow.state_hash.hex()[:12]}"
         try:
-            principal = await self._access.recognise(
-                flow.user_id, generation=flow.token_generation, credential=f"oauth:{flow.state_hash.hex()[:12]}"
-            )
+            if flow.api_key_id is not None:
+                principal = await self._access.recognise_key(flow.api_key_id, credential=shown)
+            else:
+                principal = await self._access.recognise(
+                    flow.user_id, generation=flow.token_generation, credential=shown
+                )
             principal.demand(Permission.INTEGRATION_EDIT)
         except ApplicationError:
             raise NotConnected(

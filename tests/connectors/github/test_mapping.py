@@ -7,6 +7,9 @@ import pytest
 from integrations_api.connectors.errors import RecordRejected
 from integrations_api.connectors.github.mapping import as_raw, map_record, priority_of, read_record
 from integrations_api.connectors.records import MappedDocument
+from integrations_api.simulator.github import GitHubServer
+from tests.connectors.copying import fetch
+from tests.connectors.github.sources import ALL, SimulatedGitHub, instance_of
 
 ISSUE: dict[str, Any] = {
     "id": 2045, "node_id": "I_x", "number": 45, "title": "Login fails  ", "body": "Since Monday.\r\nOnly in Safari.",
@@ -47,6 +50,20 @@ def test_comments_are_dated_authored_notes_newest_first() -> None:
     first, second = mapped().notes
     assert (first.at, first.author, first.kind, first.text) == ("2026-03-01T12:00:00Z", "ghost", "comment", "Me too.")
     assert (second.at, second.author) == ("2026-03-01T11:00:00Z", "bram")
+
+
+@pytest.mark.anyio
+async def test_an_application_has_one_name_as_author_of_an_issue_and_of_a_comment() -> None:
+    with GitHubServer(instance_of(0)) as server:
+        source = SimulatedGitHub(server)
+        issue = server.instance.create(ALL[0], "Backup failed", author="backup-watch[bot]")
+        for author in ("backup-watch[bot]", "backup-watch"):
+            server.instance.comment(issue, "Again.", author=author)
+        async with source.open() as connector:
+            [document] = [connector.map(record) for record in (await fetch(connector)).records]
+
+    assert document.attributes["opened_by"] == "backup-watch[bot]"
+    assert [note.author for note in document.notes] == ["backup-watch", "backup-watch[bot]"]
 
 
 def test_comments_of_one_second_stand_newest_first_as_well() -> None:

@@ -13,7 +13,7 @@ from integrations_api.connectors.github.client import GitHubClient
 
 Comment = Mapping[str, Any]
 _FIRST = 50
-_FIELDS = "nodes { author { login } body createdAt } pageInfo { hasNextPage endCursor }"
+_FIELDS = "nodes { author { __typename login } body createdAt } pageInfo { hasNextPage endCursor }"
 _OF_MANY = (
     f"query ($ids: [ID!]!) {{ nodes(ids: $ids) {{ ... on Issue {{ comments(first: {_FIRST}) {{ {_FIELDS} }} }} }} }}"
 )

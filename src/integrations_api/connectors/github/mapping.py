@@ -37,6 +37,7 @@ _REASONS = {"completed": "Completed", "not_planned": "Not planned", "duplicate":
 _REPOSITORY = re.compile(r"/repos/([^/]+/[^/]+)$")
 _PAGE = re.compile(r"^https?://[^/]+/([^/]+/[^/]+)/issues/\d+")
 _WEB_ADDRESS = re.compile(r"https?://", re.IGNORECASE)
+_BOT = "[bot]"
 GHOST = "ghost"
 """How GitHub itself calls an account that was deleted."""
 
@@ -186,7 +187,11 @@ def _web_address(text: str) -> str | None:
 
 
 def _login(user: Any) -> str:
-    return (_text(user.get("login")) if isinstance(user, Mapping) else "") or GHOST
+    """An application is called as in the REST API, where it cannot be taken for a person: `dependabot[bot]`."""
+    login = _text(user.get("login")) if isinstance(user, Mapping) else ""
+    if not login:
+        return GHOST
+    return f"{login}{_BOT}" if user.get("__typename") == "Bot" and not login.endswith(_BOT) else login
 
 
 def _text(value: Any) -> str:

@@ -14,7 +14,7 @@ from .language import Document, QueryError, Selection, read_query, valued
 from .messages import Call
 from .model import Comment, Issue, Repository, Token
 from .rest import owned
-from .shapes import written
+from .shapes import BOT, written
 
 Resolver = Callable[[Any, Mapping[str, Any]], Any]
 _MOST = 100
@@ -170,6 +170,8 @@ def _issues(run: _Run, held: Repository, arguments: Mapping[str, Any]) -> tuple[
 
 
 def _author(run: _Run, held: Comment | Issue, _: Mapping[str, Any]) -> tuple[_Kind, str] | None:
+    if held.author.endswith(BOT):  # As one, it is not called by REST's name for it.
+        return _BOT, held.author.removesuffix(BOT)
     return (_ACTOR, held.author) if held.author else None
 
 
@@ -178,6 +180,7 @@ def _page_info(run: _Run, page: Any, _: Mapping[str, Any]) -> tuple[_Kind, Any]:
 
 
 _ACTOR = _Kind("User", login=lambda run, login, _: login)
+_BOT = _Kind("Bot", login=lambda run, login, _: login)
 _PAGE_INFO = _Kind(
     "PageInfo",
     hasNextPage=lambda run, page, _: page[3] < len(page[1]),

@@ -14,6 +14,11 @@ def written(seconds: int | None) -> str | None:
     return None if seconds is None else f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%SZ}"
 
 
+BOT = "[bot]"
+"""So the logins of applications end in the REST API (slapperwan/gh4a#1002), and not in GraphQL
+(fullsend-ai/fullsend#6205)."""
+
+
 def account(login: str, base: str) -> dict[str, Any] | None:
     """A user; null for an account that was deleted."""
     if not login:
@@ -25,7 +30,7 @@ def account(login: str, base: str) -> dict[str, Any] | None:
         "node_id": node_id("U", number),
         "url": f"{base}/users/{login}",
         "html_url": f"{base}/{login}",
-        "type": "User",
+        "type": "Bot" if login.endswith(BOT) else "User",
         "site_admin": False,
     }
 

@@ -312,14 +312,37 @@ async def test_records_of_another_source_are_not_mapped_anew(database_url: str) 
     async with bench(database_url) as b:
         integration = await loaded(b)
         b.source.mapping_version = 2
-        config = {"url": "https://dev2.service-now.com", "username": "admin", "password": "another"}
-        sent = IntegrationIn(service_name="ServiceNow", auth_type="basic_auth", config=config, is_active=True)
-        await b.components[IntegrationService].update(integration, sent, principal=ADMIN)
+        await point_elsewhere(b, integration)
 
         run = await b.sync(integration)
 
         assert (run.mode, run.updated) == ("full", 3)
         assert [kind for _, kind, _, _ in await versions_of(b, integration)] == ["sync", "sync"]
+
+
+async def point_elsewhere(b: Bench, integration: UUID) -> None:
+    config = {"url": "https://dev2.service-now.com", "username": "admin", "password": "another"}
+    sent = IntegrationIn(service_name="ServiceNow", auth_type="basic_auth", config=config, is_active=True)
+    await b.components[IntegrationService].update(integration, sent, principal=ADMIN)
+
+
+async def test_nor_are_those_of_another_source_that_a_rollback_went_back_to(database_url: str) -> None:
+    async with bench(database_url) as b:
+        integration = await loaded(b)
+        await point_elsewhere(b, integration)
+        b.source.rows.clear()
+        b.source.add("INC00007")
+        assert (await b.sync(integration)).deleted == 3
+        for version in (1, 2, 3):
+            await b.components[RunControl].roll_back(integration, version, reason="A look back", principal=ADMIN)
+        b.source.mapping_version = 2
+
+        run = await b.sync(integration)
+
+        kinds = [kind for _, kind, _, _ in await versions_of(b, integration)]
+        assert kinds == ["sync", "sync", "rollback", "rollback", "rollback", "sync"]
+        assert (run.mode, run.added, run.deleted) == ("full", 1, 3)
+        assert await mapped_by(b, integration) == {"INC00007": "2"}
 
 
 async def test_a_held_version_waits_for_its_word(database_url: str) -> None:

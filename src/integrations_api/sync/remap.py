@@ -102,7 +102,9 @@ class Remap:
         dataset_id = self._journal.run.dataset_id
         if await datasets.mapping_of(session, dataset_id) == self._mapping_version:
             return False
-        if await repository.last_fingerprint(session, self._journal.run) in (fingerprint, None):
+        last_read = await repository.last_fingerprint(session, self._journal.run)
+        went_back_to = await repository.fingerprint_went_back_to(session, dataset_id)
+        if {last_read, went_back_to} <= {fingerprint, None}:
             return True
         await datasets.mark_mapping(session, dataset_id, mapping_version=self._mapping_version)
         return False

@@ -66,6 +66,26 @@ async def last_fingerprint(session: AsyncSession, run: SyncRun) -> str | None:
     return await session.scalar(before.order_by(SyncRun.created_at.desc(), SyncRun.id.desc()).limit(1))
 
 
+# A rollback may go back to a rollback.
+_WENT_BACK_TO = text("""
+    WITH RECURSIVE back AS (
+        SELECT v.source_version, v.run_id FROM datasets d
+        JOIN versions v ON v.dataset_id = d.id AND v.number = d.head
+        WHERE d.id = :dataset AND v.kind = 'rollback'
+        UNION ALL
+        SELECT v.source_version, v.run_id FROM back
+        JOIN versions v ON v.dataset_id = :dataset AND v.number = back.source_version
+    )
+    SELECT r.fingerprint FROM back JOIN sync_runs r ON r.id = back.run_id
+""")
+
+
+async def fingerprint_went_back_to(session: AsyncSession, dataset_id: UUID) -> str | None:
+    """Of the source of what a dataset was rolled back to; None where its head is no rollback."""
+    found: str | None = await session.scalar(_WENT_BACK_TO, {"dataset": dataset_id})
+    return found
+
+
 async def mode_of(session: AsyncSession, run_id: UUID) -> Mode:
     """What is asked of a run by now: a remap may have become a full sync since it was claimed."""
     found: Mode | None = await session.scalar(select(SyncRun.mode).where(SyncRun.id == run_id))

@@ -165,6 +165,26 @@ async def test_an_edit_that_points_elsewhere_ends_the_sync_and_any_other_leaves_
         assert (after.state, after.mode) == ("succeeded", "full")
 
 
+async def test_a_time_sent_with_the_config_is_where_the_next_sync_begins(database_url: str) -> None:
+    async with bench(database_url) as b, served(b) as api:
+        b.source.fill(5)  # One each second of 2026-03-01, from 00:00:01 on.
+        integration = await b.integration(lastSynced="2026-03-01T01:00:04+01:00")
+        shown = (await api.client.get(f"/integrations/id/{integration}")).json()["integration"]
+
+        first = await b.sync(integration)
+        again = await edited(api, shown, lastSynced="2026-03-01T00:00:02Z")
+        second = await b.sync(integration)
+        third = await b.sync(integration, mode="full")
+
+        assert (shown["last_synced_at"], shown["config"]["lastSynced"]) == (None, "2026-03-01T00:00:04Z")
+        assert again["config"]["lastSynced"] == "2026-03-01T00:00:02Z"
+        assert [(run.mode, run.added, run.unchanged) for run in (first, second, third)] == [
+            ("incremental", 2, 0),
+            ("incremental", 2, 2),
+            ("full", 1, 4),
+        ]
+
+
 async def edited(api: Served, shown: dict[str, Any], **changes: Any) -> dict[str, Any]:
     """The integration after an edit of its config."""
     body = {**shown, "config": {**shown["config"], **changes}}

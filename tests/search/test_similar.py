@@ -176,6 +176,17 @@ async def test_a_text_of_100_kb_is_searched_by_its_telling_words(live: LiveApp, 
     assert numbers(answer)[0] == "INC1"
 
 
+async def test_a_limit_may_be_that_of_any_list_and_gives_a_hundred_at_most(
+    live: LiveApp, ask: Ask, sessions: Sessions
+) -> None:
+    await build_versions(sessions, {**FILLER, **{f"INC{i}": doc(**JAM) for i in range(120)}})
+
+    by_text = await post(live, {"text": "paper jam", "limit": 1000})
+    by_number = await ask("incidents/INC1/similar", limit=1000)
+
+    assert (len(by_text["hits"]), len(by_number["hits"])) == (100, 100)
+
+
 @pytest.mark.parametrize(
     ("body", "field"),
     [
@@ -184,7 +195,8 @@ async def test_a_text_of_100_kb_is_searched_by_its_telling_words(live: LiveApp, 
         ({"text": "a\0b"}, "NUL"),
         ({"text": 5}, "text"),
         ({}, "text"),
-        ({"text": "x", "limit": 101}, "limit"),
+        ({"text": "x", "limit": 0}, "limit"),
+        ({"text": "x", "limit": 1001}, "limit"),
         ({"text": "x", "integration": "y"}, "integration"),
     ],
 )

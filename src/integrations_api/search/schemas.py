@@ -6,6 +6,7 @@ from uuid import UUID
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from integrations_api.api.envelope import Success, Timestamp
+from integrations_api.api.pagination import MAX_LIMIT
 from integrations_api.knowledge.cursors import NEWEST_VERSION
 from integrations_api.knowledge.examples import INCIDENT
 
@@ -98,4 +99,4 @@ class SimilarRequest(BaseModel):
     version: int | None = Field(
         None, ge=1, le=NEWEST_VERSION, description="The version that is to answer; by default the head."
     )
-    limit: int = Field(10, ge=1, le=100)
+    limit: int = Field(10, ge=1, le=MAX_LIMIT, description="Most hits in the answer, of which there are 100 at most.")

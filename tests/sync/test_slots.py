@@ -1,6 +1,7 @@
 """The limit on requests to one host, over processes."""
 
 import asyncio
+from contextlib import AsyncExitStack
 from datetime import timedelta
 
 import pytest
@@ -119,3 +120,29 @@ async def test_a_process_is_cut_off_when_it_is_silent_as_long_as_it_holds_any_sl
             while_it_holds_one = await cut_off_after()
 
         assert (while_it_holds_one, await cut_off_after()) == ("1h", "0")
+
+
+async def test_who_waits_asks_for_all_slots_of_a_host_at_once(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Dozens wait where many integrations read one host, and each would ask for one slot after the other."""
+    monkeypatch.setattr(module, "PAUSE_SECONDS", (0.1, 0.1))
+    dsn = asyncpg_dsn(database_url)
+    async with HostSlots(dsn=dsn, limit=8) as other, HostSlots(dsn=dsn, limit=8) as waiting, AsyncExitStack() as held:
+        for _ in range(8):
+            await held.enter_async_context(other.of("a")())
+        async with waiting.of("b")():  # It is connected.
+            pass
+        connection = waiting._connection
+        assert connection is not None
+        asked: list[str] = []
+        connection.add_query_logger(lambda query: asked.append(query.query))
+
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(1), waiting.of("a")():
+                pass
+        await held.aclose()
+        async with asyncio.timeout(PATIENCE), waiting.of("a")():
+            pass
+
+    assert 2 <= len(asked) <= 15

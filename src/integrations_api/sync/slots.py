@@ -34,7 +34,12 @@ PAUSE_SECONDS = (0.02, 0.2)
 MARGIN = timedelta(seconds=20)
 """What giving a slot back may take after the longest request."""
 
-_TAKE = "SELECT pg_try_advisory_lock($1) FROM set_config('idle_session_timeout', $2, false)"
+# All in one: where many wait, each would ask for one after the other. The first that is free is taken, and no other.
+_TAKE = """
+    SELECT slot.place
+    FROM set_config('idle_session_timeout', $2, false), unnest($1::bigint[]) WITH ORDINALITY AS slot(key, place)
+    WHERE pg_try_advisory_lock(slot.key) LIMIT 1
+"""
 _GIVE = "SELECT pg_advisory_unlock($1) FROM set_config('idle_session_timeout', $2, false)"
 
 
@@ -89,43 +94,58 @@ class HostSlots:
         return number
 
     async def _try_all(self, host: str) -> int | None:
-        held, numbers = self._held[host], list(range(self._limit))
-        random.shuffle(numbers)
-        for number in numbers:
-            # Looked at just before it is asked for, and remembered with that: while we wait for an answer, others of
-            # this process take numbers, and the connection that holds one would be given it again.
-            if number in held:
-                continue
+        taking = asyncio.ensure_future(self._take(host))
+        try:
+            return await asyncio.shield(taking)
+        except asyncio.CancelledError:
+            await finish(self._undo(host, taking))
+            raise
+
+    async def _undo(self, host: str, taking: "asyncio.Future[int | None]") -> None:
+        """Gives back what was asked for by somebody who does not want it any more."""
+        number = await taking
+        if number is not None:
+            await self._give_back(host, number)
+
+    async def _take(self, host: str) -> int | None:
+        # What this process holds is looked at when it is its turn to ask, and noted before the next one asks: the
+        # connection that holds a number would be given it again.
+        async with self._speaking:
+            held = self._held[host]
+            numbers = [number for number in range(self._limit) if number not in held]
+            random.shuffle(numbers)
+            keys = [lock_key(host, number) for number in numbers]
+            place = await self._say(_TAKE, keys, self._silence, otherwise=1) if keys else None
+            if place is None:
+                return None
+            number = numbers[place - 1]
             held.add(number)
-            try:
-                is_ours = await self._ask(_TAKE, host, number, silence=self._silence)
-            except asyncio.CancelledError:
-                await self._free(host, number)  # The lock may have been given already.
-                raise
-            if is_ours:
-                return number
-            held.discard(number)
-        return None
+            return number
 
     async def _free(self, host: str, number: int) -> None:
         """Gives the slot back, also when the task is cancelled meanwhile."""
         await finish(self._give_back(host, number))
 
     async def _give_back(self, host: str, number: int) -> None:
-        is_last = sum(map(len, self._held.values())) == 1
-        await self._ask(_GIVE, host, number, silence="0" if is_last else self._silence)
-        self._held[host].discard(number)
+        async with self._speaking:
+            is_last = sum(map(len, self._held.values())) == 1
+            silence = "0" if is_last else self._silence
+            await self._say(_GIVE, lock_key(host, number), silence, otherwise=1)
+            self._held[host].discard(number)
 
-    async def _ask(self, question: str, host: str, number: int, *, silence: str) -> bool:
-        """The database's answer. While it is away every request may go: the run itself waits for it soon enough."""
+    async def _say(self, statement: str, what: object, silence: str, *, otherwise: int) -> int | None:
+        """What the database answers to whoever has `_speaking`.
+
+        While it is away (`otherwise`) every request may go: the run itself waits for it soon enough.
+        """
         try:
-            async with self._speaking:
-                if self._connection is None or self._connection.is_closed():
-                    self._connection = await connect(self._dsn)
-                return bool(await self._connection.fetchval(question, lock_key(host, number), silence, timeout=10))
+            if self._connection is None or self._connection.is_closed():
+                self._connection = await connect(self._dsn)
+            answer: int | None = await self._connection.fetchval(statement, what, silence, timeout=10)
         except DATABASE_LOST as error:
             log.warning("sync.slots_lost", error=type(error).__name__)
-            return True
+            return otherwise
+        return answer
 
 
 def lock_key(host: str, number: int) -> int:

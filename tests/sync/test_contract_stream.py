@@ -126,6 +126,32 @@ async def test_what_cannot_be_synced_is_told_in_the_contracts_words_and_begins_n
         assert await b.rows("SELECT 1 FROM sync_runs") == []
 
 
+async def test_where_such_a_connection_is_tested_the_422_lists_every_field_that_stands_in_the_way(
+    database_url: str,
+) -> None:
+    async with bench(database_url, workers=0, in_memory=False) as b, served(b) as api:
+        config = {"url": "https://dev1.service-now.com"}
+        body = {"service_name": "Zendesk", "auth_type": "basic_auth", "config": config, "is_active": True}
+        created = (await api.client.post("/integrations/create", json=body)).json()["integration"]
+
+        unknown = await api.client.post("/integrations/test", json=body)
+        await api.client.put(f"/integrations/update/{created['id']}", json={**body, "service_name": "ServiceNow"})
+        paths = (f"/integrations/test/{created['id']}", f"/integrations/preview/{created['id']}")
+        incomplete = [await api.client.request(verb, path) for verb, path in zip(("POST", "GET"), paths, strict=True)]
+
+        assert [answer.status_code for answer in (unknown, *incomplete)] == [422, 422, 422]
+        assert [one["field"] for one in unknown.json()["errors"]] == ["service_name"]
+        for answer in incomplete:
+            assert answer.json() == {
+                "success": False,
+                "message": "Missing ServiceNow configuration (url, username, password)",
+                "errors": [
+                    {"field": "config.username", "message": "is required"},
+                    {"field": "config.password", "message": "is required"},
+                ],
+            }
+
+
 async def test_a_post_that_wants_to_resume_never_starts_a_run(database_url: str) -> None:
     async with bench(database_url, workers=0) as b, served(b) as api:
         integration, other = await b.integration(), await b.integration()

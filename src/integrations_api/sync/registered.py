@@ -11,7 +11,7 @@ from integrations_api.connectors.records import ConnectorContext, OnWait
 from integrations_api.connectors.registry import find_service
 from integrations_api.connectors.retry import Time
 from integrations_api.egress.guard import EgressPolicy, EgressRefused
-from integrations_api.errors import InvalidInput
+from integrations_api.errors import FieldProblem, InvalidInput
 from integrations_api.integrations.for_sync import IntegrationForSync
 from integrations_api.oauth.tokens import TokenKeeper
 from integrations_api.sync.slots import HostSlots
@@ -53,10 +53,12 @@ class RegisteredSources:
     def check(self, integration: IntegrationForSync) -> None:
         service = find_service(integration.service_name)
         if service is None:
-            raise InvalidInput(f"Synchronizing {integration.service_name} is not supported")
+            wrong = FieldProblem("service_name", "names no service that can be synchronized")
+            raise InvalidInput(f"Synchronizing {integration.service_name} is not supported", [wrong])
         required = service.required_keys(integration.auth_type, integration.config)
-        if any(not integration.config.get(key) for key in required):
-            raise InvalidInput(service.missing_message(integration.auth_type, integration.config))
+        lacking = [FieldProblem(f"config.{key}", "is required") for key in required if not integration.config.get(key)]
+        if lacking:
+            raise InvalidInput(service.missing_message(integration.auth_type, integration.config), lacking)
 
     def open(
         self, integration: IntegrationForSync, *, on_wait: OnWait, retry_seconds: float | None = None

@@ -101,6 +101,19 @@ async def said_to(address: tuple[str, int], sent: bytes) -> bytes:
     return answered
 
 
+@pytest.mark.parametrize(
+    ("target", "status"),
+    [(b"http://x.example.com:8000/slowly?a=b", b"200"), (b"HTTP://x", b"404"), (b"http://x?to=/slowly", b"404")],
+)
+async def test_what_a_proxy_asks_for_by_its_whole_address_is_answered(
+    address: tuple[str, int], target: bytes, status: bytes
+) -> None:
+    """A server must take it so (RFC 9112, 3.2.2)."""
+    answered = await said_to(address, b"GET " + target + b" HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+
+    assert answered.split(maxsplit=2)[1] == status
+
+
 @pytest.mark.parametrize("begun", BEGUN)
 async def test_what_is_only_begun_is_waited_for_and_then_closed(address: tuple[str, int], begun: str) -> None:
     answered = await said_to(address, BEGUN[begun])

@@ -1,6 +1,7 @@
 """How long a client may take to say what it wants, in how many pieces, and how long to take what it is answered."""
 
 import asyncio
+import re
 
 import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
@@ -13,6 +14,8 @@ SMALLEST_CHUNK = 200
 """Bytes that chunks must have on average once there are more than `FREE_CHUNKS`: each costs as much as a short request,
 and a megabyte of single bytes kept everybody waiting for twelve seconds."""
 TOO_MANY_CHUNKS = "The body comes in too many chunks: send larger ones, or the whole with its Content-Length"
+
+_ORIGIN = re.compile(rb"https?://[^/?]*", re.IGNORECASE)
 
 
 class BoundedProtocol(H11Protocol):
@@ -98,7 +101,7 @@ class BoundedProtocol(H11Protocol):
 
 
 class _Connection(h11.Connection):
-    """h11's, which takes a body in as many chunks as it comes in."""
+    """h11's, which takes a body in as many chunks as it comes in, and hands on a request's target as it is."""
 
     _chunks = _bytes = 0
 
@@ -112,9 +115,24 @@ class _Connection(h11.Connection):
         event = super().next_event()
         if isinstance(event, h11.Request):
             self._chunks = self._bytes = 0
-        elif isinstance(event, h11.Data):
+            return _without_origin(event)
+        if isinstance(event, h11.Data):
             self._chunks += event.chunk_start
             self._bytes += len(event.data)
             if self.has_too_many_chunks:
                 raise h11.RemoteProtocolError(TOO_MANY_CHUNKS)
         return event
+
+
+def _without_origin(request: h11.Request) -> h11.Request:
+    """As it would be asked for directly: a proxy may name the whole address (RFC 9112, 3.2.2)."""
+    found = _ORIGIN.match(request.target)
+    if found is None:
+        return request
+    target = request.target[found.end() :]
+    return h11.Request(
+        method=request.method,
+        headers=request.headers,
+        target=target if target.startswith(b"/") else b"/" + target,
+        http_version=request.http_version,
+    )

@@ -92,6 +92,17 @@ async def test_without_its_database_it_says_why_and_what_it_could_not_look_at() 
     assert seen["keys"].status == "ok"
 
 
+def test_a_stall_timeout_within_which_a_source_need_not_answer_is_told() -> None:
+    answer = timedelta(seconds=70)
+    checks = [
+        doctor.settings_check(settings_for(NOWHERE, egress_timeout=answer, sync_stall_timeout=stall))
+        for stall in (answer, answer + timedelta(seconds=1))
+    ]
+
+    assert [check.status for check in checks] == ["warning", "ok"]
+    assert "SYNC_STALL_TIMEOUT" in str(checks[0].remedy)
+
+
 async def test_a_database_that_does_not_exist_is_named(database_url: str) -> None:
     check = await found(settings_for(with_database(database_url, "gone")), "database")
 

@@ -49,11 +49,14 @@ async def examine(settings: Settings, policy: EgressPolicy) -> AsyncGenerator[Ch
 
 
 def settings_check(settings: Settings) -> Check:
-    """Which settings are set, by their names."""
+    """Which settings are set, by their names, and whether they fit together."""
     names = sorted(name.upper() for name in settings.model_fields_set)
     seen = f"well formed; set: {', '.join(names) or 'none'}"
     if _may_be_read_by_others(Path(".env")):
         return Check("settings", "warning", f"{seen}; other users can read the secrets in .env", "Run chmod 600 .env")
+    if settings.sync_stall_timeout <= settings.egress_timeout:
+        taken = f"{seen}; a run that waits for one slow answer (EGRESS_TIMEOUT) counts as stuck (SYNC_STALL_TIMEOUT)"
+        return Check("settings", "warning", taken, "Make SYNC_STALL_TIMEOUT several times as long as EGRESS_TIMEOUT")
     return Check("settings", "ok", seen)
 
 

@@ -11,7 +11,7 @@ from sqlalchemy.exc import OperationalError
 
 from integrations_api.db.direct import connected
 from integrations_api.db.engine import Sessions, create_engine, create_sessions
-from integrations_api.db.reading import reading, rows, run
+from integrations_api.db.reading import reading, rows
 from integrations_api.errors import NotFound
 
 pytestmark = pytest.mark.anyio
@@ -78,7 +78,7 @@ async def test_all_statements_see_one_moment_and_the_session_sees_it_too(databas
 
 async def test_nothing_of_a_reading_stays_on_its_connection(database_url: str, sessions: Sessions) -> None:
     async with reading(sessions) as session:
-        await run(session, "SET LOCAL enable_sort TO off")
+        await rows(session, "SET LOCAL enable_sort TO off", {})
         assert (await rows(session, "SHOW enable_seqscan", {}))[0][0] == "off"
 
     async with sessions() as session:

@@ -11,10 +11,10 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from integrations_api.db.engine import Sessions, create_engine, create_sessions
-from integrations_api.db.reading import numbered_sql, reading, rows, run
+from integrations_api.db.reading import numbered_sql, reading, rows
 from integrations_api.search import bm25, repository, service
 from integrations_api.search.bm25 import FREQUENCIES, RANK_WEIGHTS, THRESHOLDS, TITLE, Term
-from integrations_api.search.candidates import Candidates, Way, candidates_sql, rank, walk_in_order, way_to
+from integrations_api.search.candidates import Candidates, Way, candidates_sql, rank, way_to
 from integrations_api.search.cursors import ReadSoFar
 from integrations_api.search.scope import Filters, Scope
 from integrations_api.search.service import Question, SearchService
@@ -419,10 +419,10 @@ async def test_how_many_of_the_stored_texts_live_is_known_once_they_were_counted
 async def plan_of(session: AsyncSession, sql: str) -> list[dict[str, Any]]:
     """The nodes of the plan that a statement has whatever its parameters are."""
     numbered = numbered_sql(sql)
-    await run(session, f"PREPARE asked AS {numbered.sql}")
+    await rows(session, f"PREPARE asked AS {numbered.sql}", {})
     nothing = ", ".join("NULL" for _ in numbered.names)
     ((plan,),) = await rows(session, f"EXPLAIN (FORMAT JSON) EXECUTE asked({nothing})", {})
-    await run(session, "DEALLOCATE asked")
+    await rows(session, "DEALLOCATE asked", {})
     return nodes(plan[0]["Plan"])
 
 
@@ -441,8 +441,6 @@ async def test_candidates_are_found_by_the_indexes(
     many: Sessions, conditions: str, way: Way, indexes: set[str], sorts: list[str], terms: int
 ) -> None:
     async with reading(many) as session:
-        if way is Way.WALK:
-            await walk_in_order(session, "off")
         sql = candidates_sql(conditions, terms=terms, way=way)
         used, shown = await plan_of(session, sql), await plan_of(session, repository.best_sql(sql))
         ((release,),) = await rows(session, "SELECT current_setting('server_version_num')::integer", {})

@@ -102,10 +102,5 @@ async def rows(session: AsyncSession, sql: str, facts: Mapping[str, Any]) -> lis
     return found
 
 
-async def run(session: AsyncSession, script: str) -> None:
-    """Statements without parameters, in one round trip, in a session of `reading`."""
-    await _driver(session).execute(script)
-
-
 def _driver(session: AsyncSession) -> asyncpg.Connection:
     return session.info[_DRIVER]

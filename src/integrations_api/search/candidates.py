@@ -1,10 +1,9 @@
 """What is scored for a question, and the statement that does: candidates by the indexes, ranked by BM25."""
 
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Mapping, Sequence
 from enum import Enum, auto, unique
 from functools import cache
-from typing import Any, Literal
+from typing import Any
 from uuid import UUID
 
 from msgspec import Struct, field
@@ -13,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from integrations_api.clock import to_wire
 from integrations_api.db.direct import Row
-from integrations_api.db.reading import rows, run
+from integrations_api.db.reading import rows
 from integrations_api.knowledge.terms import quoted
 from integrations_api.search import bm25
 from integrations_api.search.ranked import Ranked
@@ -26,6 +25,7 @@ ONE = 10_000
 MOSTLY = 0.5
 """From this share of the stored texts on that live in the scope, they are scored before that is looked up of each. How
 large it is moves with later versions, and changes nothing in what is found."""
+_ENDLESS = 2**62
 _PACKED_FROM = 1500
 """Bytes from which on a search vector may be stored compressed, or apart from its row."""
 
@@ -76,13 +76,14 @@ _BY_SCANNING = f"""
     (SELECT * FROM (SELECT * FROM contents WHERE ctid > CAST('(0,0)' AS tid) LIMIT :looked_at) c
      WHERE c.dataset_id = ANY(CAST(:datasets AS uuid[])) AND c.tsv @@ CAST(:query AS tsquery) OFFSET 0) c {_LIVING}
 """  # nosec B608 # noqa: S608 - put together from constants
-# By number through what is live: no list of all that match is made first. `IS TRUE` keeps that index out.
+# By number through what is live: no list of all that match is made first. `IS TRUE` keeps that index out. The limit is
+# out of reach: it tells the planner that the end may not be needed, so that it does not sort the whole scope first.
 _BY_WALKING = f"""
     {SCOPED}
     CROSS JOIN LATERAL (
         SELECT *, s.version FROM revisions
         WHERE dataset_id = s.dataset_id AND valid_from <= s.version AND valid_to > s.version
-        ORDER BY number, document_id OFFSET 0
+        ORDER BY number, document_id LIMIT :endless
     ) r
     CROSS JOIN LATERAL (
         SELECT * FROM contents WHERE id = r.content_id AND (tsv @@ CAST(:query AS tsquery)) IS TRUE OFFSET 0
@@ -229,6 +230,7 @@ class Candidates(Struct, frozen=True):
             "but": self.but,
             "most": self.most,
             "looked_at": self.looked_at,
+            "endless": _ENDLESS,
             "flat": bm25.K1 * (1 - bm25.B),
             "sloped": bm25.K1 * bm25.B / self.scope.average,
             "matchers": [quoted(term) for term in self.weights],
@@ -270,24 +272,7 @@ async def scored(
     the first to die, and where much of what matches was changed, hardly one of them lives, or none. And a version's
     answer must not depend on how many have come after it. So a scan that has not met enough is given up, too.
     """
-    async with on_its_way(session, candidates.way):
-        found = await rows(session, statement_of(candidates.sql), {**candidates.facts, **facts})
+    found = await rows(session, statement_of(candidates.sql), {**candidates.facts, **facts})
     if candidates.way in (Way.SCORED_FIRST, Way.SCAN) and (not found or found[0].is_cut):
         return await scored(session, replace(candidates, way=Way.INDEX), facts, statement_of=statement_of)
     return found
-
-
-@asynccontextmanager
-async def on_its_way(session: AsyncSession, way: Way) -> AsyncIterator[None]:
-    """Within it the planner goes that way."""
-    if way is not Way.WALK:
-        yield
-        return
-    await walk_in_order(session, "off")
-    yield
-    await walk_in_order(session, "on")
-
-
-async def walk_in_order(session: AsyncSession, others: Literal["on", "off"]) -> None:
-    """With `off` the planner walks along the index of numbers; else it would sort the whole scope first."""
-    await run(session, f"SET LOCAL enable_sort TO {others}; SET LOCAL enable_bitmapscan TO {others}")

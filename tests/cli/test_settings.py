@@ -6,6 +6,7 @@ import shutil
 import socket
 import subprocess
 import sys
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -366,3 +367,31 @@ async def nothing(*_: object) -> None:
 )
 def test_links_lead_to_the_port_that_is_listened_on_unless_an_address_is_named(given: dict[str, Any], url: str) -> None:
     assert load_settings(_env_file=None, **given).public_url == url
+
+
+PROMISED: dict[str, Any] = {
+    "database_url": None,
+    "data_dir": Path("data"),
+    "raw_dump_path": "src/data/incidentspulledfromsnow.json",
+    "sync_batch_size": 5,
+    "sync_page_size": 1000,
+    "sync_fetch_concurrency": 4,
+    "sync_overlap": timedelta(minutes=5),
+    "sync_delete_brake": 0.2,
+    "sync_delete_brake_minimum": 50,
+    "stream_ping": timedelta(seconds=15),
+    "egress_allowed_hosts": (),
+    "cors_origins": (),
+    "knowledge_keep_versions": None,
+    "embeddings_url": None,
+}
+"""What the contract, CLARIFICATIONS and the issues say of settings that nobody sets."""
+
+
+def test_what_nobody_sets_is_as_it_was_promised(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in PROMISED:
+        monkeypatch.delenv(name.upper(), raising=False)
+
+    settings = load_settings(_env_file=None)
+
+    assert {name: getattr(settings, name) for name in PROMISED} == PROMISED

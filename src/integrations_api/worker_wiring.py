@@ -4,6 +4,7 @@ Apart from it, for the API's process imports nothing of this: not the engine, no
 """
 
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from uuid import uuid4
 
@@ -19,7 +20,7 @@ from integrations_api.integrations.for_sync import IntegrationReader
 from integrations_api.knowledge.retention import Retention
 from integrations_api.oauth.service import OAuthService
 from integrations_api.queue.tidying import QueueTidying
-from integrations_api.queue.worker import QueueWorker, brief
+from integrations_api.queue.worker import QueueWorker, brief, by_the_eldest
 from integrations_api.search.filler import EmbeddingFiller
 from integrations_api.settings import Settings
 from integrations_api.sync.duties import SyncDuties
@@ -61,6 +62,7 @@ def build_worker(components: Components) -> QueueWorker:
         keep_events=settings.sync_keep_events,
         raw_dump_path=raw_dump_path(settings),
     )
+    once_of_all = partial(by_the_eldest, worker_id=worker_id, sessions=components[async_sessionmaker])
     tidying = QueueTidying(sessions=components[async_sessionmaker], clock=utc_now)
     worker.duties += [
         ("watch", timedelta(seconds=1), brief(executor.watch)),
@@ -68,7 +70,7 @@ def build_worker(components: Components) -> QueueWorker:
         ("start_due", timedelta(seconds=5), brief(duties.start_due)),
         ("tidy_queue", timedelta(minutes=10), tidying.forget),
         ("forget_old_events", timedelta(hours=1), duties.forget_old_events),
-        ("forget_old_plans", timedelta(hours=1), duties.forget_old_plans),
+        ("forget_old_plans", timedelta(hours=1), once_of_all(duties.forget_old_plans)),
         ("prune_knowledge", timedelta(minutes=10), components[Retention].prune),
         ("start_remap", timedelta(seconds=30), duties.start_remap),
         ("forget_raw_file", timedelta(minutes=1), duties.forget_raw_file),
@@ -82,7 +84,7 @@ def build_worker(components: Components) -> QueueWorker:
         filler = components[EmbeddingFiller]
         worker.duties += [
             ("embed", timedelta(seconds=5), filler.fill),
-            ("tidy_embeddings", timedelta(hours=1), filler.tidy),
+            ("tidy_embeddings", timedelta(hours=1), once_of_all(filler.tidy)),
         ]
     return worker
 

@@ -7,8 +7,10 @@ import pytest
 from integrations_api.clock import utc_now
 from integrations_api.queue import tidying
 from integrations_api.queue.tidying import KEPT, QueueTidying
+from integrations_api.queue.worker import QueueWorker
 from integrations_api.worker_wiring import build_worker
-from tests.support.syncing import bench
+from tests.support.plans import noted
+from tests.support.syncing import Bench, bench
 
 pytestmark = pytest.mark.anyio
 
@@ -65,3 +67,23 @@ async def test_a_worker_looks_after_everything_that_somebody_must(database_url: 
             "prune_tickets",
             "prune_oauth_flows",
         }
+
+
+async def test_what_reads_all_of_a_large_table_is_done_by_the_worker_that_has_lived_longest(database_url: str) -> None:
+    async with bench(database_url, workers=0) as b:
+        elder, younger = build_worker(b.components), build_worker(b.components)
+        for worker in (elder, younger):
+            await worker._show_life()
+
+        both = await deletions(b, elder), await deletions(b, younger)
+        await b.change("UPDATE workers SET seen_at = now() - interval '31 seconds' WHERE id = :id", id=elder.id)
+        without_the_elder = await deletions(b, younger)
+
+        assert (both, without_the_elder) == ((1, 0), 1)
+
+
+async def deletions(b: Bench, worker: QueueWorker) -> int:
+    """How often the worker goes through the plans of runs."""
+    with noted(b.sessions) as statements:
+        await next(duty for name, _, duty in worker.duties if name == "forget_old_plans")()
+    return sum("DELETE FROM staged_changes" in statement for statement, _ in statements)

@@ -47,6 +47,24 @@ def brief(duty: Duty) -> Duty:
     return bounded
 
 
+_ELDEST = "SELECT id FROM workers WHERE seen_at > now() - $1::interval ORDER BY started_at, id LIMIT 1"
+
+
+def by_the_eldest(duty: Duty, *, worker_id: UUID, sessions: Sessions) -> Duty:
+    """The same duty, of that worker alone which has lived longest: for what reads all of a large table.
+
+    Where it dies the next one comes to it in time; so for what may as well wait that long.
+    """
+
+    async def once() -> None:
+        async with connected(sessions) as connection:
+            eldest = await connection.fetchval(_ELDEST, 3 * OFTEN)
+        if eldest == worker_id:
+            await duty()
+
+    return once
+
+
 class QueueWorker(Struct, kw_only=True):
     """One worker process's loop. Rooms register handlers and duties before `run`.
 

@@ -522,6 +522,18 @@ async def test_the_preflight_leaves_no_request_for_pull_requests_unsaid(source: 
     assert check.seen.endswith(" requests, and one more for every 100 pull requests")
 
 
+@pytest.mark.parametrize(("per_hour", "status"), [(18, "warning"), (19, "ok")])
+async def test_the_preflight_warns_of_more_than_an_hour_allows(
+    source: SimulatedGitHub, monkeypatch: pytest.MonkeyPatch, per_hour: int, status: str
+) -> None:
+    """A first sync would stop at the limit, and one that begins anew each time would never come to its end."""
+    monkeypatch.setattr(source.server.simulator.limits, "per_hour", per_hour)
+    async with source.open() as connector:
+        (check,) = [check for check in await connector.check() if check.name == "duration"]
+    assert check.status == status, check.seen
+    assert ("SYNC_RETRY_BUDGET" in str(check.remedy)) is (status == "warning")
+
+
 @pytest.mark.parametrize("held", ["null", "{}", "[1]", '{"repositories": {"nodes": [1]}}'])
 async def test_a_graph_of_another_shape_is_trouble_in_words(source: SimulatedGitHub, held: str) -> None:
     source.server.add_fault(OtherShape(f'{{"data": {{"repositoryOwner": {held}}}}}'.encode()))

@@ -21,6 +21,10 @@ _SAMPLE = 30
 _EXPIRES_SOON = timedelta(days=14)
 _READS_ONLY = frozenset({"repo", "public_repo", "read:org", "read:user", "user:email", "read:project", "repo:status"})
 _BEYOND_ALL = timedelta(days=1)
+_LONGER_THAN_AN_HOUR = (
+    "Have the operator set SYNC_RETRY_BUDGET to more than an hour, such as 70m, so that the sync waits at the limit, "
+    "or resume the run whenever it has failed there"
+)
 
 
 class Preflight(Struct):
@@ -149,7 +153,12 @@ class Preflight(Struct):
         assert self.found is not None
         pages = sum(max(1, -(-one.total // self.page_size)) for one in self.found.readable)
         pulls = ", and one more for every 100 pull requests"  # They stand among the issues, and no count tells of them.
-        return Check("duration", "ok", f"A full sync takes about {2 * pages} requests{pulls}")
+        seen = f"A full sync takes about {2 * pages} requests{pulls}"
+        # Half of them are of GraphQL, which has a limit of its own.
+        limit = count_in(self.client.headers.get("x-ratelimit-limit", ""))
+        if limit is not None and pages > limit:
+            return Check("duration", "warning", f"{seen}: more than an hour allows", _LONGER_THAN_AN_HOUR)
+        return Check("duration", "ok", seen)
 
 
 def _taken_apart(step: Step) -> Step:

@@ -17,10 +17,10 @@ _LINES = (
 )
 _ROW = re.compile(r"^[ \t]*\|\|?(.*?)\|?\|[ \t]*$", re.MULTILINE)
 _BETWEEN_HEADERS = re.compile(r"(?:(?<![ \t])[ \t]+)?\|\|[ \t]*")
-_PANEL = re.compile(r"\{panel:([^}\n]{0,600})\}")
 _TITLE = re.compile(r"\btitle=([^|]*)")
+_BLOCK = re.compile(r"\{(?:panel|quote|section|column|info|note|tip|warning)(?::([^}\n]{0,600}))?\}")
 _MACROS = (
-    (re.compile(r"\{(?:color|panel|quote|anchor|section|column|info|note|tip|warning)(?::[^}\n]{0,400})?\}"), ""),
+    (re.compile(r"\{(?:color|anchor)(?::[^}\n]{0,400})?\}"), ""),
     (re.compile(r"\{\{([^\n]{1,400}?)\}\}"), r"\1"),
 )
 _LINK = re.compile(r"\[([^|\]\n]{1,400})\|([^|\]\n]{1,2000})(?:\|[^\]\n]{0,100})?\]")
@@ -101,7 +101,7 @@ def _pieces(markup: str) -> Iterator[str]:
 
 
 def _read(markup: str) -> str:
-    markup = _LINK.sub(_told_once, _PANEL.sub(_title_of_panel, markup))
+    markup = _LINK.sub(_told_once, _BLOCK.sub(_edge_of_block, markup))
     for pattern, replacement in (*_MACROS, *_LINKS, *_LINES):
         markup = pattern.sub(replacement, markup)
     markup = _ROW.sub(_cells, markup)
@@ -129,8 +129,13 @@ def _without_marks(found: re.Match[str]) -> str:
     return address or str(found[2])
 
 
-def _title_of_panel(panel: re.Match[str]) -> str:
-    return _title_in(panel[1])
+def _edge_of_block(macro: re.Match[str]) -> str:
+    """Where a panel or a quotation begins or ends: its title, and a new line where words would become one."""
+    title = _title_in(macro[1] or "")
+    before = macro.string[max(0, macro.start() - 1) : macro.start()]
+    after = macro.string[macro.end() : macro.end() + 1]
+    is_glued = bool(before.strip()) and bool(title or after.strip())
+    return f"\n{title}" if is_glued else title
 
 
 def _title_in(parameters: str) -> str:

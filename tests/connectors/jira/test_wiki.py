@@ -42,8 +42,8 @@ from integrations_api.connectors.jira.wiki import to_text
         ("{panel:title=Note|bgColor=#fff}\ninside\n{panel}", "Note\n\ninside"),
         ("{quote}said{quote}", "said"),
         (
-            "Told:{quote}It fails{quote}Thanks {quote}a{quote} b{panel:title=Note}in{panel:bgColor=#fff}out{panel}{info}e",
-            "Told:\nIt fails\nThanks a b\nNote\nin\nout\n\ne",
+            "Told:{quote}It fails{quote}Thanks {quote}a{quote} b{panel:title=Note}in{panel:bgColor=#fff}out{panel}",
+            "Told:\nIt fails\nThanks a b\nNote\nin\nout",
         ),
         ("un{color:red}believ{color}able", "unbelievable"),
         ("5 * 3 * 2 and snake_case_name and a-b", "5 * 3 * 2 and snake_case_name and a-b"),

@@ -6,12 +6,14 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from integrations_api.access.permissions import Permission
 from integrations_api.connectors.records import Note
 from integrations_api.db.engine import Sessions
 from integrations_api.knowledge import pruning
 from integrations_api.search import cursors
 from integrations_api.search.service import Question, SearchService
 from tests.search.conftest import Ask
+from tests.support.applications import LiveApp
 from tests.support.knowledge import build_versions, doc, gone
 
 pytestmark = pytest.mark.anyio
@@ -232,6 +234,24 @@ async def test_an_older_version_answers_as_it_did_then(ask: Ask, sessions: Sessi
     assert then == before
     assert {hit["version"] for hit in then["hits"]} == {1}
     assert numbers(await ask("search", q="printer jam")) == ["INC4"]
+
+
+async def test_an_answer_says_which_version_it_is_of_though_nothing_was_found(
+    ask: Ask, live: LiveApp, sessions: Sessions
+) -> None:
+    story = await build_versions(sessions, {"INC1": doc(title="Printer")}, {"INC1": doc(title="Scanner")})
+    one = {"integration": str(story.dataset_id)}
+    viewer = await live.credentials([Permission.KNOWLEDGE_VIEW])
+
+    found = [await ask("search", q="zebra", **query) for query in ({}, {"version": 1}, one)]
+    alike = await ask("incidents/INC1/similar", version=1, **one)
+    by_text = await live.client.post("/knowledge/similar?version=1", json={"text": "zebra"}, headers=viewer)
+    await build_versions(sessions, {"INC1": doc(title="Printer")})
+    of_several = await ask("search", q="zebra")
+
+    assert [(answer["version"], answer["hits"]) for answer in found] == [(2, []), (1, []), (2, [])]
+    assert [(answer["version"], answer["hits"]) for answer in (alike, by_text.json())] == [(1, [])] * 2
+    assert of_several["version"] is None
 
 
 async def test_what_is_being_built_is_not_seen_by_readers_of_the_head(ask: Ask, sessions: Sessions) -> None:

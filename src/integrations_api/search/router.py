@@ -153,9 +153,11 @@ def _utc(moment: datetime | None) -> datetime | None:
 
 
 def _answer(found: Hits, *, next_cursor: str | None = None) -> Response:
+    versions = found.scope.versions
     return answer(
         ranking=found.ranking,
         matching=found.matching,
+        version=versions[0] if len(versions) == 1 else None,
         message=found.message,
         hits=found.hits,
         next_cursor=next_cursor,

@@ -59,6 +59,7 @@ class HitsAnswer(Success):
                 "success": True,
                 "ranking": "lexical",
                 "matching": "all",
+                "version": 3,
                 "message": None,
                 "hits": [HIT],
                 "next_cursor": None,
@@ -71,6 +72,7 @@ class HitsAnswer(Success):
         "embedded the incidents and answers in time, and the query has no operators."
     )
     matching: Literal["all", "some"] = Field(description="Whether hits have all that was asked for, or some of it.")
+    version: int | None = Field(description="The version that answered, of one dataset; null where several did.")
     message: str | None = Field(description="Why there is nothing, where the query itself is the reason.")
     hits: list[Hit]
     next_cursor: str | None = Field(description="`cursor` of the next page; null at the end.")

@@ -15,11 +15,12 @@ const form = document.forms[0], said = document.getElementById("said");
 form.addEventListener("submit", async (event) => {
   event.preventDefault();
   if (form.password.value !== form.again.value) { said.textContent = "The two passwords differ."; return; }
-  const answer = await fetch("invitation", {
+  const sent = {
     method: "POST", headers: {"Content-Type": "application/json"},
     body: JSON.stringify({token: location.hash.slice(1), password: form.password.value}),
-  });
-  const told = await answer.json();
+  };
+  const told = await fetch("invitation", sent).then((answer) => answer.json()).catch(() => null);
+  if (!told) { said.textContent = "The service did not answer: try again soon."; return; }
   said.textContent = told.success ? "The password is set: " + told.user.email + " can sign in now." : told.message;
   if (told.success) { form.hidden = true; history.replaceState(null, "", location.pathname); }
 });

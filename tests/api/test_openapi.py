@@ -192,4 +192,7 @@ async def test_the_documents_are_served_and_can_sign_in() -> None:
     assert all(f"https://{host}" in policy for host in re.findall(r"https://([^/\"]+)/", page.text))
     assert not re.search(r"https:(?!//)", policy)
     assert redirect.status_code == 200
+    (instead,) = re.findall(r'<div id="swagger-ui">\s*<p>(.*)</p>\s*</div>', page.text)
+    assert instead.startswith("If this page stays like this, your browser does not reach https://cdn.jsdelivr.net: ")
+    assert '<a href="/openapi.json">' in instead
     assert described.json()["info"]["title"] == "Integrations API"

@@ -1,5 +1,6 @@
 """The description of the API for programs (`/openapi.json`) and people (`/docs`)."""
 
+from html import escape
 from typing import Any
 
 from fastapi import Request
@@ -19,6 +20,13 @@ _POLICY = (
     "frame-ancestors 'none'"
 )
 
+_EMPTY = b'<div id="swagger-ui">'
+_INSTEAD = (
+    f"<p>If this page stays like this, your browser does not reach {_CDN}: "
+    '<a href="{}/openapi.json">openapi.json</a> tells the same.</p>'
+)
+"""Replaced by Swagger UI, where that comes."""
+
 
 @router.get("/openapi.json")
 async def openapi(request: Request) -> dict[str, Any]:
@@ -35,8 +43,8 @@ async def docs(request: Request) -> HTMLResponse:
     page = get_swagger_ui_html(
         openapi_url=f"{root}/openapi.json", title=request.app.title, oauth2_redirect_url=f"{root}{_REDIRECT}"
     )
-    page.headers["Content-Security-Policy"] = _POLICY
-    return page
+    told = bytes(page.body).replace(_EMPTY, _EMPTY + _INSTEAD.format(escape(root)).encode())
+    return HTMLResponse(told, headers={"Content-Security-Policy": _POLICY})
 
 
 @router.get(_REDIRECT)

@@ -4,6 +4,7 @@ import pytest
 from pydantic import ValidationError
 
 from integrations_api.api.problems import problems_of
+from integrations_api.connectors.registry import find_service
 from integrations_api.integrations.schemas import IntegrationIn
 
 ALL = "must be 'basic_auth', 'api_token' or 'oauth2'"
@@ -26,3 +27,15 @@ def test_the_right_ones_are_named(service: str, words: str, sent: object) -> Non
 
     (problem,) = problems_of(raised.value.errors())
     assert (problem.field, problem.message) == ("auth_type", words)
+
+
+def test_the_only_one_of_a_service_is_named_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As that of the connector which docs/connectors.md shows how to write."""
+    jira = find_service("Jira")
+    assert jira is not None
+    monkeypatch.setattr(jira, "auth_types", {"api_token": jira.auth_types["api_token"]})
+
+    with pytest.raises(ValidationError) as raised:
+        IntegrationIn.model_validate({"service_name": "Jira", "auth_type": "saml", "config": {}, "is_active": True})
+
+    assert [one.message for one in problems_of(raised.value.errors())] == ["must be 'api_token'"]

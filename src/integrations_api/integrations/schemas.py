@@ -150,7 +150,7 @@ class IntegrationIn(BaseModel):
         known = find_service(info.data.get("service_name", ""))
         if known is not None and sent not in get_args(AuthType):
             *others, last = (repr(name) for name in known.auth_types)
-            raise ValueError(f"must be {', '.join(others)} or {last}")
+            raise ValueError(f"must be {' or '.join([', '.join(others), last] if others else [last])}")
         return sent
 
 

@@ -75,6 +75,25 @@ def test_a_schedule_that_cannot_be_meant_is_refused(cron: str, zone: str, field:
     assert [problem.field for problem in caught.value.problems] == [field]
 
 
+@pytest.mark.parametrize(
+    ("cron", "words"),
+    [
+        ("@daily", "must be five fields: minute hour day month weekday, such as 0 6 * * 1-5"),
+        ("61 * * * *", "has a minute that cannot be read: 0 to 59, in a list, range or step, or *"),
+        ("0 25 * * *", "has an hour that cannot be read: 0 to 23, in a list, range or step, or *"),
+        ("0 6 0 * *", "has a day that cannot be read: 1 to 31, in a list, range or step, or *"),
+        ("0 6 * 13 *", "has a month that cannot be read: 1 to 12, in a list, range or step, or *"),
+        ("0 6 * * 1-9", "has a weekday that cannot be read: 0 (Sunday) to 7, in a list, range or step, or *"),
+        ("R R * * *", "has a minute that cannot be read: 0 to 59, in a list, range or step, or *"),
+    ],
+)
+def test_the_field_of_a_schedule_that_cannot_be_read_is_named(cron: str, words: str) -> None:
+    with pytest.raises(InvalidInput) as caught:
+        read_schedule(cron, "UTC", now=NOON)
+
+    assert caught.value.message == f"cron: {words}"
+
+
 async def _make_due(b: Bench, integration: UUID, *, since: timedelta) -> None:
     """By a schedule whose next time is far away: it does not come while a test looks at it."""
     daily = Schedule(f"0 {(utc_now().hour + 12) % 24} * * *", "UTC")

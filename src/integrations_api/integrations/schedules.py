@@ -10,6 +10,14 @@ from integrations_api.errors import FieldProblem, InvalidInput
 
 _BY_CHANCE = re.compile(r"\b[hr]\b", re.IGNORECASE)
 """H and R are croniter's own: a time that is drawn anew whenever it is asked for."""
+_FIVE_FIELDS = "must be five fields: minute hour day month weekday, such as 0 6 * * 1-5"
+_VALUES = {
+    "a minute": "0 to 59",
+    "an hour": "0 to 23",
+    "a day": "1 to 31",
+    "a month": "1 to 12",
+    "a weekday": "0 (Sunday) to 7",
+}
 
 
 class Schedule(Struct, frozen=True):
@@ -32,13 +40,11 @@ class Schedule(Struct, frozen=True):
 
 def read_schedule(cron: str, time_zone: str, *, now: datetime) -> Schedule:
     """Checks an expression and a zone. Raises `InvalidInput`."""
-    from croniter import CroniterBadDateError, croniter
+    from croniter import CroniterBadDateError
 
     expression = " ".join(cron.split())
-    if len(expression.split(" ")) != 5 or _BY_CHANCE.search(expression) or not croniter.is_valid(expression):
-        raise InvalidInput.of(
-            [FieldProblem("cron", "must be five fields: minute hour day month weekday, such as 0 6 * * 1-5")]
-        )
+    if problem := _problem_of(expression):
+        raise InvalidInput.of([FieldProblem("cron", problem)])
     try:
         ZoneInfo(time_zone)
     except (ZoneInfoNotFoundError, ValueError, OSError):
@@ -49,3 +55,21 @@ def read_schedule(cron: str, time_zone: str, *, now: datetime) -> Schedule:
     except CroniterBadDateError:
         raise InvalidInput.of([FieldProblem("cron", "names a day that never comes")]) from None
     return schedule
+
+
+def _problem_of(expression: str) -> str | None:
+    """What is wrong with the fields of an expression; None where it can be read."""
+    fields = expression.split(" ")
+    if len(fields) != len(_VALUES):
+        return _FIVE_FIELDS
+    for place, (name, values) in enumerate(_VALUES.items()):
+        alone = ["*"] * place + [fields[place]] + ["*"] * (len(_VALUES) - place - 1)
+        if not _can_be_read(" ".join(alone)):
+            return f"has {name} that cannot be read: {values}, in a list, range or step, or *"
+    return None if _can_be_read(expression) else _FIVE_FIELDS
+
+
+def _can_be_read(expression: str) -> bool:
+    from croniter import croniter
+
+    return _BY_CHANCE.search(expression) is None and croniter.is_valid(expression)

@@ -376,6 +376,28 @@ async def test_a_rollback_waits_for_nobody_and_needs_a_reason(database_url: str)
         await b.finished(run)
 
 
+@pytest.mark.parametrize("decision", ["publish", "discard", "rollback"])
+async def test_a_decision_about_what_is_not_there_names_what_is_missing_as_reading_does(
+    database_url: str, decision: str
+) -> None:
+    async with bench(database_url) as b, served(b) as api:
+        b.source.fill(1)
+        integration = await b.integration()
+        await b.sync(integration)
+
+        said = []
+        for dataset, number in ((integration, 7), (UUID(int=7), 1)):
+            path = f"/knowledge/datasets/{dataset}/versions/{number}"
+            read = await api.client.get(path)
+            decided = await api.client.post(f"{path}/{decision}", json={"reason": "a wrong filter"})
+            said.append((read.status_code, read.json()["message"], decided.status_code, decided.json()["message"]))
+
+        assert said == [
+            (404, "There is no version 7", 404, "There is no version 7"),
+            (404, "Dataset not found", 404, "Dataset not found"),
+        ]
+
+
 async def test_a_ticket_serves_one_run_and_its_reconnects(database_url: str) -> None:
     async with bench(database_url) as b, served(b) as api:
         b.source.fill(6)

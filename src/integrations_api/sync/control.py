@@ -17,6 +17,7 @@ from integrations_api.errors import Conflict, NotFound
 from integrations_api.integrations import for_sync
 from integrations_api.integrations.for_sync import IntegrationReader
 from integrations_api.knowledge import datasets, staging, versions
+from integrations_api.knowledge.lookup import get_dataset
 from integrations_api.knowledge.models import Version
 from integrations_api.knowledge.rollback import roll_back
 from integrations_api.logs import bind
@@ -152,8 +153,7 @@ class RunControl:
         leave out what lies between.
         """
         async with self._sessions.begin() as session:
-            if await versions.lock_version(session, dataset_id=dataset_id, number=to_version) is None:
-                raise NotFound(f"There is no version {to_version}")
+            await _locked(session, dataset_id, to_version)
             if await repository.find_active(session, dataset_id) is not None:
                 raise Conflict("A sync is going on: wait for it, or cancel it first")
             await _discard(session, dataset_id, by=principal)
@@ -204,11 +204,18 @@ async def _forget_verdict(session: AsyncSession, dataset_id: UUID, to_version: i
 
 
 async def _held(session: AsyncSession, dataset_id: UUID, number: int) -> Version:
-    version = await versions.lock_version(session, dataset_id=dataset_id, number=number)
-    if version is None:
-        raise NotFound("Version not found")
+    version = await _locked(session, dataset_id, number)
     if version.state != "held":
         raise Conflict(f"Version {number} is {version.state}, not held: there is nothing to decide")
+    return version
+
+
+async def _locked(session: AsyncSession, dataset_id: UUID, number: int) -> Version:
+    """Raises `NotFound`, in the words of whoever reads a version."""
+    version = await versions.lock_version(session, dataset_id=dataset_id, number=number)
+    if version is None:
+        await get_dataset(session, dataset_id)
+        raise NotFound(f"There is no version {number}")
     return version
 
 

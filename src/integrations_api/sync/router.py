@@ -306,7 +306,7 @@ def _checks(checks: Sequence[Check]) -> ChecksAnswer:
     "/datasets/{integration_id}/versions/{n}/publish",
     summary="Publish a held version",
     response_model=VersionAnswer,
-    responses=errors(401, 403, 404, 409, 422, m404="Version not found", m409=_DECIDED),
+    responses=errors(401, 403, 404, 409, 422, m404="There is no version 7", m409=_DECIDED),
 )
 async def publish_held(
     integration_id: UUID, n: VersionNumber, principal: MayRollBack, control: Control, knowledge: Knowledge
@@ -322,7 +322,7 @@ async def publish_held(
 @decisions.post(
     "/datasets/{integration_id}/versions/{n}/discard",
     summary="Discard a held version",
-    responses=errors(401, 403, 404, 409, 422, m404="Version not found", m409=_DECIDED),
+    responses=errors(401, 403, 404, 409, 422, m404="There is no version 7", m409=_DECIDED),
 )
 async def discard_held(
     integration_id: UUID, n: VersionNumber, principal: MayRollBack, control: Control

@@ -8,7 +8,7 @@ import os
 import re
 from datetime import timedelta
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 from dotenv.parser import parse_stream
 from pydantic import (
@@ -47,6 +47,9 @@ _SERVICE_LINK = re.compile(r".+_(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT|PORT_\d+_
 https://kubernetes.io/docs/concepts/services-networking/service/#environment-variables"""
 
 
+SHORTEST_METRICS_TOKEN = 16
+
+
 class Settings(BaseSettings):
     """One typed value for each setting; built by `load_settings`, handed down, never read at import."""
 
@@ -72,7 +75,7 @@ class Settings(BaseSettings):
         description="Encrypts stored secrets: id:base64 of 32 bytes, comma-separated; the first encrypts, all "
         "decrypt. Made at first start with the bundled database, required with DATABASE_URL.",
     )
-    host: str = Field("127.0.0.1", description="Address `serve` listens on.")
+    host: str = Field("127.0.0.1", min_length=1, description="Address `serve` listens on.")
     port: int = Field(8000, ge=0, le=65535, description="Port `serve` listens on.")
     public_url: str = Field(
         default_factory=lambda known: f"http://127.0.0.1:{known.get('port') or 8000}",
@@ -201,7 +204,7 @@ class Settings(BaseSettings):
     embeddings_api_key: SecretStr | None = Field(None, description="Bearer token for that service, where it wants one.")
     embeddings_batch: int = Field(64, ge=1, le=2048, description="Texts embedded by one request.")
 
-    metrics_token: Annotated[SecretStr | None, Field(min_length=16)] = Field(
+    metrics_token: SecretStr | None = Field(
         None,
         description="Bearer token, of 16 characters at least, that `GET /metrics` asks for. Unset: the API's port "
         "gives no metrics.",
@@ -217,7 +220,9 @@ class Settings(BaseSettings):
         None, ge=0, le=65535, description="The same for a worker, also for the one that `serve` starts. Empty: none."
     )
     metrics_host: str = Field(
-        "127.0.0.1", description="Address of these ports; one that other machines reach needs METRICS_TOKEN."
+        "127.0.0.1",
+        min_length=1,
+        description="Address of these ports; one that other machines reach needs METRICS_TOKEN.",
     )
 
     log_format: Literal["text", "json"] = Field("text", description="Shape of log lines: text or json.")
@@ -285,6 +290,13 @@ class Settings(BaseSettings):
     def _is_a_plain_address(cls, value: str | None) -> str | None:
         if value is not None and not is_address_of_a_service(value):
             raise ValueError("expected an address such as https://api.openai.com/v1; a key goes to EMBEDDINGS_API_KEY")
+        return value
+
+    @field_validator("metrics_token")
+    @classmethod
+    def _cannot_be_guessed(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None and len(value.get_secret_value()) < SHORTEST_METRICS_TOKEN:
+            raise ValueError(f"must have at least {SHORTEST_METRICS_TOKEN} characters")
         return value
 
     @field_validator("metrics_host")

@@ -44,6 +44,9 @@ GROUPS = {(), ("users",), ("secrets",), ("audit",), ("simulate",), ("embeddings"
         ("WORKER_SILENCE", "30d", "WORKER_SILENCE: expected 1s at least and 1d at most"),
         ("RAW_DUMP_PATH", ".", "RAW_DUMP_PATH: expected the path of a file"),
         ("LOG_FORMAT", "xml", "LOG_FORMAT: Input should be 'text' or 'json'"),
+        ("HOST", "", "HOST: String should have at least 1 character"),
+        ("HOST", "api..example", "Cannot listen on api..example, port 0 (that is no name of a host)"),
+        ("METRICS_TOKEN", "canary-7361", "METRICS_TOKEN: must have at least 16 characters"),
         ("DATABASE_URL", "mysql://canary-7361@host/x", "DATABASE_URL: expected postgresql://"),
         ("DATABASE_URL", "canary-7361", "DATABASE_URL: expected postgresql://"),
         (

@@ -43,6 +43,8 @@ def listen(host: str, port: int, *, chosen_by: str = "--port") -> socket.socket:
                 f"Port {port} on {host} is in use: end the program there, or choose another {chosen_by}"
             ) from None
         raise ConfigurationError(f"Cannot listen on {host}, port {port} ({error.strerror})") from None
+    except UnicodeError:  # Of an empty or too long part between two dots.
+        raise ConfigurationError(f"Cannot listen on {host}, port {port} (that is no name of a host)") from None
     return listener
 
 

@@ -5,7 +5,15 @@ from integrations_api.connectors.jira.service import Jira
 from integrations_api.connectors.servicenow.service import ServiceNow
 from integrations_api.connectors.services import MissingConfiguration, ServiceDescription, UnsupportedService
 
-__all__ = ["CONNECTORS", "MissingConfiguration", "ServiceDescription", "UnsupportedService", "find_service", "services"]
+__all__ = [
+    "CONNECTORS",
+    "MissingConfiguration",
+    "ServiceDescription",
+    "UnsupportedService",
+    "find_service",
+    "known_names",
+    "services",
+]
 
 _SPEAKING = ("auth", "connector")
 """Of each service's modules, those that it imports when it is opened."""
@@ -30,3 +38,9 @@ def find_service(service_name: str) -> ServiceDescription | None:
     """The service by the first word of a name, in any case: "ServiceNow Production" is ServiceNow."""
     words = service_name.split(maxsplit=1)
     return _BY_WORD.get(words[0].lower()) if words else None
+
+
+def known_names() -> str:
+    """What a name must begin with to be one of them, to say of one that is none: a blank too many is overlooked."""
+    *others, last = (service.name for service in _SERVICES)
+    return f"{', '.join(others)} or {last}"

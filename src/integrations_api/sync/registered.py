@@ -8,7 +8,7 @@ from msgspec.structs import replace
 
 from integrations_api.connectors.protocol import Connector
 from integrations_api.connectors.records import ConnectorContext, OnWait
-from integrations_api.connectors.registry import find_service
+from integrations_api.connectors.registry import find_service, known_names
 from integrations_api.connectors.retry import Time
 from integrations_api.egress.guard import EgressPolicy, EgressRefused
 from integrations_api.errors import FieldProblem, InvalidInput
@@ -53,7 +53,7 @@ class RegisteredSources:
     def check(self, integration: IntegrationForSync) -> None:
         service = find_service(integration.service_name)
         if service is None:
-            wrong = FieldProblem("service_name", "names no service that can be synchronized")
+            wrong = FieldProblem("service_name", f"the first word must be {known_names()}")
             raise InvalidInput(f"Synchronizing {integration.service_name} is not supported", [wrong])
         required = service.required_keys(integration.auth_type, integration.config)
         lacking = [FieldProblem(f"config.{key}", "is required") for key in required if not integration.config.get(key)]

@@ -254,8 +254,9 @@ async def test_a_queue_without_workers_or_with_old_jobs_is_told(database_url: st
         late = await found_by(b, "queue")
 
     assert (without.status, late.status) == ("warning", "warning")
-    assert "1 jobs wait, the oldest for 36" in without.seen
+    assert "1 job waits, the oldest for 36" in without.seen
     assert without.seen.endswith("0 workers alive")
+    assert late.seen.endswith("1 worker alive")
     assert late.remedy == "Add workers, or raise WORKER_CONCURRENCY"
 
 

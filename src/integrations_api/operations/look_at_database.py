@@ -146,7 +146,9 @@ async def schema(place: Place) -> Check:
         seen = f"ahead, at {found} of a later release, which took away what this one needs"
         return Check("schema", "failed", seen, "Run that release, or restore the backup made before it")
     behind = "none yet" if found is None else f"behind, at {found}"
-    seen = f"{behind}: {len(pending(found))} migrations lead to {head_revision()}"
+    missing = len(pending(found))
+    lead = "migration leads" if missing == 1 else "migrations lead"
+    seen = f"{behind}: {missing} {lead} to {head_revision()}"
     if not may_migrate:
         remedy = "Run `integrations-api migrate` as one who may, such as the database's owner"
         return Check("schema", "failed", f"{seen}, and this user may not make or change tables", remedy)
@@ -176,7 +178,9 @@ async def queue(place: Place) -> Check:
     waiting, picked = (rows[status].jobs if status in rows else 0 for status in ("queued", "picked"))
     oldest = max(0.0, float(rows["queued"].age)) if waiting else 0.0
     since = f", the oldest for {oldest:.0f} s" if waiting else ""
-    seen = f"{waiting} jobs wait{since}; {picked} are worked on; {workers} workers alive"
+    wait = "job waits" if waiting == 1 else "jobs wait"
+    are = "is" if picked == 1 else "are"
+    seen = f"{waiting} {wait}{since}; {picked} {are} worked on; {workers} worker{'s' * (workers != 1)} alive"
     if not workers:
         return Check("queue", "warning", seen, "Nothing is synced until `integrations-api serve` or `worker` runs")
     if oldest > LONG_WAIT:

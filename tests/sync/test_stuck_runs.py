@@ -37,6 +37,8 @@ async def test_a_run_without_progress_is_taken_away_and_fails_with_words_after_i
 
         assert (run.state, run.attempt) == ("failed", 3)
         assert run.error == "The sync was begun too often without coming to an end"
+        assert run.remedy is not None
+        assert run.remedy.startswith("Look into the log of the workers")
         assert (await b.events(run.id))[-1] == ("error", {"success": False, "message": run.error})
         b.source.gate.set()
         await b.components[RunControl].resume(run.id, principal=ADMIN)

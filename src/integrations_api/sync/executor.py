@@ -36,6 +36,10 @@ from integrations_api.sync.sources import Sources
 
 log = get_logger(__name__)
 
+_ENDLESS = (
+    "Look into the log of the workers under this run: they were killed (memory is the usual reason) or stood still for "
+    "SYNC_STALL_TIMEOUT each time; then resume the run"
+)
 SOURCE_CHANGED = "Sync was cancelled: the integration reads another source now; the next sync reads everything"
 
 
@@ -144,7 +148,7 @@ class RunExecutor:
         log.info("sync.attempt_started", phase=run.phase, mode=run.mode)
         try:
             if run.attempt - run.handovers > self._options.max_attempts:
-                await self._fail(claim, "The sync was begun too often without coming to an end")
+                await self._fail(claim, "The sync was begun too often without coming to an end", remedy=_ENDLESS)
                 return True
             integration = await self._load(run)
             if integration is None:

@@ -43,7 +43,10 @@ def test_a_backfill_without_a_service_says_what_to_set(run: Run, on_database: st
     outcome = run("embeddings", "backfill")
 
     assert outcome.code == 1
-    assert "EMBEDDINGS_URL is not set" in outcome.complaint
+    assert outcome.complaint == (
+        "integrations-api: EMBEDDINGS_URL is not set: set it to a service with /v1/embeddings, or run "
+        "`integrations-api embeddings serve` beside this and set it to the address that that one tells"
+    )
 
 
 def test_a_local_service_without_the_extra_says_how_to_install_it(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -59,8 +59,8 @@ def backfill() -> None:
     settings = settings_for_command()
     if settings.embeddings_url is None:
         raise ConfigurationError(
-            "EMBEDDINGS_URL is not set: name a service with /v1/embeddings there, or start one with "
-            "`integrations-api embeddings serve`"
+            "EMBEDDINGS_URL is not set: set it to a service with /v1/embeddings, or run `integrations-api embeddings "
+            "serve` beside this and set it to the address that that one tells"
         )
     step = run_with_parts(settings, lambda parts: _backfill(parts[EmbeddingFiller]))
     print(f"{step.embedded:,} of {step.of:,} incidents are embedded by {settings.embeddings_model}")

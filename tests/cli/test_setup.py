@@ -52,6 +52,14 @@ def test_what_comes_in_the_middle_of_a_command_is_told_too_and_no_defect_is_blam
     assert (told is None) == (said is None)
 
 
+def test_of_a_silent_database_is_said_that_it_does_not_answer() -> None:
+    with (
+        pytest.raises(Unavailable, match=r"^The database cannot be used \(no answer in time\): is it running"),
+        database_trouble(),
+    ):
+        raise TimeoutError
+
+
 def change(url: str, statements: str) -> None:
     async def execute() -> None:
         connection = await asyncpg.connect(plain_url(url))

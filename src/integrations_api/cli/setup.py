@@ -157,7 +157,8 @@ def _trouble(error: Exception) -> str:
     from integrations_api.db.engine import cause_of, is_forbidden, is_read_only
 
     reason = cause_of(error)
-    said = str(reason) or type(reason).__name__
+    silent = isinstance(reason, TimeoutError) and not str(reason)
+    said = "no answer in time" if silent else str(reason) or type(reason).__name__
     if is_forbidden(error):
         return f"The database refuses this user a right ({said}): `integrations-api doctor` says what it needs"
     if is_read_only(error):

@@ -65,6 +65,18 @@ async def test_without_a_tag_or_with_a_star_the_last_one_wins(room: Room) -> Non
     assert [answer.status_code for answer in answers] == [200, 200, 412]
 
 
+async def test_a_tag_that_a_proxy_has_made_weak_is_refused_in_words_that_help(room: Room) -> None:
+    created = await room.create()
+
+    weak = await edit(room, created["id"], 'W/"1"')
+
+    assert weak.status_code == 412
+    assert weak.json()["message"] == (
+        'If-Match holds no ETag of this service, such as "3": what compresses answers on the way makes it a weak one '
+        '(W/"3"), which matches nothing'
+    )
+
+
 async def test_a_new_integration_says_its_tag(room: Room) -> None:
     created = await room.send("POST", "/integrations/create", SERVICENOW)
 

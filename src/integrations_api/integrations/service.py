@@ -230,6 +230,14 @@ def _revised(row: Row | None, *, running_run_id: UUID | None) -> Revised:
     return Revised(present(row, running_run_id=running_run_id), row.config_revision)
 
 
+_NO_TAG = (
+    'If-Match holds no ETag of this service, such as "3": what compresses answers on the way makes it a weak one '
+    '(W/"3"), which matches nothing'
+)
+
+
 def _refuse_stale(row: Row, revisions: Collection[int] | None) -> None:
+    if revisions is not None and not revisions:
+        raise PreconditionFailed(_NO_TAG)
     if revisions is not None and row.config_revision not in revisions:
         raise PreconditionFailed("The integration was changed in the meantime: read it again")

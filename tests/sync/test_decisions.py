@@ -350,6 +350,23 @@ async def test_a_rollback_is_a_new_version_and_the_next_sync_reads_everything(da
         assert (await b.sync(integration)).mode == "incremental"
 
 
+async def test_a_rollback_of_what_a_deleted_integration_left_promises_no_further_sync(database_url: str) -> None:
+    async with bench(database_url) as b, served(b) as api:
+        b.source.fill(2)
+        integration = await b.integration()
+        await b.sync(integration)
+        b.source.add("INC00003")
+        await b.sync(integration)
+        await b.components[IntegrationService].delete(integration, principal=ADMIN)
+        path = f"/knowledge/datasets/{integration}"
+
+        answer = (await api.client.post(f"{path}/versions/1/rollback", json={"reason": "a bad import"})).json()
+
+        verdict = (await api.client.get(path)).json()["dataset"]["verdict"]
+        assert answer["message"] == "Version 3 now equals version 1."
+        assert (verdict["state"], verdict["why"]) == ("unknown", "rolled back to version 1")
+
+
 async def test_a_rollback_waits_for_nobody_and_needs_a_reason(database_url: str) -> None:
     async with bench(database_url) as b, served(b) as api:
         b.source.fill(2)

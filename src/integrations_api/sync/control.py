@@ -36,10 +36,14 @@ _LATER_RUN = "A later run has begun since: start a new sync"
 
 
 class RolledBack(Struct, frozen=True):
-    """The version a rollback has made, and whether it had to pause a schedule."""
+    """The version a rollback has made, and whether it had to pause a schedule.
+
+    `is_synced` says that there is an integration, whose next sync reads everything.
+    """
 
     number: int
     schedule_paused: bool
+    is_synced: bool
 
 
 class RunControl:
@@ -165,12 +169,13 @@ class RunControl:
                 raise Conflict(f"Version {to_version} says what readers see already: nothing to roll back")
             at = self._clock().replace(microsecond=0)
             await versions.publish(session, dataset_id=dataset_id, version=number, plan=plan, at=at)
-            await _forget_verdict(session, dataset_id, to_version)
+            is_synced = not (await get_dataset(session, dataset_id)).integration_deleted
+            await _forget_verdict(session, dataset_id, to_version, is_synced=is_synced)
             paused = await for_sync.expect_full_sync(session, dataset_id, pause=f"rolled back to version {to_version}")
             await _record(
                 session, "version.rollback", principal, dataset_id, version=number, to=to_version, reason=reason
             )
-        return RolledBack(number=number, schedule_paused=paused)
+        return RolledBack(number=number, schedule_paused=paused, is_synced=is_synced)
 
 
 def _failed(run: SyncRun | None) -> SyncRun:
@@ -195,9 +200,10 @@ async def _discard(session: AsyncSession, dataset_id: UUID, *, by: Principal) ->
     )
 
 
-async def _forget_verdict(session: AsyncSession, dataset_id: UUID, to_version: int) -> None:
+async def _forget_verdict(session: AsyncSession, dataset_id: UUID, to_version: int, *, is_synced: bool) -> None:
     """The last run's verdict was about what it had left behind, not about what is read now."""
-    source = SourceCount(total=None, why_unknown=f"rolled back to version {to_version}: the next sync counts again")
+    follows = ": the next sync counts again" if is_synced else ""
+    source = SourceCount(total=None, why_unknown=f"rolled back to version {to_version}{follows}")
     stored = await datasets.count_live(session, dataset_id)
     verdict = judge(source=source, stored=stored, rejected=0, unmapped=0)
     await datasets.save_verdict(session, dataset_id=dataset_id, verdict=verdict)

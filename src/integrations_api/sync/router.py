@@ -355,6 +355,7 @@ async def roll_back(
     The next sync reads everything, whatever is asked, and a schedule pauses until it is resumed.
     """
     done = await control.roll_back(integration_id, n, reason=sent.reason, principal=principal)
+    follows = " The next sync reads everything from the source." if done.is_synced else ""
     pause = " The schedule is paused until you resume it." if done.schedule_paused else ""
-    message = f"Version {done.number} now equals version {n}. The next sync reads everything from the source.{pause}"
+    message = f"Version {done.number} now equals version {n}.{follows}{pause}"
     return answer(version=await knowledge.version(integration_id, done.number), message=message)

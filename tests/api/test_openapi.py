@@ -36,6 +36,17 @@ def test_every_operation_has_a_summary_a_description_and_its_permission(schema: 
         assert "x-permission" in operation, name
 
 
+def test_every_parameter_is_told_in_words(schema: dict[str, Any]) -> None:
+    silent = [
+        f"{name}: {parameter['name']}"
+        for name, operation in _operations(schema)
+        for parameter in operation.get("parameters", [])
+        if not parameter.get("description")
+    ]
+
+    assert silent == []
+
+
 def test_every_documented_error_is_an_envelope_with_an_example(schema: dict[str, Any]) -> None:
     for name, operation in _operations(schema):
         shared = schema["components"]["responses"]

@@ -47,6 +47,7 @@ async def test_entries_come_newest_first_in_pages(live: LiveApp) -> None:
         ({"action": "deed.1"}, ["deed.1"]),
         ({"object_type": "thing", "object_id": "2"}, ["deed.2"]),
         ({"actor": "worker"}, ["deed.2", "deed.1"]),
+        ({"actor": " Worker "}, ["deed.2", "deed.1"]),
         ({"actor": "nobody"}, []),
         ({"actor": "worker", "since": "2100-01-01T00:00:00Z"}, []),
         ({"actor": "worker", "until": "2100-01-01T00:00:00Z"}, ["deed.2", "deed.1"]),

@@ -37,7 +37,7 @@ from integrations_api.access.schemas import (
     UserOnTheWire,
     UsersAnswer,
 )
-from integrations_api.access.service import AccessService, UserDetails
+from integrations_api.access.service import AccessService, UserDetails, normal_email
 from integrations_api.access.tokens import IssuedToken
 from integrations_api.api.answers import answer, created
 from integrations_api.api.components import component
@@ -284,15 +284,17 @@ async def delete_key_of(
 
 
 async def audit_filter(
-    actor: Annotated[str | None, Query(max_length=300, description="E-mail, or the process that acted.")] = None,
+    actor: Annotated[
+        str | None, Query(max_length=300, description="E-mail, or the process that acted; in any case.")
+    ] = None,
     action: Annotated[str | None, Query(max_length=100, description="Such as `integration.update`.")] = None,
-    object_type: Annotated[str | None, Query(max_length=100)] = None,
-    object_id: Annotated[str | None, Query(max_length=300)] = None,
+    object_type: Annotated[str | None, Query(max_length=100, description="Such as `integration` or `user`.")] = None,
+    object_id: Annotated[str | None, Query(max_length=300, description="The id of what it was done to.")] = None,
     since: Annotated[WrittenTime[AwareDatetime] | None, Query(description="From this time on.")] = None,
     until: Annotated[WrittenTime[AwareDatetime] | None, Query(description="Before this time.")] = None,
 ) -> AuditFilter:
-    """Which entries are asked for."""
-    return AuditFilter(actor, action, object_type, object_id, since, until)
+    """Which entries are asked for. Actors are written down in small letters, as e-mails are."""
+    return AuditFilter(normal_email(actor) if actor else actor, action, object_type, object_id, since, until)
 
 
 @audit.get("", summary="Read the audit", response_model=AuditAnswer, responses=errors(401, 403, 422))

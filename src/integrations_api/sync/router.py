@@ -69,6 +69,9 @@ LastEventIdInUrl = Annotated[
 TicketDesk = Annotated[Tickets, Depends(component(Tickets))]
 Knowledge = Annotated[KnowledgeService, Depends(component(KnowledgeService))]
 MayRollBack = Annotated[Principal, Depends(require(Permission.KNOWLEDGE_ROLLBACK))]
+IntegrationId = Annotated[str, Path(description="The integration's UUID.")]
+RunId = Annotated[str, Path(description="The run's UUID.")]
+DatasetId = Annotated[UUID, Path(description="The integration's id; it stays when the integration is deleted.")]
 VersionNumber = Annotated[int, Path(ge=1, le=NEWEST_VERSION, description="A version's number.")]
 MayTryEdit = Annotated[Principal, Depends(require(Permission.INTEGRATION_EDIT, Rate.TRIAL))]
 MayCreate = Annotated[Principal, Depends(require(Permission.INTEGRATION_CREATE, Rate.TRIAL))]
@@ -85,7 +88,7 @@ _DECIDED = "Version 3 is published, not held: there is nothing to decide"
     responses={**errors(401, 403), 200: STREAM},
 )
 async def trigger_sync(
-    integration_id: str,
+    integration_id: IntegrationId,
     principal: MaySync,
     syncs: Syncs,
     streams: Streams,
@@ -116,7 +119,7 @@ async def trigger_sync(
     },
 )
 async def watch_integration(
-    integration_id: str,
+    integration_id: IntegrationId,
     principal: MayView,
     syncs: Syncs,
     streams: Streams,
@@ -136,7 +139,7 @@ async def watch_integration(
     responses={**errors(401, 403, 404, 422, 429, m404="Sync run not found", m429=TOO_MANY), **WATCHED},
 )
 async def watch_run(
-    run_id: str,
+    run_id: RunId,
     principal: MayWatchRun,
     syncs: Syncs,
     streams: Streams,
@@ -154,7 +157,7 @@ async def watch_run(
     summary="Get a ticket for a browser's EventSource",
     responses=errors(401, 403, 404, 429, m404="Sync run not found"),
 )
-async def give_ticket(run_id: str, principal: MayAskForTickets, tickets: TicketDesk) -> TicketAnswer:
+async def give_ticket(run_id: RunId, principal: MayAskForTickets, tickets: TicketDesk) -> TicketAnswer:
     """`/integrations/runs/{run_id}/events?ticket=…` then needs no bearer token: an EventSource cannot send one.
 
     It is good for this run only, must be used within a minute, and then serves reconnects too: for a day, or less where
@@ -175,7 +178,7 @@ async def give_ticket(run_id: str, principal: MayAskForTickets, tickets: TicketD
         m409="No sync of this integration is going on",
     ),
 )
-async def cancel_sync(integration_id: str, principal: MaySync, control: Control) -> RunAnswer:
+async def cancel_sync(integration_id: IntegrationId, principal: MaySync, control: Control) -> RunAnswer:
     """Ends the run that is going on; who watches it gets an `error` event. Nothing of it is published."""
     run = await control.cancel(as_id(integration_id, "Integration not found"), principal=principal)
     return RunAnswer(run=RunOnTheWire.of(run))
@@ -192,7 +195,7 @@ async def cancel_sync(integration_id: str, principal: MaySync, control: Control)
         m409="Only a failed run can be resumed; this one is succeeded",
     ),
 )
-async def resume_run(run_id: str, principal: MaySync, control: Control) -> RunAnswer:
+async def resume_run(run_id: RunId, principal: MaySync, control: Control) -> RunAnswer:
     """Goes on where the last commit was, with everything that was fetched before."""
     run = await control.resume(as_id(run_id, "Sync run not found"), principal=principal)
     return RunAnswer(run=RunOnTheWire.of(run))
@@ -204,7 +207,7 @@ async def resume_run(run_id: str, principal: MaySync, control: Control) -> RunAn
     responses=errors(401, 403, 404, 422, m404="Integration not found"),
 )
 async def list_runs(
-    integration_id: str, principal: MayView, syncs: Syncs, limit: Limit = DEFAULT_LIMIT, cursor: Cursor = None
+    integration_id: IntegrationId, principal: MayView, syncs: Syncs, limit: Limit = DEFAULT_LIMIT, cursor: Cursor = None
 ) -> RunsAnswer:
     """Runs of an integration, newest first; the history of a deleted one stays."""
     wanted = as_id(integration_id, "Integration not found")
@@ -213,7 +216,7 @@ async def list_runs(
 
 
 @router.get("/runs/{run_id}", summary="Get a sync run", responses=errors(401, 403, 404, m404="Sync run not found"))
-async def get_run(run_id: str, principal: MayView, syncs: Syncs) -> RunAnswer:
+async def get_run(run_id: RunId, principal: MayView, syncs: Syncs) -> RunAnswer:
     """What a run did, how far it is, and its verdict."""
     run = await syncs.get_run(as_id(run_id, "Sync run not found"))
     return RunAnswer(run=RunOnTheWire.of(run))
@@ -225,7 +228,7 @@ async def get_run(run_id: str, principal: MayView, syncs: Syncs) -> RunAnswer:
     responses=errors(401, 403, 404, 422, m404="Sync run not found"),
 )
 async def list_rejected(
-    run_id: str, principal: MayView, syncs: Syncs, limit: Limit = DEFAULT_LIMIT, cursor: Cursor = None
+    run_id: RunId, principal: MayView, syncs: Syncs, limit: Limit = DEFAULT_LIMIT, cursor: Cursor = None
 ) -> RejectedAnswer:
     """Each with its reason. They are tried again by the next run; the rest of this run was stored."""
     wanted = as_id(run_id, "Sync run not found")
@@ -255,7 +258,7 @@ async def test_unsaved(
     summary="Test a stored connection",
     responses=errors(401, 403, 404, 422, 429, m404="Integration not found"),
 )
-async def test_stored(integration_id: str, principal: MayTry, trial: Trials) -> ChecksAnswer:
+async def test_stored(integration_id: IntegrationId, principal: MayTry, trial: Trials) -> ChecksAnswer:
     """The same preflight with the stored secrets. Reads only; takes seconds."""
     return _checks(await trial.test(as_id(integration_id, "Integration not found"), principal=principal))
 
@@ -265,7 +268,7 @@ async def test_stored(integration_id: str, principal: MayTry, trial: Trials) -> 
     summary="Preview the next sync",
     responses=errors(401, 403, 404, 422, 429, m404="Integration not found"),
 )
-async def preview(integration_id: str, principal: MayTry, trial: Trials) -> PreviewAnswer:
+async def preview(integration_id: IntegrationId, principal: MayTry, trial: Trials) -> PreviewAnswer:
     """How many records the next sync would read, and five of them as they would be stored. Nothing is written.
     As it shows incidents, it needs `knowledge.view` as well."""
     shown = await trial.preview(as_id(integration_id, "Integration not found"), principal=principal)
@@ -283,7 +286,7 @@ async def preview(integration_id: str, principal: MayTry, trial: Trials) -> Prev
     responses=errors(401, 403, 404, 413, 415, 422, 429, m404="Integration not found", m422="config.url: is required"),
 )
 async def preview_edit(
-    integration_id: str,
+    integration_id: IntegrationId,
     sent: Annotated[IntegrationIn, Body(openapi_examples={"more columns": {"value": EDIT_EXAMPLE}})],
     principal: MayTryEdit,
     trial: Trials,
@@ -309,7 +312,7 @@ def _checks(checks: Sequence[Check]) -> ChecksAnswer:
     responses=errors(401, 403, 404, 409, 422, m404="There is no version 7", m409=_DECIDED),
 )
 async def publish_held(
-    integration_id: UUID, n: VersionNumber, principal: MayRollBack, control: Control, knowledge: Knowledge
+    integration_id: DatasetId, n: VersionNumber, principal: MayRollBack, control: Control, knowledge: Knowledge
 ) -> Response:
     """A sync that would remove unusually many documents holds its version until somebody decides.
 
@@ -325,7 +328,7 @@ async def publish_held(
     responses=errors(401, 403, 404, 409, 422, m404="There is no version 7", m409=_DECIDED),
 )
 async def discard_held(
-    integration_id: UUID, n: VersionNumber, principal: MayRollBack, control: Control
+    integration_id: DatasetId, n: VersionNumber, principal: MayRollBack, control: Control
 ) -> SuccessMessage:
     """Readers stay on the version before; the next full sync finds the same changes again."""
     await control.discard_held(integration_id, n, principal=principal)
@@ -343,7 +346,7 @@ async def discard_held(
     ),
 )  # fmt: skip
 async def roll_back(
-    integration_id: UUID,
+    integration_id: DatasetId,
     n: VersionNumber,
     sent: RollbackRequest,
     principal: MayRollBack,

@@ -16,13 +16,14 @@ import pytest
 from integrations_api.cli.commands import app
 from integrations_api.settings import Settings, load_settings
 from integrations_api.vault.bootstrap import resolve_secrets
+from integrations_api.version import __version__
 from tests.cli.conftest import Run, use_database
 
 HELP = [
     (), ("serve",), ("worker",), ("migrate",), ("doctor",), ("demo",), ("token",), ("users",), ("users", "create"),
-    ("users", "list"), ("users", "disable"), ("users", "set-permissions"), ("secrets",), ("secrets", "generate"),
-    ("secrets", "rotate"), ("secrets", "check"), ("audit",), ("audit", "verify"), ("simulate",),
-    ("simulate", "servicenow"), ("simulate", "jira"), ("simulate", "github"), ("embeddings",),
+    ("users", "list"), ("users", "disable"), ("users", "enable"), ("users", "set-permissions"), ("secrets",),
+    ("secrets", "generate"), ("secrets", "rotate"), ("secrets", "check"), ("audit",), ("audit", "verify"),
+    ("simulate",), ("simulate", "servicenow"), ("simulate", "jira"), ("simulate", "github"), ("embeddings",),
     ("embeddings", "serve"), ("embeddings", "backfill"),
 ]  # fmt: skip
 
@@ -281,6 +282,12 @@ def test_no_command_is_left_out_of_these_tests(run: Run) -> None:
         for name in re.findall(r"^  ([a-z-]+)  ", run(*group, "--help").out.partition("Commands:")[2], re.MULTILINE)
     }
     assert named == set(HELP) - {()}
+
+
+def test_the_release_is_told(run: Run) -> None:
+    told = run("--version")
+
+    assert (told.code, told.out, told.err) == (0, f"integrations-api {__version__}\n", "")
 
 
 def test_help_does_not_wait_for_what_it_does_not_need() -> None:

@@ -31,6 +31,13 @@ def test_a_created_user_is_listed_with_his_role(run: Run) -> None:
     ]
 
 
+def test_where_there_is_nobody_yet_the_list_says_how_to_make_somebody(run: Run) -> None:
+    nobody = run("users", "list")
+
+    assert (nobody.code, nobody.out) == (0, "")
+    assert nobody.complaint == "There are no users yet: `integrations-api users create` makes one"
+
+
 def test_permissions_are_replaced_by_a_role_or_by_name(run: Run) -> None:
     create(run, "ada@example.com")
 
@@ -48,8 +55,22 @@ def test_a_disabled_user_gets_no_token(run: Run) -> None:
 
     refused = run("token", "ada@example.com")
     assert (refused.code, refused.out) == (1, "")
-    assert refused.complaint == "integrations-api: The user ada@example.com is disabled"
+    assert refused.complaint == (
+        "integrations-api: The user ada@example.com is disabled: `integrations-api users enable` lets him in again"
+    )
     assert "disabled" in run("users", "list").out
+
+
+def test_a_user_who_was_disabled_by_mistake_is_let_in_again_with_what_he_had(run: Run) -> None:
+    create(run, "ada@example.com", "--role", "admin")
+    run("users", "disable", "ada@example.com")
+
+    enabled, twice = (run("users", "enable", "Ada@example.com") for _ in range(2))
+
+    assert (enabled.code, enabled.out, enabled.err) == (0, "Enabled ada@example.com\n", "")
+    assert twice == enabled
+    assert run("users", "list").out.split() == ["ada@example.com", "active", "admin"]
+    assert run("token", "ada@example.com").code == 0
 
 
 def test_token_prints_the_token_and_nothing_else(run: Run) -> None:
@@ -82,6 +103,7 @@ def test_a_token_lives_as_long_as_the_settings_say(run: Run, monkeypatch: pytest
         (("users", "set-permissions", "ada@example.com"), "", 2, "--role or permissions"),
         (("users", "set-permissions", "ada@example.com", "integration.fly"), "", 1, "integration.fly is not a perm"),
         (("users", "disable", "nobody@example.com"), "", 1, "There is no user nobody@example.com"),
+        (("users", "enable", "nobody@example.com"), "", 1, "There is no user nobody@example.com"),
         (("token", "nobody@example.com"), "", 1, "There is no user nobody@example.com"),
     ],
 )

@@ -217,6 +217,15 @@ class AccessService:
                 await _record(session, user, "user.disable", actor)
         return details_of(user)
 
+    async def enable_user(self, email: str, *, actor: str = audit.COMMAND_LINE) -> UserDetails:
+        """Lets a disabled user sign in again, with the permissions he had; twice is fine. Raises `NotFound`."""
+        async with self._sessions.begin() as session:
+            user = await _get(session, email)
+            if user.disabled_at is not None:
+                user.disabled_at = None
+                await _record(session, user, "user.enable", actor)
+        return details_of(user)
+
     async def set_permissions(
         self, email: str, permissions: Iterable[str], *, actor: str = audit.COMMAND_LINE
     ) -> UserDetails:
@@ -233,7 +242,8 @@ class AccessService:
         async with self._sessions.begin() as session:
             user = await _get(session, email)
             if user.disabled_at is not None:
-                raise Conflict(f"The user {user.email} is disabled")
+                again = "`integrations-api users enable` lets him in again"
+                raise Conflict(f"The user {user.email} is disabled: {again}")
             await _record(session, user, "auth.issue_token", actor)
         return self._tokens.issue(user_id=user.id, generation=user.token_generation, lifetime=lifetime)
 

@@ -1,5 +1,7 @@
 """The commands put together."""
 
+from typing import Annotated
+
 import typer
 
 from integrations_api.cli import (
@@ -26,6 +28,25 @@ app = typer.Typer(
     help="Connect service-management systems and keep their incidents in a versioned knowledge base in PostgreSQL.\n\n"
     "Settings come from the environment and from .env; .env.example explains each of them.",
 )
+
+
+def _tell_version(wanted: bool) -> None:
+    if wanted:
+        from integrations_api.version import __version__
+
+        print(f"{PROGRAM} {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def program(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_tell_version, is_eager=True, help="Print this release, and exit.")
+    ] = False,
+) -> None:
+    """What stands before every command."""
+
+
 app.command("serve")(serve.serve)
 app.command("worker")(worker.worker)
 app.command("migrate")(migrate.migrate)

@@ -10,7 +10,7 @@ from integrations_api.cli.errors import WrongUsage
 if TYPE_CHECKING:
     from integrations_api.access.service import UserDetails
 
-app = typer.Typer(no_args_is_help=True, help="Create, list and disable users, and say what they may do.")
+app = typer.Typer(no_args_is_help=True, help="Create, list, disable and enable users, and say what they may do.")
 
 Email = Annotated[str, typer.Argument(help="The user's e-mail address.", show_default=False)]
 RoleName = Annotated[str, typer.Option(help="admin, operator or viewer: a usual set of permissions.")]
@@ -55,6 +55,8 @@ def list_all() -> None:
     from integrations_api.cli.setup import run_with_parts, settings_for_command
 
     users = run_with_parts(settings_for_command(), lambda parts: parts[AccessService].list_users())
+    if not users:
+        print("There are no users yet: `integrations-api users create` makes one", file=sys.stderr)
     width = max((len(user.email) for user in users), default=0)
     for user in users:
         print(f"{user.email:<{width}}  {user.state:<8}  {_may(user)}")
@@ -73,6 +75,23 @@ def disable(email: Email) -> None:
 
     user = run_with_parts(settings_for_command(), lambda parts: parts[AccessService].disable_user(email))
     print(f"Disabled {user.email}")
+
+
+@app.command("enable")
+def enable(email: Email) -> None:
+    """Let a disabled user in again, with what he might do before.
+
+    Tokens given before stay void; API keys that have not expired open again.
+
+    \b
+    Example:
+      integrations-api users enable ada@example.com
+    """
+    from integrations_api.access.service import AccessService
+    from integrations_api.cli.setup import run_with_parts, settings_for_command
+
+    user = run_with_parts(settings_for_command(), lambda parts: parts[AccessService].enable_user(email))
+    print(f"Enabled {user.email}")
 
 
 @app.command("set-permissions")

@@ -160,8 +160,9 @@ async def test_a_post_that_wants_to_resume_never_starts_a_run(database_url: str)
         theirs = await b.start(other)
 
         for event_id in ("", "5", "not-a-run:1", f"{UUID(int=1)}:1", f"{theirs}:1"):
-            (event,) = await api.watch("POST", f"/integrations/sync/{integration}", headers={"Last-Event-ID": event_id})
-            assert (event.event, json.loads(event.data)["success"]) == ("error", False), event_id
+            for way in ({"headers": {"Last-Event-ID": event_id}}, {"params": {"last_event_id": event_id}}):
+                (event,) = await api.watch("POST", f"/integrations/sync/{integration}", stop_after=1, **way)
+                assert (event.event, json.loads(event.data)["success"]) == ("error", False), way
 
         assert [run.id for run in await b.rows("SELECT id FROM sync_runs")] == [theirs]
 

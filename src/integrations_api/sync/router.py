@@ -93,16 +93,18 @@ async def trigger_sync(
     syncs: Syncs,
     streams: Streams,
     mode: Annotated[str, Query(description="`incremental` (default) or `full`.")] = "incremental",
-    last_event_id: LastEventId = None,
+    header: LastEventId = None,
+    query: LastEventIdInUrl = None,
 ) -> Response:
     """Starts a sync, or joins the one that is going on from its first event, and streams its progress.
 
     Every outcome is an event of a 200: also an unknown or disabled integration, or a missing configuration. A client
-    that leaves does not stop the sync. With `Last-Event-ID` no sync is started: the run named there is streamed on.
+    that leaves does not stop the sync. With `Last-Event-ID` (or `last_event_id`) no sync is started: the run that is
+    named there is streamed on.
     """
     try:
         position = await syncs.start_or_resume(
-            integration_id, mode=mode, last_event_id=last_event_id, principal=principal
+            integration_id, mode=mode, last_event_id=query if header is None else header, principal=principal
         )
         return await streams.answer(position, of=principal.user_id)
     except ApplicationError as error:

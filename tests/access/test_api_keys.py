@@ -211,6 +211,18 @@ async def test_of_two_who_make_the_last_key_at_once_one_has_it(database_url: str
     assert sorted(answer.status_code for answer in answers) == [201, 409]
 
 
+async def test_a_key_is_found_where_its_making_says_by_its_owner_alone(database_url: str) -> None:
+    async with live_app(database_url) as live:
+        person, other = await live.credentials(), await live.credentials()
+        made = await make(live, person)
+
+        found = await live.client.get(made.headers["Location"], headers=person)
+        hidden = await live.client.get(made.headers["Location"], headers=other)
+
+    assert (found.status_code, found.json()) == (200, {"success": True, "api_key": made.json()["api_key"]})
+    assert (hidden.status_code, hidden.json()["message"]) == (404, "API key not found")
+
+
 async def test_deeds_of_a_key_are_recorded_under_its_id(database_url: str) -> None:
     async with live_app(database_url) as live:
         made = (await make(live, await live.credentials(), "user.manage", "knowledge.view")).json()

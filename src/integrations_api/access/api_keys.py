@@ -78,6 +78,11 @@ class ApiKeys:
         async with self._sessions() as session:
             return [_details(key) for key in await session.scalars(question)]
 
+    async def get(self, key_id: UUID, *, of: UUID) -> ApiKeyDetails:
+        """A key of that user. Raises `NotFound`, for another's key too."""
+        async with self._sessions() as session:
+            return _details(_of(of, await session.get(ApiKey, key_id)))
+
     async def delete(self, key_id: UUID, *, principal: Principal) -> None:
         """Ends a key of the caller. Raises `NotFound`, for another's key too."""
         async with self._sessions.begin() as session:
@@ -121,11 +126,15 @@ class ApiKeys:
 
 async def end_key(session: AsyncSession, key_id: UUID, *, of: UUID, by: Principal) -> None:
     """Deletes a key of that user, in the caller's transaction. Raises `NotFound`, for another's key too."""
-    key = await session.get(ApiKey, key_id, with_for_update=True)
-    if key is None or key.user_id != of:
-        raise NotFound("API key not found")
+    key = _of(of, await session.get(ApiKey, key_id, with_for_update=True))
     await session.delete(key)
     await _record(session, "auth.delete_api_key", key, by)
+
+
+def _of(user_id: UUID, key: ApiKey | None) -> ApiKey:
+    if key is None or key.user_id != user_id:
+        raise NotFound("API key not found")
+    return key
 
 
 def _refused() -> Unauthenticated:

@@ -20,6 +20,7 @@ from integrations_api.access.schemas import (
     AUDIT_LINE,
     DISABLED_USER,
     AcceptRequest,
+    ApiKeyAnswer,
     ApiKeyOut,
     ApiKeyRequest,
     ApiKeysAnswer,
@@ -163,6 +164,16 @@ async def make_key(sent: ApiKeyRequest, person: KeyMaker, keys: Keys, request: R
 async def list_keys(person: Person, keys: Keys) -> ApiKeysAnswer:
     """Your keys, newest first, the expired ones too; never any part of a key."""
     return ApiKeysAnswer(api_keys=[ApiKeyOut.of(key) for key in await keys.of_user(person.user_id)])
+
+
+@router.get(
+    "/api-keys/{key_id}",
+    summary="Get an API key",
+    responses=errors(401, 403, 404, 422, m403=_NO_KEY, m404="API key not found"),
+)
+async def get_key(key_id: KeyId, person: Person, keys: Keys) -> ApiKeyAnswer:
+    """One key of yours; never any part of the key itself."""
+    return ApiKeyAnswer(api_key=ApiKeyOut.of(await keys.get(key_id, of=person.user_id)))
 
 
 @router.delete(

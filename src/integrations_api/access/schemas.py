@@ -268,6 +268,14 @@ class ApiKeysAnswer(Success):
     api_keys: list[ApiKeyOut]
 
 
+class ApiKeyAnswer(Success):
+    """One key."""
+
+    model_config = _example(success=True, api_key=_KEY)
+
+    api_key: ApiKeyOut
+
+
 class NewApiKeyAnswer(Success):
     """A fresh key; `key` is shown only now."""
 

@@ -306,3 +306,26 @@ async def test_a_run_is_not_resumed_beside_one_that_begins_at_the_same_time(data
             409,
             "A later run has begun since: start a new sync",
         )
+
+
+async def test_what_a_run_has_read_that_nobody_can_go_on_with_goes_with_the_next_sync(database_url: str) -> None:
+    """An incremental one reads little of it again, and of a large source each full sync that fails leaves gigabytes."""
+    async with bench(database_url) as b:
+        b.source.page_size = 2
+        b.source.fill(6)
+        integration = await b.integration()
+        await b.sync(integration)
+        b.source.fail_at_page, b.source.failure = b.source.pages_read + 2, Retryable("Connection timeout")
+        failed = await b.sync(integration, mode="full")
+        while_it_may_be_resumed = len(await b.rows("SELECT 1 FROM raw_records"))
+        b.source.failure = None
+        b.source.change("INC00006", title="Mail is up")
+
+        run = await b.sync(integration)
+        await b.stop_workers()
+
+        kept = await b.rows("SELECT external_id, run_id FROM raw_records ORDER BY external_id")
+        assert (failed.state, failed.fetched, while_it_may_be_resumed) == ("failed", 4, 10)
+        assert (run.mode, run.updated) == ("incremental", 1)
+        assert [row.external_id for row in kept] == [f"id-INC0000{n}" for n in range(1, 7)]
+        assert failed.id not in {row.run_id for row in kept}

@@ -332,11 +332,25 @@ async def drop_plans_of_ended_runs(session: AsyncSession, *, failed_before: date
     await session.execute(_SPENT_PLANS, {"failed_before": failed_before})
 
 
+# Not all runs of a year: what one of the last has left that could not tidy up, the next one takes.
+_IN_VAIN = text("""
+    SELECT id FROM (
+        SELECT id, state FROM sync_runs
+        WHERE dataset_id = :dataset AND created_at < (SELECT created_at FROM sync_runs WHERE id = :run)
+        ORDER BY created_at DESC LIMIT 100
+    ) before WHERE state IN ('failed', 'cancelled', 'held')
+""")
+
+
 async def drop_superseded_raw(session: AsyncSession, *, run_id: UUID, dataset_id: UUID) -> None:
     """Keeps one raw record for each document: the newest. What a later run has read stays, however late this comes.
 
-    They are looked up one by one, as in `_PLAN`.
+    What earlier runs have read that did not succeed goes too: nobody resumes one behind which another has begun, and
+    each live document has the record of one that did. They are looked up one by one, as in `_PLAN`.
     """
+    in_vain = (await session.scalars(_IN_VAIN, {"run": run_id, "dataset": dataset_id})).all()
+    if in_vain:
+        await session.execute(text("DELETE FROM raw_records WHERE run_id = ANY(:runs)"), {"runs": in_vain})
     await session.execute(
         text("""
             DELETE FROM raw_records WHERE ctid = ANY(ARRAY(

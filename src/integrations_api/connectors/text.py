@@ -12,6 +12,12 @@ def one_line(text: str) -> str:
     return text.strip() if text.isprintable() else _CONTROLS.sub(" ", text).strip()
 
 
+def trimmed(text: str) -> str:
+    """Without blank lines at its beginning, and blanks at its end: code that a text begins with stays indented."""
+    begins = len(text) - len(text.lstrip())
+    return text[text.rfind("\n", 0, begins) + 1 :].rstrip()
+
+
 def storable(text: str) -> str:
     """The text with NUL and unpaired surrogates replaced by U+FFFD; surrogates that form a pair are joined."""
     if "\0" in text:

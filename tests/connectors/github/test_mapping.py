@@ -66,6 +66,15 @@ async def test_an_application_has_one_name_as_author_of_an_issue_and_of_a_commen
     assert [note.author for note in document.notes] == ["backup-watch", "backup-watch[bot]"]
 
 
+def test_a_text_that_begins_with_code_keeps_the_indentation_of_its_first_line() -> None:
+    text = " \r\n    at first()\r\n    at second()\r\n\r\n"
+
+    document = map_record(read_record(as_raw(ISSUE | {"body": text}, [{**COMMENTS[0], "body": text}])))
+
+    assert document.text == document.notes[0].text == "    at first()\n    at second()"
+    assert mapped(body=" \n ").text == ""
+
+
 def test_comments_of_one_second_stand_newest_first_as_well() -> None:
     said = [{**COMMENTS[0], "body": body} for body in ("first", "second")]
 

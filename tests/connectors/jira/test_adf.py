@@ -35,6 +35,7 @@ PARAGRAPH = node("paragraph", text("One"))
             "- One\n  - One",
         ),
         (doc(node("codeBlock", text("a = 1\n    b = 2"), language="python")), "a = 1\n    b = 2"),
+        (doc(node("paragraph"), node("codeBlock", text("  PID TTY\n12345 pts\n "))), "  PID TTY\n12345 pts"),
         (doc(node("orderedList", node("listItem", PARAGRAPH), order=9)), "9. One"),
         (doc(node("taskList", node("taskItem", text("call"), state="DONE"))), "[x] call"),
         (

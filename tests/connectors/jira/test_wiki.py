@@ -18,6 +18,7 @@ from integrations_api.connectors.jira.wiki import to_text
         ("see\n{noformat:bgColor=#fff|title=log}\n a{noformat}", "see\nlog\n a"),
         ("Output{code}\n  a\n{code}then{code}b{code}{noformat}c{noformat}", "Output\n  a\nthen\nb\nc"),
         ("It says: {code:title=Log}\na{code}\n\nOften.", "It says: \nLog\na\n\nOften."),
+        ("\n \n{noformat}\n  PID TTY\n12345 pts{noformat}\n ", "  PID TTY\n12345 pts"),
         ("before {noformat}[x|y]{noformat} after", "before [x|y] after"),
         ("see [docs|https://example.com/a]", "see docs (https://example.com/a)"),
         ("see [https://example.com/b]", "see https://example.com/b"),

@@ -12,7 +12,7 @@ from typing import Any
 from integrations_api.connectors.errors import RecordRejected, Refused
 from integrations_api.connectors.github.walk import read_stamp
 from integrations_api.connectors.records import JsonObject, MappedDocument, Note, SourceRecord
-from integrations_api.connectors.text import one_line
+from integrations_api.connectors.text import one_line, trimmed
 
 PRIORITIES = {1: "Critical", 2: "High", 3: "Medium", 4: "Low"}
 _PRIORITY_WORDS = {
@@ -199,4 +199,4 @@ def _text(value: Any) -> str:
 
 
 def _lines(text: str) -> str:
-    return text.replace("\r\n", "\n").replace("\r", "\n").strip()
+    return trimmed(text.replace("\r\n", "\n").replace("\r", "\n"))

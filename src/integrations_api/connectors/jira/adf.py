@@ -5,6 +5,8 @@ from datetime import UTC, datetime
 from itertools import groupby
 from typing import Any
 
+from integrations_api.connectors.text import trimmed
+
 MOST_LEVELS = 100
 """Deeper than any editor nests; what lies below is left out."""
 
@@ -17,7 +19,7 @@ _INLINE = {"text", "hardBreak", "mention", "emoji", "date", "status", "inlineCar
 
 def to_text(document: Any) -> str:
     """The text of a document; empty for what is none. Unknown nodes give what they contain."""
-    return _block(document, 0).strip() if isinstance(document, dict) else ""
+    return trimmed(_block(document, 0)) if isinstance(document, dict) else ""
 
 
 def _children(node: dict[str, Any]) -> list[dict[str, Any]]:

@@ -7,6 +7,8 @@ ahead is bounded, and what begins with blanks begins where they do (tests/securi
 import re
 from collections.abc import Iterator
 
+from integrations_api.connectors.text import trimmed
+
 _VERBATIM = re.compile(r"\{(code|noformat)(?::([^}\n]{0,400}))?\}")
 _LINES = (
     (re.compile(r"^h[1-6]\.[ \t]+", re.MULTILINE), ""),
@@ -57,7 +59,7 @@ def to_text(markup: str) -> str:
         _put(parts, title + inside.strip("\n"), is_block=bool(title) or inside.startswith("\n"))
         position, is_block = end, inside.endswith("\n")
     _put(parts, _plain(markup[position:]), is_block=is_block)
-    return "".join(parts).strip()
+    return trimmed("".join(parts))
 
 
 def _put(parts: list[str], text: str, *, is_block: bool) -> None:

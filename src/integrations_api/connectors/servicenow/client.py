@@ -25,8 +25,8 @@ _AGGREGATES = "/api/now/v1/stats/"
 
 
 LARGE = 10_000_000
-"""Bytes of an answer from which on it is taken apart beside the event loop: 36 MB in which a NUL stands stopped everything
-else for four seconds."""
+"""Bytes of an answer from which on it is taken apart beside the event loop: 36 MB with a NUL in them stopped all others
+for four seconds."""
 
 
 class Rows(Struct, frozen=True):

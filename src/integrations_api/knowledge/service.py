@@ -1,11 +1,13 @@
 """The knowledge base as its readers know it: datasets, versions, incidents, differences, exports, purging."""
 
 import asyncio
+import time
+from collections import defaultdict
 from collections.abc import AsyncIterator, Sequence
 from typing import Any, NoReturn
 from uuid import UUID
 
-from msgspec import Struct
+from msgspec import Struct, field
 from msgspec.structs import replace
 from sqlalchemy import Row
 
@@ -18,7 +20,7 @@ from integrations_api.errors import Conflict, FieldProblem, InvalidInput
 from integrations_api.knowledge import presenting, repository
 from integrations_api.knowledge.comparing import WordComparison
 from integrations_api.knowledge.diffing import DiffPage, DiffQuestion, difference
-from integrations_api.knowledge.embedding import progress
+from integrations_api.knowledge.embedding import Progress, progress
 from integrations_api.knowledge.exporting import MEDIA_TYPES, CsvTable, Format, ndjson
 from integrations_api.knowledge.lookup import (
     Meant,
@@ -39,6 +41,11 @@ EXPORT_PAGE = 200
 
 MOST_DIFFS = 3
 """At once in one process: that of two far versions takes seconds, and whoever asks for less needs a connection too."""
+
+SLOW = 1.0
+"""Seconds that counting what is embedded may take for everybody who asks: of millions that wait it takes many."""
+_TOLD_AGAIN = 5
+"""What took longer is told again for so many times as long."""
 
 
 class Listing(Struct, frozen=True):
@@ -75,12 +82,21 @@ class Export(Struct, frozen=True):
     chunks: AsyncIterator[bytes]
 
 
+class _Count(Struct):
+    """How far a dataset was embedded when that was last counted, and until when it is told again."""
+
+    asking: asyncio.Lock = field(default_factory=asyncio.Lock)
+    known: Progress | None = None
+    told_until: float = 0.0
+
+
 class KnowledgeService:
     """Reads what was published (or is being built), and removes what must not be kept."""
 
     def __init__(self, *, sessions: Sessions) -> None:
         self._sessions = sessions
         self._comparing = asyncio.Semaphore(MOST_DIFFS)
+        self._counts: defaultdict[UUID, _Count] = defaultdict(_Count)
 
     async def datasets(self) -> list[Wire]:
         """All datasets, newest first."""
@@ -91,7 +107,19 @@ class KnowledgeService:
         """One dataset, and how far it is embedded. Raises `NotFound`."""
         async with snapshot(self._sessions) as session:
             shown = presenting.dataset(await get_dataset(session, dataset_id))
-            return {**shown, "embedded": presenting.embedded(await progress(session, dataset_id))}
+        return {**shown, "embedded": presenting.embedded(await self._progress(dataset_id))}
+
+    async def _progress(self, dataset_id: UUID) -> Progress | None:
+        """Counted once for all who ask meanwhile; those wait without a connection."""
+        count = self._counts[dataset_id]
+        async with count.asking:
+            began = time.monotonic()
+            if began >= count.told_until:
+                async with snapshot(self._sessions) as session:
+                    count.known = await progress(session, dataset_id)
+                took = time.monotonic() - began
+                count.told_until = began + took * (1 + _TOLD_AGAIN) if took > SLOW else 0.0
+            return count.known
 
     async def versions(self, dataset_id: UUID, *, below: int | None, limit: int) -> Listing:
         """Versions, newest first; the key to go on is the last one's number. Raises `NotFound`."""

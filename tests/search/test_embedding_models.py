@@ -21,6 +21,7 @@ from tests.support.applications import live_app
 from tests.support.embedding import DIMENSION, EmbeddingServer, skip_without_pgvector
 from tests.support.gates import gate
 from tests.support.knowledge import build_versions, doc
+from tests.support.processes import PATIENCE
 from tests.support.syncing import ADMIN
 
 pytestmark = pytest.mark.anyio
@@ -473,8 +474,7 @@ async def test_two_models_that_are_swept_for_at_once_both_get_every_text(
     async with sessions.begin() as session:
         await embedding.sweep(session, old)
         beside = asyncio.create_task(sweep(new))
-        await asyncio.sleep(0.2)
-        assert not beside.done()
+        await somebody_waits(sessions)
     await beside
     while await sweep(new):
         pass
@@ -503,3 +503,14 @@ async def test_a_large_dataset_is_looked_through_so_many_times_and_not_once_for_
     assert looks == 4  # The last one queues them.
     async with sessions() as session:
         assert await session.scalar(text("SELECT count(*) FROM embedding_queue")) == 30
+
+
+async def somebody_waits(sessions: Sessions) -> None:
+    """Until a transaction waits for another one to end."""
+    waiting = "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event = 'transactionid'"
+    async with asyncio.timeout(PATIENCE):
+        while True:
+            async with sessions() as session:
+                if await session.scalar(text(waiting)):
+                    return
+            await asyncio.sleep(0.02)

@@ -6,7 +6,7 @@ from uuid import UUID
 
 import pytest
 
-from integrations_api.connectors.records import Gone
+from integrations_api.connectors.records import FetchRequest, FetchStart, Gone
 from integrations_api.queue.jobs import NotDoneYet
 from integrations_api.sync import removals
 from integrations_api.sync.runs import ENTRYPOINT
@@ -107,3 +107,25 @@ async def test_a_record_that_is_deleted_after_it_was_read_is_gone_with_the_next_
             1,
             ["INC00002", "INC00003"],
         )
+
+
+async def test_where_a_source_is_read_whole_because_its_times_are_not_trusted_what_is_not_there_is_gone(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with bench(database_url) as b:
+        b.source.fill(3)
+        integration = await b.integration()
+        await b.sync(integration)
+        b.source.remove("INC00001")
+        b.source.delete_log.clear()
+        start = MemoryConnector.start
+
+        async def from_the_beginning(self: MemoryConnector, request: FetchRequest) -> FetchStart:
+            assert request.mode == "incremental"
+            return await start(self, FetchRequest("full", None))
+
+        monkeypatch.setattr(MemoryConnector, "start", from_the_beginning)
+
+        run = await b.sync(integration)
+
+        assert (run.mode, run.deleted, run.verdict and run.verdict["state"]) == ("full", 1, "complete")

@@ -5,10 +5,12 @@ from typing import Any
 
 import pytest
 
+from integrations_api.connectors.errors import Refused
 from integrations_api.connectors.records import SourceCount
 from integrations_api.knowledge.service import KnowledgeService
 from integrations_api.sync.verdict import judge
 from tests.support.plans import most_rows, noted
+from tests.support.sources import MemoryConnector
 from tests.support.syncing import ADMIN, bench
 
 COUNTED: dict[str, tuple[dict[str, Any], tuple[str, int, str | None]]] = {
@@ -239,3 +241,24 @@ async def test_what_was_created_later_than_the_source_was_counted_is_left_out_by
 
         found = [(run.mode, run.verdict and (run.verdict["state"], run.verdict["stored"])) for run in runs]
         assert found == [("full", ("complete", 2)), ("incremental", ("complete", 2)), ("full", ("complete", 2))]
+
+
+@pytest.mark.anyio
+async def test_a_source_that_gives_its_records_and_no_count_leaves_the_verdict_open(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def refuse(*_: object) -> SourceCount:
+        raise Refused("Access to the table incident was refused (403)")
+
+    monkeypatch.setattr(MemoryConnector, "count", refuse)
+    async with bench(database_url) as b:
+        b.source.fill(3)
+
+        run = await b.sync(await b.integration())
+
+        assert (run.state, run.added) == ("succeeded", 3)
+        assert run.verdict is not None
+        assert (run.verdict["state"], run.verdict["why"]) == (
+            "unknown",
+            "the source could not be counted: Access to the table incident was refused (403)",
+        )

@@ -9,7 +9,7 @@ from passlib.context import CryptContext
 
 from integrations_api.access import passwords as module
 from integrations_api.access.passwords import HashCost, Passwords
-from integrations_api.errors import InvalidInput
+from integrations_api.errors import InvalidInput, Unavailable
 from tests.support.applications import CHEAP, PASSWORD
 from tests.support.processes import PATIENCE
 
@@ -130,6 +130,23 @@ async def test_only_two_are_hashed_at_a_time_and_never_on_the_loop(monkeypatch: 
 
     assert len(at_work) == 2
     assert threading.get_ident() not in threads
+
+
+async def test_who_waits_too_long_for_his_turn_is_told_to_try_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    passwords = Passwords(CHEAP)
+    release = threading.Event()
+    monkeypatch.setattr(module, "_PATIENCE", 0.2)
+    monkeypatch.setattr(CryptContext, "verify", lambda *_: release.wait(PATIENCE))
+    try:
+        at_work = [asyncio.create_task(passwords.verify(PASSWORD, "stored")) for _ in range(2)]
+        while passwords._limiter.borrowed_tokens < 2:  # noqa: ASYNC110 - as above
+            await asyncio.sleep(0)
+
+        with pytest.raises(Unavailable, match="Too many people are signing in"):
+            await passwords.verify(PASSWORD, "stored")
+    finally:
+        release.set()
+    await asyncio.gather(*at_work, return_exceptions=True)
 
 
 def test_nothing_but_argon2_is_accepted() -> None:

@@ -60,6 +60,18 @@ async def test_a_page_whose_contents_are_ready_waits_for_those_before_it() -> No
     assert [event.payload for event in told] == ["a", "b"]
 
 
+async def test_no_more_pages_are_on_their_way_than_there_is_memory_for() -> None:
+    database = Database()
+    async with PageWriter(keep_contents=database.keep_contents, keep_page=database.keep_page) as writer:
+        await writer.put(page("a"), Intake([], []))
+        putting = asyncio.create_task(writer.put(page("b"), Intake([], [])))
+        await database.second_is_ready.wait()
+        assert not putting.done()
+        database.first_may_go.set()
+
+        assert [event.payload for event in await putting] == ["a"]
+
+
 async def test_what_stops_a_page_stops_those_behind_it() -> None:
     database = Database(broken="a")
     database.first_may_go.set()

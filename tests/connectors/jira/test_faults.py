@@ -502,6 +502,17 @@ async def test_comments_beyond_the_first_page_are_read(source: SimulatedJira) ->
     assert {f"Comment {number}" for number in range(250)} <= set(notes)
 
 
+async def test_no_more_issues_are_completed_at_once_than_requests_may_be_made(cloud: SimulatedJira) -> None:
+    for issue_id in sorted(cloud.titles())[:8]:
+        for number in range(30):
+            cloud.site.comment(issue_id, f"Comment {number}")
+    cloud.server.add_fault("latency", milliseconds=30)
+    async with cloud.open(page_size=1000, concurrency=2) as connector:
+        await fetch(connector)
+
+    assert cloud.server.log.most_in_flight == 2
+
+
 async def test_a_comment_that_goes_while_its_pages_are_read_hides_no_other(cloud: SimulatedJira) -> None:
     issue_id = sorted(cloud.titles())[0]
     ids = [cloud.site.comment(issue_id, f"Comment {number}") for number in range(220)]

@@ -2,6 +2,7 @@
 
 import itertools
 from collections.abc import Iterator
+from contextlib import aclosing
 from datetime import timedelta
 from typing import Any
 
@@ -580,6 +581,20 @@ async def test_no_more_requests_at_once_than_lanes(source: SimulatedServiceNow) 
     async with source.open(page_size=5, concurrency=3) as connector:
         await fetch(connector)
     assert 1 < source.server.log.most_in_flight <= 3
+
+
+async def test_a_read_that_was_begun_in_more_lanes_than_may_be_read_at_once_makes_no_more_requests_than_that(
+    source: SimulatedServiceNow,
+) -> None:
+    async with source.open(page_size=5, concurrency=6) as connector:
+        start = await connector.start(FetchRequest("full", None))
+    source.server.add_fault("latency", milliseconds=30)
+
+    async with source.open(page_size=5, concurrency=2) as narrow, aclosing(narrow.pages(start, start.lanes)) as pages:
+        ids = [record.external_id async for page in pages for record in page.records]
+
+    assert (len(start.lanes), sorted(ids)) == (6, sorted(source.titles()))
+    assert source.server.log.most_in_flight == 2
 
 
 async def test_a_small_source_is_one_page(source: SimulatedServiceNow) -> None:

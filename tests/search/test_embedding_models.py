@@ -505,6 +505,33 @@ async def test_a_large_dataset_is_looked_through_so_many_times_and_not_once_for_
         assert await session.scalar(text("SELECT count(*) FROM embedding_queue")) == 30
 
 
+async def test_a_model_does_not_answer_while_another_worker_has_a_text_that_is_not_embedded_yet(
+    sessions: Sessions, database_url: str
+) -> None:
+    await skip_without_pgvector(database_url)
+    await build_versions(sessions, {"INC1": CAR})
+
+    async def settled() -> bool:
+        async with sessions.begin() as session:
+            return await embedding.settle(session, model.id)
+
+    async with sessions.begin() as session:
+        await vectors.obstacle(session)
+        model = await embedding.want_model(session, "new")
+        await embedding.note_dimension(session, model.id, 3)
+        model = await embedding.want_model(session, "new")
+        while await embedding.sweep(session, model):
+            pass
+    async with sessions.begin() as session:
+        claimed = await embedding.claim(session, model.id, many=10)
+        nothing_waits = await embedding.claim(session, model.id, many=10) is None
+    too_early = await settled()
+    async with sessions.begin() as session:
+        await vectors.store(session, model.id, dict.fromkeys(claimed or (), (1.0, 0.0, 0.0)))
+
+    assert (nothing_waits, too_early, await settled()) == (True, False, True)
+
+
 async def somebody_waits(sessions: Sessions) -> None:
     """Until a transaction waits for another one to end."""
     waiting = "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event = 'transactionid'"

@@ -19,6 +19,7 @@ from integrations_api.knowledge import remapping
 from integrations_api.knowledge.service import KnowledgeService
 from integrations_api.metrics import REGISTRY
 from integrations_api.queue.jobs import NotDoneYet
+from integrations_api.sync import repository
 from integrations_api.sync.control import RunControl
 from integrations_api.sync.executor import RunExecutor
 from integrations_api.sync.models import SyncRun
@@ -155,6 +156,22 @@ async def test_one_dataset_at_a_time_is_mapped_anew(database_url: str) -> None:
             await b.finished(row.id)
         await b.duties().start_remap()
         assert len(await b.rows("SELECT id FROM sync_runs WHERE trigger = 'remap'")) == 2
+
+
+async def test_of_two_workers_that_look_at_once_one_has_a_dataset_mapped_anew(database_url: str) -> None:
+    async with bench(database_url) as b:
+        await loaded(b)
+        await b.stop_workers()
+        b.source.mapping_version = 2
+        begun = []
+        async with b.sessions.begin() as other:
+            assert await repository.may_start_remap(other)
+            await b.duties().start_remap()
+            begun.append(len(await b.rows("SELECT id FROM sync_runs WHERE trigger = 'remap'")))
+        await b.duties().start_remap()
+        begun.append(len(await b.rows("SELECT id FROM sync_runs WHERE trigger = 'remap'")))
+
+        assert begun == [0, 1]
 
 
 def stopping_executor(b: Bench, database_url: str) -> RunExecutor:

@@ -163,9 +163,13 @@ async def test_columns_that_are_added_come_with_a_full_sync(database_url: str, s
         }  # fmt: skip
         body = {"service_name": "ServiceNow", "auth_type": "basic_auth", "config": config, "is_active": True}
         edited = await api.client.put(f"/integrations/update/{integration}", json=body)
+        simulator.add_fault("hibernating")
+        failed = await b.sync(integration)
+        simulator.faults.clear()
 
         run = await b.sync(integration)
 
+        assert failed.state == "failed"
         assert edited.json()["integration"]["config"]["fields"] == config["fields"]
         assert (run.mode, run.added, run.updated) == ("full", 0, 120)
         number = next(iter(_table(simulator).values()))[0]

@@ -242,6 +242,20 @@ async def test_a_sync_that_waits_for_a_worker_says_so(database_url: str) -> None
         }
 
 
+@pytest.mark.parametrize("otherwise", ["state = 'running'", "last_event = 1"])
+async def test_a_sync_that_is_begun_or_has_said_something_does_not_say_that_it_waits(
+    database_url: str, otherwise: str
+) -> None:
+    async with bench(database_url, workers=0) as b:
+        run_id = await b.start(await b.integration())
+        await b.change(f"UPDATE sync_runs SET {otherwise}")
+
+        async with b.sessions.begin() as session:
+            await repository.write_first_event(session, run_id=run_id, event=events.progress(stream.IN_QUEUE))
+
+        assert await b.events(run_id) == []
+
+
 async def test_the_events_of_a_run_come_in_order_to_a_reader_far_behind(
     database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

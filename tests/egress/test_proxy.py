@@ -141,7 +141,9 @@ async def test_a_name_that_the_proxy_would_take_for_itself_is_not_asked_of_it(ho
     assert proxy.connections == 0
 
 
-@pytest.mark.parametrize("url", ["http://sim.example.com", "https://sim.example.com:9443"])
+@pytest.mark.parametrize(
+    "url", ["http://sim.example.com", "http://sim.example.com:8443", "https://sim.example.com:9443"]
+)
 async def test_what_only_a_range_could_open_is_not_asked_for_by_a_name_that_is_not_known_here(url: str) -> None:
     async with forward_proxy() as proxy:
         told = await outcome(through(proxy.port, allowed_hosts=("10.0.0.0/8",)), url)

@@ -2,6 +2,8 @@
 
 import typer
 
+from integrations_api.wording import counted
+
 app = typer.Typer(no_args_is_help=True, help="The record of who did what.")
 
 
@@ -22,12 +24,11 @@ def verify() -> None:
     from integrations_api.cli.setup import run_with_parts, settings_for_command
 
     seen = run_with_parts(settings_for_command(), lambda parts: parts[AuditSealer].verify())
-    entries = f"{seen.entries} {'entry' if seen.entries == 1 else 'entries'}"
-    waiting = f"{seen.waiting} wait{'s' * (seen.waiting == 1)} for the next seal"
-    print(f"{entries} in {seen.seals} seal{'s' * (seen.seals != 1)} fit; {waiting}")
+    entries, seals = counted(seen.entries, "entry", "entries"), counted(seen.seals, "seal", "seals")
+    print(f"{entries} in {seals} fit; {counted(seen.waiting, 'waits', 'wait')} for the next seal")
     if seen.unproven:
-        need, them = ("seal needs", "it") if seen.unproven == 1 else ("seals need", "them")
-        print(f"{seen.unproven} {need} a key that is not in ENCRYPTION_KEYS; later seals vouch for {them}")
+        need, them = counted(seen.unproven, "seal needs", "seals need"), "it" if seen.unproven == 1 else "them"
+        print(f"{need} a key that is not in ENCRYPTION_KEYS; later seals vouch for {them}")
     if seen.seals:  # The last line of what fits: it is the one to be noted.
         print(f"link of seal {seen.seals}: {seen.last_link}")
     if seen.flaw is not None:

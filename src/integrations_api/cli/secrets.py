@@ -4,6 +4,8 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from integrations_api.wording import counted
+
 if TYPE_CHECKING:
     from integrations_api.integrations.secrets import SecretKeeper
 
@@ -47,7 +49,7 @@ def rotate() -> None:
         which = "`integrations-api secrets check` names all that do not open"
         raise Unavailable(f"{error.message}; {which}") from None
     if remaining:
-        print(f"{remaining} {'is' if remaining == 1 else 'are'} being edited at this moment: run it once more")
+        print(f"{counted(remaining, 'is', 'are')} being edited at this moment: run it once more")
         raise SystemExit(1)
 
 

@@ -4,6 +4,7 @@ from integrations_api.connectors.github.service import GitHub
 from integrations_api.connectors.jira.service import Jira
 from integrations_api.connectors.servicenow.service import ServiceNow
 from integrations_api.connectors.services import MissingConfiguration, ServiceDescription, UnsupportedService
+from integrations_api.wording import one_of
 
 __all__ = [
     "CONNECTORS",
@@ -42,5 +43,4 @@ def find_service(service_name: str) -> ServiceDescription | None:
 
 def known_names() -> str:
     """What a name must begin with to be one of them, to say of one that is none: a blank too many is overlooked."""
-    *others, last = (service.name for service in _SERVICES)
-    return f"{', '.join(others)} or {last}"
+    return one_of(service.name for service in _SERVICES)

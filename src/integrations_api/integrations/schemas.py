@@ -13,6 +13,7 @@ from integrations_api.connectors.registry import find_service
 from integrations_api.db.direct import Row
 from integrations_api.integrations.last_synced import KEY as LAST_SYNCED
 from integrations_api.integrations.models import Integration
+from integrations_api.wording import one_of
 
 AuthType = Literal["basic_auth", "api_token", "oauth2"]
 
@@ -149,8 +150,7 @@ class IntegrationIn(BaseModel):
         """One that nobody knows is answered with those of the service that was named, and not with everybody's."""
         known = find_service(info.data.get("service_name", ""))
         if known is not None and sent not in get_args(AuthType):
-            *others, last = (repr(name) for name in known.auth_types)
-            raise ValueError(f"must be {' or '.join([', '.join(others), last] if others else [last])}")
+            raise ValueError(f"must be {one_of(map(repr, known.auth_types))}")
         return sent
 
 

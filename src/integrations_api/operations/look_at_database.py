@@ -19,6 +19,7 @@ from integrations_api.knowledge.vectors import find_pgvector
 from integrations_api.operations.gauges import QUEUE, WORKERS
 from integrations_api.operations.looking import AS_WHO_SERVES, LET_IT, Place
 from integrations_api.settings import Settings
+from integrations_api.wording import counted
 
 OLDEST_RELEASE = 15
 SLOW_ANSWER = 0.02
@@ -146,9 +147,8 @@ async def schema(place: Place) -> Check:
         seen = f"ahead, at {found} of a later release, which took away what this one needs"
         return Check("schema", "failed", seen, "Run that release, or restore the backup made before it")
     behind = "none yet" if found is None else f"behind, at {found}"
-    missing = len(pending(found))
-    lead = "migration leads" if missing == 1 else "migrations lead"
-    seen = f"{behind}: {missing} {lead} to {head_revision()}"
+    lead = counted(len(pending(found)), "migration leads", "migrations lead")
+    seen = f"{behind}: {lead} to {head_revision()}"
     if not may_migrate:
         remedy = "Run `integrations-api migrate` as one who may, such as the database's owner"
         return Check("schema", "failed", f"{seen}, and this user may not make or change tables", remedy)
@@ -178,9 +178,8 @@ async def queue(place: Place) -> Check:
     waiting, picked = (rows[status].jobs if status in rows else 0 for status in ("queued", "picked"))
     oldest = max(0.0, float(rows["queued"].age)) if waiting else 0.0
     since = f", the oldest for {oldest:.0f} s" if waiting else ""
-    wait = "job waits" if waiting == 1 else "jobs wait"
-    are = "is" if picked == 1 else "are"
-    seen = f"{waiting} {wait}{since}; {picked} {are} worked on; {workers} worker{'s' * (workers != 1)} alive"
+    wait, alive = counted(waiting, "job waits", "jobs wait"), counted(workers, "worker", "workers")
+    seen = f"{wait}{since}; {counted(picked, 'is', 'are')} worked on; {alive} alive"
     if not workers:
         return Check("queue", "warning", seen, "Nothing is synced until `integrations-api serve` or `worker` runs")
     if oldest > LONG_WAIT:

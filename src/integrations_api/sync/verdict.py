@@ -3,6 +3,7 @@
 from typing import Any
 
 from integrations_api.connectors.records import SourceCount
+from integrations_api.wording import counted
 
 MOST_NAMED = 100
 """Ids of a gap that a verdict names."""
@@ -60,11 +61,12 @@ def _state(
 def _why_short(*, gap: int, unmapped: int, partial_since: str | None, only_visible: bool, read_all: bool) -> str:
     if partial_since is not None:
         began = f"the first sync began at {partial_since} (config.lastSynced); a full sync reads all"
-        return f"{gap} {_are(gap)} missing: {began}"
+        return f"{counted(gap, 'is', 'are')} missing: {began}"
     if unmapped >= gap:
         # The rest of the numbers fits only if that much is stored which is not there any more.
         left = unmapped - gap
-        surplus = f"; {left} more {_are(left)} stored than are left: {_looks_for_deleted(read_all)}" if left else ""
+        more = counted(left, "more is", "more are")
+        surplus = f"; {more} stored than are left: {_looks_for_deleted(read_all)}" if left else ""
         return f"{unmapped} could not be mapped: see the run's rejected records{surplus}"
     unseen = gap - unmapped
     mapped = f", {unmapped} could not be mapped" if unmapped else ""
@@ -74,12 +76,8 @@ def _why_short(*, gap: int, unmapped: int, partial_since: str | None, only_visib
         return f"{unseen} that the source shows {were} not read yet: {full} reads {them}{mapped}"
     if not read_all:
         either = "hidden from this user (access rules), or not read: a full sync tells"
-        return f"{unseen} {_are(unseen)} counted by the source and not stored, {either}{mapped}"
-    return f"{unseen} {_are(unseen)} counted by the source but not shown to this user (access rules){mapped}"
-
-
-def _are(count: int) -> str:
-    return "is" if count == 1 else "are"
+        return f"{counted(unseen, 'is', 'are')} counted by the source and not stored, {either}{mapped}"
+    return f"{counted(unseen, 'is', 'are')} counted by the source but not shown to this user (access rules){mapped}"
 
 
 def _looks_for_deleted(read_all: bool) -> str:

@@ -174,15 +174,20 @@ async def test_use_is_noted_at_most_every_five_minutes(database_url: str) -> Non
     assert noted == [timedelta(0), timedelta(0), timedelta(minutes=5)]
 
 
+async def make_many(live: LiveApp, person: dict[str, str], many: int) -> None:
+    """So many keys, all but the first past the service."""
+    await make(live, person)
+    await run(
+        live,
+        "INSERT INTO api_keys SELECT gen_random_uuid(), user_id, name, n::text::bytea, permissions, created_at, "
+        f"expires_at FROM api_keys, generate_series(1, {many - 1}) AS n",
+    )
+
+
 async def test_there_is_a_most_of_keys(database_url: str) -> None:
     async with live_app(database_url) as live:
         person = await live.credentials()
-        await make(live, person)
-        await run(
-            live,
-            "INSERT INTO api_keys SELECT gen_random_uuid(), user_id, name, n::text::bytea, permissions, created_at, "
-            "expires_at FROM api_keys, generate_series(1, 49) AS n",
-        )
+        await make_many(live, person, 50)
 
         answer = await make(live, person)
 
@@ -193,12 +198,7 @@ async def test_of_two_who_make_the_last_key_at_once_one_has_it(database_url: str
     waiting = "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
     async with live_app(database_url) as live:
         person = await live.credentials()
-        await make(live, person)
-        await run(
-            live,
-            "INSERT INTO api_keys SELECT gen_random_uuid(), user_id, name, n::text::bytea, permissions, created_at, "
-            "expires_at FROM api_keys, generate_series(1, 48) AS n",
-        )
+        await make_many(live, person, 49)
         async with live.components[AsyncEngine].begin() as connection:
             await connection.execute(text("SELECT FROM users FOR UPDATE"))
             making = [asyncio.create_task(make(live, person)) for _ in range(2)]

@@ -67,10 +67,16 @@ async def test_a_kept_connection_is_not_looked_up_again() -> None:
         assert (server.connections, len(names.asked)) == (1, 1)
 
 
-async def test_tls_goes_to_the_checked_address_with_the_names_own_sni_and_host(tmp_path: Path) -> None:
-    certificate, key = make_certificate(tmp_path, "service.example.com")
+def tls_of(folder: Path, name: str) -> tuple[Path, ssl.SSLContext]:
+    """A new certificate for a name, and what a server needs to show it."""
+    certificate, key = make_certificate(folder, name)
     tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     tls.load_cert_chain(certificate, key)
+    return certificate, tls
+
+
+async def test_tls_goes_to_the_checked_address_with_the_names_own_sni_and_host(tmp_path: Path) -> None:
+    certificate, tls = tls_of(tmp_path, "service.example.com")
     policy = EgressPolicy(allowed_hosts=("service.example.com",), ca_file=certificate)
     async with raw_server(tls) as server:
         url = f"https://service.example.com:{server.port}"
@@ -81,9 +87,7 @@ async def test_tls_goes_to_the_checked_address_with_the_names_own_sni_and_host(t
 
 
 async def test_a_request_cannot_choose_for_which_name_the_server_proves_itself(tmp_path: Path) -> None:
-    certificate, key = make_certificate(tmp_path, "another.example.com")
-    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    tls.load_cert_chain(certificate, key)
+    certificate, tls = tls_of(tmp_path, "another.example.com")
     policy = EgressPolicy(allowed_hosts=("service.example.com",), ca_file=certificate)
     async with raw_server(tls) as server:
         url = f"https://service.example.com:{server.port}"
@@ -95,9 +99,7 @@ async def test_a_request_cannot_choose_for_which_name_the_server_proves_itself(t
 
 @pytest.mark.parametrize("trusted", [True, False])
 async def test_a_certificate_for_another_name_or_from_a_stranger_is_refused(tmp_path: Path, trusted: bool) -> None:
-    certificate, key = make_certificate(tmp_path, "another.example.com" if trusted else "service.example.com")
-    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    tls.load_cert_chain(certificate, key)
+    certificate, tls = tls_of(tmp_path, "another.example.com" if trusted else "service.example.com")
     policy = EgressPolicy(allowed_hosts=("service.example.com",), ca_file=certificate if trusted else None)
     async with raw_server(tls) as server:
         url = f"https://service.example.com:{server.port}"

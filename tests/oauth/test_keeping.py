@@ -10,7 +10,7 @@ from integrations_api.egress.guard import EgressPolicy
 from integrations_api.integrations.for_sync import IntegrationReader
 from integrations_api.integrations.secrets import SecretKeeper
 from integrations_api.oauth.losing import mark_lost
-from integrations_api.oauth.subject import subject_of
+from integrations_api.oauth.subject import Subject, subject_of
 from integrations_api.settings import Settings
 from integrations_api.simulator.servicenow import SimulatorServer
 from integrations_api.vault.cipher import Vault, key_id_of_prefix
@@ -123,17 +123,23 @@ async def test_access_that_ended_is_said_once_everywhere_and_not_tried_again(
     assert (await product.audited(integration)).count("integration.disconnected") == 1
 
 
+async def connected(product: Connecting, servicenow: SimulatorServer) -> tuple[str, Subject]:
+    """An integration that somebody has signed in for, and what its access is kept by."""
+    integration = await product.create(servicenow.url, "authorization_code")
+    await product.connect(integration)
+    async with product.bench.sessions() as session:
+        loaded = await product.bench.components[IntegrationReader].load(session, UUID(integration))
+    subject = subject_of(loaded, policy=EgressPolicy())
+    assert subject is not None
+    return integration, subject
+
+
 async def test_who_finds_late_that_access_had_ended_does_not_undo_a_new_sign_in(
     product: Connecting, servicenow: SimulatorServer
 ) -> None:
-    integration = await product.create(servicenow.url, "authorization_code")
-    await product.connect(integration)
-    sessions, integrations = product.bench.sessions, product.bench.components[IntegrationReader]
-    async with sessions() as session:
-        subject = subject_of(await integrations.load(session, UUID(integration)), policy=EgressPolicy())
-    assert subject is not None
+    integration, subject = await connected(product, servicenow)
 
-    await mark_lost(sessions, subject, why="the access of before has ended", generation=0)
+    await mark_lost(product.bench.sessions, subject, why="the access of before has ended", generation=0)
 
     assert (await product.shown(integration))["needs_connection"] is None
 
@@ -141,15 +147,10 @@ async def test_who_finds_late_that_access_had_ended_does_not_undo_a_new_sign_in(
 async def test_access_of_another_application_that_ended_is_not_said_of_the_one_there_is_now(
     product: Connecting, servicenow: SimulatorServer
 ) -> None:
-    integration = await product.create(servicenow.url, "authorization_code")
-    await product.connect(integration)
-    sessions, integrations = product.bench.sessions, product.bench.components[IntegrationReader]
-    async with sessions() as session:
-        before = subject_of(await integrations.load(session, UUID(integration)), policy=EgressPolicy())
-    assert before is not None
+    integration, before = await connected(product, servicenow)
     edited = await product.edit(integration, client_id="another")
 
-    await mark_lost(sessions, before, why="the access of before has ended", generation=1)
+    await mark_lost(product.bench.sessions, before, why="the access of before has ended", generation=1)
 
     assert (await product.shown(integration))["needs_connection"] == edited["needs_connection"]
 

@@ -213,15 +213,7 @@ async def test_a_run_that_had_not_mapped_all_anew_is_resumed_past_a_purge_of_wha
         integration = await b.integration()
         await b.sync(integration)
         b.source.mapping_version = 2
-        map_page, first = Remap._map_page, iter([True])
-
-        async def once(self: Remap) -> Any:
-            if not next(first, False):
-                raise Retryable("It was begun too often")
-            return await map_page(self)
-
-        with monkeypatch.context() as patch:
-            patch.setattr(Remap, "_map_page", once)
+        with failing_after_the_first(monkeypatch, Remap, "_map_page"):
             failed = await b.sync(integration)
 
         answer = await _resumed_after_a_purge(b, api, failed, purged)
@@ -271,13 +263,13 @@ async def test_a_run_is_not_resumed_behind_one_that_a_slow_clock_has_dated_befor
 
 @contextmanager
 def failing_after_the_first(monkeypatch: pytest.MonkeyPatch, kind: type, step: str) -> Iterator[None]:
-    """Meanwhile this step of `kind` writes one chunk and no second."""
-    write = getattr(kind, step)
+    """Meanwhile this step of `kind` is done once, and not for a second page or chunk."""
+    done, first = getattr(kind, step), iter([True])
 
-    async def once(self: Any, chunk: Chunk) -> Any:
-        if chunk.before:
+    async def once(self: Any, *what: Chunk) -> Any:
+        if not next(first, False):
             raise Retryable("It was begun too often")
-        return await write(self, chunk)
+        return await done(self, *what)
 
     with monkeypatch.context() as patch:
         patch.setattr(kind, step, once)

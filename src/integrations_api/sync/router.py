@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from typing import Annotated
-from uuid import UUID
 
 from fastapi import Body, Depends, Header, Path, Query, Response
 from sse_starlette import EventSourceResponse
@@ -22,7 +21,7 @@ from integrations_api.api.routes import Router
 from integrations_api.connectors.records import Check
 from integrations_api.errors import ApplicationError
 from integrations_api.integrations.schemas import CREATE_EXAMPLE, IntegrationIn
-from integrations_api.knowledge.cursors import NEWEST_VERSION
+from integrations_api.knowledge.router import DatasetId, VersionNumber
 from integrations_api.knowledge.schemas import VersionAnswer
 from integrations_api.knowledge.service import KnowledgeService
 from integrations_api.sync.control import RunControl
@@ -71,8 +70,6 @@ Knowledge = Annotated[KnowledgeService, Depends(component(KnowledgeService))]
 MayRollBack = Annotated[Principal, Depends(require(Permission.KNOWLEDGE_ROLLBACK))]
 IntegrationId = Annotated[str, Path(description="The integration's UUID.")]
 RunId = Annotated[str, Path(description="The run's UUID.")]
-DatasetId = Annotated[UUID, Path(description="The integration's id; it stays when the integration is deleted.")]
-VersionNumber = Annotated[int, Path(ge=1, le=NEWEST_VERSION, description="A version's number.")]
 MayTryEdit = Annotated[Principal, Depends(require(Permission.INTEGRATION_EDIT, Rate.TRIAL))]
 MayCreate = Annotated[Principal, Depends(require(Permission.INTEGRATION_CREATE, Rate.TRIAL))]
 Trials = Annotated[Trial, Depends(component(Trial))]

@@ -18,7 +18,7 @@ from integrations_api.connectors.records import MappedDocument, SourceRecord, Wa
 from integrations_api.db.engine import Sessions
 from integrations_api.knowledge import staging
 from integrations_api.knowledge.staging import Plan
-from integrations_api.sync import engine
+from integrations_api.sync import raw_file
 from integrations_api.sync.control import RunControl
 from integrations_api.sync.intake import LARGE
 from tests.support.sources import MemoryConnector
@@ -97,7 +97,7 @@ async def test_a_run_that_is_in_one_step_for_long_is_not_stuck(
 async def test_a_run_that_saves_many_raw_records_for_long_is_not_stuck(
     database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(engine, "SAVED_AT_ONCE", 2)
+    monkeypatch.setattr(raw_file, "SAVED_AT_ONCE", 2)
     read = staging.raw_texts
 
     async def slowly(sessions: Sessions, run_id: UUID) -> AsyncGenerator[str, None]:

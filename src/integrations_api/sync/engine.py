@@ -40,7 +40,7 @@ from integrations_api.sync.intake import Intake, map_page, take_in_rejected
 from integrations_api.sync.journal import Journal, StepResult
 from integrations_api.sync.page_writer import PageWriter
 from integrations_api.sync.publishing import Brake, end_run, tell_decided
-from integrations_api.sync.raw_file import write_raw_file
+from integrations_api.sync.raw_file import raw_texts_of, write_raw_file
 from integrations_api.sync.recording import record_discard
 from integrations_api.sync.remap import Remap
 from integrations_api.sync.removals import find_gone
@@ -52,9 +52,6 @@ CONFIG_CHANGED = "The source, the filter or the fields of the integration were c
 """Note of a version whose changes need not be the source's: what reads otherwise for it counts as updated."""
 MANY = 5000
 """After so many changes the planner is told about them at once: autovacuum may take a minute to come by."""
-
-SAVED_AT_ONCE = 10_000
-"""Raw records written into the file between two steps: millions take longer than a run may stand still."""
 
 _BROUGHT_ABOUT = (RunState.SUCCEEDED, RunState.HELD)
 """The ends that the engine itself brings about; whoever brings about another counts it."""
@@ -267,20 +264,9 @@ class SyncEngine:
         path = self._options.raw_dump_path
         if path is None or self._journal.run.fetched == 0:
             return []
-        async with aclosing(self._raw_texts()) as texts:
+        async with aclosing(raw_texts_of(self._journal, self._sessions)) as texts:
             warning = await write_raw_file(path, texts)
         return [warning] if warning else []
-
-    async def _raw_texts(self) -> AsyncGenerator[str, None]:
-        """All that was read, and a step now and then."""
-        async with aclosing(staging.raw_texts(self._sessions, self._journal.run.id)) as texts:
-            saved = 0
-            async for one in texts:
-                yield one
-                saved += 1
-                if saved % SAVED_AT_ONCE == 0:
-                    await self._journal.note()
-                    self._journal.come_to_boundary()
 
     async def _compare(self) -> Events:
         """Tells new, changed, unchanged and gone documents apart, and plans their ingest."""

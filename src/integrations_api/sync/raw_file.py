@@ -2,12 +2,31 @@
 
 import asyncio
 import os
-from collections.abc import AsyncIterator
-from contextlib import suppress
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing, suppress
 from datetime import UTC, datetime
 from glob import escape
 from pathlib import Path
 from typing import IO
+
+from integrations_api.db.engine import Sessions
+from integrations_api.knowledge import staging
+from integrations_api.sync.journal import Journal
+
+SAVED_AT_ONCE = 10_000
+"""Raw records written into the file between two steps: millions take longer than a run may stand still."""
+
+
+async def raw_texts_of(journal: Journal, sessions: Sessions) -> AsyncGenerator[str, None]:
+    """All that the journal's run has read, and a step of it now and then. Raises `HandOver` where it is to stop."""
+    async with aclosing(staging.raw_texts(sessions, journal.run.id)) as texts:
+        saved = 0
+        async for one in texts:
+            yield one
+            saved += 1
+            if saved % SAVED_AT_ONCE == 0:
+                await journal.note()
+                journal.come_to_boundary()
 
 
 async def write_raw_file(path: Path, records: AsyncIterator[str]) -> str | None:

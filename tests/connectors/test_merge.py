@@ -49,6 +49,20 @@ async def test_a_slow_consumer_has_no_more_pages_waiting_than_lanes_are_read_at_
     assert (taken, lanes.asked) == (60, 60)
 
 
+async def test_no_more_lanes_are_open_than_are_read_at_once() -> None:
+    """Each open lane holds a place at the source: the next one begins where one has come to its end."""
+    lanes, unfinished, most = Lanes(pages=5), set[str](), 0
+
+    async with aclosing(merged([lanes.lane(name) for name in "abcdef"], concurrency=2)) as pages:
+        async for page in pages:
+            unfinished.add(page.lane)
+            most = max(most, len(unfinished))
+            if page.cursor and page.cursor["page"] == 4:
+                unfinished.remove(page.lane)
+
+    assert (most, unfinished) == (2, set())
+
+
 async def test_pages_of_one_lane_come_in_their_order() -> None:
     lanes = Lanes(pages=5)
 

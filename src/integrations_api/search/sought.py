@@ -22,6 +22,8 @@ AS_DEAR = 20
 
 AS_LONG = 20
 """Words of a text that is looked at for as much as it costs to list a match by the index."""
+LEAST_DEAR = 2.0
+"""What looking at a text costs at least, in such matches, however short it is."""
 LOOKED_AT = 2.0
 """How many times as many texts as should have enough matches are looked at before that is given up."""
 
@@ -103,7 +105,7 @@ def candidates_of(scope: Scope, sought: Sought, filters: Filters, but: UUID | No
     expected = sought.share * scope.documents
     most = bm25.MOST_CANDIDATES if sought.is_relaxed else bm25.most_scored(expected)
     walks = is_common(sought.share, scope.documents, most)
-    scans = is_common(sought.share, scope.documents, most, as_dear=max(2.0, scope.average / AS_LONG))
+    scans = is_common(sought.share, scope.documents, most, as_dear=max(LEAST_DEAR, scope.average / AS_LONG))
     way = way_to(scope, filters, walks=walks, scans=scans, all_are_scored=expected <= most * scope.living)
     looked_at = ceil(LOOKED_AT * most / (sought.share * scope.living)) if way is Way.SCAN else 0
     return Candidates(scope, sought.query, sought.weights, most, filters, but, way, looked_at)
